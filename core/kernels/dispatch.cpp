@@ -1,0 +1,79 @@
+#include <atomic>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/kernels/kernels.h"
+#include "core/kernels/tables.h"
+
+namespace coarsegrad {
+namespace {
+
+const Kernels& scalar_table() {
+  static const Kernels table{"scalar", {}, kernels::scalar::sampling};
+  return table;
+}
+
+const Kernels& avx2_table() {
+  static const Kernels table{"avx2", {}, kernels::avx2::sampling};
+  return table;
+}
+
+const Kernels& avx512_table() {
+  static const Kernels table{"avx512", {}, kernels::avx512::sampling};
+  return table;
+}
+
+std::vector<const Kernels*> runnable() {
+  std::vector<const Kernels*> tables{&scalar_table()};
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+    tables.push_back(&avx2_table());
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    tables.push_back(&avx512_table());
+  return tables;
+}
+
+const Kernels* by_name(std::string_view name) {
+  std::string known;
+  for (const Kernels* table : all_kernels()) {
+    if (name == table->name) return table;
+    known += cat(" ", table->name);
+  }
+  throw UsageError(cat("kernels: given '", name, "', expected one that this CPU runs:", known));
+}
+
+const Kernels* choose() {
+  const char* forced = std::getenv("COARSEGRAD_KERNELS");
+  return forced && *forced ? by_name(forced) : all_kernels().back();
+}
+
+std::atomic<const Kernels*>& active() {
+  static std::atomic<const Kernels*> table{choose()};
+  return table;
+}
+
+}  // namespace
+
+std::span<const Kernels* const> all_kernels() {
+  static const std::vector<const Kernels*> tables = runnable();
+  return tables;
+}
+
+const Kernels& active_kernels() { return *active().load(std::memory_order_relaxed); }
+
+void use_kernels(std::string_view name) { active() = name == "auto" ? choose() : by_name(name); }
+
+template <>
+const RealKernels<float>& real_kernels<float>() {
+  return active_kernels().real;
+}
+
+template <>
+const RealKernels<double>& real_kernels<double>() {
+  static const RealKernels<double> reference{};
+  return reference;
+}
+
+}  // namespace coarsegrad

@@ -1,0 +1,34 @@
+#pragma once
+// The hand-written kernels: one table of entry points per instruction set, chosen at run time.
+// Each family has a header here that states what its functions compute. `scalar/` holds the obviously right version,
+// a template over float and double; `simd/` one source per family, compiled once for each vector instruction set.
+#include <span>
+#include <string_view>
+
+#include "core/kernels/sampling.h"
+
+namespace coarsegrad {
+
+/// The families that compute with tensors: float in the tables, double from the reference templates.
+template <class T>
+struct RealKernels {};
+
+struct Kernels {
+  const char* name;  // "scalar", "avx2", "avx512"
+  RealKernels<float> real;
+  kernels::Sampling sampling;
+};
+
+/// The table in use: the best one this CPU can run, or the one named by the environment variable COARSEGRAD_KERNELS.
+/// Throws UsageError for a name that does not exist or that this CPU cannot run.
+const Kernels& active_kernels();
+/// Makes the table called `name` the active one; "auto" restores the choice made at start. Throws UsageError as above.
+void use_kernels(std::string_view name);
+/// The tables that this CPU can run, the scalar reference first, the best last.
+std::span<const Kernels* const> all_kernels();
+
+/// What Real-dependent code calls: the active table for float, the reference for double.
+template <class T>
+const RealKernels<T>& real_kernels();
+
+}  // namespace coarsegrad

@@ -1,0 +1,7 @@
+#include "core/kernels/sampling.h"
+
+#include "core/kernels/tables.h"
+
+namespace coarsegrad::kernels::COARSEGRAD_TARGET {
+const Sampling sampling = scalar::sampling;
+}  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

@@ -1,0 +1,54 @@
+#pragma once
+// Tensor: a value. Dense, contiguous, row-major, cheap to copy; a copy shares the buffer until one of the two is
+// written to. What a backward pass has saved can therefore never be changed by an optimizer.
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/base/memory.h"
+#include "core/base/shape.h"
+#include "core/real.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+
+class Tensor {
+ public:
+  /// No tensor: defined() is false, and everything else that asks for elements throws Error.
+  Tensor() = default;
+  /// All elements equal to `fill`.
+  explicit Tensor(const Shape& shape, Real fill = 0);
+  /// Throws Error unless values.size() == shape.size().
+  Tensor(const Shape& shape, const std::vector<Real>& values);
+  /// Elements not set: every one must be written before it is read.
+  static Tensor uninitialized(const Shape& shape);
+  static Tensor scalar(Real value) { return Tensor(Shape{}, value); }
+
+  bool defined() const { return storage_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  std::int64_t size() const { return defined() ? shape_.size() : 0; }
+  /// Extent of axis i; negative i counts from the end.
+  std::int64_t dim(int i) const { return shape_[i]; }
+
+  /// Reading: never copies.
+  const Real* data() const { return defined() ? static_cast<const Real*>(storage_->data()) : nullptr; }
+  std::span<const Real> view() const { return {data(), static_cast<std::size_t>(size())}; }
+  Real operator[](std::int64_t i) const { return data()[i]; }
+  /// Writing: clones the buffer first if another tensor shares it.
+  Real* mutable_data();
+  std::span<Real> mut() { return {mutable_data(), static_cast<std::size_t>(size())}; }
+
+  /// The same elements in the same order under another shape; shares the buffer.
+  /// Throws Error when the sizes differ.
+  Tensor reshaped(const Shape& shape) const;
+  /// The only element. Throws Error unless there is exactly one.
+  Real item() const;
+
+ private:
+  Shape shape_;
+  std::shared_ptr<Block> storage_;
+};
+
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
