@@ -1,6 +1,7 @@
 #include "core/kernels/sampling.h"
 
 #include "core/kernels/tables.h"
+#include "core/kernels/simd/vec.h"
 
 namespace coarsegrad::kernels::COARSEGRAD_TARGET {
 const Sampling sampling = scalar::sampling;
