@@ -1,0 +1,53 @@
+# What experiments/demo and tests/run share: install what is missing, configure, build. Sourced, not run.
+readonly root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly me=$(basename "$(dirname "$0")")/${0##*/}
+readonly cores=$(nproc)
+cd "$root"
+trap 'echo; fail "interrupted" 130' INT
+
+say() { printf '%s: %s\n' "$me" "$*"; }
+fail() { printf '%s: %s\n' "$me" "$1" >&2; exit "${2:-1}"; }
+unknown_flag() { fail "unknown argument $1 (see --help)" 2; }
+
+# missing_packages LIST...: the packages named in these files that are not installed.
+missing_packages() {
+  local package
+  for package in $(cat "$@"); do
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
+  done
+}
+
+# install_packages LIST...: installs with apt what is missing; does nothing, silently, when nothing is.
+install_packages() {
+  command -v dpkg-query >/dev/null || { say "no dpkg here: taking it that the packages in $* are present"; return; }
+  local missing sudo=() log
+  missing=$(missing_packages "$@" | xargs)
+  [[ -n $missing ]] || return 0
+  if (( EUID != 0 )); then
+    command -v sudo >/dev/null || fail "not installed: $missing; run as root or install sudo"
+    sudo=(sudo)
+  fi
+  say "installing with apt-get${sudo:+ (sudo)}: $missing"
+  log=$(mktemp)
+  { "${sudo[@]}" apt-get -q update &&
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing; } \
+    </dev/null >"$log" 2>&1 || fail "apt-get could not install: $missing (no network? its output: $log)"
+  rm -f "$log"
+}
+
+# build PRESET [TARGET...]: configures where that was never done (or always, with configure_flags), then builds.
+configure_flags=()
+build() {
+  local preset=$1 quiet=() targets=()
+  shift
+  (( $# == 0 )) || targets=(--target "$@")
+  [[ -t 1 ]] || quiet=(-- --quiet)
+  if [[ ! -f build/$preset/build.ninja || ${#configure_flags[@]} -gt 0 ]]; then
+    say "configuring build/$preset"
+    mkdir -p build
+    cmake --preset "$preset" "${configure_flags[@]}" >"build/configure-$preset.log" 2>&1 ||
+      { cat "build/configure-$preset.log" >&2; fail "cmake could not configure $preset"; }
+  fi
+  say "building build/$preset on $cores cores"
+  cmake --build --preset "$preset" -j "$cores" "${targets[@]}" "${quiet[@]}" || fail "build of $preset failed"
+}
