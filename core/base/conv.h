@@ -5,17 +5,27 @@
 
 namespace coarsegrad {
 
-/// Sizes of one convolution. x: (batch, height, width, in_channels); weight: (out_channels, kernel_h, kernel_w,
-/// in_channels / groups); y: (batch, out_height(), out_width(), out_channels). Padding is with zeros.
+/// Sizes of one convolution. x: (batch, height, width, in_channels); weight: (out_channels, kernel_h,
+/// kernel_w, in_channels / groups); y: (batch, out_height(), out_width(), out_channels). Padding is with
+/// zeros.
 struct ConvShape {
   std::int64_t batch, height, width, in_channels, out_channels, kernel_h, kernel_w;
   std::int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1, groups = 1;
 
-  std::int64_t out_height() const { return (height + 2 * pad_h - dilation_h * (kernel_h - 1) - 1) / stride_h + 1; }
-  std::int64_t out_width() const { return (width + 2 * pad_w - dilation_w * (kernel_w - 1) - 1) / stride_w + 1; }
+  /// Extents of y; -1 where the kernel does not fit into the padded image.
+  std::int64_t out_height() const { return out_extent(height, kernel_h, stride_h, pad_h, dilation_h); }
+  std::int64_t out_width() const { return out_extent(width, kernel_w, stride_w, pad_w, dilation_w); }
+
+ private:
+  static constexpr std::int64_t out_extent(std::int64_t in, std::int64_t kernel, std::int64_t stride,
+                                           std::int64_t pad, std::int64_t dilation) {
+    const std::int64_t room = in + 2 * pad - dilation * (kernel - 1) - 1;
+    return room >= 0 ? room / stride + 1 : -1;
+  }
 };
 
-/// y = conv(x, weight) + bias; bias (out_channels) may be null.
+/// y = conv(x, weight) + bias; bias (out_channels) may be null. This and the two below throw Error when the
+/// kernel does not fit into the padded image or the groups do not divide the channels.
 template <class T>
 void conv2d_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y);
 /// dx = the gradient with respect to x.

@@ -4,7 +4,8 @@
 
 namespace coarsegrad {
 
-/// One operand of a product, row-major with `ld` values from row to row; `transposed` reads it the other way round.
+/// One operand of a product, row-major with `ld` values from row to row; `transposed` reads it the other way
+/// round.
 template <class T>
 struct Matrix {
   const T* data;

@@ -1,0 +1,43 @@
+#include "core/base/conv.h"
+
+#include "core/base/check.h"
+#include "core/base/conv_columns.h"
+
+namespace coarsegrad {
+namespace {
+
+void check_shape(const char* op, const ConvShape& s) {
+  check(s.out_height() >= 0 && s.out_width() >= 0, op, ": given an image of ", s.height, "x", s.width,
+        " and a kernel of ", s.kernel_h, "x", s.kernel_w, ", expected an output of at least 0x0");
+  check(s.groups > 0 && s.in_channels % s.groups == 0 && s.out_channels % s.groups == 0, op, ": given ",
+        s.groups, " groups, expected a divisor of ", s.in_channels, " and ", s.out_channels, " channels");
+}
+
+}  // namespace
+
+template <class T>
+void conv2d_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
+  check_shape("conv2d_forward", s);
+  columns::forward(s, x, weight, bias, y);
+}
+
+template <class T>
+void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx) {
+  check_shape("conv2d_backward_data", s);
+  columns::backward_data(s, dy, weight, dx);
+}
+
+template <class T>
+void conv2d_backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
+  check_shape("conv2d_backward_weight", s);
+  columns::backward_weight(s, x, dy, dweight);
+}
+
+template void conv2d_forward(const ConvShape&, const float*, const float*, const float*, float*);
+template void conv2d_forward(const ConvShape&, const double*, const double*, const double*, double*);
+template void conv2d_backward_data(const ConvShape&, const float*, const float*, float*);
+template void conv2d_backward_data(const ConvShape&, const double*, const double*, double*);
+template void conv2d_backward_weight(const ConvShape&, const float*, const float*, float*);
+template void conv2d_backward_weight(const ConvShape&, const double*, const double*, double*);
+
+}  // namespace coarsegrad
