@@ -1,5 +1,6 @@
 #pragma once
-// Threads. Work is cut into tasks by its shape alone, never by the number of threads, so results do not depend on it.
+// Threads. Work is cut into tasks by its shape alone, never by the number of threads, so results do not
+// depend on it.
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -11,8 +12,8 @@ int num_threads();
 /// Throws Error unless 1 <= n <= 1024.
 void set_num_threads(int n);
 
-/// Turns flush-to-zero and denormals-are-zero on in this thread and restores the mode when it goes out of scope.
-/// Training steps were measured 6 to 9 times slower without it. parallel_for holds one in each worker.
+/// Turns flush-to-zero and denormals-are-zero on in this thread and restores the mode when it goes out of
+/// scope. Training steps were measured 6 to 9 times slower without it. parallel_for holds one in each worker.
 class FlushDenormals {
  public:
   FlushDenormals();
@@ -29,7 +30,8 @@ void run_tasks(std::int64_t tasks, void (*call)(void* context, std::int64_t task
 }
 
 /// Calls f(task) once for each task in [0, tasks), on any thread, in any order; returns when all are done.
-/// A task must write only what no other task touches. The first exception is rethrown here. Nested calls run serially.
+/// A task must write only what no other task touches. The first exception is rethrown here. Nested calls run
+/// serially.
 template <class F>
 void parallel_for(std::int64_t tasks, F&& f) {
   using Body = std::remove_reference_t<F>;
@@ -45,5 +47,16 @@ struct Range {
 constexpr Range part_of(std::int64_t n, std::int64_t parts, std::int64_t part) {
   return {n * part / parts, n * (part + 1) / parts};
 }
+
+/// Calls f(begin, end) once for each of the ranges [0, step), [step, 2 step), ... that n items fall into.
+template <class F>
+void parallel_ranges(std::int64_t n, std::int64_t step, F&& f) {
+  parallel_for((n + step - 1) / step,
+               [&](std::int64_t t) { f(t * step, (t + 1) * step < n ? (t + 1) * step : n); });
+}
+
+/// Elements that a task of a sweep over memory should have: enough to be worth starting, few enough to stay
+/// in the second-level cache.
+inline constexpr std::int64_t kTaskElements = std::int64_t{1} << 15;
 
 }  // namespace coarsegrad

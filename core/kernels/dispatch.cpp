@@ -11,17 +11,20 @@ namespace coarsegrad {
 namespace {
 
 const Kernels& scalar_table() {
-  static const Kernels table{"scalar", {}, kernels::scalar::sampling};
+  using namespace kernels::scalar;
+  static const Kernels table{"scalar", {activation, elementwise, math, norm, pool, update}, sampling};
   return table;
 }
 
 const Kernels& avx2_table() {
-  static const Kernels table{"avx2", {}, kernels::avx2::sampling};
+  using namespace kernels::avx2;
+  static const Kernels table{"avx2", scalar_table().real, sampling};
   return table;
 }
 
 const Kernels& avx512_table() {
-  static const Kernels table{"avx512", {}, kernels::avx512::sampling};
+  using namespace kernels::avx512;
+  static const Kernels table{"avx512", scalar_table().real, sampling};
   return table;
 }
 
@@ -72,7 +75,9 @@ const RealKernels<float>& real_kernels<float>() {
 
 template <>
 const RealKernels<double>& real_kernels<double>() {
-  static const RealKernels<double> reference{};
+  using namespace kernels::scalar;
+  static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,
+                                             norm_f64,       pool_f64,        update_f64};
   return reference;
 }
 

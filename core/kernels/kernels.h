@@ -1,17 +1,31 @@
 #pragma once
 // The hand-written kernels: one table of entry points per instruction set, chosen at run time.
-// Each family has a header here that states what its functions compute. `scalar/` holds the obviously right version,
-// a template over float and double; `simd/` one source per family, compiled once for each vector instruction set.
+// Each family has a header here that states what its functions compute. `scalar/` holds the obviously right
+// version, a template over float and double; `simd/` one source per family, compiled once for each vector
+// instruction set.
 #include <span>
 #include <string_view>
 
+#include "core/kernels/activation.h"
+#include "core/kernels/elementwise.h"
+#include "core/kernels/math.h"
+#include "core/kernels/norm.h"
+#include "core/kernels/pool.h"
 #include "core/kernels/sampling.h"
+#include "core/kernels/update.h"
 
 namespace coarsegrad {
 
 /// The families that compute with tensors: float in the tables, double from the reference templates.
 template <class T>
-struct RealKernels {};
+struct RealKernels {
+  kernels::Activation<T> activation;
+  kernels::Elementwise<T> elementwise;
+  kernels::Math<T> math;
+  kernels::Norm<T> norm;
+  kernels::Pool<T> pool;
+  kernels::Update<T> update;
+};
 
 struct Kernels {
   const char* name;  // "scalar", "avx2", "avx512"
@@ -19,10 +33,11 @@ struct Kernels {
   kernels::Sampling sampling;
 };
 
-/// The table in use: the best one this CPU can run, or the one named by the environment variable COARSEGRAD_KERNELS.
-/// Throws UsageError for a name that does not exist or that this CPU cannot run.
+/// The table in use: the best one this CPU can run, or the one named by the environment variable
+/// COARSEGRAD_KERNELS. Throws UsageError for a name that does not exist or that this CPU cannot run.
 const Kernels& active_kernels();
-/// Makes the table called `name` the active one; "auto" restores the choice made at start. Throws UsageError as above.
+/// Makes the table called `name` the active one; "auto" restores the choice made at start. Throws UsageError
+/// as above.
 void use_kernels(std::string_view name);
 /// The tables that this CPU can run, the scalar reference first, the best last.
 std::span<const Kernels* const> all_kernels();

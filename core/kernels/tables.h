@@ -1,11 +1,29 @@
 #pragma once
 // The entry points of each instruction set, one constant per family. Only dispatch.cpp puts them into tables.
+#include "core/kernels/activation.h"
+#include "core/kernels/elementwise.h"
+#include "core/kernels/math.h"
+#include "core/kernels/norm.h"
+#include "core/kernels/pool.h"
 #include "core/kernels/sampling.h"
+#include "core/kernels/update.h"
 
 namespace coarsegrad::kernels {
 namespace scalar {
+extern const Activation<float> activation;
+extern const Activation<double> activation_f64;
+extern const Elementwise<float> elementwise;
+extern const Elementwise<double> elementwise_f64;
+extern const Math<float> math;
+extern const Math<double> math_f64;
+extern const Norm<float> norm;
+extern const Norm<double> norm_f64;
+extern const Pool<float> pool;
+extern const Pool<double> pool_f64;
+extern const Update<float> update;
+extern const Update<double> update_f64;
 extern const Sampling sampling;
-}
+}  // namespace scalar
 namespace avx2 {
 extern const Sampling sampling;
 }

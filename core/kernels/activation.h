@@ -1,0 +1,39 @@
+#pragma once
+// Kernels for activations whose derivative is 0 or 1, which is kept as one bit: bit i % 8 of byte i / 8
+// belongs to element i, and the unused bits of the last byte are 0. Quantizer: the level index of x is taken
+// from the quotient q = x / alpha in the arithmetic of T, never from x * (1 / alpha):
+//   code = 0 unless q > 0, else min(levels, ceil(q)).
+// Everything but alpha_gradient is exact: all tables give the same bits.
+#include <cstdint>
+
+namespace coarsegrad::kernels {
+
+/// d sigma / d alpha by region (0 < q <= levels | q > levels; 0 elsewhere and for NaN). See quant for the
+/// sources.
+enum class AlphaRule {
+  exact,         ///< code | levels: the derivative almost everywhere
+  three_valued,  ///< (levels + 1) / 2 | levels
+  pact,          ///< 0 | levels
+};
+
+template <class T>
+struct Activation {
+  /// y = x where x > 0 or x is NaN, else +0; mask = x > 0. y may be x; y and mask may be null.
+  void (*relu)(std::int64_t n, const T* x, T* y, std::uint8_t* mask);
+  /// y = alpha * code, NaN where x is NaN; codes = code (0 for NaN); mask = 0 < q <= window. Any of the three
+  /// may be null. y may be x. 1 <= levels <= 255.
+  void (*quantize)(std::int64_t n, const T* x, T alpha, int levels, T window, T* y, std::uint8_t* codes,
+                   std::uint8_t* mask);
+  /// y = alpha * codes.
+  void (*decode)(std::int64_t n, const std::uint8_t* codes, T alpha, T* y);
+  /// dx = dy where the mask is 1, else +0. dx may be dy.
+  void (*apply_mask)(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx);
+  /// Sum of dy * d sigma / d alpha. Agrees within kSumError times the sum of absolute values.
+  double (*alpha_gradient)(std::int64_t n, const T* x, const T* dy, T alpha, int levels, AlphaRule rule);
+  /// The same from what a forward pass saved: its codes and, unless the rule is exact, its mask for window =
+  /// levels.
+  double (*alpha_gradient_codes)(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* mask,
+                                 const T* dy, int levels, AlphaRule rule);
+};
+
+}  // namespace coarsegrad::kernels

@@ -1,0 +1,27 @@
+#pragma once
+// Kernels for transcendental functions. The scalar table calls the C library; the vector tables stay within
+// the bounds below of the true value, for all floats. Results below the smallest normal number may come out
+// as 0, and subnormal arguments may be read as 0. NaN gives NaN.
+#include <cstdint>
+
+namespace coarsegrad::kernels {
+
+/// Relative error, in units of 2^-23, of the vector tables.
+inline constexpr double kExpUlp = 1.5, kLogUlp = 2, kTanhUlp = 4, kSigmoidUlp = 3;
+
+template <class T>
+struct Math {
+  /// y may be x in all of them.
+  void (*exp)(std::int64_t n, const T* x, T* y);
+  /// -inf for 0, NaN below 0.
+  void (*log)(std::int64_t n, const T* x, T* y);
+  void (*tanh)(std::int64_t n, const T* x, T* y);
+  /// 1 / (1 + exp(-x)).
+  void (*sigmoid)(std::int64_t n, const T* x, T* y);
+  /// Row by row: y = exp(x - max) / sum. A row with a NaN or +inf, or of -inf alone, becomes NaN.
+  void (*softmax)(std::int64_t rows, std::int64_t cols, const T* x, T* y);
+  /// Row by row: y = (x - max) - log(sum of exp(x - max)). NaN as softmax.
+  void (*log_softmax)(std::int64_t rows, std::int64_t cols, const T* x, T* y);
+};
+
+}  // namespace coarsegrad::kernels

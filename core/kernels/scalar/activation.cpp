@@ -1,0 +1,96 @@
+#include "core/kernels/activation.h"
+
+#include <cmath>
+
+#include "core/kernels/tables.h"
+
+namespace coarsegrad::kernels::scalar {
+namespace {
+
+void clear(std::int64_t n, std::uint8_t* mask) {
+  for (std::int64_t i = 0; mask && i < (n + 7) / 8; ++i) mask[i] = 0;
+}
+
+void set(std::uint8_t* mask, std::int64_t i) {
+  mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | 1u << i % 8);
+}
+
+bool test(const std::uint8_t* mask, std::int64_t i) { return mask[i / 8] >> i % 8 & 1; }
+
+template <class T>
+void relu(std::int64_t n, const T* x, T* y, std::uint8_t* mask) {
+  clear(n, mask);
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (mask && x[i] > 0) set(mask, i);
+    if (y) y[i] = x[i] > 0 || std::isnan(x[i]) ? x[i] : T(0);
+  }
+}
+
+// The level index of the quotient q = x / alpha.
+template <class T>
+int level(T q, int levels) {
+  if (!(q > 0)) return 0;
+  return q > static_cast<T>(levels) ? levels : static_cast<int>(std::ceil(q));
+}
+
+template <class T>
+void quantize(std::int64_t n, const T* x, T alpha, int levels, T window, T* y, std::uint8_t* codes,
+              std::uint8_t* mask) {
+  clear(n, mask);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T q = x[i] / alpha;
+    const int code = level(q, levels);
+    if (mask && q > 0 && q <= window) set(mask, i);
+    if (codes) codes[i] = static_cast<std::uint8_t>(code);
+    if (y) y[i] = std::isnan(q) ? q : alpha * static_cast<T>(code);
+  }
+}
+
+template <class T>
+void decode(std::int64_t n, const std::uint8_t* codes, T alpha, T* y) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] = alpha * static_cast<T>(codes[i]);
+}
+
+template <class T>
+void apply_mask(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx) {
+  for (std::int64_t i = 0; i < n; ++i) dx[i] = test(mask, i) ? dy[i] : T(0);
+}
+
+int inside_value(int code, int levels, AlphaRule rule) {
+  if (rule == AlphaRule::exact) return code;
+  return rule == AlphaRule::three_valued ? (levels + 1) / 2 : 0;
+}
+
+template <class T>
+double alpha_gradient(std::int64_t n, const T* x, const T* dy, T alpha, int levels, AlphaRule rule) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T q = x[i] / alpha;
+    if (!(q > 0)) continue;
+    const int d = q > static_cast<T>(levels) ? levels : inside_value(level(q, levels), levels, rule);
+    sum += static_cast<double>(dy[i]) * d;
+  }
+  return sum;
+}
+
+template <class T>
+double alpha_gradient_codes(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* mask, const T* dy,
+                            int levels, AlphaRule rule) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const bool inside = rule != AlphaRule::exact && test(mask, i);
+    sum += static_cast<double>(dy[i]) * (inside ? inside_value(codes[i], levels, rule) : codes[i]);
+  }
+  return sum;
+}
+
+template <class T>
+constexpr Activation<T> table{relu<T>,       quantize<T>,       decode<T>,
+                              apply_mask<T>, alpha_gradient<T>, alpha_gradient_codes<T>};
+
+}  // namespace
+
+const Activation<float> activation = table<float>;
+const Activation<double> activation_f64 = table<double>;
+
+}  // namespace coarsegrad::kernels::scalar
