@@ -1,0 +1,82 @@
+#pragma once
+// Surrogates: the pseudo-derivatives that coarse gradients put in place of the derivative of a quantizer,
+// which is 0 almost everywhere. A surrogate is a smooth (or at least continuous) function together with its
+// derivative; only the derivative enters training, the function is there to be tested and plotted.
+//
+// `window` is the highest level K of the quantizer that the surrogate stands in for, in units of its
+// resolution alpha (2^bits - 1 for a b-bit activation, 1 in the two-layer model of quant/theory); x is in the
+// same units. Surrogates without a window ignore it.
+#include <cmath>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/base/check.h"
+
+namespace coarsegrad {
+
+class Surrogate {
+ public:
+  /// `value` and `derivative` are generic in the type of their arguments: [](auto x, auto window) { return
+  /// ...; }, float or double, with overloaded functions (std::tanh, not tanh) inside.
+  template <class Value, class Derivative>
+  Surrogate(std::string name, Value value, Derivative derivative)
+      : name_(std::move(name)),
+        value_(value),
+        derivative_(derivative),
+        derivative_f32_(loop<float>(derivative)),
+        derivative_f64_(loop<double>(derivative)) {}
+
+  const std::string& name() const { return name_; }
+  double value(double x, double window = 1) const { return value_(x, window); }
+  double derivative(double x, double window = 1) const { return derivative_(x, window); }
+  /// out[i] = derivative at x[i]; equal lengths, `out` may be `x`. Throws Error otherwise.
+  void derivative(std::span<const float> x, float window, std::span<float> out) const {
+    derivative_f32_(x, window, out);
+  }
+  void derivative(std::span<const double> x, double window, std::span<double> out) const {
+    derivative_f64_(x, window, out);
+  }
+
+ private:
+  template <class T>
+  using Loop = std::function<void(std::span<const T>, T, std::span<T>)>;
+
+  template <class T, class F>
+  static Loop<T> loop(F f) {
+    return [f](std::span<const T> x, T window, std::span<T> out) {
+      check(x.size() == out.size(), "surrogate derivative: given ", x.size(), " inputs and ", out.size(),
+            " outputs, expected as many");
+      for (std::size_t i = 0; i < x.size(); ++i) out[i] = f(x[i], window);
+    };
+  }
+
+  std::string name_;
+  std::function<double(double, double)> value_, derivative_;
+  Loop<float> derivative_f32_;
+  Loop<double> derivative_f64_;
+};
+
+/// The surrogate of that name, which stays where it is until the program ends. Throws UsageError, listing the
+/// known names, if there is none.
+const Surrogate& surrogate(std::string_view name);
+/// All of them: those shipped, then those registered, in that order.
+std::vector<const Surrogate*> all_surrogates();
+/// The names of all_surrogates().
+std::vector<std::string> surrogate_names();
+/// Makes a surrogate known by name, in flags and logs as well. Throws UsageError if the name is empty or
+/// taken.
+const Surrogate& register_surrogate(Surrogate surrogate);
+
+/// As above, from its parts:
+///   register_surrogate("cauchy", [](auto x, auto) { return std::atan(x); },
+///                      [](auto x, auto) { return 1 / (1 + x * x); });
+template <class Value, class Derivative>
+const Surrogate& register_surrogate(std::string name, Value value, Derivative derivative) {
+  return register_surrogate(Surrogate(std::move(name), std::move(value), std::move(derivative)));
+}
+
+}  // namespace coarsegrad

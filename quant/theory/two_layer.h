@@ -1,0 +1,105 @@
+#pragma once
+// The two-linear-layer network with a binary activation and Gaussian input, in closed form and double
+// precision.
+//   y(Z) = v' sigma(Z w),  Z an m x n matrix of independent N(0,1) entries,  sigma(x) = 1 for x > 0, else 0;
+//   the teacher y*(Z) = v*' sigma(Z w*) has |w*| = 1;  population loss f(v, w) = E (y - y*)^2 / 2.
+// A coarse gradient g = Z' (mu'(Zw) . v) (y - y*) puts the derivative mu' of a surrogate where sigma' = 0
+// would stand. Source: Yin, Lyu, Zhang, Osher, Qi, Xin, "Understanding straight-through estimator in training
+// activation quantized neural nets" (ICLR 2019), sections 2 and 3. Letters as there: S = 1'v*, theta the
+// angle between w and w*, c(theta) = 1 - 2 theta / pi. Lengths are checked: v has m entries, w has n,
+// anything else throws Error.
+#include <array>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace coarsegrad::theory {
+
+using Vector = std::vector<double>;
+
+double dot(const Vector& a, const Vector& b);
+double norm(const Vector& a);
+/// Angle between two non-zero vectors, in [0, pi], accurate at both ends (atan2, not acos).
+double angle(const Vector& a, const Vector& b);
+
+/// The estimators whose expected coarse gradient has a closed form.
+enum class Ste { identity, relu, clipped_relu };
+inline constexpr std::array kAllStes{Ste::identity, Ste::relu, Ste::clipped_relu};
+/// "identity", "relu", "clipped_relu": the name of its surrogate.
+std::string_view ste_name(Ste ste);
+
+/// The two layers of the student.
+struct Point {
+  Vector v, w;
+};
+
+/// A point where the landscape is special; it does not depend on |w|.
+struct Critical {
+  Vector v;
+  double theta;  ///< radians
+  double loss;
+};
+
+class TwoLayer {
+ public:
+  /// w_star is scaled to length 1. Throws Error if a vector is empty or zero.
+  TwoLayer(Vector v_star, Vector w_star);
+
+  int m() const { return static_cast<int>(v_star_.size()); }
+  int n() const { return static_cast<int>(w_star_.size()); }
+  const Vector& v_star() const { return v_star_; }
+  const Vector& w_star() const { return w_star_; }
+  /// S = 1'v*.
+  double sum() const { return sum_; }
+
+  /// f(v, w); at w = 0 the student's output is 0.
+  double loss(const Vector& v, const Vector& w) const;
+  /// f as a function of the angle alone; affine in theta with slope v'v* / (2 pi).
+  double loss_at(const Vector& v, double theta) const;
+  /// df/dv, which is also the mean of the sample gradient. w must not be 0.
+  Vector grad_v(const Vector& v, const Vector& w) const;
+  /// df/dw of length |v'v*| / (2 pi |w|) at every angle in (0, pi); NaN on the line of w*, where f has a
+  /// kink.
+  Vector grad_w(const Vector& v, const Vector& w) const;
+  /// h(v, v*) = |v|^2 + (1'v)^2 - (1'v) S + v'v*.
+  double h(const Vector& v) const;
+
+  /// E g: the expected coarse gradient with respect to w. w must not be 0.
+  Vector coarse_gradient(Ste ste, const Vector& v, const Vector& w) const;
+  /// <E g, df/dw> for theta in (0, pi): never negative. Its limit, 0, on the line of w*.
+  double correlation(Ste ste, const Vector& v, const Vector& w) const;
+  /// A constant A with |E g|^2 <= A (|df/dv|^2 + correlation); infinite for the identity, which has none.
+  double bound_constant(Ste ste, const Vector& v, const Vector& w) const;
+  /// A step eta <= 1 for both layers that lowers f by at least eta/2 (|df/dv|^2 + correlation); 0 for the
+  /// identity.
+  double safe_step(Ste ste, const Vector& v, const Vector& w) const;
+
+  /// v(c) = c v* + (1 - c) S / (m + 1) 1 at c = c(theta): the minimiser of f over v at this angle.
+  Vector best_v(double theta) const;
+  Critical global_minimum() const;
+  /// (v_pi, theta = pi), where all gradients in v and the coarse gradients of ReLU and clipped ReLU vanish.
+  Critical spurious_minimum() const;
+  /// Whether that is a local minimum and the saddle exists: S^2 < (m + 1)/2 |v*|^2.
+  bool has_spurious_minimum() const;
+  /// The saddle in (0, pi), if there is one.
+  std::optional<Critical> saddle() const;
+
+  /// kappa = |E g| of the identity at the spurious minimum, 2 (m-1) S^2 / (sqrt(2 pi) (m+1)^2). It points
+  /// along w, so |w| shrinks by eta kappa per step and reaches 0 after |w| / (eta kappa) steps.
+  double identity_drift() const;
+  /// The rise of f when w then overshoots the origin and theta jumps from pi to 0: (|v*|^2 - 2 S^2 / (m+1))
+  /// / 2.
+  double escape_jump() const;
+
+ private:
+  void check_sizes(const char* operation, const Vector& v, const Vector& w) const;
+
+  Vector v_star_, w_star_;
+  double sum_, square_;  // 1'v*, |v*|^2
+};
+
+/// norm_w (cos(theta) w* + sin(theta) w_perp): the filter at a given angle. w_perp: unit length, orthogonal
+/// to w*.
+Vector filter_at(const Vector& w_star, const Vector& w_perp, double theta, double norm_w);
+
+}  // namespace coarsegrad::theory

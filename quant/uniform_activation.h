@@ -1,0 +1,58 @@
+#pragma once
+// The uniform b-bit activation quantizer of both coarse-gradient papers, as scalar mathematics:
+//   sigma(x, alpha) = 0 for x <= 0, k alpha for (k-1) alpha < x <= k alpha, K alpha for x > K alpha, K = 2^b
+//   - 1,
+// that is, round up and saturate. Its derivative with respect to x is replaced by that of a surrogate at x /
+// alpha with window K (quant/surrogate.h); the rules for alpha are below. T is float or double. Sources: Yin
+// et al., "Understanding straight-through estimator" (ICLR 2019), section 4; Yin et al., "Blended coarse
+// gradient descent for full quantization of deep neural networks" (2018), section 2.
+#include <cmath>
+#include <string_view>
+
+namespace coarsegrad {
+
+/// K = 2^bits - 1, the highest level. Throws UsageError unless 1 <= bits <= 8.
+int highest_level(int bits);
+
+/// The level k = min(K, ceil(x / alpha)) of x, 0 for x <= 0; `top` is K. alpha > 0. NaN stays NaN.
+template <class T>
+T activation_level(T x, T alpha, T top) {
+  if (x <= 0) return 0;
+  const T level =
+      std::ceil(x / alpha);  // a quotient, not a product with 1/alpha: thresholds stay where they are
+  return level > top ? top : level;
+}
+
+/// sigma(x, alpha).
+template <class T>
+T uniform_activation(T x, T alpha, T top) {
+  return alpha * activation_level(x, alpha, top);
+}
+
+/// What stands for the derivative of sigma with respect to alpha: 0 for x <= 0 and K for x > K alpha under
+/// each rule, between them
+enum class AlphaRule {
+  exact,         ///< the level k, the derivative almost everywhere
+  three_valued,  ///< (K + 1) / 2 = 2^(b-1), the mean of the levels 1 to K
+  two_valued,    ///< 0 (PACT)
+};
+/// "exact", "three_valued", "two_valued". Throws UsageError for another name.
+AlphaRule alpha_rule(std::string_view name);
+
+template <class T>
+T alpha_derivative(AlphaRule rule, T x, T alpha, T top) {
+  if (x <= 0) return 0;
+  if (rule == AlphaRule::exact) return activation_level(x, alpha, top);
+  if (activation_level(x, alpha, top + 1) > top) return top;
+  return rule == AlphaRule::three_valued ? (top + 1) / 2 : 0;
+}
+
+/// The resolution for a pre-activation that is N(0,1), as behind a batch normalisation without affine part:
+/// the values of the authors' code for 1, 2 and 4 bits (1.2221, 0.6511, 0.1946), lloyd_alpha(bits) for the
+/// others.
+double half_gaussian_alpha(int bits);
+/// The fixed point of Lloyd's alternation on the half-Gaussian: codes k = min(K, round(x / alpha)), then
+/// alpha = E[k x] / E[k^2]. Nearest rounding, as the authors fitted it, although the forward pass rounds up.
+double lloyd_alpha(int bits);
+
+}  // namespace coarsegrad
