@@ -1,0 +1,134 @@
+// Elementwise ops: each is one function with its derivative beside it.
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/base/random.h"
+#include "core/map.h"
+#include "core/ops.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace {
+
+// Brings both operands to their common shape. Tensors of that shape already are shared, not copied.
+struct Operands {
+  Tensor a, b;
+};
+Operands broadcast(const char* op, const Var& a, const Var& b) {
+  if (a.shape() == b.shape()) return {a.value(), b.value()};
+  const Shape shape = broadcast_shape(op, a.shape(), b.shape());
+  return {broadcast_to(a.value(), shape), broadcast_to(b.value(), shape)};
+}
+
+Tensor product(const Tensor& a, const Tensor& b) {
+  return zip(a, b, [](Real x, Real y) { return x * y; });
+}
+
+// An op y = f(x) with derivative d(x): keeps x.
+template <class F, class D>
+Var from_input(const char* op, const Var& x, F f, D d) {
+  const Tensor in = x.value();
+  return record(op, map(in, f), {x}, [in, d](const Tensor& g) -> Gradients {
+    return {zip(g, in, [d](Real dy, Real v) { return dy * d(v); })};
+  });
+}
+
+// An op y = f(x) whose derivative is d(y): keeps y.
+template <class F, class D>
+Var from_output(const char* op, const Var& x, F f, D d) {
+  const Tensor out = map(x.value(), f);
+  return record(op, out, {x}, [out, d](const Tensor& g) -> Gradients {
+    return {zip(g, out, [d](Real dy, Real y) { return dy * d(y); })};
+  });
+}
+
+}  // namespace
+
+Var operator+(const Var& a, const Var& b) {
+  const auto [p, q] = broadcast("add", a, b);
+  return record("add", zip(p, q, [](Real x, Real y) { return x + y; }), {a, b},
+                [](const Tensor& g) -> Gradients { return {g, g}; });
+}
+
+Var operator-(const Var& a, const Var& b) {
+  const auto [p, q] = broadcast("subtract", a, b);
+  return record("subtract", zip(p, q, [](Real x, Real y) { return x - y; }), {a, b},
+                [](const Tensor& g) -> Gradients { return {g, map(g, [](Real d) { return -d; })}; });
+}
+
+Var operator*(const Var& a, const Var& b) {
+  const auto [p, q] = broadcast("multiply", a, b);
+  return record("multiply", product(p, q), {a, b},
+                [p = p, q = q](const Tensor& g) -> Gradients { return {product(g, q), product(g, p)}; });
+}
+
+Var operator/(const Var& a, const Var& b) {
+  const auto [p, q] = broadcast("divide", a, b);
+  const Tensor y = zip(p, q, [](Real x, Real z) { return x / z; });
+  return record("divide", y, {a, b}, [y, q = q](const Tensor& g) -> Gradients {
+    const Tensor da = zip(g, q, [](Real d, Real z) { return d / z; });
+    return {da, zip(da, y, [](Real d, Real r) { return -d * r; })};
+  });
+}
+
+Var operator-(const Var& a) {
+  const auto negate = [](Real x) { return -x; };
+  return record("negate", map(a.value(), negate), {a},
+                [negate](const Tensor& g) -> Gradients { return {map(g, negate)}; });
+}
+
+Var exp(const Var& x) {
+  return from_output("exp", x, [](Real v) { return std::exp(v); }, [](Real y) { return y; });
+}
+
+Var log(const Var& x) {
+  return from_input("log", x, [](Real v) { return std::log(v); }, [](Real v) { return 1 / v; });
+}
+
+Var tanh(const Var& x) {
+  return from_output("tanh", x, [](Real v) { return std::tanh(v); }, [](Real y) { return 1 - y * y; });
+}
+
+Var sigmoid(const Var& x) {
+  // exp of a negative number only: it cannot overflow.
+  const auto f = [](Real v) {
+    const Real e = std::exp(-std::abs(v));
+    return (v >= 0 ? 1 : e) / (1 + e);
+  };
+  return from_output("sigmoid", x, f, [](Real y) { return y * (1 - y); });
+}
+
+Var relu(const Var& x) {
+  return from_output("relu", x, [](Real v) { return v < 0 ? Real(0) : v; }, [](Real y) { return Real(y > 0); });
+}
+
+Var clamp(const Var& x, Real lower, Real upper) {
+  check(lower <= upper, "clamp: given bounds ", lower, " and ", upper, ", expected lower <= upper");
+  return from_input(
+      "clamp", x, [=](Real v) { return v < lower ? lower : v > upper ? upper : v; },
+      [=](Real v) { return Real(v >= lower && v <= upper); });
+}
+
+Var abs(const Var& x) {
+  return from_input("abs", x, [](Real v) { return std::abs(v); }, [](Real v) { return Real(v > 0) - Real(v < 0); });
+}
+
+Var sqrt(const Var& x) {
+  return from_output("sqrt", x, [](Real v) { return std::sqrt(v); }, [](Real y) { return Real(0.5) / y; });
+}
+
+Var square(const Var& x) {
+  return from_input("square", x, [](Real v) { return v * v; }, [](Real v) { return 2 * v; });
+}
+
+Var dropout(const Var& x, Real p, Rng& rng) {
+  check(p >= 0 && p < 1, "dropout: given p = ", p, ", expected 0 <= p < 1");
+  Tensor factor = Tensor::uninitialized(x.shape());
+  rng.uniform(factor.mutable_data(), static_cast<std::size_t>(factor.size()));
+  factor = map(factor, [p](Real u) { return u < p ? Real(0) : 1 / (1 - p); });
+  return record("dropout", product(x.value(), factor), {x},
+                [factor](const Tensor& g) -> Gradients { return {product(g, factor)}; });
+}
+
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
