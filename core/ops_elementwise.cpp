@@ -1,6 +1,7 @@
 // Elementwise ops: each is one function with its derivative beside it.
 #include <cmath>
 
+#include "core/base/activation.h"
 #include "core/base/check.h"
 #include "core/base/random.h"
 #include "core/map.h"
@@ -99,7 +100,14 @@ Var sigmoid(const Var& x) {
 }
 
 Var relu(const Var& x) {
-  return from_output("relu", x, [](Real v) { return v < 0 ? Real(0) : v; }, [](Real y) { return Real(y > 0); });
+  Tensor y = Tensor::uninitialized(x.shape());
+  const auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x.size()));  // one bit per element: x > 0
+  relu_forward<Real>(x.size(), x.value().data(), y.mutable_data(), mask->data());
+  return record("relu", y, {x}, [mask](const Tensor& g) -> Gradients {
+    Tensor dx = Tensor::uninitialized(g.shape());
+    mask_backward<Real>(g.size(), mask->data(), g.data(), dx.mutable_data());
+    return {dx};
+  });
 }
 
 Var clamp(const Var& x, Real lower, Real upper) {
@@ -124,7 +132,7 @@ Var square(const Var& x) {
 Var dropout(const Var& x, Real p, Rng& rng) {
   check(p >= 0 && p < 1, "dropout: given p = ", p, ", expected 0 <= p < 1");
   Tensor factor = Tensor::uninitialized(x.shape());
-  rng.uniform(factor.mutable_data(), static_cast<std::size_t>(factor.size()));
+  rng.uniform(factor.mut());
   factor = map(factor, [p](Real u) { return u < p ? Real(0) : 1 / (1 - p); });
   return record("dropout", product(x.value(), factor), {x},
                 [factor](const Tensor& g) -> Gradients { return {product(g, factor)}; });
