@@ -1,8 +1,10 @@
 // Elementwise ops: each is one function with its derivative beside it.
 #include <cmath>
+#include <type_traits>
 
 #include "core/base/activation.h"
 #include "core/base/check.h"
+#include "core/base/elementwise.h"
 #include "core/base/random.h"
 #include "core/map.h"
 #include "core/ops.h"
@@ -25,11 +27,23 @@ Tensor product(const Tensor& a, const Tensor& b) {
   return zip(a, b, [](Real x, Real y) { return x * y; });
 }
 
+// y = f(x), f a function of one element or a sweep (n, x, y) of core/base/elementwise.h.
+template <class F>
+Tensor apply(const F& f, const Tensor& x) {
+  if constexpr (std::is_invocable_v<F, Real>) {
+    return map(x, f);
+  } else {
+    Tensor y = Tensor::uninitialized(x.shape());
+    f(x.size(), x.data(), y.mutable_data());
+    return y;
+  }
+}
+
 // An op y = f(x) with derivative d(x): keeps x.
 template <class F, class D>
 Var from_input(const char* op, const Var& x, F f, D d) {
   const Tensor in = x.value();
-  return record(op, map(in, f), {x}, [in, d](const Tensor& g) -> Gradients {
+  return record(op, apply(f, in), {x}, [in, d](const Tensor& g) -> Gradients {
     return {zip(g, in, [d](Real dy, Real v) { return dy * d(v); })};
   });
 }
@@ -37,7 +51,7 @@ Var from_input(const char* op, const Var& x, F f, D d) {
 // An op y = f(x) whose derivative is d(y): keeps y.
 template <class F, class D>
 Var from_output(const char* op, const Var& x, F f, D d) {
-  const Tensor out = map(x.value(), f);
+  const Tensor out = apply(f, x.value());
   return record(op, out, {x}, [out, d](const Tensor& g) -> Gradients {
     return {zip(g, out, [d](Real dy, Real y) { return dy * d(y); })};
   });
@@ -79,24 +93,19 @@ Var operator-(const Var& a) {
 }
 
 Var exp(const Var& x) {
-  return from_output("exp", x, [](Real v) { return std::exp(v); }, [](Real y) { return y; });
+  return from_output("exp", x, exp_forward<Real>, [](Real y) { return y; });
 }
 
 Var log(const Var& x) {
-  return from_input("log", x, [](Real v) { return std::log(v); }, [](Real v) { return 1 / v; });
+  return from_input("log", x, log_forward<Real>, [](Real v) { return 1 / v; });
 }
 
 Var tanh(const Var& x) {
-  return from_output("tanh", x, [](Real v) { return std::tanh(v); }, [](Real y) { return 1 - y * y; });
+  return from_output("tanh", x, tanh_forward<Real>, [](Real y) { return 1 - y * y; });
 }
 
 Var sigmoid(const Var& x) {
-  // exp of a negative number only: it cannot overflow.
-  const auto f = [](Real v) {
-    const Real e = std::exp(-std::abs(v));
-    return (v >= 0 ? 1 : e) / (1 + e);
-  };
-  return from_output("sigmoid", x, f, [](Real y) { return y * (1 - y); });
+  return from_output("sigmoid", x, sigmoid_forward<Real>, [](Real y) { return y * (1 - y); });
 }
 
 Var relu(const Var& x) {
@@ -132,7 +141,7 @@ Var square(const Var& x) {
 Var dropout(const Var& x, Real p, Rng& rng) {
   check(p >= 0 && p < 1, "dropout: given p = ", p, ", expected 0 <= p < 1");
   Tensor factor = Tensor::uninitialized(x.shape());
-  rng.uniform(factor.mut());
+  rng.uniform(factor.mutable_data(), static_cast<std::size_t>(factor.size()));
   factor = map(factor, [p](Real u) { return u < p ? Real(0) : 1 / (1 - p); });
   return record("dropout", product(x.value(), factor), {x},
                 [factor](const Tensor& g) -> Gradients { return {product(g, factor)}; });

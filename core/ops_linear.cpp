@@ -1,6 +1,7 @@
 // Matrix products and convolution: shapes are checked here, the work is done by core/base/gemm.h and conv.h.
 #include "core/base/check.h"
 #include "core/base/conv.h"
+#include "core/base/elementwise.h"
 #include "core/base/gemm.h"
 #include "core/ops.h"
 
@@ -16,7 +17,12 @@ Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpos
 }
 
 // Sum of a (..., C) tensor over all axes but the last: the gradient of a bias.
-Tensor sum_rows(const Tensor& g) { return sum_to(g, {g.dim(-1)}); }
+Tensor sum_rows(const Tensor& g) {
+  const std::int64_t channels = g.dim(-1);
+  Tensor sums = Tensor::uninitialized({channels});
+  column_sums<Real>(channels ? g.size() / channels : 0, channels, g.data(), sums.mutable_data());
+  return sums;
+}
 
 }  // namespace
 
@@ -38,11 +44,19 @@ Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
 Var linear(const Var& x, const Var& weight, const Var& bias) {
   check(x.shape().rank() == 2 && weight.shape().rank() == 2 && x.shape()[1] == weight.shape()[1], "linear: given x ",
         x.shape(), " and weight ", weight.shape(), ", expected (N, in) and (out, in)");
-  const Var y = matmul(x, weight, false, true);
-  if (!bias.defined()) return y;
-  check(bias.shape() == Shape{weight.shape()[0]}, "linear: given bias ", bias.shape(), ", expected (",
-        weight.shape()[0], ")");
-  return y + bias;
+  const std::int64_t out = weight.shape()[0];
+  check(!bias.defined() || bias.shape() == Shape{out}, "linear: given bias ", bias.shape(), ", expected (", out, ")");
+  const Tensor in = x.value(), w = weight.value();
+  Tensor y = product(in, false, w, true);
+  if (bias.defined()) add_row<Real>(y.dim(0), out, bias.value().data(), y.data(), y.mutable_data());
+  const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
+  return record("linear", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
+    Gradients grads(3);
+    if (need_x) grads[0] = product(g, false, w, false);
+    if (need_w) grads[1] = product(g, true, in, false);
+    if (need_b) grads[2] = sum_rows(g);
+    return grads;
+  });
 }
 
 Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions& o) {

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/base/check.h"
+#include "core/base/elementwise.h"
 #include "core/base/parallel.h"
 #include "core/map.h"
 #include "core/ops.h"
@@ -113,11 +114,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 
 void add_to(Tensor& y, const Tensor& x) {
   check(y.shape() == x.shape(), "add_to: given shapes ", y.shape(), " and ", x.shape(), ", expected equal ones");
-  Real* out = y.mutable_data();
-  const Real* in = x.data();
-  parallel_pieces(x.size(), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) out[i] += in[i];
-  });
+  accumulate<Real>(x.size(), x.data(), y.mutable_data());
 }
 
 double total(const Tensor& x) { return sum_axis(x.reshaped({x.size()}), 0).item(); }
@@ -171,15 +168,7 @@ Var log_softmax(const Var& x) {
   check(x.shape().rank() >= 1, "log_softmax: given a scalar, expected at least one axis");
   const std::int64_t classes = x.shape()[-1], rows = classes ? x.size() / classes : 0;
   Tensor y = Tensor::uninitialized(x.shape());
-  const Real* in = x.value().data();
-  Real* out = y.mutable_data();
-  for (std::int64_t r = 0; r < rows; ++r, in += classes, out += classes) {
-    const Real top = *std::max_element(in, in + classes);  // subtracted so that exp cannot overflow
-    double z = 0;
-    for (std::int64_t c = 0; c < classes; ++c) z += std::exp(in[c] - top);
-    const Real log_z = top + static_cast<Real>(std::log(z));
-    for (std::int64_t c = 0; c < classes; ++c) out[c] = in[c] - log_z;
-  }
+  log_softmax_forward<Real>(rows, classes, x.value().data(), y.mutable_data());
   return record("log_softmax", y, {x}, [y, rows, classes](const Tensor& g) -> Gradients {
     Tensor dx = Tensor::uninitialized(y.shape());
     Real* d = dx.mutable_data();

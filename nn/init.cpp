@@ -15,15 +15,14 @@ std::int64_t fan_in(const Shape& weight) {
 
 Tensor uniform(const Shape& shape, double bound, Rng rng) {
   Tensor t = Tensor::uninitialized(shape);
-  rng.uniform(t.mut());
-  for (Real& v : t.mut()) v = static_cast<Real>(bound * (2 * static_cast<double>(v) - 1));
+  const Real b = static_cast<Real>(bound);
+  rng.uniform(t.mutable_data(), static_cast<std::size_t>(t.size()), -b, b);
   return t;
 }
 
 Tensor normal(const Shape& shape, double standard_deviation, Rng rng) {
   Tensor t = Tensor::uninitialized(shape);
-  rng.normal(t.mut());
-  for (Real& v : t.mut()) v = static_cast<Real>(standard_deviation * static_cast<double>(v));
+  rng.normal(t.mutable_data(), static_cast<std::size_t>(t.size()), Real(0), static_cast<Real>(standard_deviation));
   return t;
 }
 
