@@ -53,8 +53,8 @@ std::shared_ptr<Node> new_node(const Shape& shape) {
 void accumulate(Node& node, Tensor g, const char* op) {
   if (!g.defined()) return;
   if (g.shape() != node.shape) {
-    check(broadcast_shape(op, g.shape(), node.shape) == g.shape(), op, ": backward gave a gradient of shape ", g.shape(),
-          " for an input of shape ", node.shape);
+    check(broadcast_shape(op, g.shape(), node.shape) == g.shape(), op, ": backward gave a gradient of shape ",
+          g.shape(), " for an input of shape ", node.shape);
     g = sum_to(g, node.shape);
   }
   if (node.grad.defined())
@@ -123,14 +123,15 @@ void Var::backward() const {
 
 void Var::backward(const Tensor& seed) const {
   check(node_ != nullptr, "backward: given a constant, expected a Var with a history");
-  check(seed.defined() && seed.shape() == shape(), "backward: given a seed of shape ", seed.shape(), ", expected ",
-        shape());
+  check(seed.defined() && seed.shape() == shape(), "backward: given a seed of shape ", seed.shape(),
+        ", expected ", shape());
   detail::run_backward(node_, seed);
 }
 
 Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backward backward) {
   Var result(std::move(value));
-  const bool wanted = std::any_of(inputs.begin(), inputs.end(), [](const Var& v) { return v.requires_grad(); });
+  const bool wanted =
+      std::any_of(inputs.begin(), inputs.end(), [](const Var& v) { return v.requires_grad(); });
   if (!wanted || !grad_enabled()) return result;
   result.node_ = detail::new_node(result.shape());
   result.node_->op = op;
@@ -155,8 +156,8 @@ Var Parameter::var() const {
 const Tensor& Parameter::grad() const { return node_->grad; }
 
 void Parameter::set_grad(Tensor grad) {
-  check(!grad.defined() || grad.shape() == value.shape(), "set_grad: given shape ", grad.shape(), ", expected ",
-        value.shape());
+  check(!grad.defined() || grad.shape() == value.shape(), "set_grad: given shape ", grad.shape(),
+        ", expected ", value.shape());
   node_->grad = std::move(grad);
 }
 

@@ -1,7 +1,8 @@
 #pragma once
-// Reverse-mode differentiation. A Var is a Tensor with a history; an op computes on tensors and records a function
-// from the gradient of its output to the gradients of its inputs. The engine sums, un-broadcasts and frees.
-// Nodes link nodes and never hold values: what a backward pass needs is exactly what its closure has captured.
+// Reverse-mode differentiation. A Var is a Tensor with a history; an op computes on tensors and records a
+// function from the gradient of its output to the gradients of its inputs. The engine sums, un-broadcasts and
+// frees. Nodes link nodes and never hold values: what a backward pass needs is exactly what its closure has
+// captured.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,8 +15,9 @@ inline namespace COARSEGRAD_REAL {
 
 /// One gradient per input, in order. An undefined tensor means: no gradient for this input.
 using Gradients = std::vector<Tensor>;
-/// Pure function from the gradient of the output to those of the inputs. Each may have the input's own shape or the
-/// broadcast one (the engine sums it down). Capture tensors, not Vars: a captured Var would keep its history alive.
+/// Pure function from the gradient of the output to those of the inputs. Each may have the input's own shape
+/// or the broadcast one (the engine sums it down). Capture tensors, not Vars: a captured Var would keep its
+/// history alive.
 using Backward = std::function<Gradients(const Tensor& grad)>;
 
 namespace detail {
@@ -37,7 +39,8 @@ class Var {
   std::int64_t size() const { return value_.size(); }
   Real item() const { return value_.item(); }
   bool requires_grad() const { return node_ != nullptr; }
-  /// The gradient accumulated in a leaf; undefined before the first backward pass. Throws Error on a constant.
+  /// The gradient accumulated in a leaf; undefined before the first backward pass. Throws Error on a
+  /// constant.
   const Tensor& grad() const;
   void zero_grad();
   /// The same value as a constant.
@@ -54,11 +57,13 @@ class Var {
   std::shared_ptr<detail::Node> node_;
 };
 
-/// The result of an op: `value` with the history that leads to `inputs`. Where no input requires a gradient, or
-/// inside a NoGrad scope, the result is a constant and `backward` is dropped. Users write their own ops with it:
+/// The result of an op: `value` with the history that leads to `inputs`. Where no input requires a gradient,
+/// or inside a NoGrad scope, the result is a constant and `backward` is dropped. Users write their own ops
+/// with it:
 ///   Var cube(const Var& x) {
 ///     const Tensor v = x.value();
-///     return record("cube", map(v, [](Real a) { return a * a * a; }), {x}, [v](const Tensor& g) -> Gradients {
+///     return record("cube", map(v, [](Real a) { return a * a * a; }), {x}, [v](const Tensor& g) -> Gradients
+///     {
 ///       return {zip(g, v, [](Real d, Real a) { return d * 3 * a * a; })};
 ///     });
 ///   }
@@ -78,17 +83,18 @@ class NoGrad {
 /// False inside a NoGrad scope.
 bool grad_enabled();
 
-/// A trained tensor. It carries what an update rule must know and nothing about quantization: `value` is the float
-/// copy that the optimizer moves; `used`, where defined, is R(value), what the forward pass computes with.
+/// A trained tensor. It carries what an update rule must know and nothing about quantization: `value` is the
+/// float copy that the optimizer moves; `used`, where defined, is R(value), what the forward pass computes
+/// with.
 class Parameter {
  public:
   explicit Parameter(Tensor init);
 
   Tensor value;
   Tensor used;
-  double rate_factor = 1;     ///< multiplies the learning rate
-  bool decay = true;          ///< takes part in weight decay
-  double lower = -1e300;      ///< the optimizer clamps the value to [lower, upper] after each step
+  double rate_factor = 1;  ///< multiplies the learning rate
+  bool decay = true;       ///< takes part in weight decay
+  double lower = -1e300;   ///< the optimizer clamps the value to [lower, upper] after each step
   double upper = 1e300;
 
   /// The leaf that ops see: `used` where it is defined, else `value`.

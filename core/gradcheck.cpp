@@ -28,7 +28,8 @@ std::vector<std::vector<double>> backward_jacobian(const Function& f, const std:
     std::vector<double> row;
     for (const Var& leaf : leaves) {
       const Tensor g = leaf.grad().defined() ? leaf.grad() : Tensor(leaf.shape());
-      check(g.shape() == leaf.shape(), "gradcheck: given a gradient of shape ", g.shape(), ", expected ", leaf.shape());
+      check(g.shape() == leaf.shape(), "gradcheck: given a gradient of shape ", g.shape(), ", expected ",
+            leaf.shape());
       row.insert(row.end(), g.view().begin(), g.view().end());
     }
     rows.push_back(std::move(row));
@@ -36,7 +37,8 @@ std::vector<std::vector<double>> backward_jacobian(const Function& f, const std:
   return rows;
 }
 
-Tensor value_at(const Function& f, std::vector<Tensor> inputs, std::size_t input, std::int64_t element, double delta) {
+Tensor value_at(const Function& f, std::vector<Tensor> inputs, std::size_t input, std::int64_t element,
+                double delta) {
   const NoGrad constant;
   inputs[input].mutable_data()[element] += static_cast<Real>(delta);
   return f(std::vector<Var>(inputs.begin(), inputs.end())).value();
@@ -55,7 +57,8 @@ GradcheckResult gradcheck(const Function& f, const std::vector<Tensor>& inputs, 
       const Tensor up = value_at(f, inputs, i, e, step), down = value_at(f, inputs, i, e, -step);
       // The step that was really taken, after rounding.
       const double x = static_cast<double>(inputs[i][e]);
-      const double taken = static_cast<double>(static_cast<Real>(x + step)) - static_cast<double>(static_cast<Real>(x - step));
+      const double taken =
+          static_cast<double>(static_cast<Real>(x + step)) - static_cast<double>(static_cast<Real>(x - step));
       for (std::size_t j = 0; j < jacobian.size(); ++j) {
         const auto k = static_cast<std::int64_t>(j);
         const double numeric = (static_cast<double>(up[k]) - static_cast<double>(down[k])) / taken;
@@ -63,8 +66,8 @@ GradcheckResult gradcheck(const Function& f, const std::vector<Tensor>& inputs, 
         largest = std::max(largest, std::abs(numeric));
         if (difference <= worst) continue;  // false for NaN, which is then the worst
         worst = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
-        result.where = cat("input ", i, " element ", e, ", output element ", j, ": backward ", jacobian[j][column],
-                           ", differences ", numeric);
+        result.where = cat("input ", i, " element ", e, ", output element ", j, ": backward ",
+                           jacobian[j][column], ", differences ", numeric);
       }
     }
   result.error = worst == 0 ? 0 : worst / largest;

@@ -1,7 +1,7 @@
 #pragma once
-// Every differentiable op, one line of mathematics each. All throw Error "op: given, expected" on shapes that do not
-// fit. Binary arithmetic broadcasts (axes matched from the end, extent 1 stretches). Images are (N, H, W, C).
-// How to add one: core/README.md.
+// Every differentiable op, one line of mathematics each. All throw Error "op: given, expected" on shapes that
+// do not fit. Binary arithmetic broadcasts (axes matched from the end, extent 1 stretches). Images are (N, H,
+// W, C). How to add one: core/README.md.
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -13,7 +13,8 @@ namespace coarsegrad {
 class Rng;
 inline namespace COARSEGRAD_REAL {
 
-// --- Elementwise (core/ops_elementwise.cpp) -------------------------------------------------------------------------
+// --- Elementwise (core/ops_elementwise.cpp)
+// -------------------------------------------------------------------------
 Var operator+(const Var& a, const Var& b);
 Var operator-(const Var& a, const Var& b);
 Var operator*(const Var& a, const Var& b);
@@ -33,10 +34,12 @@ Var abs(const Var& x);
 Var sqrt(const Var& x);
 /// x^2
 Var square(const Var& x);
-/// With probability p an element becomes 0, the others are divided by 1 - p; 0 <= p < 1. Draws x.size() numbers.
+/// With probability p an element becomes 0, the others are divided by 1 - p; 0 <= p < 1. Draws x.size()
+/// numbers.
 Var dropout(const Var& x, Real p, Rng& rng);
 
-// --- Linear algebra (core/ops_linear.cpp) ---------------------------------------------------------------------------
+// --- Linear algebra (core/ops_linear.cpp)
+// ---------------------------------------------------------------------------
 /// op(a) op(b) for two matrices, each optionally transposed.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
 /// x weight^T + bias; x (N, in), weight (out, in), bias (out) or undefined.
@@ -54,7 +57,8 @@ struct Conv2dOptions {
 /// Cross-correlation; x (N, H, W, C), weight (O, kh, kw, C / groups), bias (O) or undefined; zero padding.
 Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const Conv2dOptions& options = {});
 
-// --- Pooling and normalisation (core/ops_image.cpp) -----------------------------------------------------------------
+// --- Pooling and normalisation (core/ops_image.cpp)
+// -----------------------------------------------------------------
 struct PoolOptions {
   Pair kernel = 2;
   std::optional<Pair> stride = {};  ///< unset: the kernel's extents
@@ -66,15 +70,17 @@ Var max_pool2d(const Var& x, const PoolOptions& options = {});
 Var avg_pool2d(const Var& x, const PoolOptions& options = {});
 /// (N, H, W, C) -> (N, C)
 Var global_avg_pool2d(const Var& x);
-/// Statistics over all axes but the last (channels): (x - mean) / sqrt(var + eps) * scale + shift, with the biased
-/// variance of the batch. scale and shift (C) may be undefined.
-/// If given, running_mean and running_var (C) move by `momentum` towards the batch's mean and unbiased variance.
+/// Statistics over all axes but the last (channels): (x - mean) / sqrt(var + eps) * scale + shift, with the
+/// biased variance of the batch. scale and shift (C) may be undefined. If given, running_mean and running_var
+/// (C) move by `momentum` towards the batch's mean and unbiased variance.
 Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum = 0,
                Tensor* running_mean = nullptr, Tensor* running_var = nullptr);
 /// The same with given statistics (evaluation mode).
-Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var, Real eps);
+Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var,
+                    Real eps);
 
-// --- Shape (core/ops_shape.cpp) -------------------------------------------------------------------------------------
+// --- Shape (core/ops_shape.cpp)
+// -------------------------------------------------------------------------------------
 /// The same elements under another shape; one extent may be -1 and is worked out.
 Var reshape(const Var& x, const std::vector<std::int64_t>& extents);
 /// Elements [begin, end) along an axis (negative axes count from the end).
@@ -84,7 +90,8 @@ Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after);
 /// Joins along an axis; the other extents agree.
 Var concatenate(const std::vector<Var>& parts, int axis);
 
-// --- Reductions (core/ops_reduce.cpp) -------------------------------------------------------------------------------
+// --- Reductions (core/ops_reduce.cpp)
+// -------------------------------------------------------------------------------
 /// Over all elements, to a scalar; the sum of none is 0, mean and max of none throw.
 Var sum(const Var& x);
 Var mean(const Var& x);
@@ -97,14 +104,16 @@ Var max(const Var& x, int axis, bool keep_axis = false);
 /// x - log sum exp(x) along the last axis.
 Var log_softmax(const Var& x);
 
-// --- Losses (core/ops_loss.cpp) -------------------------------------------------------------------------------------
-/// Mean over the batch of -sum_c t_c log softmax(logits)_c with t = (1 - s) onehot + s / C, s = label_smoothing.
-/// logits (N, C), labels N class indices < C, N > 0.
+// --- Losses (core/ops_loss.cpp)
+// -------------------------------------------------------------------------------------
+/// Mean over the batch of -sum_c t_c log softmax(logits)_c with t = (1 - s) onehot + s / C, s =
+/// label_smoothing. logits (N, C), labels N class indices < C, N > 0.
 Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real label_smoothing = 0);
 /// Mean of (a - b)^2 over all elements; equal shapes.
 Var mse_loss(const Var& a, const Var& b);
 
-// --- On tensors, without history ------------------------------------------------------------------------------------
+// --- On tensors, without history
+// ------------------------------------------------------------------------------------
 /// x summed over the axes along which `shape` was broadcast to x's shape.
 Tensor sum_to(const Tensor& x, const Shape& shape);
 /// x repeated to `shape`.

@@ -62,19 +62,24 @@ Var from_output(const char* op, const Var& x, F f, D d) {
 Var operator+(const Var& a, const Var& b) {
   const auto [p, q] = broadcast("add", a, b);
   return record("add", zip(p, q, [](Real x, Real y) { return x + y; }), {a, b},
-                [](const Tensor& g) -> Gradients { return {g, g}; });
+                [](const Tensor& g) -> Gradients {
+                  return {g, g};
+                });
 }
 
 Var operator-(const Var& a, const Var& b) {
   const auto [p, q] = broadcast("subtract", a, b);
   return record("subtract", zip(p, q, [](Real x, Real y) { return x - y; }), {a, b},
-                [](const Tensor& g) -> Gradients { return {g, map(g, [](Real d) { return -d; })}; });
+                [](const Tensor& g) -> Gradients {
+                  return {g, map(g, [](Real d) { return -d; })};
+                });
 }
 
 Var operator*(const Var& a, const Var& b) {
   const auto [p, q] = broadcast("multiply", a, b);
-  return record("multiply", product(p, q), {a, b},
-                [p = p, q = q](const Tensor& g) -> Gradients { return {product(g, q), product(g, p)}; });
+  return record("multiply", product(p, q), {a, b}, [p = p, q = q](const Tensor& g) -> Gradients {
+    return {product(g, q), product(g, p)};
+  });
 }
 
 Var operator/(const Var& a, const Var& b) {
@@ -110,7 +115,8 @@ Var sigmoid(const Var& x) {
 
 Var relu(const Var& x) {
   Tensor y = Tensor::uninitialized(x.shape());
-  const auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x.size()));  // one bit per element: x > 0
+  const auto mask =
+      std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x.size()));  // one bit per element: x > 0
   relu_forward<Real>(x.size(), x.value().data(), y.mutable_data(), mask->data());
   return record("relu", y, {x}, [mask](const Tensor& g) -> Gradients {
     Tensor dx = Tensor::uninitialized(g.shape());
@@ -122,20 +128,25 @@ Var relu(const Var& x) {
 Var clamp(const Var& x, Real lower, Real upper) {
   check(lower <= upper, "clamp: given bounds ", lower, " and ", upper, ", expected lower <= upper");
   return from_input(
-      "clamp", x, [=](Real v) { return v < lower ? lower : v > upper ? upper : v; },
+      "clamp", x, [=](Real v) { return v < lower   ? lower
+                                       : v > upper ? upper
+                                                   : v; },
       [=](Real v) { return Real(v >= lower && v <= upper); });
 }
 
 Var abs(const Var& x) {
-  return from_input("abs", x, [](Real v) { return std::abs(v); }, [](Real v) { return Real(v > 0) - Real(v < 0); });
+  return from_input(
+      "abs", x, [](Real v) { return std::abs(v); }, [](Real v) { return Real(v > 0) - Real(v < 0); });
 }
 
 Var sqrt(const Var& x) {
-  return from_output("sqrt", x, [](Real v) { return std::sqrt(v); }, [](Real y) { return Real(0.5) / y; });
+  return from_output(
+      "sqrt", x, [](Real v) { return std::sqrt(v); }, [](Real y) { return Real(0.5) / y; });
 }
 
 Var square(const Var& x) {
-  return from_input("square", x, [](Real v) { return v * v; }, [](Real v) { return 2 * v; });
+  return from_input(
+      "square", x, [](Real v) { return v * v; }, [](Real v) { return 2 * v; });
 }
 
 Var dropout(const Var& x, Real p, Rng& rng) {

@@ -36,11 +36,13 @@ Channels check_channels(const Var& x, const Var& scale, const Var& shift) {
   return {channels ? x.size() / channels : 0, channels};
 }
 
-// The part that training and evaluation share: what flows back through y = (x - mean) * inv_std * scale + shift.
+// The part that training and evaluation share: what flows back through y = (x - mean) * inv_std * scale +
+// shift.
 Var record_batch_norm(const Tensor& y, const Var& x, const Var& scale, const Var& shift, const Tensor& mean,
                       const Tensor& inv_std, BatchStatistics statistics) {
   const Tensor in = x.value(), factor = scale.value();
-  const bool need_x = x.requires_grad(), need_scale = scale.requires_grad(), need_shift = shift.requires_grad();
+  const bool need_x = x.requires_grad(), need_scale = scale.requires_grad(),
+             need_shift = shift.requires_grad();
   return record("batch_norm", y, {x, scale, shift}, [=](const Tensor& g) -> Gradients {
     Gradients grads(3);
     if (need_x) grads[0] = Tensor::uninitialized(in.shape());
@@ -56,7 +58,8 @@ Var record_batch_norm(const Tensor& y, const Var& x, const Var& scale, const Var
 
 void move_towards(Tensor& running, const Tensor& target, Real momentum, Real factor) {
   Real* r = running.mutable_data();
-  for (std::int64_t c = 0; c < running.size(); ++c) r[c] = (1 - momentum) * r[c] + momentum * (target[c] * factor);
+  for (std::int64_t c = 0; c < running.size(); ++c)
+    r[c] = (1 - momentum) * r[c] + momentum * (target[c] * factor);
 }
 
 }  // namespace
@@ -99,19 +102,22 @@ Var global_avg_pool2d(const Var& x) {
   });
 }
 
-Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum, Tensor* running_mean,
-               Tensor* running_var) {
+Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum,
+               Tensor* running_mean, Tensor* running_var) {
   const auto [rows, channels] = check_channels(x, scale, shift);
-  Tensor y = Tensor::uninitialized(x.shape()), mean = Tensor::uninitialized({channels}), var = mean, inv_std = mean;
+  Tensor y = Tensor::uninitialized(x.shape()), mean = Tensor::uninitialized({channels}), var = mean,
+         inv_std = mean;
   batch_norm_forward<Real>(rows, channels, x.value().data(), scale.value().data(), shift.value().data(), eps,
                            y.mutable_data(), mean.mutable_data(), var.mutable_data(), inv_std.mutable_data());
   if (running_mean) move_towards(*running_mean, mean, momentum, 1);
   if (running_var)
-    move_towards(*running_var, var, momentum, rows > 1 ? static_cast<Real>(rows) / static_cast<Real>(rows - 1) : 1);
+    move_towards(*running_var, var, momentum,
+                 rows > 1 ? static_cast<Real>(rows) / static_cast<Real>(rows - 1) : 1);
   return record_batch_norm(y, x, scale, shift, mean, inv_std, BatchStatistics::of_batch);
 }
 
-Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var, Real eps) {
+Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var,
+                    Real eps) {
   const auto [rows, channels] = check_channels(x, scale, shift);
   check(mean.shape() == Shape{channels} && var.shape() == Shape{channels}, "batch_norm: given statistics ",
         mean.shape(), " and ", var.shape(), ", expected (", channels, ")");

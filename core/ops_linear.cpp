@@ -10,9 +10,11 @@ inline namespace COARSEGRAD_REAL {
 namespace {
 
 Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
-  const std::int64_t m = a.dim(transpose_a ? 1 : 0), k = a.dim(transpose_a ? 0 : 1), n = b.dim(transpose_b ? 0 : 1);
+  const std::int64_t m = a.dim(transpose_a ? 1 : 0), k = a.dim(transpose_a ? 0 : 1),
+                     n = b.dim(transpose_b ? 0 : 1);
   Tensor c = Tensor::uninitialized({m, n});
-  gemm<Real>(m, n, k, {a.data(), a.dim(1), transpose_a}, {b.data(), b.dim(1), transpose_b}, c.mutable_data(), n);
+  gemm<Real>(m, n, k, {a.data(), a.dim(1), transpose_a}, {b.data(), b.dim(1), transpose_b}, c.mutable_data(),
+             n);
   return c;
 }
 
@@ -27,8 +29,8 @@ Tensor sum_rows(const Tensor& g) {
 }  // namespace
 
 Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
-  check(a.shape().rank() == 2 && b.shape().rank() == 2, "matmul: given shapes ", a.shape(), " and ", b.shape(),
-        ", expected two matrices");
+  check(a.shape().rank() == 2 && b.shape().rank() == 2, "matmul: given shapes ", a.shape(), " and ",
+        b.shape(), ", expected two matrices");
   check(a.shape()[transpose_a ? 0 : 1] == b.shape()[transpose_b ? 1 : 0], "matmul: given ", a.shape(),
         transpose_a ? "^T" : "", " x ", b.shape(), transpose_b ? "^T" : "", ", expected equal inner extents");
   const Tensor p = a.value(), q = b.value();
@@ -42,10 +44,11 @@ Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
 }
 
 Var linear(const Var& x, const Var& weight, const Var& bias) {
-  check(x.shape().rank() == 2 && weight.shape().rank() == 2 && x.shape()[1] == weight.shape()[1], "linear: given x ",
-        x.shape(), " and weight ", weight.shape(), ", expected (N, in) and (out, in)");
+  check(x.shape().rank() == 2 && weight.shape().rank() == 2 && x.shape()[1] == weight.shape()[1],
+        "linear: given x ", x.shape(), " and weight ", weight.shape(), ", expected (N, in) and (out, in)");
   const std::int64_t out = weight.shape()[0];
-  check(!bias.defined() || bias.shape() == Shape{out}, "linear: given bias ", bias.shape(), ", expected (", out, ")");
+  check(!bias.defined() || bias.shape() == Shape{out}, "linear: given bias ", bias.shape(), ", expected (",
+        out, ")");
   const Tensor in = x.value(), w = weight.value();
   Tensor y = product(in, false, w, true);
   if (bias.defined()) add_row<Real>(y.dim(0), out, bias.value().data(), y.data(), y.mutable_data());
@@ -63,12 +66,14 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
   check(x.shape().rank() == 4 && weight.shape().rank() == 4, "conv2d: given x ", x.shape(), " and weight ",
         weight.shape(), ", expected (N, H, W, C) and (O, kh, kw, C / groups)");
   const Shape xs = x.shape(), ws = weight.shape();
-  check(o.groups >= 1 && xs[3] == ws[3] * o.groups && ws[0] % o.groups == 0, "conv2d: given ", xs[3], " channels, ",
-        ws, " weight, ", o.groups, " groups, expected channels = groups * weight's last, outputs divisible by groups");
+  check(o.groups >= 1 && xs[3] == ws[3] * o.groups && ws[0] % o.groups == 0, "conv2d: given ", xs[3],
+        " channels, ", ws, " weight, ", o.groups,
+        " groups, expected channels = groups * weight's last, outputs divisible by groups");
   check(o.stride.h >= 1 && o.stride.w >= 1 && o.dilation.h >= 1 && o.dilation.w >= 1 && o.padding.h >= 0 &&
             o.padding.w >= 0 && ws[1] >= 1 && ws[2] >= 1,
         "conv2d: given a kernel, stride, dilation below 1 or padding below 0");
-  check(!bias.defined() || bias.shape() == Shape{ws[0]}, "conv2d: given bias ", bias.shape(), ", expected (", ws[0], ")");
+  check(!bias.defined() || bias.shape() == Shape{ws[0]}, "conv2d: given bias ", bias.shape(), ", expected (",
+        ws[0], ")");
   const ConvShape s{xs[0],      xs[1],      xs[2],       xs[3],       ws[0],        ws[1],        ws[2],
                     o.stride.h, o.stride.w, o.padding.h, o.padding.w, o.dilation.h, o.dilation.w, o.groups};
   check(xs[1] + 2 * o.padding.h >= o.dilation.h * (ws[1] - 1) + 1 &&

@@ -10,7 +10,8 @@ inline namespace COARSEGRAD_REAL {
 
 Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real s) {
   check(logits.shape().rank() == 2 && logits.shape()[0] == static_cast<std::int64_t>(labels.size()),
-        "cross_entropy: given logits ", logits.shape(), " and ", labels.size(), " labels, expected (N, C) and N");
+        "cross_entropy: given logits ", logits.shape(), " and ", labels.size(),
+        " labels, expected (N, C) and N");
   check(!labels.empty(), "cross_entropy: given an empty batch, expected at least one label");
   check(s >= 0 && s <= 1, "cross_entropy: given label smoothing ", s, ", expected 0 to 1");
   const std::int64_t n = logits.shape()[0], classes = logits.shape()[1];
@@ -25,7 +26,8 @@ Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real 
 }
 
 Var mse_loss(const Var& a, const Var& b) {
-  check(a.shape() == b.shape(), "mse_loss: given shapes ", a.shape(), " and ", b.shape(), ", expected equal ones");
+  check(a.shape() == b.shape(), "mse_loss: given shapes ", a.shape(), " and ", b.shape(),
+        ", expected equal ones");
   return mean(square(a - b));
 }
 

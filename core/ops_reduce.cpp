@@ -38,7 +38,8 @@ void add_rows(const Real* x, std::int64_t rows, std::int64_t inner, double* out)
     for (std::int64_t i = 0; i < inner; ++i) out[i] += x[r * inner + i];
 }
 
-// (outer, extent, inner) -> (outer, inner), the extent cut into pieces of fixed length whose sums are then combined.
+// (outer, extent, inner) -> (outer, inner), the extent cut into pieces of fixed length whose sums are then
+// combined.
 Tensor sum_axis(const Tensor& x, int axis) {
   const AxisView v(x.shape(), axis);
   constexpr std::int64_t kPiece = 4096;
@@ -59,8 +60,6 @@ Tensor sum_axis(const Tensor& x, int axis) {
   }
   return y;
 }
-
-
 
 }  // namespace
 
@@ -83,7 +82,8 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
-  check(broadcast_shape("broadcast_to", x.shape(), shape) == shape, "broadcast_to: given ", x.shape(), " and ", shape);
+  check(broadcast_shape("broadcast_to", x.shape(), shape) == shape, "broadcast_to: given ", x.shape(),
+        " and ", shape);
   Tensor y = Tensor::uninitialized(shape);
   std::int64_t stride[Shape::kMaxRank] = {};  // of x along each axis of y; 0 where it is repeated
   for (std::int64_t i = 1, step = 1; i <= x.shape().rank(); ++i) {
@@ -113,7 +113,8 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 }
 
 void add_to(Tensor& y, const Tensor& x) {
-  check(y.shape() == x.shape(), "add_to: given shapes ", y.shape(), " and ", x.shape(), ", expected equal ones");
+  check(y.shape() == x.shape(), "add_to: given shapes ", y.shape(), " and ", x.shape(),
+        ", expected equal ones");
   accumulate<Real>(x.size(), x.data(), y.mutable_data());
 }
 

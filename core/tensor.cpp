@@ -19,8 +19,8 @@ Tensor::Tensor(const Shape& shape, Real fill) : Tensor(uninitialized(shape)) {
 }
 
 Tensor::Tensor(const Shape& shape, const std::vector<Real>& values) : Tensor(uninitialized(shape)) {
-  check(static_cast<std::int64_t>(values.size()) == size(), "tensor: given ", values.size(), " values for shape ",
-        shape);
+  check(static_cast<std::int64_t>(values.size()) == size(), "tensor: given ", values.size(),
+        " values for shape ", shape);
   std::copy(values.begin(), values.end(), static_cast<Real*>(storage_->data()));
 }
 
@@ -35,7 +35,8 @@ Real* Tensor::mutable_data() {
 }
 
 Tensor Tensor::reshaped(const Shape& shape) const {
-  check(defined() && shape.size() == size(), "reshape: given ", shape_, ", expected as many elements as ", shape);
+  check(defined() && shape.size() == size(), "reshape: given ", shape_, ", expected as many elements as ",
+        shape);
   Tensor t = *this;
   t.shape_ = shape;
   return t;

@@ -1,6 +1,6 @@
 #pragma once
-// Tensor: a value. Dense, contiguous, row-major, cheap to copy; a copy shares the buffer until one of the two is
-// written to. What a backward pass has saved can therefore never be changed by an optimizer.
+// Tensor: a value. Dense, contiguous, row-major, cheap to copy; a copy shares the buffer until one of the two
+// is written to. What a backward pass has saved can therefore never be changed by an optimizer.
 #include <cstdint>
 #include <memory>
 #include <span>

@@ -15,7 +15,8 @@ std::int64_t fan_in(const Shape& weight);
 Tensor uniform(const Shape& shape, double bound, Rng rng);
 /// Normal with mean 0.
 Tensor normal(const Shape& shape, double standard_deviation, Rng rng);
-/// N(0, 2 / fan_in): keeps the variance through layers of ReLUs (He, Zhang, Ren, Sun, arXiv 1502.01852, equation 10).
+/// N(0, 2 / fan_in): keeps the variance through layers of ReLUs (He, Zhang, Ren, Sun, arXiv 1502.01852,
+/// equation 10).
 Tensor kaiming_normal(const Shape& weight, Rng rng);
 
 }  // namespace nn

@@ -24,15 +24,16 @@ Shape weight_shape(const ConvOptions& o) {
 
 Linear::Linear(std::int64_t in, std::int64_t out, const Rng& rng, bool with_bias)
     : weight(register_parameter("weight", uniform({out, in}, default_bound({out, in}), rng.split("weight")))),
-      bias(with_bias ? &register_parameter("bias", uniform({out}, default_bound({out, in}), rng.split("bias")))
-                     : nullptr) {}
+      bias(with_bias
+               ? &register_parameter("bias", uniform({out}, default_bound({out, in}), rng.split("bias")))
+               : nullptr) {}
 
 Var Linear::forward(const Var& x) { return linear(x, weight.var(), optional_var(bias)); }
 
 Conv2d::Conv2d(const ConvOptions& o, const Rng& rng)
     : options(o),
-      weight(register_parameter("weight",
-                                uniform(weight_shape(o), default_bound(weight_shape(o)), rng.split("weight")))),
+      weight(register_parameter(
+          "weight", uniform(weight_shape(o), default_bound(weight_shape(o)), rng.split("weight")))),
       bias(o.bias ? &register_parameter("bias",
                                         uniform({o.out}, default_bound(weight_shape(o)), rng.split("bias")))
                   : nullptr) {}
@@ -54,7 +55,8 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& o)
 
 Var BatchNorm::forward(const Var& x) {
   const Real eps = static_cast<Real>(options.eps);
-  if (!training()) return batch_norm_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);
+  if (!training())
+    return batch_norm_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);
   return batch_norm(x, optional_var(scale), optional_var(shift), eps, static_cast<Real>(options.momentum),
                     &running_mean, &running_var);
 }

@@ -39,11 +39,12 @@ class Conv2d : public Module {
 };
 
 struct BatchNormOptions {
-  bool affine = true;     ///< with trained scale and shift, both without weight decay
+  bool affine = true;  ///< with trained scale and shift, both without weight decay
   double eps = 1e-5;
   double momentum = 0.1;  ///< weight of the batch in the running statistics
 };
-/// Normalises each channel (the last axis): over the batch in training mode, by running statistics in evaluation mode.
+/// Normalises each channel (the last axis): over the batch in training mode, by running statistics in
+/// evaluation mode.
 class BatchNorm : public Module {
  public:
   explicit BatchNorm(std::int64_t channels, const BatchNormOptions& options = {});

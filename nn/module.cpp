@@ -31,7 +31,8 @@ std::vector<std::pair<std::string, Module*>> Module::named_modules() {
 std::vector<std::pair<std::string, Parameter*>> Module::named_parameters() {
   std::vector<std::pair<std::string, Parameter*>> all;
   for (auto& [prefix, module] : named_modules())
-    for (auto& [name, parameter] : module->parameters_) all.emplace_back(joined(prefix, name), parameter.get());
+    for (auto& [name, parameter] : module->parameters_)
+      all.emplace_back(joined(prefix, name), parameter.get());
   return all;
 }
 
@@ -70,8 +71,8 @@ void Module::load_state_dict(const StateDict& state) {
   for (const auto& [name, target] : wanted) {
     const auto found = find(state, name);
     check(found != state.end(), "load_state_dict: '", name, "' is missing");
-    check(found->second.defined() && found->second.shape() == target->shape(), "load_state_dict: given '", name,
-          "' of shape ", found->second.shape(), ", expected ", target->shape());
+    check(found->second.defined() && found->second.shape() == target->shape(), "load_state_dict: given '",
+          name, "' of shape ", found->second.shape(), ", expected ", target->shape());
   }
   for (const auto& [name, value] : state)
     check(find(wanted, name) != wanted.end(), "load_state_dict: '", name, "' is unknown to this module");
@@ -94,7 +95,8 @@ void Module::check_name(const std::string& name) const {
   const auto used = [&name](const auto& list) {
     return std::any_of(list.begin(), list.end(), [&name](const auto& entry) { return entry.first == name; });
   };
-  check(!used(parameters_) && !used(buffers_) && !used(children_), "register: the name '", name, "' is taken");
+  check(!used(parameters_) && !used(buffers_) && !used(children_), "register: the name '", name,
+        "' is taken");
 }
 
 Parameter& Module::register_parameter(const std::string& name, Tensor init) {

@@ -26,14 +26,16 @@ class Module {
   /// forward(), then the hooks.
   Var operator()(const Var& x);
 
-  /// Everything below this module, depth first, with dotted names ("layer1.conv.weight"). Pointers stay valid.
+  /// Everything below this module, depth first, with dotted names ("layer1.conv.weight"). Pointers stay
+  /// valid.
   std::vector<std::pair<std::string, Parameter*>> named_parameters();
   std::vector<std::pair<std::string, Tensor*>> named_buffers();
   /// This module itself comes first, with an empty name.
   std::vector<std::pair<std::string, Module*>> named_modules();
   std::vector<Parameter*> parameters();
 
-  /// Training mode (batch statistics, dropout) for this module and all below it; modules start in training mode.
+  /// Training mode (batch statistics, dropout) for this module and all below it; modules start in training
+  /// mode.
   void train(bool on = true);
   void eval() { train(false); }
   bool training() const { return training_; }
@@ -42,13 +44,15 @@ class Module {
   /// Throws Error, naming the entry, on a missing, unknown or misshapen one; nothing is changed then.
   void load_state_dict(const StateDict& state);
 
-  /// Called after each forward pass of this module with its input and output. Returns a number for remove_hook().
+  /// Called after each forward pass of this module with its input and output. Returns a number for
+  /// remove_hook().
   using ForwardHook = std::function<void(Module& module, const Var& input, const Var& output)>;
   int register_forward_hook(ForwardHook hook);
   void remove_hook(int number);
 
  protected:
-  /// The reference stays valid as long as the module lives. Throws Error on a name used twice or with a dot in it.
+  /// The reference stays valid as long as the module lives. Throws Error on a name used twice or with a dot
+  /// in it.
   Parameter& register_parameter(const std::string& name, Tensor init);
   Tensor& register_buffer(const std::string& name, Tensor init);
   /// Makes the submodule in place: auto& conv = register_module<Conv2d>("conv", options, rng).
@@ -72,8 +76,8 @@ class Module {
   bool training_ = true;
 };
 
-/// Makes one activation module; `name` is its place in the network. This is how quantizers enter networks, which know
-/// nothing of them.
+/// Makes one activation module; `name` is its place in the network. This is how quantizers enter networks,
+/// which know nothing of them.
 using MakeActivation = std::function<std::unique_ptr<Module>(const std::string& name)>;
 
 /// Feeds the output of each module to the next.

@@ -51,8 +51,8 @@ Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& sur
   Tensor y = Tensor::uninitialized(x.shape());
   auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x.size()));
   const bool save_mask = rule && *rule != Ste::identity && x.requires_grad() && grad_enabled();
-  quantize_forward<Real>(x.size(), x.value().data(), {alpha, levels}, rule.value_or(Ste::identity), y.mutable_data(),
-                         nullptr, save_mask ? mask->data() : nullptr);
+  quantize_forward<Real>(x.size(), x.value().data(), {alpha, levels}, rule.value_or(Ste::identity),
+                         y.mutable_data(), nullptr, save_mask ? mask->data() : nullptr);
   return record("quantize_activation", y, {x},
                 rule ? masked_backward(*rule, mask)
                      : surrogate_backward(x.value(), alpha, static_cast<Real>(levels), surrogate));
@@ -61,7 +61,8 @@ Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& sur
 UniformActivation::UniformActivation(int bits, double alpha, const Surrogate& surrogate)
     : bits_(bits), alpha_(alpha), surrogate_(surrogate) {
   highest_level(bits);
-  check(std::isfinite(alpha) && alpha > 0, "uniform activation: given alpha = ", alpha, ", expected a positive number");
+  check(std::isfinite(alpha) && alpha > 0, "uniform activation: given alpha = ", alpha,
+        ", expected a positive number");
 }
 
 Var UniformActivation::forward(const Var& x) {
