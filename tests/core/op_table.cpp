@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/base/check.h"
 #include "core/base/random.h"
 
 namespace coarsegrad::tests {
@@ -46,7 +47,7 @@ std::vector<OpCase> arithmetic() {
 std::vector<OpCase> elementwise() {
   std::vector<OpCase> cases;
   for (const Shape& s : {Shape{3, 7}, Shape{1}, Shape{0, 2}}) {
-    const std::string at = " " + s.str();
+    const std::string at = cat(" ", s);
     cases.push_back({"negate" + at, unary([](auto& x) { return -x; }), {s}});
     cases.push_back({"exp" + at, unary([](auto& x) { return exp(x); }), {s}});
     cases.push_back({"log" + at, unary([](auto& x) { return log(x); }), {s}, Real(0.3), 4});
@@ -144,7 +145,7 @@ std::vector<OpCase> shapes_and_reductions() {
   cases.push_back({"slice of nothing", unary([](auto& x) { return slice(x, -1, 2, 2); }), {s}});
   cases.push_back({"pad", unary([](auto& x) { return pad(x, -2, 1, 2); }), {s}});
   for (int axis : {0, 1, -1}) {
-    const std::string at = ", axis " + std::to_string(axis);
+    const std::string at = cat(", axis ", axis);
     cases.push_back({"concatenate" + at,
                      [axis](const Vars& v) {
                        return concatenate({v[0], v[1], v[0]}, axis);
