@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "core/base/check.h"
+#include "core/base/parallel.h"
 #include "core/base/random.h"
 #include "core/kernels/kernels.h"
 #include "core/ops.h"
