@@ -12,19 +12,19 @@ namespace {
 
 const Kernels& scalar_table() {
   using namespace kernels::scalar;
-  static const Kernels table{"scalar", {activation, elementwise, math, norm, pool, update}, sampling, two_layer};
+  static const Kernels table{"scalar", {activation, elementwise, math, norm, pool, update}, sampling};
   return table;
 }
 
 const Kernels& avx2_table() {
   using namespace kernels::avx2;
-  static const Kernels table{"avx2", scalar_table().real, sampling, two_layer};
+  static const Kernels table{"avx2", scalar_table().real, sampling};
   return table;
 }
 
 const Kernels& avx512_table() {
   using namespace kernels::avx512;
-  static const Kernels table{"avx512", scalar_table().real, sampling, two_layer};
+  static const Kernels table{"avx512", scalar_table().real, sampling};
   return table;
 }
 
