@@ -9,6 +9,7 @@
 #include "core/kernels/activation.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/math.h"
+#include "core/kernels/matmul.h"
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
 #include "core/kernels/sampling.h"
@@ -22,6 +23,7 @@ struct RealKernels {
   kernels::Activation<T> activation;
   kernels::Elementwise<T> elementwise;
   kernels::Math<T> math;
+  kernels::Matmul<T> matmul;
   kernels::Norm<T> norm;
   kernels::Pool<T> pool;
   kernels::Update<T> update;

@@ -3,6 +3,7 @@
 #include "core/kernels/activation.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/math.h"
+#include "core/kernels/matmul.h"
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
 #include "core/kernels/sampling.h"
@@ -16,6 +17,8 @@ extern const Elementwise<float> elementwise;
 extern const Elementwise<double> elementwise_f64;
 extern const Math<float> math;
 extern const Math<double> math_f64;
+extern const Matmul<float> matmul;
+extern const Matmul<double> matmul_f64;
 extern const Norm<float> norm;
 extern const Norm<double> norm_f64;
 extern const Pool<float> pool;
@@ -25,9 +28,11 @@ extern const Update<double> update_f64;
 extern const Sampling sampling;
 }  // namespace scalar
 namespace avx2 {
+extern const Matmul<float> matmul;
 extern const Sampling sampling;
-}
+}  // namespace avx2
 namespace avx512 {
+extern const Matmul<float> matmul;
 extern const Sampling sampling;
-}
+}  // namespace avx512
 }  // namespace coarsegrad::kernels
