@@ -1,7 +1,7 @@
 #pragma once
-// Real: the scalar of everything that computes with tensors. The sources are compiled twice, into `coarsegrad`
-// (float, what one trains with) and `coarsegrad_f64` (double, what gradients are checked in). The inline namespace
-// keeps the two apart at link time; a translation unit sees one of them.
+// Real: the scalar of everything that computes with tensors. The sources are compiled twice, into
+// `coarsegrad` (float, what one trains with) and `coarsegrad_f64` (double, what gradients are checked in).
+// The inline namespace keeps the two apart at link time; a translation unit sees one of them.
 #if defined(COARSEGRAD_DOUBLE)
 #define COARSEGRAD_REAL f64
 #else

@@ -1,7 +1,6 @@
 #include "core/tensor.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "core/base/check.h"
 
@@ -15,23 +14,13 @@ Tensor Tensor::uninitialized(const Shape& shape) {
   return t;
 }
 
-Tensor Tensor::uninitialized(const Shape& shape, Tensor recycled) {
-  const std::size_t bytes = static_cast<std::size_t>(shape.size()) * sizeof(Real);
-  const bool usable =
-      recycled.defined() && recycled.storage_.use_count() == 1 && recycled.storage_->capacity() >= bytes;
-  if (!usable) return uninitialized(shape);
-  std::atomic_thread_fence(std::memory_order_acquire);  // the last other owner may have lived in another thread
-  recycled.shape_ = shape;
-  return recycled;
-}
-
 Tensor::Tensor(const Shape& shape, Real fill) : Tensor(uninitialized(shape)) {
   std::fill_n(static_cast<Real*>(storage_->data()), size(), fill);
 }
 
 Tensor::Tensor(const Shape& shape, const std::vector<Real>& values) : Tensor(uninitialized(shape)) {
-  check(static_cast<std::int64_t>(values.size()) == size(), "tensor: given ", values.size(), " values for shape ",
-        shape);
+  check(static_cast<std::int64_t>(values.size()) == size(), "tensor: given ", values.size(),
+        " values for shape ", shape);
   std::copy(values.begin(), values.end(), static_cast<Real*>(storage_->data()));
 }
 
@@ -46,7 +35,8 @@ Real* Tensor::mutable_data() {
 }
 
 Tensor Tensor::reshaped(const Shape& shape) const {
-  check(defined() && shape.size() == size(), "reshape: given ", shape_, ", expected as many elements as ", shape);
+  check(defined() && shape.size() == size(), "reshape: given ", shape_, ", expected as many elements as ",
+        shape);
   Tensor t = *this;
   t.shape_ = shape;
   return t;

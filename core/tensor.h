@@ -1,6 +1,6 @@
 #pragma once
-// Tensor: a value. Dense, contiguous, row-major, cheap to copy; a copy shares the buffer until one of the two is
-// written to. What a backward pass has saved can therefore never be changed by an optimizer.
+// Tensor: a value. Dense, contiguous, row-major, cheap to copy; a copy shares the buffer until one of the two
+// is written to. What a backward pass has saved can therefore never be changed by an optimizer.
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -23,8 +23,6 @@ class Tensor {
   Tensor(const Shape& shape, const std::vector<Real>& values);
   /// Elements not set: every one must be written before it is read.
   static Tensor uninitialized(const Shape& shape);
-  /// As above, in the buffer of `recycled` when that one is large enough and no other tensor shares it.
-  static Tensor uninitialized(const Shape& shape, Tensor recycled);
   static Tensor scalar(Real value) { return Tensor(Shape{}, value); }
 
   bool defined() const { return storage_ != nullptr; }

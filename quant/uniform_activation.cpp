@@ -29,8 +29,8 @@ int highest_level(int bits) {
 AlphaRule alpha_rule(std::string_view name) {
   if (name == "exact") return AlphaRule::exact;
   if (name == "three_valued") return AlphaRule::three_valued;
-  if (name == "two_valued") return AlphaRule::two_valued;
-  throw UsageError(cat("alpha rule: given '", name, "', expected exact, three_valued or two_valued"));
+  if (name == "pact") return AlphaRule::pact;
+  throw UsageError(cat("alpha rule: given '", name, "', expected exact, three_valued or pact"));
 }
 
 double half_gaussian_alpha(int bits) {

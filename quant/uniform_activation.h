@@ -9,6 +9,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "core/kernels/activation.h"
+
 namespace coarsegrad {
 
 /// K = 2^bits - 1, the highest level. Throws UsageError unless 1 <= bits <= 8.
@@ -29,14 +31,11 @@ T uniform_activation(T x, T alpha, T top) {
   return alpha * activation_level(x, alpha, top);
 }
 
-/// What stands for the derivative of sigma with respect to alpha: 0 for x <= 0 and K for x > K alpha under
-/// each rule, between them
-enum class AlphaRule {
-  exact,         ///< the level k, the derivative almost everywhere
-  three_valued,  ///< (K + 1) / 2 = 2^(b-1), the mean of the levels 1 to K
-  two_valued,    ///< 0 (PACT)
-};
-/// "exact", "three_valued", "two_valued". Throws UsageError for another name.
+/// What stands for the derivative of sigma with respect to alpha: 0 for x <= 0 and K for x > K alpha under each rule,
+/// and between them the level k (exact: the derivative almost everywhere), (K + 1) / 2 = 2^(b-1) (three_valued: the mean
+/// of the levels 1 to K), or 0 (pact).
+using kernels::AlphaRule;
+/// "exact", "three_valued", "pact". Throws UsageError for another name.
 AlphaRule alpha_rule(std::string_view name);
 
 template <class T>

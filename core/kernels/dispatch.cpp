@@ -12,7 +12,7 @@ namespace {
 
 const Kernels& scalar_table() {
   using namespace kernels::scalar;
-  static const Kernels table{"scalar", {activation, elementwise, math, matmul, norm, pool, update}, sampling};
+  static const Kernels table{"scalar", {activation, elementwise, math, matmul, norm, pool, update}, sampling, two_layer};
   return table;
 }
 
@@ -22,7 +22,8 @@ const Kernels& avx2_table() {
   static const Kernels table{
       "avx2",
       {plain.activation, plain.elementwise, plain.math, matmul, plain.norm, plain.pool, plain.update},
-      sampling};
+      sampling,
+      two_layer};
   return table;
 }
 
@@ -32,7 +33,8 @@ const Kernels& avx512_table() {
   static const Kernels table{
       "avx512",
       {plain.activation, plain.elementwise, plain.math, matmul, plain.norm, plain.pool, plain.update},
-      sampling};
+      sampling,
+      two_layer};
   return table;
 }
 

@@ -13,6 +13,7 @@
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
 #include "core/kernels/sampling.h"
+#include "core/kernels/two_layer.h"
 #include "core/kernels/update.h"
 
 namespace coarsegrad {
@@ -33,6 +34,7 @@ struct Kernels {
   const char* name;  // "scalar", "avx2", "avx512"
   RealKernels<float> real;
   kernels::Sampling sampling;
+  kernels::TwoLayer two_layer;
 };
 
 /// The table in use: the best one this CPU can run, or the one named by the environment variable

@@ -7,6 +7,7 @@
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
 #include "core/kernels/sampling.h"
+#include "core/kernels/two_layer.h"
 #include "core/kernels/update.h"
 
 namespace coarsegrad::kernels {
@@ -26,13 +27,16 @@ extern const Pool<double> pool_f64;
 extern const Update<float> update;
 extern const Update<double> update_f64;
 extern const Sampling sampling;
+extern const TwoLayer two_layer;
 }  // namespace scalar
 namespace avx2 {
 extern const Matmul<float> matmul;
 extern const Sampling sampling;
+extern const TwoLayer two_layer;
 }  // namespace avx2
 namespace avx512 {
 extern const Matmul<float> matmul;
 extern const Sampling sampling;
+extern const TwoLayer two_layer;
 }  // namespace avx512
 }  // namespace coarsegrad::kernels

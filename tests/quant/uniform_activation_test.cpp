@@ -88,19 +88,19 @@ TEST_SUITE("paper-bcgd") {
     CHECK(clipped_derivatives(1) == Values{0, 0, 1, 1, 0, 0, 0, 0, 0});
     CHECK(alpha_derivatives(AlphaRule::exact, 1) == ones);
     CHECK(alpha_derivatives(AlphaRule::three_valued, 1) == ones);
-    CHECK(alpha_derivatives(AlphaRule::two_valued, 1) == Values{0, 0, 0, 0, 1, 1, 1, 1, 1});
+    CHECK(alpha_derivatives(AlphaRule::pact, 1) == Values{0, 0, 0, 0, 1, 1, 1, 1, 1});
 
     CHECK(outputs(2) == Values{0, 0, .5, .5, 1, 1.5, 1.5, 1.5, 1.5});
     CHECK(clipped_derivatives(2) == Values{0, 0, 1, 1, 1, 1, 1, 0, 0});
     CHECK(alpha_derivatives(AlphaRule::exact, 2) == Values{0, 0, 1, 1, 2, 3, 3, 3, 3});
     CHECK(alpha_derivatives(AlphaRule::three_valued, 2) == Values{0, 0, 2, 2, 2, 2, 2, 3, 3});
-    CHECK(alpha_derivatives(AlphaRule::two_valued, 2) == Values{0, 0, 0, 0, 0, 0, 0, 3, 3});
+    CHECK(alpha_derivatives(AlphaRule::pact, 2) == Values{0, 0, 0, 0, 0, 0, 0, 3, 3});
 
     CHECK(outputs(4) == Values{0, 0, .5, .5, 1, 1.5, 1.5, 2, 3});
     CHECK(clipped_derivatives(4) == ones);
     CHECK(alpha_derivatives(AlphaRule::exact, 4) == Values{0, 0, 1, 1, 2, 3, 3, 4, 6});
     CHECK(alpha_derivatives(AlphaRule::three_valued, 4) == Values{0, 0, 8, 8, 8, 8, 8, 8, 8});
-    CHECK(alpha_derivatives(AlphaRule::two_valued, 4) == Values{0, 0, 0, 0, 0, 0, 0, 0, 0});
+    CHECK(alpha_derivatives(AlphaRule::pact, 4) == Values{0, 0, 0, 0, 0, 0, 0, 0, 0});
   }
 
   TEST_CASE("paper-bcgd 9.2: exact rule is the difference quotient in alpha almost everywhere") {
@@ -116,7 +116,7 @@ TEST_SUITE("paper-bcgd") {
             (uniform_activation(x, alpha + step, top) - uniform_activation(x, alpha - step, top)) /
             (2 * step);
         agree += std::abs(quotient - alpha_derivative(AlphaRule::exact, x, alpha, top)) < 1e-4;
-        disagree_pact += std::abs(quotient - alpha_derivative(AlphaRule::two_valued, x, alpha, top)) > 1e-4;
+        disagree_pact += std::abs(quotient - alpha_derivative(AlphaRule::pact, x, alpha, top)) > 1e-4;
       }
       CHECK(agree >= 0.9999 * kInputs);
       CHECK(disagree_pact > 0.05 * kInputs);
@@ -170,6 +170,6 @@ TEST_SUITE("quant") {
     CHECK_THROWS_WITH_AS(highest_level(9), "bits of an activation: given 9, expected 1 to 8", UsageError);
     CHECK_THROWS_AS(half_gaussian_alpha(0), UsageError);
     CHECK(alpha_rule("three_valued") == AlphaRule::three_valued);
-    CHECK_THROWS_AS(alpha_rule("pact"), UsageError);
+    CHECK_THROWS_AS(alpha_rule("two_valued"), UsageError);
   }
 }

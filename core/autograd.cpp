@@ -1,0 +1,167 @@
+#include "core/autograd.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "core/ops.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+
+namespace detail {
+
+struct Node {
+  const char* op = "leaf";
+  std::uint64_t number = 0;  // order of creation: an input is always older than what was made from it
+  Shape shape;
+  std::vector<std::shared_ptr<Node>> inputs;  // null: a constant
+  Backward backward;                          // empty for leaves
+  Tensor grad;
+  bool queued = false;
+  bool freed = false;  // its history was used up by a backward pass
+
+  Node() = default;
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  // Histories can be millions of nodes long: they are taken apart with a stack on the heap, not by recursion.
+  ~Node() {
+    std::vector<std::shared_ptr<Node>> dying = std::move(inputs);
+    while (!dying.empty()) {
+      const std::shared_ptr<Node> node = std::move(dying.back());
+      dying.pop_back();
+      if (node && node.use_count() == 1) {
+        for (auto& input : node->inputs) dying.push_back(std::move(input));
+        node->inputs.clear();
+      }
+    }
+  }
+};
+
+namespace {
+
+std::shared_ptr<Node> new_node(const Shape& shape) {
+  static std::atomic<std::uint64_t> count{0};
+  auto node = std::make_shared<Node>();
+  node->number = count.fetch_add(1, std::memory_order_relaxed);
+  node->shape = shape;
+  return node;
+}
+
+void accumulate(Node& node, Tensor g, const char* op) {
+  if (!g.defined()) return;
+  if (g.shape() != node.shape) {
+    check(broadcast_shape(op, g.shape(), node.shape) == g.shape(), op, ": backward gave a gradient of shape ",
+          g.shape(), " for an input of shape ", node.shape);
+    g = sum_to(g, node.shape);
+  }
+  if (node.grad.defined())
+    add_to(node.grad, g);
+  else
+    node.grad = std::move(g);
+}
+
+void run_backward(const std::shared_ptr<Node>& root, const Tensor& seed) {
+  const FlushDenormals flush;
+  const auto older = [](const auto& a, const auto& b) { return a->number < b->number; };
+  std::vector<std::shared_ptr<Node>> heap{root};  // youngest first
+  accumulate(*root, seed, root->op);
+  root->queued = true;
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end(), older);
+    const std::shared_ptr<Node> node = std::move(heap.back());
+    heap.pop_back();
+    node->queued = false;
+    check(!node->freed, node->op, ": backward given a history that an earlier pass has used up");
+    if (!node->backward || !node->grad.defined()) continue;  // a leaf keeps its gradient
+    node->freed = true;
+    const Tensor grad = std::exchange(node->grad, Tensor());
+    const Backward backward = std::exchange(node->backward, nullptr);
+    const auto inputs = std::exchange(node->inputs, {});
+    Gradients grads = backward(grad);
+    check(grads.size() == inputs.size(), node->op, ": backward gave ", grads.size(), " gradients, expected ",
+          inputs.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (!inputs[i]) continue;
+      accumulate(*inputs[i], std::move(grads[i]), node->op);
+      if (std::exchange(inputs[i]->queued, true)) continue;
+      heap.push_back(inputs[i]);
+      std::push_heap(heap.begin(), heap.end(), older);
+    }
+  }
+}
+
+thread_local bool recording = true;
+
+}  // namespace
+}  // namespace detail
+
+Var::Var(Tensor constant) : value_(std::move(constant)) {}
+Var::Var(Real constant) : value_(Tensor::scalar(constant)) {}
+
+Var Var::leaf(Tensor value) {
+  Var v(std::move(value));
+  v.node_ = detail::new_node(v.shape());
+  return v;
+}
+
+const Tensor& Var::grad() const {
+  check(node_ != nullptr, "grad: given a constant, expected a Var that requires a gradient");
+  return node_->grad;
+}
+
+void Var::zero_grad() {
+  if (node_) node_->grad = Tensor();
+}
+
+void Var::backward() const {
+  check(size() == 1, "backward: given shape ", shape(), ", expected one element (or pass a seed)");
+  backward(Tensor(shape(), Real(1)));
+}
+
+void Var::backward(const Tensor& seed) const {
+  check(node_ != nullptr, "backward: given a constant, expected a Var with a history");
+  check(seed.defined() && seed.shape() == shape(), "backward: given a seed of shape ", seed.shape(),
+        ", expected ", shape());
+  detail::run_backward(node_, seed);
+}
+
+Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backward backward) {
+  Var result(std::move(value));
+  const bool wanted =
+      std::any_of(inputs.begin(), inputs.end(), [](const Var& v) { return v.requires_grad(); });
+  if (!wanted || !grad_enabled()) return result;
+  result.node_ = detail::new_node(result.shape());
+  result.node_->op = op;
+  result.node_->backward = std::move(backward);
+  result.node_->inputs.reserve(inputs.size());
+  for (const Var& input : inputs) result.node_->inputs.push_back(input.node_);
+  return result;
+}
+
+NoGrad::NoGrad() : saved_(std::exchange(detail::recording, false)) {}
+NoGrad::~NoGrad() { detail::recording = saved_; }
+bool grad_enabled() { return detail::recording; }
+
+Parameter::Parameter(Tensor init) : value(std::move(init)), node_(detail::new_node(value.shape())) {}
+
+Var Parameter::var() const {
+  Var v(used.defined() ? used : value);
+  v.node_ = node_;
+  return v;
+}
+
+const Tensor& Parameter::grad() const { return node_->grad; }
+
+void Parameter::set_grad(Tensor grad) {
+  check(!grad.defined() || grad.shape() == value.shape(), "set_grad: given shape ", grad.shape(),
+        ", expected ", value.shape());
+  node_->grad = std::move(grad);
+}
+
+void Parameter::zero_grad() { node_->grad = Tensor(); }
+
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

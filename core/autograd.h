@@ -1,0 +1,114 @@
+#pragma once
+// Reverse-mode differentiation. A Var is a Tensor with a history; an op computes on tensors and records a
+// function from the gradient of its output to the gradients of its inputs. The engine sums, un-broadcasts and
+// frees. Nodes link nodes and never hold values: what a backward pass needs is exactly what its closure has
+// captured.
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+
+/// One gradient per input, in order. An undefined tensor means: no gradient for this input.
+using Gradients = std::vector<Tensor>;
+/// Pure function from the gradient of the output to those of the inputs. Each may have the input's own shape
+/// or the broadcast one (the engine sums it down). Capture tensors, not Vars: a captured Var would keep its
+/// history alive.
+using Backward = std::function<Gradients(const Tensor& grad)>;
+
+namespace detail {
+struct Node;
+}
+
+class Var {
+ public:
+  Var() = default;
+  /// A constant: no gradient flows into it.
+  Var(Tensor constant);  // NOLINT(google-explicit-constructor): constants flow into ops
+  Var(Real constant);    // NOLINT(google-explicit-constructor)
+  /// A leaf whose gradient is wanted; it accumulates over calls of backward() until zero_grad().
+  static Var leaf(Tensor value);
+
+  bool defined() const { return value_.defined(); }
+  const Tensor& value() const { return value_; }
+  const Shape& shape() const { return value_.shape(); }
+  std::int64_t size() const { return value_.size(); }
+  Real item() const { return value_.item(); }
+  bool requires_grad() const { return node_ != nullptr; }
+  /// The gradient accumulated in a leaf; undefined before the first backward pass. Throws Error on a
+  /// constant.
+  const Tensor& grad() const;
+  void zero_grad();
+  /// The same value as a constant.
+  Var detach() const { return Var(value_); }
+  /// Runs the history backwards from this Var, which must have one element, and frees it on the way.
+  void backward() const;
+  /// The same for any shape, starting from `seed`, which has the shape of this Var.
+  void backward(const Tensor& seed) const;
+
+ private:
+  friend Var record(const char*, Tensor, const std::vector<Var>&, Backward);
+  friend class Parameter;
+  Tensor value_;
+  std::shared_ptr<detail::Node> node_;
+};
+
+/// The result of an op: `value` with the history that leads to `inputs`. Where no input requires a gradient,
+/// or inside a NoGrad scope, the result is a constant and `backward` is dropped. Users write their own ops
+/// with it:
+///   Var cube(const Var& x) {
+///     const Tensor v = x.value();
+///     return record("cube", map(v, [](Real a) { return a * a * a; }), {x}, [v](const Tensor& g) -> Gradients
+///     {
+///       return {zip(g, v, [](Real d, Real a) { return d * 3 * a * a; })};
+///     });
+///   }
+Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backward backward);
+
+/// No history is recorded by this thread while one is in scope.
+class NoGrad {
+ public:
+  NoGrad();
+  ~NoGrad();
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool saved_;
+};
+/// False inside a NoGrad scope.
+bool grad_enabled();
+
+/// A trained tensor. It carries what an update rule must know and nothing about quantization: `value` is the
+/// float copy that the optimizer moves; `used`, where defined, is R(value), what the forward pass computes
+/// with.
+class Parameter {
+ public:
+  explicit Parameter(Tensor init);
+
+  Tensor value;
+  Tensor used;
+  double rate_factor = 1;  ///< multiplies the learning rate
+  bool decay = true;       ///< takes part in weight decay
+  struct Bounds {
+    Real lower, upper;
+  };
+  std::optional<Bounds> bounds;  ///< the optimizer clamps the value to [lower, upper] after each step
+
+  /// The leaf that ops see: `used` where it is defined, else `value`.
+  Var var() const;
+  const Tensor& grad() const;
+  void set_grad(Tensor grad);
+  void zero_grad();
+
+ private:
+  std::shared_ptr<detail::Node> node_;
+};
+
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,127 @@
+#pragma once
+// Every differentiable op, one line of mathematics each. All throw Error "op: given, expected" on shapes that
+// do not fit. Binary arithmetic broadcasts (axes matched from the end, extent 1 stretches). Images are (N, H,
+// W, C). How to add one: core/README.md.
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/autograd.h"
+
+namespace coarsegrad {
+class Rng;
+inline namespace COARSEGRAD_REAL {
+
+// --- Elementwise (core/ops_elementwise.cpp)
+// -------------------------------------------------------------------------
+Var operator+(const Var& a, const Var& b);
+Var operator-(const Var& a, const Var& b);
+Var operator*(const Var& a, const Var& b);
+Var operator/(const Var& a, const Var& b);
+Var operator-(const Var& a);
+Var exp(const Var& x);
+Var log(const Var& x);
+Var tanh(const Var& x);
+/// 1 / (1 + e^-x)
+Var sigmoid(const Var& x);
+/// max(x, 0); derivative 0 at 0
+Var relu(const Var& x);
+/// min(max(x, lower), upper); derivative 1 on [lower, upper]. NaN stays NaN.
+Var clamp(const Var& x, Real lower, Real upper);
+/// |x|; derivative 0 at 0
+Var abs(const Var& x);
+Var sqrt(const Var& x);
+/// x^2
+Var square(const Var& x);
+/// With probability p an element becomes 0, the others are divided by 1 - p; 0 <= p < 1. Draws x.size()
+/// numbers.
+Var dropout(const Var& x, Real p, Rng& rng);
+
+// --- Linear algebra (core/ops_linear.cpp)
+// ---------------------------------------------------------------------------
+/// op(a) op(b) for two matrices, each optionally transposed.
+Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
+/// x weight^T + bias; x (N, in), weight (out, in), bias (out) or undefined.
+Var linear(const Var& x, const Var& weight, const Var& bias = {});
+/// Extents per axis: {vertical, horizontal}; one number stands for both.
+struct Pair {
+  std::int64_t h, w;
+  constexpr Pair(std::int64_t both) : h(both), w(both) {}  // NOLINT(google-explicit-constructor)
+  constexpr Pair(std::int64_t vertical, std::int64_t horizontal) : h(vertical), w(horizontal) {}
+};
+struct Conv2dOptions {
+  Pair stride = 1, padding = 0, dilation = 1;
+  std::int64_t groups = 1;
+};
+/// Cross-correlation; x (N, H, W, C), weight (O, kh, kw, C / groups), bias (O) or undefined; zero padding.
+Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const Conv2dOptions& options = {});
+
+// --- Pooling and normalisation (core/ops_image.cpp)
+// -----------------------------------------------------------------
+struct PoolOptions {
+  Pair kernel = 2;
+  std::optional<Pair> stride = {};  ///< unset: the kernel's extents
+  Pair padding = 0;                 ///< at most half the kernel
+};
+/// Largest element of each window; the first one of equals receives the gradient.
+Var max_pool2d(const Var& x, const PoolOptions& options = {});
+/// Mean of each window, the padded zeros counted.
+Var avg_pool2d(const Var& x, const PoolOptions& options = {});
+/// (N, H, W, C) -> (N, C)
+Var global_avg_pool2d(const Var& x);
+/// Statistics over all axes but the last (channels): (x - mean) / sqrt(var + eps) * scale + shift, with the
+/// biased variance of the batch. scale and shift (C) may be undefined. If given, running_mean and running_var
+/// (C) move by `momentum` towards the batch's mean and unbiased variance.
+Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum = 0,
+               Tensor* running_mean = nullptr, Tensor* running_var = nullptr);
+/// The same with given statistics (evaluation mode).
+Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var,
+                    Real eps);
+
+// --- Shape (core/ops_shape.cpp)
+// -------------------------------------------------------------------------------------
+/// The same elements under another shape; one extent may be -1 and is worked out.
+Var reshape(const Var& x, const std::vector<std::int64_t>& extents);
+/// Elements [begin, end) along an axis (negative axes count from the end).
+Var slice(const Var& x, int axis, std::int64_t begin, std::int64_t end);
+/// `before` and `after` zeros along an axis.
+Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after);
+/// Joins along an axis; the other extents agree.
+Var concatenate(const std::vector<Var>& parts, int axis);
+
+// --- Reductions (core/ops_reduce.cpp)
+// -------------------------------------------------------------------------------
+/// Over all elements, to a scalar; the sum of none is 0, mean and max of none throw.
+Var sum(const Var& x);
+Var mean(const Var& x);
+Var max(const Var& x);
+/// Over one axis, which keeps extent 1 with `keep_axis` and goes away otherwise.
+Var sum(const Var& x, int axis, bool keep_axis = false);
+Var mean(const Var& x, int axis, bool keep_axis = false);
+/// The first of equal largest elements receives the gradient.
+Var max(const Var& x, int axis, bool keep_axis = false);
+/// x - log sum exp(x) along the last axis.
+Var log_softmax(const Var& x);
+
+// --- Losses (core/ops_loss.cpp)
+// -------------------------------------------------------------------------------------
+/// Mean over the batch of -sum_c t_c log softmax(logits)_c with t = (1 - s) onehot + s / C, s =
+/// label_smoothing. logits (N, C), labels N class indices < C, N > 0.
+Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real label_smoothing = 0);
+/// Mean of (a - b)^2 over all elements; equal shapes.
+Var mse_loss(const Var& a, const Var& b);
+
+// --- On tensors, without history
+// ------------------------------------------------------------------------------------
+/// x summed over the axes along which `shape` was broadcast to x's shape.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+/// x repeated to `shape`.
+Tensor broadcast_to(const Tensor& x, const Shape& shape);
+/// y += x, equal shapes.
+void add_to(Tensor& y, const Tensor& x);
+/// Sum of all elements in a fixed order.
+double total(const Tensor& x);
+
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,102 @@
+// Matrix products and convolution: shapes are checked here, the work is done by core/base/gemm.h and conv.h.
+#include "core/base/check.h"
+#include "core/base/conv.h"
+#include "core/base/elementwise.h"
+#include "core/base/gemm.h"
+#include "core/ops.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace {
+
+Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
+  const std::int64_t m = a.dim(transpose_a ? 1 : 0), k = a.dim(transpose_a ? 0 : 1),
+                     n = b.dim(transpose_b ? 0 : 1);
+  Tensor c = Tensor::uninitialized({m, n});
+  gemm<Real>(m, n, k, {a.data(), a.dim(1), transpose_a}, {b.data(), b.dim(1), transpose_b}, c.mutable_data(),
+             n);
+  return c;
+}
+
+// Sum of a (..., C) tensor over all axes but the last: the gradient of a bias.
+Tensor sum_rows(const Tensor& g) {
+  const std::int64_t channels = g.dim(-1);
+  Tensor sums = Tensor::uninitialized({channels});
+  column_sums<Real>(channels ? g.size() / channels : 0, channels, g.data(), sums.mutable_data());
+  return sums;
+}
+
+}  // namespace
+
+Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
+  check(a.shape().rank() == 2 && b.shape().rank() == 2, "matmul: given shapes ", a.shape(), " and ",
+        b.shape(), ", expected two matrices");
+  check(a.shape()[transpose_a ? 0 : 1] == b.shape()[transpose_b ? 1 : 0], "matmul: given ", a.shape(),
+        transpose_a ? "^T" : "", " x ", b.shape(), transpose_b ? "^T" : "", ", expected equal inner extents");
+  const Tensor p = a.value(), q = b.value();
+  const bool need_a = a.requires_grad(), need_b = b.requires_grad(), ta = transpose_a, tb = transpose_b;
+  return record("matmul", product(p, ta, q, tb), {a, b}, [=](const Tensor& g) -> Gradients {
+    Gradients grads(2);
+    if (need_a) grads[0] = ta ? product(q, tb, g, true) : product(g, false, q, !tb);
+    if (need_b) grads[1] = tb ? product(g, true, p, ta) : product(p, !ta, g, false);
+    return grads;
+  });
+}
+
+Var linear(const Var& x, const Var& weight, const Var& bias) {
+  check(x.shape().rank() == 2 && weight.shape().rank() == 2 && x.shape()[1] == weight.shape()[1],
+        "linear: given x ", x.shape(), " and weight ", weight.shape(), ", expected (N, in) and (out, in)");
+  const std::int64_t out = weight.shape()[0];
+  check(!bias.defined() || bias.shape() == Shape{out}, "linear: given bias ", bias.shape(), ", expected (",
+        out, ")");
+  const Tensor in = x.value(), w = weight.value();
+  Tensor y = product(in, false, w, true);
+  if (bias.defined()) add_row<Real>(y.dim(0), out, bias.value().data(), y.data(), y.mutable_data());
+  const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
+  return record("linear", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
+    Gradients grads(3);
+    if (need_x) grads[0] = product(g, false, w, false);
+    if (need_w) grads[1] = product(g, true, in, false);
+    if (need_b) grads[2] = sum_rows(g);
+    return grads;
+  });
+}
+
+Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions& o) {
+  check(x.shape().rank() == 4 && weight.shape().rank() == 4, "conv2d: given x ", x.shape(), " and weight ",
+        weight.shape(), ", expected (N, H, W, C) and (O, kh, kw, C / groups)");
+  const Shape xs = x.shape(), ws = weight.shape();
+  check(o.groups >= 1 && xs[3] == ws[3] * o.groups && ws[0] % o.groups == 0, "conv2d: given ", xs[3],
+        " channels, ", ws, " weight, ", o.groups,
+        " groups, expected channels = groups * weight's last, outputs divisible by groups");
+  check(o.stride.h >= 1 && o.stride.w >= 1 && o.dilation.h >= 1 && o.dilation.w >= 1 && o.padding.h >= 0 &&
+            o.padding.w >= 0 && ws[1] >= 1 && ws[2] >= 1,
+        "conv2d: given a kernel, stride, dilation below 1 or padding below 0");
+  check(!bias.defined() || bias.shape() == Shape{ws[0]}, "conv2d: given bias ", bias.shape(), ", expected (",
+        ws[0], ")");
+  const ConvShape s{xs[0],      xs[1],      xs[2],       xs[3],       ws[0],        ws[1],        ws[2],
+                    o.stride.h, o.stride.w, o.padding.h, o.padding.w, o.dilation.h, o.dilation.w, o.groups};
+  check(xs[1] + 2 * o.padding.h >= o.dilation.h * (ws[1] - 1) + 1 &&
+            xs[2] + 2 * o.padding.w >= o.dilation.w * (ws[2] - 1) + 1,
+        "conv2d: given x ", xs, ", expected at least the extent of the kernel ", ws);
+  const Tensor in = x.value(), w = weight.value();
+  Tensor y = Tensor::uninitialized({xs[0], s.out_height(), s.out_width(), ws[0]});
+  conv2d_forward<Real>(s, in.data(), w.data(), bias.value().data(), y.mutable_data());
+  const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
+  return record("conv2d", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
+    Gradients grads(3);
+    if (need_x) {
+      grads[0] = Tensor::uninitialized(in.shape());
+      conv2d_backward_data<Real>(s, g.data(), w.data(), grads[0].mutable_data());
+    }
+    if (need_w) {
+      grads[1] = Tensor::uninitialized(w.shape());
+      conv2d_backward_weight<Real>(s, in.data(), g.data(), grads[1].mutable_data());
+    }
+    if (need_b) grads[2] = sum_rows(g);
+    return grads;
+  });
+}
+
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

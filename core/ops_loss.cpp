@@ -1,0 +1,35 @@
+// Losses: each a scalar.
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/map.h"
+#include "core/ops.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+
+Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real s) {
+  check(logits.shape().rank() == 2 && logits.shape()[0] == static_cast<std::int64_t>(labels.size()),
+        "cross_entropy: given logits ", logits.shape(), " and ", labels.size(),
+        " labels, expected (N, C) and N");
+  check(!labels.empty(), "cross_entropy: given an empty batch, expected at least one label");
+  check(s >= 0 && s <= 1, "cross_entropy: given label smoothing ", s, ", expected 0 to 1");
+  const std::int64_t n = logits.shape()[0], classes = logits.shape()[1];
+  Tensor target({n, classes}, s / static_cast<Real>(classes));
+  Real* t = target.mutable_data();
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t label = labels[static_cast<std::size_t>(i)];
+    check(label < classes, "cross_entropy: given label ", label, ", expected less than ", classes);
+    t[i * classes + label] += 1 - s;
+  }
+  return -sum(Var(target) * log_softmax(logits)) * Var(1 / static_cast<Real>(n));
+}
+
+Var mse_loss(const Var& a, const Var& b) {
+  check(a.shape() == b.shape(), "mse_loss: given shapes ", a.shape(), " and ", b.shape(),
+        ", expected equal ones");
+  return mean(square(a - b));
+}
+
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

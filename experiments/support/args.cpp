@@ -1,0 +1,343 @@
+#include "experiments/support/args.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <utility>
+#include <variant>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "experiments/support/config_file.h"
+
+namespace coarsegrad::experiments {
+
+namespace {
+
+constexpr std::size_t kMaxList = 1000;
+constexpr std::size_t kHelpColumn = 30, kHelpWidth = 110;
+
+template <class T>
+constexpr bool is_list = false;
+template <class T>
+constexpr bool is_list<std::vector<T>> = true;
+
+// ---- values as they are shown in messages and in the help
+
+std::string shown(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return dump(value);
+  std::string list;
+  for (const Json& entry : value) list += (list.empty() ? "" : ",") + shown(entry);
+  return list;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string list;
+  for (const std::string& word : words) list += (list.empty() ? "" : ", ") + word;
+  return list;
+}
+
+template <class T>
+std::string limits_text(const Range<T>& range) {
+  const Range<T> all;
+  const bool below = range.min > all.min, above = range.max < all.max;
+  if (std::is_integral_v<T> || (below && above))
+    return cat(std::is_integral_v<T> ? "an integer" : "a number", " from ", range.min, " to ", range.max);
+  if (below) return cat("a number >= ", range.min);
+  return above ? cat("a number <= ", range.max) : "a finite number";
+}
+std::string limits_text(const Choices& choices) {
+  return choices.empty() ? "text" : (choices.size() > 1 ? "one of " : "") + joined(choices);
+}
+std::string limits_text(std::monostate) { return "true or false"; }
+
+// ---- from the command line to JSON, from JSON to the variable
+
+/// Text of a flag as a JSON number, or as a JSON string when it is none.
+Json number_or_text(const std::string& text) {
+  const char *begin = text.data(), *end = begin + text.size();
+  std::int64_t i = 0;
+  if (const auto r = std::from_chars(begin, end, i); r.ec == std::errc() && r.ptr == end) return i;
+  std::uint64_t u = 0;
+  if (const auto r = std::from_chars(begin, end, u); r.ec == std::errc() && r.ptr == end) return u;
+  double d = 0;
+  if (const auto r = std::from_chars(begin, end, d); r.ec == std::errc() && r.ptr == end) return d;
+  return text;
+}
+
+template <class T>
+Json json_from_text(const std::string& text) {
+  if constexpr (is_list<T>) {
+    Json list = Json::array();
+    std::size_t begin = 0;
+    for (std::size_t comma; (comma = text.find(',', begin)) != std::string::npos; begin = comma + 1)
+      list.push_back(json_from_text<typename T::value_type>(text.substr(begin, comma - begin)));
+    list.push_back(json_from_text<typename T::value_type>(text.substr(begin)));
+    return list;
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return text;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return text == "true" ? Json(true) : text == "false" ? Json(false) : Json(text);
+  } else {
+    return number_or_text(text);
+  }
+}
+
+/// The value as a T, or nothing when it is of another type or does not fit. Whole numbers may be written 1e6.
+template <class T>
+bool convert(const Json& value, T& out) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return value.is_boolean() && (out = value.get<bool>(), true);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return value.is_string() && (out = value.get<std::string>(), true);
+  } else if constexpr (std::is_same_v<T, double>) {
+    return value.is_number() && std::isfinite(out = value.get<double>());
+  } else {
+    if (value.is_number_float()) {
+      const double d = value.get<double>();
+      return std::abs(d) <= 0x1p53 && d == std::trunc(d) && convert(Json(static_cast<std::int64_t>(d)), out);
+    }
+    if (value.is_number_unsigned()) {
+      const auto u = value.get<std::uint64_t>();
+      return std::in_range<T>(u) && (out = static_cast<T>(u), true);
+    }
+    const auto i = value.is_number_integer() ? value.get<std::int64_t>() : 0;
+    return value.is_number_integer() && std::in_range<T>(i) && (out = static_cast<T>(i), true);
+  }
+}
+
+template <class T>
+bool within(const T& value, const Range<T>& range) {
+  return value >= range.min && value <= range.max;
+}
+bool within(const std::string& value, const Choices& choices) {
+  const auto control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  if (choices.empty()) return std::none_of(value.begin(), value.end(), control);
+  return std::find(choices.begin(), choices.end(), value) != choices.end();
+}
+bool within(bool, std::monostate) { return true; }
+
+template <class T, class Limits>
+bool accept(const Json& value, const Limits& limits, T& out) {
+  if constexpr (is_list<T>) {
+    if (!value.is_array() || value.empty() || value.size() > kMaxList) return false;
+    out.clear();
+    for (const Json& entry : value) {
+      typename T::value_type v{};
+      if (!accept(entry, limits, v)) return false;
+      out.push_back(std::move(v));
+    }
+    return true;
+  } else {
+    return convert(value, out) && within(out, limits);
+  }
+}
+
+// ---- texts
+
+std::string quoted(const std::string& word) {
+  const bool plain = !word.empty() && word.find_first_not_of(
+                                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                          "0123456789-_./=,:+@%") == std::string::npos;
+  if (plain) return word;
+  std::string out = "'";
+  for (char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+/// "text" broken at blanks into lines that begin at column `indent`.
+std::string wrapped(const std::string& text, std::size_t indent, std::size_t width) {
+  std::string out;
+  std::size_t column = indent;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (column > indent && column + 1 + word.size() > width) {
+      out += "\n" + std::string(indent, ' ');
+      column = indent;
+    }
+    out += (column > indent ? " " : "") + word;
+    column += word.size() + (column > indent ? 1 : 0);
+  }
+  return out;
+}
+
+}  // namespace
+
+// ---- knobs
+
+struct Args::Knob {
+  Knob(std::string name_, std::string help_) : name(std::move(name_)), help(std::move(help_)) {}
+  virtual ~Knob() = default;
+  /// Sets the variable; throws UsageError beginning with `where`.
+  virtual void set(const Json& value, const std::string& where) = 0;
+  virtual Json from_text(const std::string& text) const = 0;
+  virtual Json value() const = 0;
+  virtual std::string limits() const = 0;
+  virtual bool is_switch() const = 0;
+
+  std::string name, help;
+  bool recorded = true;  // part of the configuration, as against where to write and how much to say
+};
+
+template <class T, class Limits>
+class Args::TypedKnob : public Args::Knob {
+ public:
+  TypedKnob(const std::string& name_, T& target, std::string help_, Limits limits)
+      : Knob(name_, std::move(help_)), target_(target), limits_(std::move(limits)) {
+    T same{};
+    check(accept(Json(target), limits_, same), "Args: default of --", name, ": given ", shown(target),
+          ", expected ", this->limits());
+  }
+  void set(const Json& value, const std::string& where) override {
+    T accepted{};
+    check_usage(accept(value, limits_, accepted), where, ": given ", shortened(shown(value)), ", expected ",
+                limits());
+    target_ = std::move(accepted);
+  }
+  Json from_text(const std::string& text) const override { return json_from_text<T>(text); }
+  Json value() const override { return target_; }
+  std::string limits() const override { return (is_list<T> ? "a list, each " : "") + limits_text(limits_); }
+  bool is_switch() const override { return std::is_same_v<T, bool>; }
+
+ private:
+  T& target_;
+  Limits limits_;
+};
+
+template <class T, class Limits>
+void Args::add_knob(const std::string& name, T& value, std::string help, Limits limits) {
+  check(!name.empty() &&
+            name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos &&
+            name.front() != '-',
+        "Args: given the name '", name, "', expected lower-case letters, digits and dashes");
+  const auto same = [&](const auto& knob) { return knob->name == name; };
+  check(name != "help" && name != "config" && std::none_of(knobs_.begin(), knobs_.end(), same), "Args: --",
+        name, " is there already");
+  knobs_.push_back(std::make_unique<TypedKnob<T, Limits>>(name, value, std::move(help), std::move(limits)));
+}
+
+void Args::add(const std::string& name, int& value, std::string help, Range<int> range) {
+  add_knob(name, value, std::move(help), range);
+}
+void Args::add(const std::string& name, std::int64_t& value, std::string help, Range<std::int64_t> range) {
+  add_knob(name, value, std::move(help), range);
+}
+void Args::add(const std::string& name, std::uint64_t& value, std::string help, Range<std::uint64_t> range) {
+  add_knob(name, value, std::move(help), range);
+}
+void Args::add(const std::string& name, double& value, std::string help, Range<double> range) {
+  add_knob(name, value, std::move(help), range);
+}
+void Args::add(const std::string& name, bool& value, std::string help) {
+  add_knob(name, value, std::move(help), std::monostate());
+}
+void Args::add(const std::string& name, std::string& value, std::string help, Choices choices) {
+  add_knob(name, value, std::move(help), std::move(choices));
+}
+void Args::add(const std::string& name, std::vector<int>& value, std::string help, Range<int> range) {
+  add_knob(name, value, std::move(help), range);
+}
+void Args::add(const std::string& name, std::vector<double>& value, std::string help, Range<double> range) {
+  add_knob(name, value, std::move(help), range);
+}
+void Args::add(const std::string& name, std::vector<std::string>& value, std::string help, Choices choices) {
+  add_knob(name, value, std::move(help), std::move(choices));
+}
+
+// ---- Args
+
+Args::Args(std::string experiment, std::string summary)
+    : experiment_(std::move(experiment)),
+      summary_(std::move(summary)),
+      threads_(num_threads()),
+      out_("results/" + experiment_ + ".h5") {
+  add("seed", seed_, "the only source of randomness");
+  add("threads", threads_, "threads; results do not depend on it", {1, 1024});
+  add("out", out_, "the log of this run (HDF5); folders are made");
+  add("quiet", quiet_, "no progress on the terminal");
+  knobs_[2]->recorded = knobs_[3]->recorded = false;
+}
+
+Args::~Args() = default;
+
+bool Args::parse(int argc, const char* const* argv) {
+  command_line_.clear();
+  for (int i = 0; i < argc; ++i) command_line_ += (i ? " " : "") + quoted(argv[i]);
+
+  CLI::App app;
+  app.set_help_flag();
+  app.allow_extras();
+  bool help_wanted = false;
+  std::string file;
+  std::vector<std::string> texts(knobs_.size());
+  app.add_flag("--help,-h", help_wanted);
+  const CLI::Option* config = app.add_option("--config", file);
+  std::vector<const CLI::Option*> options;
+  for (std::size_t i = 0; i < knobs_.size(); ++i) {
+    const std::string& flag = knobs_[i]->name;
+    options.push_back(knobs_[i]->is_switch() ? app.add_flag("--" + flag + ",!--no-" + flag, texts[i])
+                                             : app.add_option("--" + flag, texts[i]));
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    throw UsageError(e.what());
+  }
+  if (help_wanted) return false;
+  if (const auto extras = app.remaining(); !extras.empty())
+    throw UsageError(cat(extras[0].starts_with("-") ? "unknown flag " : "unexpected argument ",
+                         shortened(extras[0]), ", expected one of ", known()));
+  if (config->count() > 0) read_file(file);
+  for (std::size_t i = 0; i < knobs_.size(); ++i)
+    if (options[i]->count() > 0) knobs_[i]->set(knobs_[i]->from_text(texts[i]), "--" + knobs_[i]->name);
+  return true;
+}
+
+void Args::read_file(const std::string& path) {
+  const Json json = read_config(path);
+  for (const auto& [key, value] : json.items()) {
+    const auto same = [&key = key](const auto& knob) { return knob->name == key; };
+    const auto knob = std::find_if(knobs_.begin(), knobs_.end(), same);
+    check_usage(knob != knobs_.end(), path, ": unknown key '", shortened(key), "', expected one of ",
+                known());
+    (*knob)->set(value, path + ": " + key);
+  }
+}
+
+std::string Args::known() const {
+  std::vector<std::string> names;
+  for (const auto& knob : knobs_) names.push_back(knob->name);
+  return joined(names);
+}
+
+std::string Args::config() const {
+  Json json = Json::object();
+  for (const auto& knob : knobs_)
+    if (knob->recorded) json[knob->name] = knob->value();
+  return dump(json);
+}
+
+std::string Args::help() const {
+  std::string text = experiment_ + ": " + summary_ + "\n\n";
+  const auto line = [&](std::string flag, const std::string& what) {
+    flag = "  --" + flag;
+    flag += flag.size() + 2 > kHelpColumn ? "\n" + std::string(kHelpColumn, ' ')
+                                          : std::string(kHelpColumn - flag.size(), ' ');
+    text += flag + wrapped(what, kHelpColumn, kHelpWidth) + "\n";
+  };
+  for (std::size_t i = 0; i < knobs_.size(); ++i) {
+    const Knob& knob =
+        *knobs_[(i + 4) % knobs_.size()];  // the experiment's own knobs first, the standard four last
+    line(knob.is_switch() ? "[no-]" + knob.name : knob.name + " VALUE",
+         knob.help + "; " + knob.limits() + " (default " + shown(knob.value()) + ")");
+  }
+  line("config FILE.json", "an object of these names without the dashes; flags win over it");
+  line("help", "this text");
+  return text;
+}
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,84 @@
+#pragma once
+// Args: the knobs of one experiment, set by flags (--name VALUE) or by a JSON file (--config FILE.json);
+// flags win.
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace coarsegrad::experiments {
+
+/// Smallest and largest value allowed, both included. Not given: everything that T holds (finite numbers
+/// only).
+template <class T>
+struct Range {
+  T min = std::numeric_limits<T>::lowest();
+  T max = std::numeric_limits<T>::max();
+};
+
+/// Values that a text knob may take. Empty: any text.
+using Choices = std::vector<std::string>;
+
+/// Each add() ties a flag to a variable, which holds the default until parse() and the resolved value after
+/// it; the variable must outlive the Args. Lists are written --bits 2,4 on the command line and [2, 4] in the
+/// file; switches
+/// --rescale or --no-rescale, and true or false in the file. Integers may be written 1e6.
+/// Every Args also has --help, --config, --seed, --threads, --out and --quiet.
+class Args {
+ public:
+  /// `experiment` names the executable and the log; `summary` is the first line of the help.
+  Args(std::string experiment, std::string summary);
+  ~Args();
+
+  /// Throws Error when `name` is taken, is not made of lower-case letters, digits and dashes, or when the
+  /// default itself is out of range: all three are mistakes of the program, not of its user.
+  void add(const std::string& name, int& value, std::string help, Range<int> range = {});
+  void add(const std::string& name, std::int64_t& value, std::string help, Range<std::int64_t> range = {});
+  void add(const std::string& name, std::uint64_t& value, std::string help, Range<std::uint64_t> range = {});
+  void add(const std::string& name, double& value, std::string help, Range<double> range = {});
+  void add(const std::string& name, bool& value, std::string help);
+  void add(const std::string& name, std::string& value, std::string help, Choices choices = {});
+  /// Lists have 1 to 1000 entries; the range or the choices hold for each of them.
+  void add(const std::string& name, std::vector<int>& value, std::string help, Range<int> range = {});
+  void add(const std::string& name, std::vector<double>& value, std::string help, Range<double> range = {});
+  void add(const std::string& name, std::vector<std::string>& value, std::string help, Choices choices = {});
+
+  /// Reads the command line and the file it may name. False: --help was among the flags and nothing was set.
+  /// Throws UsageError, one line, for anything unknown, repeated, malformed, of the wrong type or out of
+  /// range.
+  bool parse(int argc, const char* const* argv);
+
+  /// What --help prints: every knob with its default and its range or choices.
+  std::string help() const;
+  /// All knobs with their resolved values, `seed` and `threads` included, as a JSON object that --config
+  /// accepts.
+  std::string config() const;
+  /// The command line as given to parse(), quoted where a shell needs it.
+  const std::string& command_line() const { return command_line_; }
+
+  const std::string& experiment() const { return experiment_; }
+  std::uint64_t seed() const { return seed_; }
+  int threads() const { return threads_; }
+  const std::string& out() const { return out_; }
+  bool quiet() const { return quiet_; }
+
+ private:
+  struct Knob;
+  template <class T, class Limits>
+  class TypedKnob;
+
+  template <class T, class Limits>
+  void add_knob(const std::string& name, T& value, std::string help, Limits limits);
+  void read_file(const std::string& path);
+  std::string known() const;
+
+  std::string experiment_, summary_, command_line_;
+  std::uint64_t seed_ = 1;
+  int threads_;
+  std::string out_;
+  bool quiet_ = false;
+  std::vector<std::unique_ptr<Knob>> knobs_;
+};
+
+}  // namespace coarsegrad::experiments

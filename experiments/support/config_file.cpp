@@ -1,0 +1,90 @@
+#include "experiments/support/config_file.h"
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "core/base/check.h"
+
+namespace coarsegrad::experiments {
+namespace {
+
+constexpr std::uintmax_t kMaxFileBytes = 1 << 20;
+
+/// Follows the parser through a file that must be one flat object of scalars and lists of scalars; stops it
+/// at a repeated key or at deeper nesting, before memory is spent on it.
+class FlatObjectGuard {
+ public:
+  explicit FlatObjectGuard(std::string path) : path_(std::move(path)) {}
+
+  bool operator()(int depth, Json::parse_event_t event, const Json& parsed) {
+    using Event = Json::parse_event_t;
+    const bool opens = event == Event::object_start || event == Event::array_start;
+    if (opens && depth == 0)
+      check_usage(event == Event::object_start, path_, ": given a list, expected an object of knobs");
+    if (opens && depth > 0)
+      check_usage(event == Event::array_start && depth == 1, path_, ": ", key_,
+                  ": nested too deep, expected a value or a flat list");
+    if (event == Event::key) {
+      key_ = shortened(parsed.get<std::string>());
+      check_usage(seen_.insert(parsed.get<std::string>()).second, path_, ": key '", key_, "' is there twice");
+    }
+    return true;
+  }
+
+ private:
+  std::string path_, key_;
+  std::set<std::string> seen_;
+};
+
+/// The parser's own words without its number: "line 3, column 7: ...".
+std::string parser_message(const std::exception& e) {
+  std::string text = e.what();
+  for (const char* lead : {"] ", "parse error at "})
+    if (const auto at = text.find(lead); at != std::string::npos)
+      text.erase(0, at + std::string(lead).size());
+  return text;
+}
+
+}  // namespace
+
+std::string shortened(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  if (text.size() <= 60) return text;
+  std::size_t end = 57;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, end) + "...";
+}
+
+std::string dump(const Json& value) {
+  return value.dump(-1, ' ', false,
+                    Json::error_handler_t::replace);  // a flag may hold bytes that are no UTF-8
+}
+
+Json read_config(const std::string& path) {
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(path, error);
+  check_usage(!error, "--config ", path, ": ", error.message());
+  check_usage(bytes <= kMaxFileBytes, "--config ", path, ": given ", bytes, " bytes, expected at most ",
+              kMaxFileBytes);
+  std::ifstream file(path, std::ios::binary);
+  check_usage(file.good(), "--config ", path, ": cannot be read");
+  try {
+    const Json json = Json::parse(
+        file, [guard = FlatObjectGuard(path)](int depth, Json::parse_event_t event, Json& parsed) mutable {
+          return guard(depth, event, parsed);
+        });
+    check_usage(json.is_object(), path, ": given ", json.type_name(), ", expected an object of knobs");
+    return json;
+  } catch (const Json::exception& e) {
+    std::string message = parser_message(e);
+    for (char& c : message)
+      if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+    throw UsageError(cat(path, ": ", message));
+  }
+}
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,30 @@
+#pragma once
+// Room on the disk, claimed before it is needed. HDF5 cannot recover from a write that fails: the file can
+// then not even be closed. So a full disk is found out here, while the file is whole.
+#include <cstdint>
+#include <string>
+
+namespace coarsegrad::experiments {
+
+class DiskRoom {
+ public:
+  /// Opens the file, which must exist. Throws Error.
+  explicit DiskRoom(std::string path);
+  ~DiskRoom();
+  DiskRoom(const DiskRoom&) = delete;
+  DiskRoom& operator=(const DiskRoom&) = delete;
+
+  /// Makes sure that the file can grow to `bytes`; its size stays as it is. Throws Error when the disk, the
+  /// quota or the limit on file sizes does not allow it. On file systems that cannot reserve, only free space
+  /// is looked at.
+  void reserve(std::uint64_t bytes);
+  /// Gives back what was reserved behind the end of the file.
+  void trim();
+
+ private:
+  std::string path_;
+  int fd_;
+  std::uint64_t reserved_ = 0;
+};
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,22 @@
+#pragma once
+// Where a run comes from: the build, the machine, the process.
+#include <string>
+
+namespace coarsegrad::experiments {
+
+/// Version of the project, and the commit it was built from: 40 hex digits, with "-dirty" when tracked files
+/// differed; "unknown" when it was not built from a git checkout. Both as of the last build.
+std::string build_version();
+std::string build_commit();
+
+/// Brand string of the processor.
+std::string cpu_name();
+/// What OpenBLAS says about itself: version, options, core.
+std::string blas_name();
+std::string host_name();
+/// Now, as ISO 8601 UTC: "2026-01-31T12:00:00Z".
+std::string utc_now();
+/// Seconds since 1970 by the system's clock.
+double unix_now();
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,46 @@
+#pragma once
+// run(): what every experiment main does around its own work: flags, log, signals, exit code.
+#include <exception>
+#include <functional>
+#include <string_view>
+
+#include "core/base/check.h"
+#include "core/real.h"
+#include "experiments/support/args.h"
+#include "experiments/support/run_log.h"
+
+namespace coarsegrad::experiments {
+
+/// The training left the numbers behind: a loss or a weight is not finite. Exit code 1, status `diverged`.
+class Diverged : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Thrown by a loop that saw stop_requested(). Exit code 130, status `interrupted`. Not an Error: nobody who
+/// recovers from failures should catch it.
+class Interrupted : public std::exception {
+ public:
+  const char* what() const noexcept override { return "interrupted by a signal"; }
+};
+
+/// True after the first SIGINT, SIGTERM or SIGHUP. The second one ends the process at once.
+bool stop_requested();
+/// Throws Interrupted when stop_requested(). Long loops call it at places where stopping is safe.
+void check_stop();
+/// Returns `value`; throws Diverged, naming it, when it is NaN or infinite.
+double check_finite(std::string_view name, double value);
+
+inline constexpr std::string_view kRealName = sizeof(Real) == sizeof(float) ? "float" : "double";
+
+/// Parses the flags, runs `body` with the log of this run and returns the exit code for main():
+///   0    finished (or --help)
+///   1    failed: any exception; status `failed`, or `diverged` for Diverged
+///   2    wrong usage: UsageError, from the flags or from `body`
+///   130  interrupted: Interrupted, or `body` returned although a stop was requested
+/// The reason goes to stderr as one line and into the log, if it was started. `real` is what the run computes
+/// in.
+int run(Args& args, int argc, const char* const* argv, const std::function<void(RunLog&)>& body,
+        std::string_view real = kRealName);
+
+}  // namespace coarsegrad::experiments

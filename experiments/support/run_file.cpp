@@ -1,0 +1,407 @@
+#include "experiments/support/run_file.h"
+
+#include <hdf5.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/kernels/kernels.h"
+#include "experiments/support/disk_room.h"
+#include "experiments/support/file_place.h"
+#include "experiments/support/provenance.h"
+
+namespace coarsegrad::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSchema = "coarsegrad-run/1";
+constexpr hsize_t kChunkRows = 1024;
+constexpr std::size_t kStatusBytes = 16, kReasonBytes = 1024;
+// What HDF5 needs beside the rows: chunk indices (they grow with the square root of the file) and, for
+// closing, a few blocks of metadata. Measured files stay far below.
+constexpr std::uint64_t kMetadataBytes = 256 << 10, kBytesPerObject = 4096;
+// A log whose writer's process exists and that was flushed within this time is taken for live.
+constexpr double kLiveSeconds = 60;
+
+// ---- handles and errors
+
+/// The innermost message of HDF5's error stack: it names the system's error.
+std::string hdf5_reason() {
+  std::string reason = "HDF5 gives no reason";
+  H5Ewalk2(
+      H5E_DEFAULT, H5E_WALK_UPWARD,
+      [](unsigned n, const H5E_error2_t* e, void* out) -> herr_t {
+        if (n == 0 && e->desc) *static_cast<std::string*>(out) = e->desc;
+        return 0;
+      },
+      &reason);
+  return reason;
+}
+
+/// Owns one identifier.
+class Handle {
+ public:
+  Handle(hid_t id, herr_t (*close)(hid_t), const char* what) : id_(id), close_(close) {
+    check(id >= 0, "log: cannot ", what, ": ", hdf5_reason());
+  }
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
+  Handle& operator=(Handle&&) = delete;
+  ~Handle() {
+    if (id_ >= 0) close_(id_);
+  }
+  /// Lets go without closing: after a failed write HDF5 can neither close nor recover.
+  void abandon() { id_ = -1; }
+  operator hid_t() const { return id_; }
+
+ private:
+  hid_t id_;
+  herr_t (*close_)(hid_t);
+};
+
+// ---- attributes
+
+Handle text_type(std::size_t bytes) {
+  Handle type(H5Tcopy(H5T_C_S1), H5Tclose, "make a text type");
+  H5Tset_size(type, bytes);
+  H5Tset_cset(type, H5T_CSET_UTF8);
+  H5Tset_strpad(type, H5T_STR_NULLPAD);
+  return type;
+}
+
+void write_attribute(hid_t object, const char* name, hid_t type, const void* data, hsize_t count = 0) {
+  const Handle space(count ? H5Screate_simple(1, &count, nullptr) : H5Screate(H5S_SCALAR), H5Sclose,
+                     "make a space");
+  const Handle attribute(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
+                         "make an attribute");
+  check(H5Awrite(attribute, type, data) >= 0, "log: cannot write attribute ", name, ": ", hdf5_reason());
+}
+
+/// Texts that never change have variable length: h5py reads them as str.
+void write_attribute(hid_t object, const char* name, const std::string& text) {
+  const char* data = text.c_str();
+  write_attribute(object, name, text_type(H5T_VARIABLE), &data);
+}
+
+void write_attribute(hid_t object, const char* name, const std::vector<std::string>& texts) {
+  std::vector<const char*> data;
+  for (const std::string& text : texts) data.push_back(text.c_str());
+  write_attribute(object, name, text_type(H5T_VARIABLE), data.data(), data.size());
+}
+
+/// `text` cut to fit, never inside a character, and padded.
+template <std::size_t bytes>
+std::array<char, bytes> padded(std::string_view text) {
+  std::array<char, bytes> out{};
+  std::size_t n = std::min(text.size(), bytes);
+  while (n < text.size() && n > 0 && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80) --n;
+  std::copy_n(text.begin(), n, out.begin());
+  return out;
+}
+
+/// Negative on failure.
+herr_t overwrite_attribute(hid_t file, const char* name, hid_t type, const void* data) {
+  const hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
+  if (attribute < 0) return -1;
+  const herr_t result = H5Awrite(attribute, type, data);
+  return H5Aclose(attribute) < 0 ? -1 : result;
+}
+
+void write_provenance(hid_t file, const RunInfo& info) {
+  write_attribute(file, "schema", std::string(kSchema));
+  write_attribute(file, "experiment", info.experiment);
+  write_attribute(file, "status", text_type(kStatusBytes),
+                  padded<kStatusBytes>(name(Status::running)).data());
+  write_attribute(file, "reason", text_type(kReasonBytes), padded<kReasonBytes>("").data());
+  write_attribute(file, "created", utc_now());
+  write_attribute(file, "version", build_version());
+  write_attribute(file, "git_commit", build_commit());
+  write_attribute(file, "command_line", info.command_line);
+  write_attribute(file, "config", info.config);
+  write_attribute(file, "seed", H5T_NATIVE_UINT64, &info.seed);
+  const std::int64_t threads = info.threads, pid = getpid();
+  write_attribute(file, "threads", H5T_NATIVE_INT64, &threads);
+  write_attribute(file, "cpu", cpu_name());
+  write_attribute(file, "kernels", std::string(active_kernels().name));
+  write_attribute(file, "blas", blas_name());
+  write_attribute(file, "real", info.real);
+  write_attribute(file, "host", host_name());
+  write_attribute(file, "pid", H5T_NATIVE_INT64, &pid);
+  const double now = unix_now();
+  write_attribute(file, "heartbeat", H5T_NATIVE_DOUBLE, &now);
+}
+
+// ---- creation
+
+Handle create_group(hid_t file, const std::string& path) {
+  const Handle parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose, "make a property list");
+  H5Pset_create_intermediate_group(parents, 1);
+  return {H5Gcreate2(file, path.c_str(), parents, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "make a group"};
+}
+
+/// An empty column. Unwritten rows read as NaN or -1, so that they cannot be taken for data.
+void create_column(hid_t group, const GroupLayout::Field& field) {
+  const hsize_t none = 0, unlimited = H5S_UNLIMITED;
+  const Handle space(H5Screate_simple(1, &none, &unlimited), H5Sclose, "make a space");
+  const Handle options(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "make a property list");
+  H5Pset_chunk(options, 1, &kChunkRows);
+  const std::int64_t no_step = -1;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const hid_t type = field.integer ? H5T_STD_I64LE : H5T_IEEE_F64LE;
+  H5Pset_fill_value(options, field.integer ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE,
+                    field.integer ? static_cast<const void*>(&no_step) : &nan);
+  const Column& column = field.column;
+  const Handle data(H5Dcreate2(group, column.name.c_str(), type, space, H5P_DEFAULT, options, H5P_DEFAULT),
+                    H5Dclose, "make a column");
+  write_attribute(data, "unit", column.unit);
+  write_attribute(data, "description", column.description);
+  if (!column.labels.empty()) write_attribute(data, "labels", column.labels);
+}
+
+void write_input(hid_t file, const InputArray& input) {
+  const std::vector<hsize_t> shape(input.shape.begin(), input.shape.end());
+  const Handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), H5Sclose,
+                     "make a space");
+  const Handle parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose, "make a property list");
+  H5Pset_create_intermediate_group(parents, 1);
+  const std::string path = "/inputs/" + input.name;
+  const Handle data(H5Dcreate2(file, path.c_str(), H5T_IEEE_F64LE, space, parents, H5P_DEFAULT, H5P_DEFAULT),
+                    H5Dclose, "make an input");
+  if (!input.values.empty())
+    check(H5Dwrite(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, input.values.data()) >= 0,
+          "log: cannot write input ", input.name, ": ", hdf5_reason());
+  write_attribute(data, "unit", input.unit);
+  write_attribute(data, "description", input.description);
+}
+
+Handle create_file(const std::string& path) {
+  H5dont_atexit();  // a file abandoned after a failed write must not be closed again at exit
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "make a property list");
+  H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+  // All attributes of the root stay in its header: those that are rewritten live must not move.
+  const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "make a property list");
+  H5Pset_attr_phase_change(creation, 64, 32);
+  return {H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation, access), H5Fclose, "make the file"};
+}
+
+// ---- what is at the target already
+
+struct ExistingLog {
+  std::string schema, experiment, status, host;
+  std::int64_t pid = 0;
+  double heartbeat = 0;
+};
+
+std::string read_text(hid_t file, const char* name) {
+  if (H5Aexists(file, name) <= 0) return "";
+  const Handle attribute(H5Aopen(file, name, H5P_DEFAULT), H5Aclose, "open an attribute");
+  const Handle type(H5Aget_type(attribute), H5Tclose, "read a type");
+  if (H5Tget_class(type) != H5T_STRING) return "";
+  if (H5Tis_variable_str(type) > 0) {
+    char* text = nullptr;
+    if (H5Aread(attribute, text_type(H5T_VARIABLE), &text) < 0 || !text) return "";
+    const std::string copy = text;
+    H5free_memory(text);
+    return copy;
+  }
+  std::string text(H5Tget_size(type), '\0');
+  if (H5Aread(attribute, type, text.data()) < 0) return "";
+  return text.substr(0, text.find('\0'));
+}
+
+template <class T>
+void read_number(hid_t file, const char* name, hid_t type, T& value) {
+  if (H5Aexists(file, name) <= 0) return;
+  const Handle attribute(H5Aopen(file, name, H5P_DEFAULT), H5Aclose, "open an attribute");
+  H5Aread(attribute, type, &value);
+}
+
+/// Nothing when the file is not HDF5 or cannot be read.
+std::optional<ExistingLog> read_existing(const std::string& path) {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
+  if (id < 0) return std::nullopt;
+  const Handle file(id, H5Fclose, "open the file");
+  ExistingLog log{read_text(file, "schema"), read_text(file, "experiment"), read_text(file, "status"),
+                  read_text(file, "host")};
+  read_number(file, "pid", H5T_NATIVE_INT64, log.pid);
+  read_number(file, "heartbeat", H5T_NATIVE_DOUBLE, log.heartbeat);
+  return log;
+}
+
+/// Throws Error unless nothing is at `path`, or an ended (or dead) log of the same experiment.
+void check_target(const std::string& path, const std::string& experiment) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::not_found) return;
+  check(status.type() == fs::file_type::regular, "log ", path, ": is there already and is no regular file");
+  const auto log = read_existing(path);
+  check(log && log->schema == kSchema, "log ", path, ": is there already and is no run log; not overwritten");
+  check(log->experiment == experiment, "log ", path, ": is there already and is a log of ", log->experiment,
+        "; not overwritten");
+  const bool live = log->status == name(Status::running) && log->host == host_name() &&
+                    log->pid != getpid() && (kill(static_cast<pid_t>(log->pid), 0) == 0 || errno == EPERM) &&
+                    std::abs(unix_now() - log->heartbeat) < kLiveSeconds;
+  check(!live, "log ", path, ": is being written by process ", log->pid);
+}
+
+}  // namespace
+
+// ---- RunFile
+
+struct RunFile::Impl {
+  struct Group {
+    std::vector<Handle> columns;
+    std::vector<bool> integer;
+    hsize_t rows = 0;
+  };
+
+  std::string path;
+  std::optional<DiskRoom> room;
+  std::optional<Handle> file;
+  std::vector<Group> groups;
+  std::vector<Cell> column;  // one column of the rows in hand, contiguous
+
+  void create(const RunInfo& info, const RunLayout& layout, const std::string& temporary);
+  void open_columns(const RunLayout& layout);
+  template <class Id>
+  void wrote(Id result, const char* what);
+  void abandon();
+};
+
+void RunFile::Impl::create(const RunInfo& info, const RunLayout& layout, const std::string& temporary) {
+  file.emplace(create_file(temporary));
+  room.emplace(temporary);
+  std::uint64_t bytes = kMetadataBytes + info.config.size() + info.command_line.size();
+  for (const auto& input : layout.inputs) bytes += kBytesPerObject + 8 * input.values.size();
+  for (const auto& group : layout.groups) bytes += kBytesPerObject * (1 + group.fields.size());
+  room->reserve(bytes);
+
+  write_provenance(*file, info);
+  for (const char* top : {"/series", "/tables", "/inputs"}) create_group(*file, top);
+  for (const auto& input : layout.inputs) write_input(*file, input);
+  for (const auto& layout_group : layout.groups) {
+    const Handle group = create_group(*file, layout_group.path);
+    if (!layout_group.unit.empty()) write_attribute(group, "unit", layout_group.unit);
+    if (!layout_group.description.empty()) write_attribute(group, "description", layout_group.description);
+    for (const auto& field : layout_group.fields) create_column(group, field);
+  }
+  wrote(H5Fstart_swmr_write(*file), "let readers in");
+}
+
+/// Only now: the switch would have reset the chunk caches of open datasets.
+void RunFile::Impl::open_columns(const RunLayout& layout) {
+  for (const auto& layout_group : layout.groups) {
+    Group& group = groups.emplace_back();
+    for (const auto& field : layout_group.fields) {
+      const std::string name = layout_group.path + "/" + field.column.name;
+      group.columns.emplace_back(H5Dopen2(*file, name.c_str(), H5P_DEFAULT), H5Dclose, "open a column");
+      group.integer.push_back(field.integer);
+    }
+  }
+}
+
+/// After a write that failed: forget the handles. What was flushed stays readable.
+void RunFile::Impl::abandon() {
+  for (Group& group : groups)
+    for (Handle& column_handle : group.columns) column_handle.abandon();
+  if (file) file->abandon();
+  file.reset();
+}
+
+template <class Id>
+void RunFile::Impl::wrote(Id result, const char* what) {
+  if (result >= 0) return;
+  const std::string reason = hdf5_reason();
+  abandon();
+  throw Error(cat("log ", path, ": cannot ", what, ": ", reason));
+}
+
+RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout)
+    : impl_(std::make_unique<Impl>()) {
+  check_target(path, info.experiment);
+  std::error_code error;
+  if (const fs::path folder = fs::path(path).parent_path(); !folder.empty())
+    fs::create_directories(folder, error);
+  check(!error, "log ", path, ": cannot make its folder: ", error.message());
+  impl_->path = path;
+  const std::string temporary = temporary_name(path);
+  fs::remove(temporary, error);  // left by a killed process that had our number
+  try {
+    impl_->create(info, layout, temporary);
+    move_into_place(temporary, path);
+    impl_->open_columns(layout);
+  } catch (...) {
+    fs::remove(temporary, error);
+    throw;
+  }
+}
+
+RunFile::~RunFile() = default;
+
+void RunFile::make_room(std::span<const std::size_t> rows) {
+  hsize_t bytes = 0;
+  impl_->wrote(H5Fget_filesize(*impl_->file, &bytes), "find the size of the file");
+  bytes += kMetadataBytes + bytes / 64;
+  for (std::size_t g = 0; g < rows.size(); ++g) {
+    const auto chunks = [&](hsize_t n) { return (n + kChunkRows - 1) / kChunkRows; };
+    const Impl::Group& group = impl_->groups[g];
+    bytes += (chunks(group.rows + rows[g]) - chunks(group.rows)) * kChunkRows * sizeof(Cell) *
+             group.columns.size();
+  }
+  impl_->room->reserve(bytes);
+}
+
+void RunFile::append(std::size_t index, std::span<const Cell> rows) {
+  Impl::Group& group = impl_->groups[index];
+  const std::size_t fields = group.columns.size();
+  const hsize_t count = rows.size() / fields, end = group.rows + count;
+  if (count == 0) return;
+  impl_->column.resize(count);
+  for (std::size_t c = 0; c < fields; ++c) {
+    for (std::size_t r = 0; r < count; ++r) impl_->column[r] = rows[r * fields + c];
+    const Handle& data = group.columns[c];
+    impl_->wrote(H5Dset_extent(data, &end), "grow a column");
+    const Handle memory(H5Screate_simple(1, &count, nullptr), H5Sclose, "make a space");
+    const Handle target(H5Dget_space(data), H5Sclose, "read a space");
+    H5Sselect_hyperslab(target, H5S_SELECT_SET, &group.rows, nullptr, &count, nullptr);
+    const hid_t type = group.integer[c] ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE;
+    impl_->wrote(H5Dwrite(data, type, memory, target, H5P_DEFAULT, impl_->column.data()), "write");
+  }
+  group.rows = end;
+}
+
+void RunFile::flush() {
+  const double now = unix_now();
+  impl_->wrote(overwrite_attribute(*impl_->file, "heartbeat", H5T_NATIVE_DOUBLE, &now),
+               "write the heartbeat");
+  impl_->wrote(H5Fflush(*impl_->file, H5F_SCOPE_GLOBAL), "flush");
+}
+
+void RunFile::close(Status status, std::string_view reason) {
+  if (!impl_->file) return;  // abandoned
+  const auto status_text = padded<kStatusBytes>(name(status));
+  const auto reason_text = padded<kReasonBytes>(reason);
+  impl_->wrote(overwrite_attribute(*impl_->file, "status", text_type(kStatusBytes), status_text.data()),
+               "write the status");
+  impl_->wrote(overwrite_attribute(*impl_->file, "reason", text_type(kReasonBytes), reason_text.data()),
+               "write the reason");
+  flush();
+  impl_->groups.clear();
+  impl_->wrote(H5Fclose(*impl_->file), "close");
+  impl_->file->abandon();
+  impl_->file.reset();
+  impl_->room->trim();
+}
+
+}  // namespace coarsegrad::experiments

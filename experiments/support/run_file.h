@@ -1,0 +1,62 @@
+#pragma once
+// RunFile: the HDF5 side of a run log. Its source is the only one that sees HDF5. Not thread-safe; see
+// run_log.h.
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "experiments/support/run_log.h"
+
+namespace coarsegrad::experiments {
+
+/// 8 bytes of a row: an int64 or a double, whatever its column holds.
+using Cell = std::uint64_t;
+
+/// A group of equally long columns: a series or a table.
+struct GroupLayout {
+  struct Field {
+    Column column;
+    bool integer = false;  // int64 instead of float64
+  };
+  std::string path;               // "/series/train/loss"
+  std::string unit, description;  // of a series; a table has them on its columns
+  std::vector<Field> fields;
+};
+
+struct InputArray {
+  std::string name, unit, description;
+  std::vector<std::int64_t> shape;
+  std::vector<double> values;
+};
+
+struct RunLayout {
+  std::vector<GroupLayout> groups;
+  std::vector<InputArray> inputs;
+};
+
+class RunFile {
+ public:
+  /// Makes the file and puts it in its place with readers able to follow. Throws Error; what was there before
+  /// stays.
+  RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout);
+  /// Closes the file; without close() its status stays `running`.
+  ~RunFile();
+
+  /// Throws Error unless the disk has room for these numbers of rows for the groups, and for closing the
+  /// file.
+  void make_room(std::span<const std::size_t> rows);
+  /// Appends whole rows, row-major. Readers see them after flush().
+  void append(std::size_t group, std::span<const Cell> rows);
+  /// Hands everything to the operating system together with a heartbeat.
+  void flush();
+  void close(Status status, std::string_view reason);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace coarsegrad::experiments

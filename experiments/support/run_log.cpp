@@ -1,0 +1,294 @@
+#include "experiments/support/run_log.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "core/base/check.h"
+#include "experiments/support/run_file.h"
+
+namespace coarsegrad::experiments {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kReservedRows = 512;   // so that a step that logs does not ask the system for memory
+constexpr std::size_t kWakeCells = 1 << 16;  // this many buffered cells are written before their time ...
+constexpr std::size_t kMaxCells = 1 << 22;   // ... and at this many the caller waits
+
+/// Keeps signals to the threads that compute: the log's own thread never sees them.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+void check_name(const std::string& name) {
+  const bool characters =
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") ==
+      std::string::npos;
+  const std::string path = "/" + name + "/";
+  check(characters && path.find("//") == std::string::npos && path.find("/.") == std::string::npos,
+        "log: given the name '", name, "', expected letters, digits, '_', '-', '.', and '/' between parts");
+}
+
+void check_meaning(const std::string& name, const std::string& unit, const std::string& description) {
+  check(!unit.empty() && !description.empty(), "log: ", name,
+        " needs a unit (\"1\" for none) and a description");
+}
+
+}  // namespace
+
+std::string_view name(Status status) {
+  constexpr std::array<std::string_view, 5> names{"running", "finished", "diverged", "interrupted", "failed"};
+  return names[static_cast<std::size_t>(status)];
+}
+
+struct RunLog::Impl {
+  enum class Stage { declaring, writing, ended };
+
+  std::string path;
+  RunInfo info;
+  RunLayout layout;
+  std::vector<std::string> names;  // paths taken
+  Stage stage = Stage::declaring;
+  Clock::time_point start;
+  std::optional<RunFile> file;  // the logger thread's while it runs
+
+  std::thread logger;
+  std::mutex mutex;  // guards what follows
+  std::condition_variable wake, written;
+  std::vector<std::vector<Cell>> buffers;  // one for each group, row-major
+  std::size_t buffered = 0;                // cells in all of them
+  std::uint64_t flushes_wanted = 0, flushes_done = 0;
+  bool ending = false;
+  std::exception_ptr error;  // the logger stopped
+
+  void take_name(const std::string& taken);
+  std::size_t add_group(GroupLayout group);
+  void add_row(std::size_t group, std::span<const Cell> row);
+  void log_loop();
+  void write(std::vector<std::vector<Cell>>& taken);
+  void stop_logger();
+};
+
+// ---- declarations
+
+/// Names may not be a part of each other's path either: a group cannot be a dataset.
+void RunLog::Impl::take_name(const std::string& taken) {
+  check(stage == Stage::declaring, "log: ", taken, " is declared after start()");
+  for (const std::string& other : names) {
+    const bool same = (taken + "/").starts_with(other + "/") || (other + "/").starts_with(taken + "/");
+    check(!same, "log: ", taken, " and ", other, " are in each other's way");
+  }
+  names.push_back(taken);
+}
+
+std::size_t RunLog::Impl::add_group(GroupLayout group) {
+  take_name(group.path);
+  layout.groups.push_back(std::move(group));
+  return layout.groups.size() - 1;
+}
+
+Series RunLog::series(std::string name, std::string unit, std::string description) {
+  check_name(name);
+  check_meaning(name, unit, description);
+  GroupLayout group{"/series/" + name, unit, description, {}};
+  group.fields = {{{"step", "1", "step of the run that the row belongs to"}, true},
+                  {{"wall_seconds", "s", "wall clock since the log was started"}},
+                  {{"value", std::move(unit), std::move(description)}}};
+  return {this, impl_->add_group(std::move(group))};
+}
+
+Table RunLog::table(std::string name, std::vector<Column> columns) {
+  check_name(name);
+  check(!columns.empty(), "log: table ", name, " has no columns");
+  GroupLayout group{"/tables/" + name, "", "", {}};
+  for (Column& column : columns) {
+    check_name(column.name);
+    check_meaning(name + "/" + column.name, column.unit, column.description);
+    const auto same = [&](const auto& field) { return field.column.name == column.name; };
+    check(column.name.find('/') == std::string::npos &&
+              std::none_of(group.fields.begin(), group.fields.end(), same),
+          "log: table ", name, ": column ", column.name, " is there twice or is no plain name");
+    group.fields.push_back({std::move(column)});
+  }
+  return {this, impl_->add_group(std::move(group))};
+}
+
+void RunLog::input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values,
+                   std::string unit, std::string description) {
+  check_name(name);
+  check_meaning(name, unit, description);
+  std::uint64_t size = 1;
+  for (std::int64_t n : shape) {
+    check(n >= 0 && n <= std::int64_t{1} << 30 && size <= std::uint64_t{1} << 30, "log: input ", name,
+          ": too large");
+    size *= static_cast<std::uint64_t>(n);
+  }
+  check(size == values.size() && shape.size() <= 32, "log: input ", name, ": given ", values.size(),
+        " values, expected ", size);
+  impl_->take_name("/inputs/" + name);
+  impl_->layout.inputs.push_back({std::move(name),
+                                  std::move(unit),
+                                  std::move(description),
+                                  std::move(shape),
+                                  {values.begin(), values.end()}});
+}
+
+// ---- rows
+
+void RunLog::Impl::add_row(std::size_t group, std::span<const Cell> row) {
+  std::unique_lock lock(mutex);
+  check(stage == Stage::writing, "log: a row is added ",
+        stage == Stage::declaring ? "before start()" : "after finish()");
+  written.wait(lock, [&] { return error || buffered < kMaxCells; });
+  if (error) std::rethrow_exception(error);
+  std::vector<Cell>& buffer = buffers[group];
+  buffer.insert(buffer.end(), row.begin(), row.end());
+  const bool was_few = buffered < kWakeCells;
+  buffered += row.size();
+  if (was_few && buffered >= kWakeCells) wake.notify_one();
+}
+
+void Series::add(std::int64_t step, double value) const {
+  const double seconds = std::chrono::duration<double>(Clock::now() - log_->impl_->start).count();
+  const std::array<Cell, 3> row{std::bit_cast<Cell>(step), std::bit_cast<Cell>(seconds),
+                                std::bit_cast<Cell>(value)};
+  log_->impl_->add_row(group_, row);
+}
+
+void Table::add(std::initializer_list<double> row) const { add(std::span(row.begin(), row.size())); }
+
+void Table::add(std::span<const double> row) const {
+  const GroupLayout& group = log_->impl_->layout.groups[group_];
+  check(row.size() == group.fields.size(), "log: ", group.path, ": given ", row.size(), " values, expected ",
+        group.fields.size());
+  log_->impl_->add_row(group_, {reinterpret_cast<const Cell*>(row.data()), row.size()});
+}
+
+// ---- the logger thread
+
+void RunLog::Impl::log_loop() {
+  std::vector<std::vector<Cell>> taken(buffers.size());
+  for (std::size_t g = 0; g < taken.size(); ++g) taken[g].reserve(buffers[g].capacity());
+  std::unique_lock lock(mutex);
+  for (bool last = false; !last;) {
+    wake.wait_for(lock, std::chrono::duration<double>(kFlushSeconds),
+                  [&] { return ending || buffered >= kWakeCells || flushes_wanted > flushes_done; });
+    last = ending;
+    const std::uint64_t serving = flushes_wanted;
+    std::swap(taken, buffers);
+    buffered = 0;
+    lock.unlock();
+    try {
+      write(taken);
+    } catch (...) {
+      lock.lock();
+      error = std::current_exception();
+      written.notify_all();
+      return;
+    }
+    lock.lock();
+    flushes_done = serving;
+    written.notify_all();
+  }
+}
+
+void RunLog::Impl::write(std::vector<std::vector<Cell>>& taken) {
+  std::vector<std::size_t> rows;
+  for (std::size_t g = 0; g < taken.size(); ++g)
+    rows.push_back(taken[g].size() / layout.groups[g].fields.size());
+  file->make_room(rows);
+  for (std::size_t g = 0; g < taken.size(); ++g) {
+    file->append(g, taken[g]);
+    taken[g].clear();
+  }
+  file->flush();
+}
+
+void RunLog::Impl::stop_logger() {
+  {
+    const std::lock_guard lock(mutex);
+    ending = true;
+  }
+  wake.notify_one();
+  logger.join();
+}
+
+// ---- RunLog
+
+RunLog::RunLog(std::string path, RunInfo info) : impl_(std::make_unique<Impl>()) {
+  impl_->path = std::move(path);
+  impl_->info = std::move(info);
+}
+
+RunLog::~RunLog() {
+  if (impl_->stage != Impl::Stage::writing) return;
+  try {
+    finish(Status::failed, "the program left without an outcome");
+  } catch (
+      const std::exception&) {  // finish() has closed what could be closed; a destructor has nobody to tell
+  }
+}
+
+void RunLog::start() {
+  check(impl_->stage == Impl::Stage::declaring, "log: started twice");
+  impl_->file.emplace(impl_->path, impl_->info, impl_->layout);
+  for (const GroupLayout& group : impl_->layout.groups)
+    impl_->buffers.emplace_back().reserve(kReservedRows * group.fields.size());
+  impl_->layout.inputs.clear();
+  impl_->start = Clock::now();
+  impl_->stage = Impl::Stage::writing;
+  const SignalsBlocked blocked;
+  impl_->logger = std::thread([impl = impl_.get()] { impl->log_loop(); });
+}
+
+void RunLog::flush() {
+  std::unique_lock lock(impl_->mutex);
+  check(impl_->stage == Impl::Stage::writing, "log: flush() outside start() and finish()");
+  const std::uint64_t ticket = ++impl_->flushes_wanted;
+  impl_->wake.notify_one();
+  impl_->written.wait(lock, [&] { return impl_->error || impl_->flushes_done >= ticket; });
+  if (impl_->error) std::rethrow_exception(impl_->error);
+}
+
+void RunLog::finish(Status status, std::string_view reason) {
+  check(impl_->stage != Impl::Stage::ended, "log: finished twice");
+  if (impl_->stage == Impl::Stage::declaring) start();
+  impl_->stop_logger();
+  impl_->stage = Impl::Stage::ended;
+  if (!impl_->error) {
+    impl_->file->close(status, reason);
+    return;
+  }
+  try {
+    std::rethrow_exception(impl_->error);
+  } catch (const std::exception& e) {
+    impl_->file->close(Status::failed, e.what());
+    throw;
+  }
+}
+
+bool RunLog::started() const { return impl_->stage != Impl::Stage::declaring; }
+bool RunLog::ended() const { return impl_->stage == Impl::Stage::ended; }
+const std::string& RunLog::path() const { return impl_->path; }
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,111 @@
+#pragma once
+// RunLog: one run, one HDF5 file, readable while it is being written and after the writer was killed
+// (in Python: h5py.File(path, "r", swmr=True)). The layout is described in experiments/README.md, "The log".
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace coarsegrad::experiments {
+
+/// How a run ended; `running` until then, and for ever when it was killed.
+enum class Status { running, finished, diverged, interrupted, failed };
+std::string_view name(Status status);
+
+/// What the log says about the run beside what it can find out by itself (version, commit, CPU, kernels,
+/// BLAS).
+struct RunInfo {
+  std::string experiment;
+  std::string command_line;
+  std::string config;  ///< the full resolved configuration, a JSON object
+  std::uint64_t seed = 0;
+  int threads = 1;
+  std::string real;  ///< "float" or "double": what the run computes in
+};
+
+/// One column of a table. With `labels` the values are whole numbers that index them (layers, methods).
+struct Column {
+  std::string name, unit, description;
+  std::vector<std::string> labels{};
+};
+
+class RunLog;
+
+/// Handle to one series: rows (step, wall seconds since start(), value). Cheap to copy; valid while its log
+/// lives.
+class Series {
+ public:
+  /// Throws Error before start(), after finish(), and when the log could not be written since the last call.
+  void add(std::int64_t step, double value) const;
+
+ private:
+  friend class RunLog;
+  Series(RunLog* log, std::size_t group) : log_(log), group_(group) {}
+  RunLog* log_;
+  std::size_t group_;
+};
+
+/// Handle to one table. Cheap to copy; valid while its log lives.
+class Table {
+ public:
+  /// One value for each column, in their order; NaN where there is none. Throws as Series::add, and when the
+  /// number of values is wrong.
+  void add(std::initializer_list<double> row) const;
+  void add(std::span<const double> row) const;
+
+ private:
+  friend class RunLog;
+  Table(RunLog* log, std::size_t group) : log_(log), group_(group) {}
+  RunLog* log_;
+  std::size_t group_;
+};
+
+/// Everything is declared first; start() makes the file; rows are then buffered and written by a thread of
+/// the log's own at least every kFlushSeconds, also while the caller computes. While a log is started nobody
+/// else in the process may call HDF5, which is not thread-safe. Units are SI symbols or "1"; names are made
+/// of letters, digits,
+/// '_', '-', '.', and '/' between parts.
+class RunLog {
+ public:
+  static constexpr double kFlushSeconds = 2;
+
+  RunLog(std::string path, RunInfo info);
+  /// A log that was started and not finished is closed as `failed`.
+  ~RunLog();
+  RunLog(const RunLog&) = delete;
+  RunLog& operator=(const RunLog&) = delete;
+
+  /// The three declarations throw Error after start(), on a name that is taken or malformed, and on an empty
+  /// unit or description.
+  Series series(std::string name, std::string unit, std::string description);
+  Table table(std::string name, std::vector<Column> columns);
+  /// An array that the run starts from, row-major; copied. Throws also when `shape` and `values` disagree.
+  void input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values,
+             std::string unit, std::string description);
+
+  /// Writes the file under a temporary name and gives it its own once readers can follow it; makes missing
+  /// folders. A log of the same experiment that was there is kept as FILE~ (one generation). Throws Error
+  /// when anything else is there, when another process is still writing it, or when the file cannot be made.
+  void start();
+  /// Returns when everything added so far can be read from the file. Throws Error when it could not be
+  /// written.
+  void flush();
+  /// Writes what is left and the outcome, and closes the file. `reason` says why a run did not finish. Starts
+  /// the log if nobody did. Throws Error when it could not be written; the file is closed then, too.
+  void finish(Status status = Status::finished, std::string_view reason = {});
+
+  bool started() const;
+  bool ended() const;
+  const std::string& path() const;
+
+ private:
+  friend class Series;
+  friend class Table;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,24 @@
+#pragma once
+// Initial values of weights.
+#include <cstdint>
+
+#include "core/base/random.h"
+#include "core/tensor.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace nn {
+
+/// Inputs per output of a weight: all extents but the first multiplied, (O, kh, kw, I) -> kh kw I.
+std::int64_t fan_in(const Shape& weight);
+/// Uniform on [-bound, bound).
+Tensor uniform(const Shape& shape, double bound, Rng rng);
+/// Normal with mean 0.
+Tensor normal(const Shape& shape, double standard_deviation, Rng rng);
+/// N(0, 2 / fan_in): keeps the variance through layers of ReLUs (He, Zhang, Ren, Sun, arXiv 1502.01852,
+/// equation 10).
+Tensor kaiming_normal(const Shape& weight, Rng rng);
+
+}  // namespace nn
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,72 @@
+#include "nn/layers.h"
+
+#include <cmath>
+
+#include "core/base/check.h"
+#include "nn/init.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace nn {
+namespace {
+
+double default_bound(const Shape& weight) { return 1 / std::sqrt(static_cast<double>(fan_in(weight))); }
+
+Var optional_var(const Parameter* p) { return p ? p->var() : Var(); }
+
+Shape weight_shape(const ConvOptions& o) {
+  check(o.in > 0 && o.out > 0 && o.groups > 0 && o.in % o.groups == 0, "conv2d: given ", o.in, " in, ", o.out,
+        " out channels, ", o.groups, " groups, expected positive ones, in divisible by groups");
+  return {o.out, o.kernel.h, o.kernel.w, o.in / o.groups};
+}
+
+}  // namespace
+
+Linear::Linear(std::int64_t in, std::int64_t out, const Rng& rng, bool with_bias)
+    : weight(register_parameter("weight", uniform({out, in}, default_bound({out, in}), rng.split("weight")))),
+      bias(with_bias
+               ? &register_parameter("bias", uniform({out}, default_bound({out, in}), rng.split("bias")))
+               : nullptr) {}
+
+Var Linear::forward(const Var& x) { return linear(x, weight.var(), optional_var(bias)); }
+
+Conv2d::Conv2d(const ConvOptions& o, const Rng& rng)
+    : options(o),
+      weight(register_parameter(
+          "weight", uniform(weight_shape(o), default_bound(weight_shape(o)), rng.split("weight")))),
+      bias(o.bias ? &register_parameter("bias",
+                                        uniform({o.out}, default_bound(weight_shape(o)), rng.split("bias")))
+                  : nullptr) {}
+
+Var Conv2d::forward(const Var& x) {
+  return conv2d(x, weight.var(), optional_var(bias),
+                {options.stride, options.padding, options.dilation, options.groups});
+}
+
+BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& o)
+    : options(o),
+      scale(o.affine ? &register_parameter("scale", Tensor({channels}, Real(1))) : nullptr),
+      shift(o.affine ? &register_parameter("shift", Tensor({channels})) : nullptr),
+      running_mean(register_buffer("running_mean", Tensor({channels}))),
+      running_var(register_buffer("running_var", Tensor({channels}, Real(1)))) {
+  for (Parameter* p : {scale, shift})
+    if (p) p->decay = false;
+}
+
+Var BatchNorm::forward(const Var& x) {
+  const Real eps = static_cast<Real>(options.eps);
+  if (!training())
+    return batch_norm_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);
+  return batch_norm(x, optional_var(scale), optional_var(shift), eps, static_cast<Real>(options.momentum),
+                    &running_mean, &running_var);
+}
+
+Var Flatten::forward(const Var& x) {
+  check(x.shape().rank() >= 1, "flatten: given a scalar, expected a batch");
+  const std::int64_t n = x.shape()[0];
+  return reshape(x, {n, n ? x.size() / n : 0});
+}
+
+}  // namespace nn
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,130 @@
+#include "nn/module.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace nn {
+namespace {
+
+std::string joined(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : name.empty() ? prefix : prefix + "." + name;
+}
+
+}  // namespace
+
+Var Module::operator()(const Var& x) {
+  Var y = forward(x);
+  for (const auto& [number, hook] : hooks_) hook(*this, x, y);
+  return y;
+}
+
+std::vector<std::pair<std::string, Module*>> Module::named_modules() {
+  std::vector<std::pair<std::string, Module*>> all{{"", this}};
+  for (auto& [name, child] : children_)
+    for (auto& [below, module] : child->named_modules()) all.emplace_back(joined(name, below), module);
+  return all;
+}
+
+std::vector<std::pair<std::string, Parameter*>> Module::named_parameters() {
+  std::vector<std::pair<std::string, Parameter*>> all;
+  for (auto& [prefix, module] : named_modules())
+    for (auto& [name, parameter] : module->parameters_)
+      all.emplace_back(joined(prefix, name), parameter.get());
+  return all;
+}
+
+std::vector<std::pair<std::string, Tensor*>> Module::named_buffers() {
+  std::vector<std::pair<std::string, Tensor*>> all;
+  for (auto& [prefix, module] : named_modules())
+    for (auto& [name, buffer] : module->buffers_) all.emplace_back(joined(prefix, name), buffer.get());
+  return all;
+}
+
+std::vector<Parameter*> Module::parameters() {
+  std::vector<Parameter*> all;
+  for (auto& [name, parameter] : named_parameters()) all.push_back(parameter);
+  return all;
+}
+
+void Module::train(bool on) {
+  training_ = on;
+  for (auto& [name, child] : children_) child->train(on);
+}
+
+StateDict Module::state_dict() {
+  StateDict state;
+  for (auto& [name, parameter] : named_parameters()) state.emplace_back(name, parameter->value);
+  for (auto& [name, buffer] : named_buffers()) state.emplace_back(name, *buffer);
+  return state;
+}
+
+void Module::load_state_dict(const StateDict& state) {
+  std::vector<std::pair<std::string, Tensor*>> wanted;
+  for (auto& [name, parameter] : named_parameters()) wanted.emplace_back(name, &parameter->value);
+  for (auto& [name, buffer] : named_buffers()) wanted.emplace_back(name, buffer);
+  const auto find = [](auto& list, const std::string& name) {
+    return std::find_if(list.begin(), list.end(), [&name](const auto& entry) { return entry.first == name; });
+  };
+  for (const auto& [name, target] : wanted) {
+    const auto found = find(state, name);
+    check(found != state.end(), "load_state_dict: '", name, "' is missing");
+    check(found->second.defined() && found->second.shape() == target->shape(), "load_state_dict: given '",
+          name, "' of shape ", found->second.shape(), ", expected ", target->shape());
+  }
+  for (const auto& [name, value] : state)
+    check(find(wanted, name) != wanted.end(), "load_state_dict: '", name, "' is unknown to this module");
+  check(state.size() == wanted.size(), "load_state_dict: given an entry twice");
+  for (const auto& [name, target] : wanted) *target = find(state, name)->second;
+}
+
+int Module::register_forward_hook(ForwardHook hook) {
+  hooks_.emplace_back(++hooks_made_, std::move(hook));
+  return hooks_made_;
+}
+
+void Module::remove_hook(int number) {
+  std::erase_if(hooks_, [number](const auto& entry) { return entry.first == number; });
+}
+
+void Module::check_name(const std::string& name) const {
+  check(!name.empty() && name.find('.') == std::string::npos, "register: given the name '", name,
+        "', expected one without dots");
+  const auto used = [&name](const auto& list) {
+    return std::any_of(list.begin(), list.end(), [&name](const auto& entry) { return entry.first == name; });
+  };
+  check(!used(parameters_) && !used(buffers_) && !used(children_), "register: the name '", name,
+        "' is taken");
+}
+
+Parameter& Module::register_parameter(const std::string& name, Tensor init) {
+  check_name(name);
+  return *parameters_.emplace_back(name, std::make_unique<Parameter>(std::move(init))).second;
+}
+
+Tensor& Module::register_buffer(const std::string& name, Tensor init) {
+  check_name(name);
+  return *buffers_.emplace_back(name, std::make_unique<Tensor>(std::move(init))).second;
+}
+
+Module& Module::adopt(const std::string& name, std::unique_ptr<Module> child) {
+  check_name(name);
+  check(child != nullptr, "register: given no module for '", name, "'");
+  return *children_.emplace_back(name, std::move(child)).second;
+}
+
+Var Sequential::forward(const Var& x) {
+  Var y = x;
+  for (Module* module : order_) y = (*module)(y);
+  return y;
+}
+
+Module& Sequential::append(const std::string& name, std::unique_ptr<Module> child) {
+  return *order_.emplace_back(&adopt(name, std::move(child)));
+}
+
+}  // namespace nn
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

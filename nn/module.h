@@ -1,0 +1,100 @@
+#pragma once
+// Module: owns parameters, buffers and submodules by name. A network is a tree of them.
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/autograd.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace nn {
+
+/// Values by dotted name, in the order of registration: float copies of the parameters, then the buffers.
+using StateDict = std::vector<std::pair<std::string, Tensor>>;
+
+class Module {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  virtual Var forward(const Var& x) = 0;
+  /// forward(), then the hooks.
+  Var operator()(const Var& x);
+
+  /// Everything below this module, depth first, with dotted names ("layer1.conv.weight"). Pointers stay
+  /// valid.
+  std::vector<std::pair<std::string, Parameter*>> named_parameters();
+  std::vector<std::pair<std::string, Tensor*>> named_buffers();
+  /// This module itself comes first, with an empty name.
+  std::vector<std::pair<std::string, Module*>> named_modules();
+  std::vector<Parameter*> parameters();
+
+  /// Training mode (batch statistics, dropout) for this module and all below it; modules start in training
+  /// mode.
+  void train(bool on = true);
+  void eval() { train(false); }
+  bool training() const { return training_; }
+
+  StateDict state_dict();
+  /// Throws Error, naming the entry, on a missing, unknown or misshapen one; nothing is changed then.
+  void load_state_dict(const StateDict& state);
+
+  /// Called after each forward pass of this module with its input and output. Returns a number for
+  /// remove_hook().
+  using ForwardHook = std::function<void(Module& module, const Var& input, const Var& output)>;
+  int register_forward_hook(ForwardHook hook);
+  void remove_hook(int number);
+
+ protected:
+  /// The reference stays valid as long as the module lives. Throws Error on a name used twice or with a dot
+  /// in it.
+  Parameter& register_parameter(const std::string& name, Tensor init);
+  Tensor& register_buffer(const std::string& name, Tensor init);
+  /// Makes the submodule in place: auto& conv = register_module<Conv2d>("conv", options, rng).
+  template <class M, class... Arguments>
+  M& register_module(const std::string& name, Arguments&&... arguments) {
+    return static_cast<M&>(adopt(name, std::make_unique<M>(std::forward<Arguments>(arguments)...)));
+  }
+  /// The same for one that exists already.
+  Module& adopt(const std::string& name, std::unique_ptr<Module> child);
+
+ private:
+  template <class T>
+  using Named = std::vector<std::pair<std::string, std::unique_ptr<T>>>;
+  void check_name(const std::string& name) const;
+
+  Named<Parameter> parameters_;
+  Named<Tensor> buffers_;
+  Named<Module> children_;
+  std::vector<std::pair<int, ForwardHook>> hooks_;
+  int hooks_made_ = 0;
+  bool training_ = true;
+};
+
+/// Makes one activation module; `name` is its place in the network. This is how quantizers enter networks,
+/// which know nothing of them.
+using MakeActivation = std::function<std::unique_ptr<Module>(const std::string& name)>;
+
+/// Feeds the output of each module to the next.
+class Sequential : public Module {
+ public:
+  Var forward(const Var& x) override;
+  /// Appends a module made in place; returns it.
+  template <class M, class... Arguments>
+  M& add(const std::string& name, Arguments&&... arguments) {
+    return static_cast<M&>(append(name, std::make_unique<M>(std::forward<Arguments>(arguments)...)));
+  }
+  Module& append(const std::string& name, std::unique_ptr<Module> child);
+
+ private:
+  std::vector<Module*> order_;
+};
+
+}  // namespace nn
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

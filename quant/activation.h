@@ -1,0 +1,44 @@
+#pragma once
+// Quantized activations: a forward map (levels on a grid) composed with the surrogate derivative of the
+// backward pass.
+#include "nn/module.h"
+#include "quant/surrogate.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// sigma(x, alpha) = alpha * min(K, ceil(x / alpha)) for x > 0, else 0, with K = 2^bits - 1; backward
+/// multiplies by the surrogate's derivative at x / alpha with window K. 1 <= bits <= 8, alpha > 0. Source:
+/// Yin, Lyu, Zhang, Osher, Qi, Xin, ICLR 2019 (arXiv 1903.05662), section 4.
+Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate);
+
+/// An activation that puts its output on a grid. forward: same shape in and out.
+class ActivationQuantizer : public nn::Module {
+ public:
+  virtual int bits() const = 0;
+};
+
+/// quantize_activation with fixed resolution alpha. The resolution is configuration, not state: a float net's
+/// state dict loads into the net with quantized activations.
+class UniformActivation : public ActivationQuantizer {
+ public:
+  /// Throws UsageError unless 1 <= bits <= 8, and Error unless alpha is finite and positive.
+  UniformActivation(int bits, double alpha, const Surrogate& surrogate);
+  Var forward(const Var& x) override;
+  int bits() const override { return bits_; }
+  double alpha() const { return alpha_; }
+  const Surrogate& surrogate() const { return surrogate_; }
+
+ private:
+  int bits_;
+  double alpha_;
+  const Surrogate& surrogate_;
+};
+
+/// UniformActivation at every place, alpha by the half-Gaussian rule (quant/uniform_activation.h).
+nn::MakeActivation uniform_activation(int bits, const Surrogate& surrogate);
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,175 @@
+// Generic tests: each loops over the table of ops. Compiled in double (gradients) and in float (everything
+// else).
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "core/base/random.h"
+#include "core/gradcheck.h"
+#include "core/map.h"
+#include "tests/core/op_table.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::tests;
+
+#if defined(COARSEGRAD_DOUBLE)
+
+namespace {
+
+// False for an empty batch, and where the op is constant (log_softmax of one class).
+bool has_gradient(const OpCase& c) {
+  std::vector<Var> leaves;
+  for (const Tensor& t : sample_inputs(c)) leaves.push_back(Var::leaf(t));
+  const Var y = c.f(leaves);
+  Tensor seed(y.shape());
+  for (std::int64_t i = 0; i < seed.size(); ++i) seed.mutable_data()[i] = 1 + static_cast<Real>(i % 3);
+  y.backward(seed);
+  return std::any_of(leaves.begin(), leaves.end(), [](const Var& leaf) {
+    const auto g = leaf.grad().view();
+    return std::any_of(g.begin(), g.end(), [](Real v) { return v != 0; });
+  });
+}
+
+}  // namespace
+
+TEST_CASE("every op: the Jacobian of backward equals central differences to 1e-6 of its largest entry") {
+  for (const OpCase& c : op_table()) {
+    const auto result = gradcheck(c.f, sample_inputs(c));
+    INFO(c.name, ": ", result.where);
+    CHECK(result.error <= 1e-6);
+  }
+}
+
+TEST_CASE("every op: a gradient that is wrong by 1e-5 of its value is caught") {
+  for (const OpCase& c : op_table()) {
+    const auto wrong = [&c](const std::vector<Var>& inputs) {
+      const Var y = c.f(inputs);
+      return record("planted", y.value(), {y}, [](const Tensor& g) -> Gradients {
+        return {map(g, [](Real v) { return v * (1 + 1e-5); })};
+      });
+    };
+    const auto inputs = sample_inputs(c);
+    const auto right = gradcheck(c.f, inputs), planted = gradcheck(wrong, inputs);
+    INFO(c.name, ": ", right.error, " ", planted.error);
+    CHECK((planted.error > 5e-6) == has_gradient(c));
+  }
+}
+
+TEST_CASE("gradcheck: a NaN in the gradient is an error, not a pass") {
+  const auto f = [](const std::vector<Var>& v) {
+    return record("nan", v[0].value(), {v[0]},
+                  [](const Tensor& g) -> Gradients { return {map(g, [](Real) { return std::nan(""); })}; });
+  };
+  CHECK(gradcheck(f, {Tensor({2}, Real(1))}).error > 1);
+}
+
+#else
+
+namespace {
+
+std::vector<Tensor> run(const OpCase& c) {
+  std::vector<Var> leaves;
+  for (const Tensor& t : sample_inputs(c)) leaves.push_back(Var::leaf(t));
+  const Var y = c.f(leaves);
+  std::vector<Tensor> results{y.value()};
+  if (y.requires_grad()) y.backward(Tensor(y.shape(), Real(0.7)));
+  for (const Var& leaf : leaves)
+    if (leaf.grad().defined()) results.push_back(leaf.grad());
+  return results;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::equal(a.view().begin(), a.view().end(), b.view().begin());
+}
+
+}  // namespace
+
+TEST_CASE("every op: value and gradients are bitwise the same for 1 and 2 threads and in a second run") {
+  for (const OpCase& c : op_table()) {
+    set_num_threads(1);
+    const auto one = run(c);
+    set_num_threads(2);
+    const auto two = run(c), again = run(c);
+    INFO(c.name);
+    REQUIRE(one.size() == two.size());
+    for (std::size_t i = 0; i < one.size(); ++i) {
+      CHECK(same_bits(one[i], two[i]));
+      CHECK(same_bits(two[i], again[i]));
+    }
+  }
+}
+
+TEST_CASE("every op: of constants, and inside NoGrad, the result is a constant") {
+  for (const OpCase& c : op_table()) {
+    const auto inputs = sample_inputs(c);
+    INFO(c.name);
+    CHECK_FALSE(c.f({inputs.begin(), inputs.end()}).requires_grad());
+    const NoGrad constant;
+    std::vector<Var> leaves;
+    for (const Tensor& t : inputs) leaves.push_back(Var::leaf(t));
+    CHECK_FALSE(c.f(leaves).requires_grad());
+  }
+}
+
+TEST_CASE("every op: inputs keep their values") {
+  for (const OpCase& c : op_table()) {
+    const auto inputs = sample_inputs(c), fresh = sample_inputs(c);
+    std::vector<Var> leaves;
+    for (const Tensor& t : inputs) leaves.push_back(Var::leaf(t));
+    const Var y = c.f(leaves);
+    if (y.requires_grad()) y.backward(Tensor(y.shape(), Real(1)));
+    INFO(c.name);
+    for (std::size_t i = 0; i < inputs.size(); ++i) CHECK(same_bits(inputs[i], fresh[i]));
+  }
+}
+
+#endif
+
+TEST_CASE("shapes that do not fit are named in the error") {
+  const Var a(Tensor({2, 3})), b(Tensor({4, 5}));
+  CHECK_THROWS_WITH_AS(a + b, "add: (2,3) and (4,5) do not broadcast", Error);
+  CHECK_THROWS_WITH_AS(matmul(a, b), "matmul: given (2,3) x (4,5), expected equal inner extents", Error);
+  CHECK_THROWS_AS(conv2d(Tensor({1, 4, 4, 3}), Tensor({2, 3, 3, 2})), Error);
+  CHECK_THROWS_AS(conv2d(Tensor({1, 2, 2, 3}), Tensor({2, 3, 3, 3})), Error);
+  CHECK_THROWS_AS(conv2d(Tensor({1, 4, 4, 3}), Tensor({2, 3, 3, 3}), {}, {.stride = 0}), Error);
+  CHECK_THROWS_AS(max_pool2d(Tensor({1, 4, 4, 3}), {.kernel = 5}), Error);
+  CHECK_THROWS_AS(max_pool2d(Tensor({1, 4, 4, 3}), {.kernel = 2, .padding = 2}), Error);
+  CHECK_THROWS_AS(batch_norm(Tensor({0, 3}), {}, {}, Real(1e-5)), Error);
+  CHECK_THROWS_AS(reshape(a, {4, -1}), Error);
+  CHECK_THROWS_AS(slice(a, 1, 2, 4), Error);
+  CHECK_THROWS_AS(slice(a, 2, 0, 1), Error);
+  CHECK_THROWS_AS(pad(a, 0, -1, 0), Error);
+  CHECK_THROWS_AS(concatenate({a, b}, 0), Error);
+  CHECK_THROWS_AS(mean(Tensor({0})), Error);
+  CHECK_THROWS_AS(max(Tensor({0, 2}), 0), Error);
+  CHECK_THROWS_AS(clamp(a, 1, 0), Error);
+  Rng rng(1);
+  CHECK_THROWS_AS(dropout(a, 1, rng), Error);
+  const std::uint8_t labels[] = {0, 3};
+  CHECK_THROWS_WITH_AS(cross_entropy(a, labels), "cross_entropy: given label 3, expected less than 3", Error);
+  CHECK_THROWS_AS(mse_loss(a, b), Error);
+}
+
+TEST_CASE("values at hand-picked points") {
+  const Tensor x({4}, {-2, -0.5, 0, 3});
+  const auto values = [](const Var& v) {
+    return std::vector<Real>(v.value().view().begin(), v.value().view().end());
+  };
+  CHECK(values(relu(x)) == std::vector<Real>{0, 0, 0, 3});
+  CHECK(values(clamp(x, -1, 1)) == std::vector<Real>{-1, -0.5, 0, 1});
+  CHECK(values(abs(x)) == std::vector<Real>{2, 0.5, 0, 3});
+  CHECK(values(max_pool2d(Tensor({1, 2, 2, 1}, {1, 4, 2, 3}))) == std::vector<Real>{4});
+  CHECK(values(avg_pool2d(Tensor({1, 2, 2, 1}, {1, 4, 2, 3}))) == std::vector<Real>{2.5});
+  CHECK(values(sum(Tensor({2, 2}, {1, 2, 3, 4}), 0)) == std::vector<Real>{4, 6});
+  CHECK(values(pad(Tensor({2}, {1, 2}), 0, 1, 2)) == std::vector<Real>{0, 1, 2, 0, 0});
+  CHECK(values(matmul(Tensor({1, 2}, {1, 2}), Tensor({1, 2}, {3, 4}), false, true)) == std::vector<Real>{11});
+  CHECK(sigmoid(Tensor::scalar(-1000)).item() == 0);
+  CHECK(sigmoid(Tensor::scalar(1000)).item() == 1);
+  CHECK(std::isnan(relu(Tensor::scalar(std::nanf(""))).item()));
+  const std::uint8_t label[] = {1};
+  CHECK(cross_entropy(Tensor({1, 3}), label).item() == doctest::Approx(std::log(3.0)));
+  CHECK(cross_entropy(Tensor({1, 2}, {Real(1e4), Real(-1e4)}), label).item() == doctest::Approx(2e4));
+}
