@@ -11,7 +11,7 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
-namespace detail {
+namespace graph {
 
 struct Node {
   const char* op = "leaf";
@@ -96,14 +96,14 @@ void run_backward(const std::shared_ptr<Node>& root, const Tensor& seed) {
 thread_local bool recording = true;
 
 }  // namespace
-}  // namespace detail
+}  // namespace graph
 
 Var::Var(Tensor constant) : value_(std::move(constant)) {}
 Var::Var(Real constant) : value_(Tensor::scalar(constant)) {}
 
 Var Var::leaf(Tensor value) {
   Var v(std::move(value));
-  v.node_ = detail::new_node(v.shape());
+  v.node_ = graph::new_node(v.shape());
   return v;
 }
 
@@ -125,7 +125,7 @@ void Var::backward(const Tensor& seed) const {
   check(node_ != nullptr, "backward: given a constant, expected a Var with a history");
   check(seed.defined() && seed.shape() == shape(), "backward: given a seed of shape ", seed.shape(),
         ", expected ", shape());
-  detail::run_backward(node_, seed);
+  graph::run_backward(node_, seed);
 }
 
 Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backward backward) {
@@ -133,7 +133,7 @@ Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backwar
   const bool wanted =
       std::any_of(inputs.begin(), inputs.end(), [](const Var& v) { return v.requires_grad(); });
   if (!wanted || !grad_enabled()) return result;
-  result.node_ = detail::new_node(result.shape());
+  result.node_ = graph::new_node(result.shape());
   result.node_->op = op;
   result.node_->backward = std::move(backward);
   result.node_->inputs.reserve(inputs.size());
@@ -141,11 +141,11 @@ Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backwar
   return result;
 }
 
-NoGrad::NoGrad() : saved_(std::exchange(detail::recording, false)) {}
-NoGrad::~NoGrad() { detail::recording = saved_; }
-bool grad_enabled() { return detail::recording; }
+NoGrad::NoGrad() : saved_(std::exchange(graph::recording, false)) {}
+NoGrad::~NoGrad() { graph::recording = saved_; }
+bool grad_enabled() { return graph::recording; }
 
-Parameter::Parameter(Tensor init) : value(std::move(init)), node_(detail::new_node(value.shape())) {}
+Parameter::Parameter(Tensor init) : value(std::move(init)), node_(graph::new_node(value.shape())) {}
 
 Var Parameter::var() const {
   Var v(used.defined() ? used : value);

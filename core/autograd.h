@@ -20,7 +20,7 @@ using Gradients = std::vector<Tensor>;
 /// history alive.
 using Backward = std::function<Gradients(const Tensor& grad)>;
 
-namespace detail {
+namespace graph {
 struct Node;
 }
 
@@ -54,7 +54,7 @@ class Var {
   friend Var record(const char*, Tensor, const std::vector<Var>&, Backward);
   friend class Parameter;
   Tensor value_;
-  std::shared_ptr<detail::Node> node_;
+  std::shared_ptr<graph::Node> node_;
 };
 
 /// The result of an op: `value` with the history that leads to `inputs`. Where no input requires a gradient,
@@ -104,7 +104,7 @@ class Parameter {
   void zero_grad();
 
  private:
-  std::shared_ptr<detail::Node> node_;
+  std::shared_ptr<graph::Node> node_;
 };
 
 }  // namespace COARSEGRAD_REAL
