@@ -1,6 +1,7 @@
 #include "core/tensor.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "core/base/check.h"
 
@@ -12,6 +13,16 @@ Tensor Tensor::uninitialized(const Shape& shape) {
   t.shape_ = shape;
   t.storage_ = std::make_shared<Block>(static_cast<std::size_t>(shape.size()) * sizeof(Real));
   return t;
+}
+
+Tensor Tensor::uninitialized(const Shape& shape, Tensor recycled) {
+  const std::size_t bytes = static_cast<std::size_t>(shape.size()) * sizeof(Real);
+  const bool usable =
+      recycled.defined() && recycled.storage_.use_count() == 1 && recycled.storage_->capacity() >= bytes;
+  if (!usable) return uninitialized(shape);
+  std::atomic_thread_fence(std::memory_order_acquire);  // the last other owner may have lived in another thread
+  recycled.shape_ = shape;
+  return recycled;
 }
 
 Tensor::Tensor(const Shape& shape, Real fill) : Tensor(uninitialized(shape)) {

@@ -23,6 +23,8 @@ class Tensor {
   Tensor(const Shape& shape, const std::vector<Real>& values);
   /// Elements not set: every one must be written before it is read.
   static Tensor uninitialized(const Shape& shape);
+  /// As above, in the buffer of `recycled` when that one is large enough and no other tensor shares it.
+  static Tensor uninitialized(const Shape& shape, Tensor recycled);
   static Tensor scalar(Real value) { return Tensor(Shape{}, value); }
 
   bool defined() const { return storage_ != nullptr; }

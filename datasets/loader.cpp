@@ -1,0 +1,157 @@
+#include "datasets/loader.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "core/base/random.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace datasets {
+namespace {
+
+std::vector<Real> value_table(const Normalisation& normalisation) {
+  std::vector<Real> table;
+  for (std::size_t c = 0; c < normalisation.mean.size(); ++c)
+    for (int byte = 0; byte < 256; ++byte)
+      table.push_back(static_cast<Real>((byte / 255. - normalisation.mean[c]) / normalisation.deviation[c]));
+  return table;
+}
+
+void normalise(std::span<const std::uint8_t> pixels, std::size_t channels, const Real* table, Real* out) {
+  for (std::size_t i = 0; i < pixels.size(); i += channels)
+    for (std::size_t c = 0; c < channels; ++c) out[i + c] = table[c * 256 + pixels[i + c]];
+}
+
+}  // namespace
+
+DataLoader::DataLoader(const Dataset& data, const LoaderOptions& options) : data_(data), options_(options) {
+  data.validate();
+  check(options.batch_size >= 1, "data loader: given batch size ", options.batch_size,
+        ", expected 1 or more");
+  check(options.prefetch >= 0 && options.prefetch <= 64, "data loader: given prefetch ", options.prefetch,
+        ", expected 0 to 64");
+  check(data.size() < std::int64_t{1} << 32, "data loader: given ", data.size(),
+        " images, expected fewer than 2^32");
+  const std::int64_t full = data.size() / options.batch_size;
+  batches_ = full + (data.size() % options.batch_size > 0 && !options.drop_last);
+  check(batches_ > 0, "data loader: given batch size ", options.batch_size,
+        " and drop_last, expected at most ", data.size(), ", the number of images");
+
+  values_ = value_table(data.normalisation);
+  order_.resize(static_cast<std::size_t>(data.size()));
+  slots_.resize(static_cast<std::size_t>(options.prefetch) + 1);
+}
+
+DataLoader::~DataLoader() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+DataLoader::Position DataLoader::after(Position p) const {
+  return p.index + 1 < batches_ ? Position{p.epoch, p.index + 1} : Position{p.epoch + 1, 0};
+}
+
+void DataLoader::seek(std::int64_t epoch, std::int64_t index) {
+  check(epoch >= 0 && index >= 0 && index < batches_, "data loader: given batch ", index, " of epoch ", epoch,
+        ", expected epoch >= 0 and a batch below ", batches_);
+  const Position wanted{epoch, index};
+  std::unique_lock lock(mutex_);
+  if (to_serve_ == wanted) return;
+  changed_.wait(lock, [&] { return !preparing_; });
+  prepared_ = served_;  // what was prepared is of no use
+  to_serve_ = to_prepare_ = wanted;
+  changed_.notify_all();
+}
+
+const Batch& DataLoader::next() {
+  if (options_.prefetch == 0)
+    prepare(to_prepare_, slots_[0]);
+  else if (!thread_.joinable())
+    thread_ = std::thread(&DataLoader::prefetch, this);
+
+  std::unique_lock lock(mutex_);
+  if (options_.prefetch == 0) to_prepare_ = after(to_prepare_), ++prepared_;
+  changed_.wait(lock, [&] { return prepared_ > served_; });
+  Slot& ready = slot(served_++);
+  to_serve_ = after(to_serve_);
+  changed_.notify_all();
+  if (ready.error) std::rethrow_exception(std::exchange(ready.error, nullptr));
+  return ready.batch;
+}
+
+DataLoader::Epoch DataLoader::epoch(std::int64_t number, std::int64_t first) {
+  if (first != batches_) seek(number, first);
+  return Epoch(*this, batches_ - first);
+}
+
+void DataLoader::prefetch() {
+  const FlushDenormals flush;
+  const auto ahead = static_cast<std::uint64_t>(options_.prefetch);
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return stop_ || prepared_ - served_ < ahead; });
+    if (stop_) return;
+    preparing_ = true;
+    const Position p = to_prepare_;
+    Slot& free = slot(prepared_);
+    lock.unlock();
+    prepare(p, free);
+    lock.lock();
+    preparing_ = false;
+    to_prepare_ = after(p);
+    ++prepared_;
+    changed_.notify_all();
+  }
+}
+
+void DataLoader::prepare(Position p, Slot& into) {
+  try {
+    fill(p, into);
+    into.error = nullptr;
+  } catch (...) {
+    into.error = std::current_exception();
+  }
+}
+
+void DataLoader::fill(Position p, Slot& into) {
+  arrange(p.epoch);
+  const std::int64_t begin = p.index * options_.batch_size;
+  const std::int64_t count = std::min(options_.batch_size, data_.size() - begin);
+  const Shape& image = data_.image;
+  into.batch.images =
+      Tensor::uninitialized({count, image[0], image[1], image[2]}, std::move(into.batch.images));
+  into.labels.resize(static_cast<std::size_t>(count));
+  Real* out = into.batch.images.mutable_data();
+  for (std::int64_t i = 0; i < count; ++i, out += image.size()) {
+    const std::int64_t from = order_[static_cast<std::size_t>(begin + i)];
+    normalise(data_.pixels_of(from), static_cast<std::size_t>(image[2]), values_.data(), out);
+    into.labels[static_cast<std::size_t>(i)] = data_.labels[static_cast<std::size_t>(from)];
+  }
+  into.batch.labels = into.labels;
+  into.batch.epoch = p.epoch;
+  into.batch.index = p.index;
+}
+
+/// Puts into order_ the order in which `epoch` sees the images.
+void DataLoader::arrange(std::int64_t epoch) {
+  if (ordered_epoch_ == epoch) return;
+  std::iota(order_.begin(), order_.end(), 0u);
+  if (options_.shuffle)
+    Rng(options_.seed)
+        .split("batch order")
+        .split(static_cast<std::uint64_t>(epoch))
+        .shuffle(std::span(order_));
+  ordered_epoch_ = epoch;
+}
+
+}  // namespace datasets
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

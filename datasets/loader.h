@@ -1,0 +1,131 @@
+#pragma once
+// DataLoader: a data set as an endless, seekable sequence of batches. What a batch holds depends on (data
+// set, seed, epoch, index) only, so a run that was broken off goes on with the very batch it would have seen
+// next, and neither the number of threads nor the prefetching changes anything.
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "core/tensor.h"
+#include "datasets/dataset.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace datasets {
+
+struct Batch {
+  Tensor images;                         ///< (N, H, W, C), normalised
+  std::span<const std::uint8_t> labels;  ///< (N)
+  std::int64_t epoch = 0, index = 0;     ///< batch `index` of epoch `epoch`, both from 0
+};
+
+struct LoaderOptions {
+  std::int64_t batch_size = 128;
+  bool shuffle = true;     ///< a new order in every epoch; otherwise the order of the data set
+  bool drop_last = false;  ///< leave out a last batch that is smaller than the others
+  std::uint64_t seed = 0;
+  int prefetch = 2;  ///< batches that a thread of its own prepares ahead, 0 to 64; 0: no thread
+};
+
+class DataLoader {
+ public:
+  /// Keeps a reference to `data`, which must outlive the loader. Throws Error for a data set that is not
+  /// valid (Dataset::validate), options out of range, or when an epoch would have no batch.
+  DataLoader(const Dataset& data, const LoaderOptions& options);
+  ~DataLoader();
+  DataLoader(const DataLoader&) = delete;
+  DataLoader& operator=(const DataLoader&) = delete;
+
+  std::int64_t batches_per_epoch() const { return batches_; }
+
+  /// The batch returned by next() will be number `index` of `epoch`. Costs nothing when that is the next one
+  /// anyway. Throws Error unless epoch >= 0 and 0 <= index < batches_per_epoch().
+  void seek(std::int64_t epoch, std::int64_t index);
+  /// The next batch; after the last one of an epoch comes the first one of the next epoch. It stays valid
+  /// until the next call; a copy of its images stays valid for ever. Rethrows what went wrong while the batch
+  /// was prepared.
+  const Batch& next();
+
+  /// for (const Batch& batch : loader.epoch(3)): the batches of one epoch from number `first` on, at most
+  /// batches_per_epoch() (no batch left). Only one such loop at a time.
+  class Epoch;
+  Epoch epoch(std::int64_t number, std::int64_t first = 0);
+
+ private:
+  struct Position {
+    std::int64_t epoch, index;
+    friend bool operator==(const Position&, const Position&) = default;
+  };
+  struct Slot {
+    Batch batch;
+    std::vector<std::uint8_t> labels;
+    std::exception_ptr error;
+  };
+
+  Position after(Position p) const;
+  Slot& slot(std::uint64_t number) { return slots_[number % slots_.size()]; }
+  void prepare(Position p, Slot& into);
+  void fill(Position p, Slot& into);
+  void arrange(std::int64_t epoch);
+  void prefetch();
+
+  const Dataset& data_;
+  const LoaderOptions options_;
+  std::int64_t batches_;
+  std::vector<Real> values_;  // [channel][byte]: the normalised value
+
+  // Only touched by whoever prepares: the prefetch thread or, without one, the caller of next().
+  std::vector<std::uint32_t> order_;
+  std::int64_t ordered_epoch_ = -1;
+
+  // A ring: slots [served_, prepared_) are ready, slot served_ - 1 is the caller's, the others are free.
+  std::vector<Slot> slots_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::uint64_t served_ = 0, prepared_ = 0;
+  Position to_serve_{0, 0}, to_prepare_{0, 0};
+  bool preparing_ = false, stop_ = false;
+  std::thread thread_;  // started by the first next()
+};
+
+/// What epoch() returns.
+class DataLoader::Epoch {
+ public:
+  struct End {};
+  class Iterator {
+   public:
+    explicit Iterator(DataLoader& loader, std::int64_t left) : loader_(loader), left_(left) { advance(); }
+    const Batch& operator*() const { return *batch_; }
+    Iterator& operator++() {
+      --left_;
+      advance();
+      return *this;
+    }
+    friend bool operator!=(const Iterator& a, End) { return a.left_ > 0; }
+
+   private:
+    void advance() {
+      if (left_ > 0) batch_ = &loader_.next();
+    }
+    DataLoader& loader_;
+    std::int64_t left_;
+    const Batch* batch_ = nullptr;
+  };
+
+  Iterator begin() const { return Iterator(loader_, left_); }
+  End end() const { return {}; }
+
+ private:
+  friend class DataLoader;
+  Epoch(DataLoader& loader, std::int64_t left) : loader_(loader), left_(left) {}
+  DataLoader& loader_;
+  std::int64_t left_;
+};
+
+}  // namespace datasets
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,150 @@
+#include "datasets/synthetic.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "core/base/random.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace datasets {
+namespace {
+
+struct Point {
+  double x, y;
+};
+// A digit in the box -1..1 (y downwards), drawn without lifting the pen.
+using Path = std::vector<Point>;
+
+/// Points on an ellipse from angle `from` to angle `to`, in degrees, clockwise from the right.
+Path arc(Point centre, double rx, double ry, double from, double to) {
+  Path points;
+  constexpr int kPieces = 16;
+  for (int i = 0; i <= kPieces; ++i) {
+    const double angle = (from + (to - from) * i / kPieces) * std::numbers::pi / 180;
+    points.push_back({centre.x + rx * std::cos(angle), centre.y + ry * std::sin(angle)});
+  }
+  return points;
+}
+
+Path join(std::initializer_list<Path> parts) {
+  Path all;
+  for (const Path& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
+const std::array<Path, 10>& digit_shapes() {
+  static const std::array<Path, 10> shapes{
+      arc({0, 0}, 0.6, 0.95, 0, 360),
+      Path{{-0.3, -0.6}, {0.1, -0.95}, {0.1, 0.95}},
+      join({arc({0, -0.45}, 0.55, 0.5, -170, 40), {{-0.6, 0.95}, {0.65, 0.95}}}),
+      join({arc({0, -0.48}, 0.5, 0.47, -150, 90), arc({0, 0.47}, 0.58, 0.48, -90, 150)}),
+      Path{{0.3, 0.95}, {0.3, -0.95}, {-0.65, 0.35}, {0.7, 0.35}},
+      join({{{0.55, -0.95}, {-0.4, -0.95}, {-0.5, -0.05}}, arc({-0.05, 0.35}, 0.6, 0.58, -130, 140)}),
+      join({{{0.4, -0.95}}, arc({0, 0.4}, 0.52, 0.55, -160, -520)}),
+      Path{{-0.6, -0.9}, {0.6, -0.9}, {-0.1, 0.95}},
+      join({arc({0, -0.48}, 0.45, 0.45, 90, 450), arc({0, 0.47}, 0.55, 0.5, -90, 270)}),
+      join({arc({0, -0.4}, 0.5, 0.52, 0, -360), {{0.5, -0.4}, {0.35, 0.95}}}),
+  };
+  return shapes;
+}
+
+double distance_to_segment(Point p, Point a, Point b) {
+  const double dx = b.x - a.x, dy = b.y - a.y, length2 = dx * dx + dy * dy;
+  const double along = length2 > 0 ? ((p.x - a.x) * dx + (p.y - a.y) * dy) / length2 : 0;
+  const double t = std::clamp(along, 0., 1.);
+  return std::hypot(p.x - a.x - t * dx, p.y - a.y - t * dy);
+}
+
+/// The path as somebody might write them, in pixels.
+Path written(const Path& shape, Rng& rng) {
+  const auto between = [&](double low, double high) { return low + (high - low) * rng.uniform(); };
+  const double turn = between(-0.25, 0.25), slant = between(-0.25, 0.35), scale = between(8, 10);
+  const double width = scale * between(0.8, 1.15), dx = between(-1.5, 1.5), dy = between(-1.5, 1.5);
+  Path out;
+  for (const Point& p : shape) {
+    const double x = width * (p.x - slant * p.y), y = scale * p.y;
+    out.push_back({13.5 + dx + x * std::cos(turn) - y * std::sin(turn),
+                   13.5 + dy + x * std::sin(turn) + y * std::cos(turn)});
+  }
+  return out;
+}
+
+void draw(const Path& path, double pen, std::span<std::uint8_t> pixels) {
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    const Point p{static_cast<double>(i % 28), static_cast<double>(i / 28)};
+    double distance = 28;
+    for (std::size_t k = 1; k < path.size(); ++k)
+      distance = std::min(distance, distance_to_segment(p, path[k - 1], path[k]));
+    pixels[i] = static_cast<std::uint8_t>(255 * std::clamp(pen - distance + 0.5, 0., 1.));
+  }
+}
+
+Dataset blank(const char* name, const Shape& image, int classes, Normalisation normalisation,
+              std::int64_t count) {
+  check(count >= 1 && count <= 1 << 24, name, ": given ", count, " images, expected 1 to 2^24");
+  check(image.rank() == 3, name, ": given image shape ", image, ", expected (H,W,C)");
+  check(classes >= 1 && classes <= 256, name, ": given ", classes, " classes, expected 1 to 256");
+  const auto n = static_cast<std::size_t>(count);
+  return {name,
+          image,
+          classes,
+          std::move(normalisation),
+          std::vector<std::uint8_t>(n * static_cast<std::size_t>(image.size())),
+          std::vector<std::uint8_t>(n)};
+}
+
+std::span<std::uint8_t> image_in(Dataset& data, std::int64_t i) {
+  const auto bytes = static_cast<std::size_t>(data.image.size());
+  return std::span(data.pixels).subspan(static_cast<std::size_t>(i) * bytes, bytes);
+}
+
+}  // namespace
+
+Dataset gaussian_classes(std::int64_t count, const Shape& image, int classes, double spread,
+                         std::uint64_t seed, std::uint64_t part) {
+  check(spread >= 0, "gaussian_classes: given spread ", spread, ", expected 0 or more");
+  const std::vector<double> half(image.rank() == 3 ? static_cast<std::size_t>(image[2]) : 0, 0.5);
+  const std::vector<double> quarter(half.size(), 0.25);
+  Dataset data = blank("gaussian classes", image, classes, {half, quarter}, count);
+  const auto bytes = static_cast<std::size_t>(image.size());
+  std::vector<double> centres(bytes * static_cast<std::size_t>(classes));
+  Rng root(seed);
+  root.split("centres").normal(centres.data(), centres.size());
+
+  const Rng images = root.split("images").split(part);
+  parallel_for(count, [&](std::int64_t i) {
+    Rng rng = images.split(static_cast<std::uint64_t>(i));
+    const std::uint64_t label = rng.below(static_cast<std::uint64_t>(classes));
+    data.labels[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(label);
+    std::vector<double> noise(bytes);
+    rng.normal(noise.data(), bytes);
+    const auto pixels = image_in(data, i);
+    for (std::size_t k = 0; k < bytes; ++k) {
+      const double value = 127.5 + 32 * (centres[label * bytes + k] + spread * noise[k]);
+      pixels[k] = static_cast<std::uint8_t>(std::clamp(value, 0., 255.));
+    }
+  });
+  return data;
+}
+
+Dataset drawn_digits(std::int64_t count, std::uint64_t seed, std::uint64_t part) {
+  Dataset data = blank("drawn digits", {28, 28, 1}, 10, {{0.1307}, {0.3081}}, count);
+  const Rng images = Rng(seed).split("digits").split(part);
+  parallel_for(count, [&](std::int64_t i) {
+    Rng rng = images.split(static_cast<std::uint64_t>(i));
+    const std::uint64_t label = rng.below(10);
+    data.labels[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(label);
+    const Path path = written(digit_shapes()[label], rng);
+    draw(path, 0.9 + 0.8 * rng.uniform(), image_in(data, i));
+  });
+  return data;
+}
+
+}  // namespace datasets
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,131 @@
+#include "datasets/dataset.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "datasets/synthetic.h"
+#include "tests/support/errors.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::datasets;
+
+namespace {
+
+/// n images of one byte; image i has the byte and the label i.
+Dataset numbered(int n) {
+  Dataset data{"numbered", {1, 1, 1}, 256, {{0}, {1}}, {}, {}};
+  for (int i = 0; i < n; ++i) {
+    data.pixels.push_back(static_cast<std::uint8_t>(i));
+    data.labels.push_back(static_cast<std::uint8_t>(i));
+  }
+  return data;
+}
+
+}  // namespace
+
+TEST_CASE("dataset: validate accepts what fits together and names what does not") {
+  const Dataset good = drawn_digits(3, 1);
+  CHECK_NOTHROW(good.validate());
+  const auto complaint = [&](auto&& spoil) {
+    Dataset bad = good;
+    spoil(bad);
+    return complaint_of([&] { bad.validate(); });
+  };
+  CHECK_SAYS(complaint([](Dataset& d) { d.labels[1] = 10; }), "found label 10 at image 1, expected 0 to 9");
+  CHECK_SAYS(complaint([](Dataset& d) { d.pixels.pop_back(); }), "given 2351 bytes for 3 images");
+  CHECK_SAYS(complaint([](Dataset& d) { d.labels.clear(); }), "empty");
+  CHECK_SAYS(complaint([](Dataset& d) { d.image = {28, 28}; }), "expected (H,W,C)");
+  CHECK_SAYS(complaint([](Dataset& d) { d.normalisation.mean.push_back(0); }), "2 means");
+  CHECK_SAYS(complaint([](Dataset& d) { d.normalisation.deviation[0] = 0; }), "expected a positive one");
+  CHECK_SAYS(complaint([](Dataset& d) { d.classes = 257; }), "expected 1 to 256");
+}
+
+TEST_CASE("dataset: a held-out part and the rest are the whole, disjoint, and a function of the seed") {
+  const Dataset data = numbered(200);
+  const HeldOut a = hold_out(data, 50, 7), again = hold_out(data, 50, 7), b = hold_out(data, 50, 8);
+  CHECK(a.held_out.size() == 50);
+  CHECK(a.rest.size() == 150);
+  std::multiset<int> all(a.rest.labels.begin(), a.rest.labels.end());
+  all.insert(a.held_out.labels.begin(), a.held_out.labels.end());
+  CHECK(all == std::multiset<int>(data.labels.begin(), data.labels.end()));
+  CHECK(a.held_out.pixels == a.held_out.labels);  // images went with their labels
+  CHECK(std::is_sorted(a.rest.labels.begin(), a.rest.labels.end()));
+  CHECK(a.held_out.labels == again.held_out.labels);
+  CHECK(a.held_out.labels != b.held_out.labels);
+  CHECK_THROWS_AS(hold_out(data, 0, 1), Error);
+  CHECK_THROWS_AS(hold_out(data, 200, 1), Error);
+}
+
+TEST_CASE("dataset: a subset takes the images asked for, in that order") {
+  const std::vector<std::int64_t> indices{5, 0, 5};
+  const Dataset part = subset(numbered(6), indices);
+  CHECK(part.labels == std::vector<std::uint8_t>{5, 0, 5});
+  CHECK(part.pixels == part.labels);
+  const std::vector<std::int64_t> outside{6}, negative{-1};
+  CHECK_THROWS_AS(subset(numbered(6), outside), Error);
+  CHECK_THROWS_AS(subset(numbered(6), negative), Error);
+}
+
+namespace {
+
+/// Share of the images of `test` that are nearest, in Euclidean distance, to the mean training image of their
+/// class.
+double nearest_mean_accuracy(const Dataset& train, const Dataset& test) {
+  const auto bytes = static_cast<std::size_t>(train.image.size());
+  std::vector<std::vector<double>> mean(static_cast<std::size_t>(train.classes), std::vector<double>(bytes));
+  std::vector<double> count(mean.size());
+  for (std::int64_t i = 0; i < train.size(); ++i) {
+    const std::size_t label = train.labels[static_cast<std::size_t>(i)];
+    ++count[label];
+    for (std::size_t k = 0; k < bytes; ++k) mean[label][k] += train.pixels_of(i)[k];
+  }
+  for (std::size_t c = 0; c < mean.size(); ++c)
+    for (double& m : mean[c]) m /= std::max(1., count[c]);
+  std::int64_t right = 0;
+  for (std::int64_t i = 0; i < test.size(); ++i) {
+    std::vector<double> distance(mean.size());
+    for (std::size_t c = 0; c < mean.size(); ++c)
+      for (std::size_t k = 0; k < bytes; ++k) distance[c] += std::pow(test.pixels_of(i)[k] - mean[c][k], 2);
+    const auto nearest = std::min_element(distance.begin(), distance.end()) - distance.begin();
+    right += nearest == test.labels[static_cast<std::size_t>(i)];
+  }
+  return static_cast<double>(right) / static_cast<double>(test.size());
+}
+
+}  // namespace
+
+TEST_CASE("synthetic sets are valid, depend on seed and part alone, and can be learned") {
+  const auto blobs = [](std::uint64_t seed, std::uint64_t part) {
+    return gaussian_classes(300, {4, 4, 3}, 5, 1, seed, part);
+  };
+  const auto digits = [](std::uint64_t seed, std::uint64_t part) { return drawn_digits(300, seed, part); };
+  const auto is_sound = [](auto&& make, double accuracy) {
+    set_num_threads(1);
+    const Dataset train = make(1, 0);
+    set_num_threads(2);
+    const Dataset again = make(1, 0), test = make(1, 1), other = make(2, 0);
+    CHECK_NOTHROW(train.validate());
+    CHECK(train.pixels == again.pixels);
+    CHECK(train.labels == again.labels);
+    CHECK(train.pixels != test.pixels);
+    CHECK(train.pixels != other.pixels);
+    CHECK(std::set<int>(train.labels.begin(), train.labels.end()).size() ==
+          static_cast<std::size_t>(train.classes));
+    CHECK(nearest_mean_accuracy(train, test) > accuracy);
+  };
+  is_sound(blobs, 0.95);
+  is_sound(digits, 0.6);  // 0.1 is chance; means blur what a network tells apart
+}
+
+TEST_CASE("synthetic sets refuse absurd sizes") {
+  CHECK_THROWS_AS(drawn_digits(0, 1), Error);
+  CHECK_THROWS_AS(gaussian_classes(1, {4, 4}, 5, 1, 1), Error);
+  CHECK_THROWS_AS(gaussian_classes(1, {4, 4, 1}, 0, 1, 1), Error);
+  CHECK_THROWS_AS(gaussian_classes(1, {4, 4, 1}, 257, 1, 1), Error);
+  CHECK_THROWS_AS(gaussian_classes(1, {4, 4, 1}, 2, -1, 1), Error);
+}

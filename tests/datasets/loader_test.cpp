@@ -1,0 +1,255 @@
+#include "datasets/loader.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <thread>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/memory.h"
+#include "core/base/parallel.h"
+#include "datasets/synthetic.h"
+#include "tests/support/errors.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::datasets;
+
+namespace {
+
+/// n images of 1 x 2 x 3; all bytes of image i and its label are i.
+Dataset numbered(int n) {
+  Dataset data{"numbered", {1, 2, 3}, 256, {{0, 0.5, 0.25}, {1, 0.5, 2}}, {}, {}};
+  for (int i = 0; i < n; ++i) {
+    data.pixels.insert(data.pixels.end(), 6, static_cast<std::uint8_t>(i));
+    data.labels.push_back(static_cast<std::uint8_t>(i));
+  }
+  return data;
+}
+
+using Labels = std::vector<std::uint8_t>;
+Labels labels_of(const Batch& batch) { return {batch.labels.begin(), batch.labels.end()}; }
+
+Labels labels_of_epoch(DataLoader& loader, std::int64_t epoch) {
+  Labels all;
+  for (const Batch& batch : loader.epoch(epoch))
+    all.insert(all.end(), batch.labels.begin(), batch.labels.end());
+  return all;
+}
+
+struct Served {
+  Labels labels;
+  std::vector<Real> images;
+  friend bool operator==(const Served&, const Served&) = default;
+};
+Served copy_of(const Batch& batch) {
+  return {labels_of(batch), {batch.images.view().begin(), batch.images.view().end()}};
+}
+
+std::vector<Served> serve(const Dataset& data, const LoaderOptions& options, int batches,
+                          std::int64_t epoch = 0, std::int64_t first = 0) {
+  DataLoader loader(data, options);
+  loader.seek(epoch, first);
+  std::vector<Served> all;
+  for (int i = 0; i < batches; ++i) all.push_back(copy_of(loader.next()));
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("loader: without shuffling an epoch is the data set in its order, cut into batches") {
+  const Dataset data = numbered(10);
+  DataLoader loader(data, {.batch_size = 4, .shuffle = false});
+  CHECK(loader.batches_per_epoch() == 3);
+  std::vector<Labels> batches;
+  for (const Batch& batch : loader.epoch(5)) {
+    CHECK(batch.epoch == 5);
+    CHECK(batch.index == static_cast<std::int64_t>(batches.size()));
+    CHECK(batch.images.shape() == Shape{static_cast<std::int64_t>(batch.labels.size()), 1, 2, 3});
+    batches.push_back(labels_of(batch));
+  }
+  CHECK(batches == std::vector<Labels>{{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9}});
+  CHECK(loader.next().epoch == 6);  // the next epoch follows
+}
+
+TEST_CASE("loader: images are normalised per channel and stay with their labels") {
+  const Dataset data = numbered(200);
+  DataLoader loader(data, {.batch_size = 7, .seed = 3});
+  for (const Batch& batch : loader.epoch(0))
+    for (std::size_t i = 0; i < batch.images.view().size(); ++i) {
+      const std::size_t channel = i % 3;
+      const double expected = (batch.labels[i / 6] / 255. - data.normalisation.mean[channel]) /
+                              data.normalisation.deviation[channel];
+      CHECK(batch.images.view()[i] == static_cast<Real>(expected));
+    }
+}
+
+TEST_CASE("loader: a shuffled epoch holds every image once, in an order that seed and epoch decide") {
+  const Dataset data = numbered(100);
+  DataLoader loader(data, {.batch_size = 8, .seed = 1}), same(data, {.batch_size = 9, .seed = 1}),
+      other(data, {.batch_size = 8, .seed = 2});
+  const Labels first = labels_of_epoch(loader, 0), second = labels_of_epoch(loader, 1);
+  Labels sorted = first;
+  std::sort(sorted.begin(), sorted.end());
+  CHECK(sorted == data.labels);
+  CHECK(first != data.labels);
+  CHECK(first != second);
+  CHECK(first == labels_of_epoch(same, 0));  // whatever the batch size
+  CHECK(first == labels_of_epoch(loader, 0));
+  CHECK(first != labels_of_epoch(other, 0));
+}
+
+TEST_CASE("loader: over many epochs every image is as likely at the start as at the end") {
+  const Dataset data = numbered(8);
+  DataLoader loader(data, {.batch_size = 8, .seed = 5});
+  std::map<std::pair<int, int>, int> count;  // (place, image) -> epochs
+  const int epochs = 4000;
+  for (int e = 0; e < epochs; ++e) {
+    const Labels order = labels_of(loader.next());
+    for (int place = 0; place < 8; ++place) ++count[{place, order[static_cast<std::size_t>(place)]}];
+  }
+  double chi2 = 0;  // 49 degrees of freedom: above 85.4 once in a thousand
+  for (int place = 0; place < 8; ++place)
+    for (int image = 0; image < 8; ++image)
+      chi2 += std::pow(count[{place, image}] - epochs / 8., 2) / (epochs / 8.);
+  CHECK(chi2 < 85.4);
+}
+
+TEST_CASE("loader: drop_last leaves out the smaller batch") {
+  const Dataset data = numbered(10);
+  DataLoader loader(data, {.batch_size = 4, .drop_last = true});
+  CHECK(loader.batches_per_epoch() == 2);
+  CHECK(labels_of_epoch(loader, 0).size() == 8);
+  DataLoader even(data, {.batch_size = 5});
+  CHECK(even.batches_per_epoch() == 2);
+}
+
+TEST_CASE("loader: prefetching and the number of threads change nothing") {
+  const Dataset data = drawn_digits(50, 1);
+  const auto with = [&](int prefetch, int threads) {
+    set_num_threads(threads);
+    return serve(data, {.batch_size = 16, .seed = 9, .prefetch = prefetch}, 11);
+  };
+  const auto reference = with(0, 1);
+  for (int prefetch : {0, 1, 2, 7})
+    for (int threads : {1, 2}) CHECK(with(prefetch, threads) == reference);
+}
+
+TEST_CASE("loader: starting at (epoch, batch) gives what an unbroken run sees from there on") {
+  const Dataset data = drawn_digits(50, 1);
+  for (int prefetch : {0, 2}) {
+    const LoaderOptions options{.batch_size = 16, .seed = 4, .prefetch = prefetch};
+    const auto whole = serve(data, options, 12);  // 3 epochs of 4
+    for (int start = 0; start < 12; ++start) {
+      const auto rest = serve(data, options, 12 - start, start / 4, start % 4);
+      CHECK(rest == std::vector<Served>(whole.begin() + start, whole.end()));
+    }
+    CHECK(serve(data, options, 1, 1, 0) != serve(data, options, 1, 2, 0));  // the comparison can fail
+  }
+}
+
+TEST_CASE("loader: seeking while batches are being prepared always lands where it should") {
+  const Dataset data = numbered(40);
+  DataLoader in_order(data, {.batch_size = 4, .shuffle = false, .prefetch = 3});
+  std::uint32_t place = 1;
+  for (int i = 0; i < 2000; ++i) {
+    place = place * 1664525u + 1013904223u;
+    const std::int64_t epoch = place >> 30, index = (place >> 16) % 10;
+    in_order.seek(epoch, index);
+    for (std::uint32_t k = 0; k < (place >> 8) % 3; ++k) {
+      const Batch& batch = in_order.next();
+      CHECK(batch.epoch * 10 + batch.index == epoch * 10 + index + k);
+      CHECK(batch.labels[0] == 4 * batch.index);
+    }
+  }
+}
+
+TEST_CASE("loader: an epoch can be entered late, left early, or have nothing left") {
+  const Dataset data = numbered(20);
+  DataLoader loader(data, {.batch_size = 4, .shuffle = false});
+  std::vector<std::int64_t> seen;
+  for (const Batch& batch : loader.epoch(2, 3)) seen.push_back(batch.index);
+  CHECK(seen == std::vector<std::int64_t>{3, 4});
+  for (const Batch& batch : loader.epoch(2))
+    if (batch.index == 1) break;
+  CHECK(labels_of_epoch(loader, 3) == data.labels);
+  for (const Batch& batch : loader.epoch(2, 5)) FAIL("unexpected batch ", batch.index);
+  CHECK_THROWS_AS(loader.epoch(2, 6), Error);
+  CHECK_THROWS_AS(loader.epoch(-1), Error);
+  CHECK_THROWS_AS(loader.seek(0, 5), Error);
+  CHECK_THROWS_AS(loader.seek(0, -1), Error);
+}
+
+TEST_CASE("loader: what goes wrong in the prefetch thread reaches the consumer at its batch") {
+  for (int prefetch : {0, 2}) {
+    Dataset data = numbered(10);
+    DataLoader loader(data, {.batch_size = 4, .shuffle = false, .prefetch = prefetch});
+    data.pixels.resize(5 * 6);  // behind the loader's back
+    CHECK(labels_of(loader.next()) == Labels{0, 1, 2, 3});
+    CHECK_SAYS(complaint_of([&] { loader.next(); }), "numbered: given image 5");
+    loader.seek(0, 0);
+    CHECK(labels_of(loader.next()) == Labels{0, 1, 2, 3});
+  }
+}
+
+TEST_CASE("loader: once warm, batches of every size reuse the same buffers and ask for no memory") {
+  const Dataset data = drawn_digits(300, 1);
+  for (int prefetch : {0, 2}) {
+    DataLoader loader(data, {.batch_size = 128, .prefetch = prefetch});
+    for (int i = 0; i < 4; ++i) loader.next();
+    const auto before = pool_stats();
+    std::map<const Real*, int> buffers;
+    for (int i = 0; i < 60; ++i) ++buffers[loader.next().images.data()];
+    CHECK(pool_stats().misses == before.misses);
+    CHECK(pool_stats().hits == before.hits);
+    CHECK(buffers.size() == static_cast<std::size_t>(prefetch) + 1);
+  }
+}
+
+TEST_CASE("loader: a batch that somebody keeps is never written to again") {
+  const Dataset data = numbered(30);
+  for (int prefetch : {0, 2}) {
+    DataLoader loader(data, {.batch_size = 4, .shuffle = false, .prefetch = prefetch});
+    const Tensor kept = loader.next().images;
+    const std::vector<Real> before(kept.view().begin(), kept.view().end());
+    for (int i = 0; i < 40; ++i) loader.next();
+    CHECK(before == std::vector<Real>(kept.view().begin(), kept.view().end()));
+  }
+}
+
+TEST_CASE("loader: batches are prepared while the consumer computes") {
+  const Dataset data = drawn_digits(64, 1);
+  DataLoader loader(data, {.batch_size = 16, .prefetch = 2});
+  loader.next();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  const auto start = std::chrono::steady_clock::now();
+  loader.next();
+  loader.next();
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::milliseconds(50));
+}
+
+TEST_CASE("loader: a loader that was never used, or is dropped in mid-epoch, ends cleanly") {
+  const Dataset data = numbered(30);
+  { DataLoader unused(data, {}); }
+  for (int i = 0; i < 50; ++i) {
+    DataLoader loader(data, {.batch_size = 2, .prefetch = 3});
+    if (i % 2) loader.next();
+  }
+}
+
+TEST_CASE("loader: options and data that make no sense are refused") {
+  const Dataset data = numbered(10);
+  CHECK_THROWS_AS(DataLoader(data, {.batch_size = 0}), Error);
+  CHECK_THROWS_AS(DataLoader(data, {.batch_size = -1}), Error);
+  CHECK_THROWS_AS(DataLoader(data, {.batch_size = 11, .drop_last = true}), Error);
+  CHECK_NOTHROW(DataLoader(data, {.batch_size = 11}));
+  CHECK_THROWS_AS(DataLoader(data, {.prefetch = -1}), Error);
+  CHECK_THROWS_AS(DataLoader(data, {.prefetch = 65}), Error);
+  Dataset bad = data;
+  bad.classes = 5;
+  CHECK_THROWS_AS(DataLoader(bad, {}), Error);
+}
