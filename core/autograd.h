@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/tensor.h"
@@ -94,8 +95,10 @@ class Parameter {
   Tensor used;
   double rate_factor = 1;  ///< multiplies the learning rate
   bool decay = true;       ///< takes part in weight decay
-  double lower = -1e300;   ///< the optimizer clamps the value to [lower, upper] after each step
-  double upper = 1e300;
+  struct Bounds {
+    Real lower, upper;
+  };
+  std::optional<Bounds> bounds;  ///< the optimizer clamps the value to [lower, upper] after each step
 
   /// The leaf that ops see: `used` where it is defined, else `value`.
   Var var() const;

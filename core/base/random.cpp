@@ -44,7 +44,7 @@ void normal_group(std::uint64_t key, std::uint64_t counter, double out[kGroup]) 
 }
 
 void standard_normal(std::uint64_t key, std::uint64_t counter, float* out, std::size_t n) {
-  active_kernels().sampling.normal(key, counter, out, n);
+  active_kernels().sampling.normal(key, 0, counter, out, n);
 }
 
 void standard_normal(std::uint64_t key, std::uint64_t counter, double* out, std::size_t n) {

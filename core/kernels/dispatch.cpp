@@ -12,19 +12,29 @@ namespace {
 
 const Kernels& scalar_table() {
   using namespace kernels::scalar;
-  static const Kernels table{"scalar", {activation, elementwise, math, norm, pool, update}, sampling};
+  static const Kernels table{"scalar", {activation, elementwise, math, matmul, norm, pool, update}, sampling, two_layer};
   return table;
 }
 
 const Kernels& avx2_table() {
   using namespace kernels::avx2;
-  static const Kernels table{"avx2", {activation, elementwise, math, norm, pool, update}, sampling};
+  const RealKernels<float>& plain = scalar_table().real;
+  static const Kernels table{
+      "avx2",
+      {plain.activation, plain.elementwise, plain.math, matmul, plain.norm, plain.pool, plain.update},
+      sampling,
+      two_layer};
   return table;
 }
 
 const Kernels& avx512_table() {
   using namespace kernels::avx512;
-  static const Kernels table{"avx512", {activation, elementwise, math, norm, pool, update}, sampling};
+  const RealKernels<float>& plain = scalar_table().real;
+  static const Kernels table{
+      "avx512",
+      {plain.activation, plain.elementwise, plain.math, matmul, plain.norm, plain.pool, plain.update},
+      sampling,
+      two_layer};
   return table;
 }
 
@@ -76,7 +86,7 @@ const RealKernels<float>& real_kernels<float>() {
 template <>
 const RealKernels<double>& real_kernels<double>() {
   using namespace kernels::scalar;
-  static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,
+  static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,  matmul_f64,
                                              norm_f64,       pool_f64,        update_f64};
   return reference;
 }

@@ -9,9 +9,11 @@
 #include "core/kernels/activation.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/math.h"
+#include "core/kernels/matmul.h"
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
 #include "core/kernels/sampling.h"
+#include "core/kernels/two_layer.h"
 #include "core/kernels/update.h"
 
 namespace coarsegrad {
@@ -22,6 +24,7 @@ struct RealKernels {
   kernels::Activation<T> activation;
   kernels::Elementwise<T> elementwise;
   kernels::Math<T> math;
+  kernels::Matmul<T> matmul;
   kernels::Norm<T> norm;
   kernels::Pool<T> pool;
   kernels::Update<T> update;
@@ -31,6 +34,7 @@ struct Kernels {
   const char* name;  // "scalar", "avx2", "avx512"
   RealKernels<float> real;
   kernels::Sampling sampling;
+  kernels::TwoLayer two_layer;
 };
 
 /// The table in use: the best one this CPU can run, or the one named by the environment variable

@@ -3,9 +3,11 @@
 #include "core/kernels/activation.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/math.h"
+#include "core/kernels/matmul.h"
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
 #include "core/kernels/sampling.h"
+#include "core/kernels/two_layer.h"
 #include "core/kernels/update.h"
 
 namespace coarsegrad::kernels {
@@ -16,6 +18,8 @@ extern const Elementwise<float> elementwise;
 extern const Elementwise<double> elementwise_f64;
 extern const Math<float> math;
 extern const Math<double> math_f64;
+extern const Matmul<float> matmul;
+extern const Matmul<double> matmul_f64;
 extern const Norm<float> norm;
 extern const Norm<double> norm_f64;
 extern const Pool<float> pool;
@@ -23,23 +27,16 @@ extern const Pool<double> pool_f64;
 extern const Update<float> update;
 extern const Update<double> update_f64;
 extern const Sampling sampling;
+extern const TwoLayer two_layer;
 }  // namespace scalar
 namespace avx2 {
-extern const Activation<float> activation;
-extern const Elementwise<float> elementwise;
-extern const Math<float> math;
-extern const Norm<float> norm;
-extern const Pool<float> pool;
-extern const Update<float> update;
+extern const Matmul<float> matmul;
 extern const Sampling sampling;
+extern const TwoLayer two_layer;
 }  // namespace avx2
 namespace avx512 {
-extern const Activation<float> activation;
-extern const Elementwise<float> elementwise;
-extern const Math<float> math;
-extern const Norm<float> norm;
-extern const Pool<float> pool;
-extern const Update<float> update;
+extern const Matmul<float> matmul;
 extern const Sampling sampling;
+extern const TwoLayer two_layer;
 }  // namespace avx512
 }  // namespace coarsegrad::kernels

@@ -72,11 +72,11 @@ void normal_group(std::uint64_t key, std::uint64_t stream, std::uint64_t counter
   }
 }
 
-void normal(std::uint64_t key, std::uint64_t counter, float* out, std::size_t n) {
+void normal(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, float* out, std::size_t n) {
   float group[2 * kGaussLanes];
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t lane = i % (2 * kGaussLanes);
-    if (lane == 0) normal_group(key, 0, counter + i / (2 * kGaussLanes) * kGaussCounters, group);
+    if (lane == 0) normal_group(key, stream, counter + i / (2 * kGaussLanes) * kGaussCounters, group);
     out[i] = group[lane];
   }
 }

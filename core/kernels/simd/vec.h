@@ -21,6 +21,9 @@ struct F32 {
 struct I32 {
   __m512i v;
 };
+struct U64 {  // kLanes / 2 lanes
+  __m512i v;
+};
 struct Mask {
   __mmask16 v;
 };
@@ -30,6 +33,9 @@ struct F32 {
   __m256 v;
 };
 struct I32 {
+  __m256i v;
+};
+struct U64 {  // kLanes / 2 lanes
   __m256i v;
 };
 struct Mask {  // each lane all ones or all zeros
@@ -135,6 +141,38 @@ COARSEGRAD_INLINE I32 to_int_truncated(F32 a) { return {_mm512_cvttps_epi32(a.v)
 COARSEGRAD_INLINE F32 as_float(I32 a) { return {_mm512_castsi512_ps(a.v)}; }
 COARSEGRAD_INLINE I32 as_int(F32 a) { return {_mm512_castps_si512(a.v)}; }
 
+COARSEGRAD_INLINE U64 set1(std::uint64_t x) { return {_mm512_set1_epi64(static_cast<long long>(x))}; }
+COARSEGRAD_INLINE U64 operator+(U64 a, U64 b) { return {_mm512_add_epi64(a.v, b.v)}; }
+COARSEGRAD_INLINE U64 operator^(U64 a, U64 b) { return {_mm512_xor_si512(a.v, b.v)}; }
+COARSEGRAD_INLINE U64 lane_index_u64() { return {_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7)}; }
+COARSEGRAD_INLINE U64 xor3(U64 a, U64 b, U64 c) { return {_mm512_ternarylogic_epi64(a.v, b.v, c.v, 0x96)}; }
+/// (a & b) | c.
+COARSEGRAD_INLINE I32 and_or(I32 a, I32 b, I32 c) { return {_mm512_ternarylogic_epi32(a.v, b.v, c.v, 0xEA)}; }
+/// (a & b) ^ c.
+COARSEGRAD_INLINE I32 and_xor(I32 a, I32 b, I32 c) {
+  return {_mm512_ternarylogic_epi32(a.v, b.v, c.v, 0x6A)};
+}
+/// The 64-bit products of the lower 32 bits of the lanes.
+COARSEGRAD_INLINE U64 multiply_low(U64 a, U64 b) { return {_mm512_mul_epu32(a.v, b.v)}; }
+template <int k>
+COARSEGRAD_INLINE U64 shift_left(U64 a) {
+  return {_mm512_slli_epi64(a.v, k)};
+}
+template <int k>
+COARSEGRAD_INLINE U64 shift_right(U64 a) {
+  return {_mm512_srli_epi64(a.v, k)};
+}
+COARSEGRAD_INLINE I32 as_int(U64 a) { return {a.v}; }
+/// Each pair of neighbouring lanes the other way round.
+COARSEGRAD_INLINE I32 swap_neighbours(I32 a) { return {_mm512_shuffle_epi32(a.v, _MM_PERM_CDAB)}; }
+/// Pairs of lanes taken in turn from a and b, stored at p: a0 a1 b0 b1 a2 a3 b2 b3 ..., 2 kLanes values.
+COARSEGRAD_INLINE void store_pairs_in_turn(std::int32_t* p, I32 a, I32 b) {
+  const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11),
+                high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+  store(p, I32{_mm512_permutex2var_epi64(a.v, low, b.v)});
+  store(p + kLanes, I32{_mm512_permutex2var_epi64(a.v, high, b.v)});
+}
+
 COARSEGRAD_INLINE __m256 low_half(F32 a) { return _mm512_castps512_ps256(a.v); }
 COARSEGRAD_INLINE __m256 high_half(F32 a) { return _mm512_extractf32x8_ps(a.v, 1); }
 
@@ -237,6 +275,35 @@ COARSEGRAD_INLINE I32 to_int(F32 a) { return {_mm256_cvtps_epi32(a.v)}; }
 COARSEGRAD_INLINE I32 to_int_truncated(F32 a) { return {_mm256_cvttps_epi32(a.v)}; }
 COARSEGRAD_INLINE F32 as_float(I32 a) { return {_mm256_castsi256_ps(a.v)}; }
 COARSEGRAD_INLINE I32 as_int(F32 a) { return {_mm256_castps_si256(a.v)}; }
+
+COARSEGRAD_INLINE U64 set1(std::uint64_t x) { return {_mm256_set1_epi64x(static_cast<long long>(x))}; }
+COARSEGRAD_INLINE U64 operator+(U64 a, U64 b) { return {_mm256_add_epi64(a.v, b.v)}; }
+COARSEGRAD_INLINE U64 operator^(U64 a, U64 b) { return {_mm256_xor_si256(a.v, b.v)}; }
+COARSEGRAD_INLINE U64 lane_index_u64() { return {_mm256_setr_epi64x(0, 1, 2, 3)}; }
+COARSEGRAD_INLINE U64 xor3(U64 a, U64 b, U64 c) { return a ^ b ^ c; }
+/// (a & b) | c.
+COARSEGRAD_INLINE I32 and_or(I32 a, I32 b, I32 c) { return (a & b) | c; }
+/// (a & b) ^ c.
+COARSEGRAD_INLINE I32 and_xor(I32 a, I32 b, I32 c) { return (a & b) ^ c; }
+/// The 64-bit products of the lower 32 bits of the lanes.
+COARSEGRAD_INLINE U64 multiply_low(U64 a, U64 b) { return {_mm256_mul_epu32(a.v, b.v)}; }
+template <int k>
+COARSEGRAD_INLINE U64 shift_left(U64 a) {
+  return {_mm256_slli_epi64(a.v, k)};
+}
+template <int k>
+COARSEGRAD_INLINE U64 shift_right(U64 a) {
+  return {_mm256_srli_epi64(a.v, k)};
+}
+COARSEGRAD_INLINE I32 as_int(U64 a) { return {a.v}; }
+/// Each pair of neighbouring lanes the other way round.
+COARSEGRAD_INLINE I32 swap_neighbours(I32 a) { return {_mm256_shuffle_epi32(a.v, 0xB1)}; }
+/// Pairs of lanes taken in turn from a and b, stored at p: a0 a1 b0 b1 a2 a3 b2 b3 ..., 2 kLanes values.
+COARSEGRAD_INLINE void store_pairs_in_turn(std::int32_t* p, I32 a, I32 b) {
+  const __m256i even = _mm256_unpacklo_epi64(a.v, b.v), odd = _mm256_unpackhi_epi64(a.v, b.v);
+  store(p, I32{_mm256_permute2x128_si256(even, odd, 0x20)});
+  store(p + kLanes, I32{_mm256_permute2x128_si256(even, odd, 0x31)});
+}
 
 COARSEGRAD_INLINE __m128 low_half(F32 a) { return _mm256_castps256_ps128(a.v); }
 COARSEGRAD_INLINE __m128 high_half(F32 a) { return _mm256_extractf128_ps(a.v, 1); }

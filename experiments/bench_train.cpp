@@ -1,0 +1,97 @@
+// How many images a second does a training step take in, and how much memory?
+//   bench_train --net lenet5 --batch 128 --steps 10 --activations 2
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "core/base/random.h"
+#include "core/kernels/kernels.h"
+#include "core/ops.h"
+#include "experiments/support/run.h"
+#include "nn/networks.h"
+#include "optim/sgd.h"
+#include "quant/activation.h"
+
+using namespace coarsegrad;
+
+namespace {
+
+// Largest resident memory so far, in MiB.
+double peak_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+nn::MakeActivation activation_for(const std::string& bits) {
+  if (bits == "float") return nn::relu_activation();
+  return quant::uniform_activation(std::stoi(bits), surrogate("clipped_relu"));
+}
+
+struct Problem {
+  std::unique_ptr<nn::Module> net;
+  Tensor images;
+  std::vector<std::uint8_t> labels;
+};
+
+Problem make_problem(int batch, const std::string& activations, const Rng& rng) {
+  Problem p{nn::lenet5(activation_for(activations), rng.split("net")),
+            Tensor::uninitialized({batch, 28, 28, 1}),
+            {}};
+  rng.split("images").normal(p.images.mutable_data(), static_cast<std::size_t>(p.images.size()));
+  Rng labels = rng.split("labels");
+  for (int i = 0; i < batch; ++i) p.labels.push_back(static_cast<std::uint8_t>(labels.below(10)));
+  return p;
+}
+
+double step_seconds(Problem& p, optim::Sgd& optimizer) {
+  const auto start = std::chrono::steady_clock::now();
+  const Var loss = cross_entropy((*p.net)(p.images), p.labels);
+  optimizer.zero_grad();
+  loss.backward();
+  optimizer.step();
+  experiments::check_finite("loss", loss.item());
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string net = "lenet5", weights = "float", activations = "float", kernels = "auto";
+  int batch = 128, steps = 10;
+  experiments::Args args("bench_train",
+                         "Training throughput of a network on random images: one process, one figure.");
+  args.add("net", net, "the network", {"lenet5"});
+  args.add("batch", batch, "images per step", {1, 65536});
+  args.add("steps", steps, "timed steps, after 3 that are not", {1, 100000});
+  args.add("weights", weights, "bits of the weights", {"float"});
+  args.add("activations", activations, "bits of the activations",
+           {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
+  args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512"});
+  return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
+    use_kernels(kernels);
+    const auto seconds = log.series("step_seconds", "s", "duration of one training step");
+    const double before = peak_mib();
+    Problem problem = make_problem(batch, activations, Rng(args.seed()));
+    optim::Sgd optimizer(problem.net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4});
+    const FlushDenormals flush;
+    for (int i = 0; i < 3; ++i) step_seconds(problem, optimizer);
+    std::vector<double> times;
+    for (int i = 0; i < steps; ++i) times.push_back(step_seconds(problem, optimizer));
+    log.start();
+    for (int i = 0; i < steps; ++i) seconds.add(i, times[static_cast<std::size_t>(i)]);
+    std::sort(times.begin(), times.end());
+    const double median = times[times.size() / 2];
+    std::printf(
+        "%s batch %d weights=%s activations=%s kernels=%s threads=%d: median step %.2f ms, min %.2f, max "
+        "%.2f, "
+        "images_per_second=%.1f peak_mib=%.1f\n",
+        net.c_str(), batch, weights.c_str(), activations.c_str(), active_kernels().name, args.threads(),
+        median * 1e3, times.front() * 1e3, times.back() * 1e3, batch / median, peak_mib() - before);
+  });
+}

@@ -1,0 +1,63 @@
+#include "optim/optimizer.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace optim {
+
+Optimizer::Optimizer(std::vector<Parameter*> parameters, double rate)
+    : lr(rate), parameters_(std::move(parameters)) {
+  check(lr >= 0, "optimizer: given a learning rate of ", lr, ", expected >= 0");
+}
+
+void Optimizer::zero_grad() {
+  for (Parameter* p : parameters_) p->zero_grad();
+}
+
+void Optimizer::step() {
+  ++steps_;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    Parameter& p = *parameters_[i];
+    if (!p.grad().defined()) continue;
+    update(i, p, lr * p.rate_factor);
+    if (p.bounds)
+      for (Real& v : p.value.mut()) v = std::clamp(v, p.bounds->lower, p.bounds->upper);
+  }
+}
+
+std::size_t Optimizer::add_slot(std::string name) {
+  slots_.emplace_back(std::move(name), std::vector<Tensor>(parameters_.size()));
+  return slots_.size() - 1;
+}
+
+OptimizerState Optimizer::state() const {
+  OptimizerState s{{}, steps_};
+  for (const auto& [name, tensors] : slots_)
+    for (std::size_t i = 0; i < tensors.size(); ++i) s.tensors.emplace_back(cat(name, ".", i), tensors[i]);
+  return s;
+}
+
+void Optimizer::load_state(const OptimizerState& s) {
+  const OptimizerState own = state();
+  check(s.steps >= 0, "load_state: given ", s.steps, " steps, expected >= 0");
+  check(s.tensors.size() == own.tensors.size(), "load_state: given ", s.tensors.size(), " tensors, expected ",
+        own.tensors.size());
+  for (std::size_t k = 0; k < own.tensors.size(); ++k) {
+    const auto& [name, value] = s.tensors[k];
+    check(name == own.tensors[k].first, "load_state: given '", name, "', expected '", own.tensors[k].first,
+          "'");
+    const Shape& wanted = parameters_[k % parameters_.size()]->value.shape();
+    check(!value.defined() || value.shape() == wanted, "load_state: given '", name, "' of shape ",
+          value.shape(), ", expected ", wanted);
+  }
+  for (std::size_t k = 0; k < own.tensors.size(); ++k)
+    slots_[k / parameters_.size()].second[k % parameters_.size()] = s.tensors[k].second;
+  steps_ = s.steps;
+}
+
+}  // namespace optim
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

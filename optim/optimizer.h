@@ -1,0 +1,57 @@
+#pragma once
+// Optimizer: the loop over the parameters that every update rule shares. A rule writes update() and names its
+// state. Nothing here knows of quantization: a parameter brings its rate factor, its say in weight decay and
+// its bounds.
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/autograd.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace optim {
+
+/// Everything that step() depends on besides the parameters: named tensors and numbers.
+struct OptimizerState {
+  std::vector<std::pair<std::string, Tensor>> tensors;  ///< undefined before the first step of a parameter
+  std::int64_t steps = 0;
+};
+
+class Optimizer {
+ public:
+  /// The parameters must outlive the optimizer.
+  Optimizer(std::vector<Parameter*> parameters, double rate);
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  void zero_grad();
+  /// Moves every parameter that has a gradient, then clamps it to its bounds. Gradients stay as they are.
+  void step();
+
+  double lr;  ///< learning rate; schedules set it before each step
+
+  OptimizerState state() const;
+  /// Throws Error, naming the entry, when the state is not one of this rule over these parameters.
+  void load_state(const OptimizerState& state);
+
+ protected:
+  /// One slot holds one tensor per parameter (a momentum buffer, say). Rules declare their slots once.
+  std::size_t add_slot(std::string name);
+  Tensor& slot(std::size_t slot, std::size_t parameter) { return slots_[slot].second[parameter]; }
+  /// Number of step() calls so far, this one included.
+  std::int64_t steps() const { return steps_; }
+  /// The whole of a rule: moves p.value, given the learning rate for this parameter. p.grad() is defined.
+  virtual void update(std::size_t index, Parameter& p, double rate) = 0;
+
+ private:
+  std::vector<Parameter*> parameters_;
+  std::vector<std::pair<std::string, std::vector<Tensor>>> slots_;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace optim
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

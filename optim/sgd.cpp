@@ -1,0 +1,28 @@
+#include "optim/sgd.h"
+
+#include "core/base/check.h"
+#include "core/base/elementwise.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace optim {
+
+Sgd::Sgd(std::vector<Parameter*> parameters, const SgdOptions& o)
+    : Optimizer(std::move(parameters), o.lr), options_(o), momentum_(add_slot("momentum")) {
+  check(o.momentum >= 0 && o.weight_decay >= 0 && (!o.nesterov || o.momentum > 0), "sgd: given momentum ",
+        o.momentum, ", weight decay ", o.weight_decay, ", nesterov ", o.nesterov,
+        ", expected none negative, nesterov with momentum");
+}
+
+void Sgd::update(std::size_t index, Parameter& p, double rate) {
+  Tensor& buffer = slot(momentum_, index);
+  const bool first = !buffer.defined();
+  if (first && options_.momentum > 0) buffer = Tensor::uninitialized(p.value.shape());
+  const SgdStep<Real> step{static_cast<Real>(rate), static_cast<Real>(options_.momentum),
+                           static_cast<Real>(p.decay ? options_.weight_decay : 0), options_.nesterov, first};
+  sgd_update<Real>(p.value.size(), step, p.grad().data(), p.value.mutable_data(), buffer.mutable_data());
+}
+
+}  // namespace optim
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

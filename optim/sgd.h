@@ -1,0 +1,32 @@
+#pragma once
+// Stochastic gradient descent with momentum, in PyTorch's order of operations:
+//   d = g + weight_decay w;  b = momentum b + d  (b = d in the first step);  d = nesterov ? d + momentum b :
+//   b; w = w - lr d
+#include "optim/optimizer.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace optim {
+
+struct SgdOptions {
+  double lr = 0.01;
+  double momentum = 0;
+  bool nesterov = false;    ///< needs momentum > 0
+  double weight_decay = 0;  ///< for the parameters whose `decay` is on
+};
+
+class Sgd : public Optimizer {
+ public:
+  /// Throws Error for options out of range.
+  Sgd(std::vector<Parameter*> parameters, const SgdOptions& options);
+
+ private:
+  void update(std::size_t index, Parameter& p, double rate) override;
+
+  const SgdOptions options_;
+  std::size_t momentum_;  // slot
+};
+
+}  // namespace optim
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,129 @@
+#include "experiments/support/tensor_file.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "core/base/check.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::experiments;
+
+namespace {
+
+struct Folder {
+  std::filesystem::path path = std::filesystem::temp_directory_path() / "coarsegrad-tensor-file-test";
+  Folder() { std::filesystem::create_directories(path); }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
+std::string bytes_of(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+void put(const std::filesystem::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+const TensorFile kFile{
+    {{"fc.weight", {2, 3}, {1, 2, 3, 4, 5, 6}}, {"fc.bias", {2}, {-0.f, 1e-40f}}, {"none", {0}, {}}},
+    {{"epoch", "3"}}};
+
+std::string with_header(const std::string& header, const std::string& values) {
+  const std::uint64_t n = header.size();
+  std::string all(8, '\0');
+  std::memcpy(all.data(), &n, 8);
+  return all + header + values;
+}
+
+}  // namespace
+
+TEST_CASE("tensor file: what was written comes back bit for bit, metadata too") {
+  const Folder folder;
+  const auto path = folder.path / "sub" / "a.safetensors";
+  write_tensor_file(path, kFile);
+  const TensorFile back = read_tensor_file(path);
+  REQUIRE(back.tensors.size() == 3);
+  CHECK(back.metadata == kFile.metadata);
+  for (const StoredTensor& t : kFile.tensors) {
+    const auto found =
+        std::find_if(back.tensors.begin(), back.tensors.end(), [&](auto& b) { return b.name == t.name; });
+    REQUIRE(found != back.tensors.end());
+    CHECK(found->shape == t.shape);
+    CHECK(std::memcmp(found->values.data(), t.values.data(), t.values.size() * sizeof(float)) == 0);
+  }
+}
+
+TEST_CASE("tensor file: cut at every byte, or with any one bit flipped, it is refused") {
+  const Folder folder;
+  const auto path = folder.path / "a.safetensors";
+  write_tensor_file(path, kFile);
+  const std::string whole = bytes_of(path);
+  for (std::size_t n = 0; n < whole.size(); ++n) {
+    put(path, whole.substr(0, n));
+    CHECK_THROWS_AS(read_tensor_file(path), Error);
+  }
+  int refused = 0, harmless = 0;
+  for (std::size_t bit = 0; bit < whole.size() * 8; ++bit) {
+    std::string flipped = whole;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+    put(path, flipped);
+    try {
+      const TensorFile back = read_tensor_file(path);
+      // White space behind the header is the only place where a bit may flip without any change of meaning.
+      ++harmless;
+      CHECK(back.metadata == kFile.metadata);
+      CHECK(flipped[bit / 8] <= ' ');
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  CHECK(refused > 0);
+  CHECK(harmless < 64);
+}
+
+TEST_CASE("tensor file: absurd headers end in one clear error") {
+  const Folder folder;
+  const auto path = folder.path / "a.safetensors";
+  const std::string meta = R"("__metadata__":{"sha256":"0"})";
+  for (const std::string& bytes : {
+           std::string("\xff\xff\xff\xff\xff\xff\xff\x7f", 8),
+           with_header("[]", ""),
+           with_header("{}", ""),
+           with_header("{" + meta + "}", ""),
+           with_header(
+               "{" + meta +
+                   R"(,"a":{"dtype":"F32","shape":[1099511627776,1099511627776],"data_offsets":[0,4]}})",
+               "1234"),
+           with_header("{" + meta + R"(,"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "1234"),
+           with_header("{" + meta + R"(,"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "12345678"),
+           with_header("{" + meta + R"(,"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4000]}})", "1234"),
+           with_header("{" + meta + R"(,"a":{"dtype":"I8","shape":[4],"data_offsets":[0,4]}})", "1234"),
+           with_header("{" + meta + R"(,"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1],"data_offsets":[0,4]}})",
+                       "1234"),
+           with_header(std::string(100000, '['), ""),
+       }) {
+    put(path, bytes);
+    CHECK_THROWS_AS(read_tensor_file(path), Error);
+  }
+  CHECK_THROWS_AS(read_tensor_file(folder.path / "missing"), Error);
+}
+
+TEST_CASE("tensor file: contents that do not fit together are refused and the old file stays") {
+  const Folder folder;
+  const auto path = folder.path / "a.safetensors";
+  write_tensor_file(path, kFile);
+  const std::string before = bytes_of(path);
+  CHECK_THROWS_AS(write_tensor_file(path, {{{"a", {3}, {1}}}, {}}), Error);
+  CHECK_THROWS_AS(write_tensor_file(path, {{{"a", {1}, {1}}, {"a", {1}, {1}}}, {}}), Error);
+  CHECK_THROWS_AS(write_tensor_file(path, {{}, {{"sha256", "x"}}}), Error);
+  CHECK_THROWS_AS(write_tensor_file("/proc/nowhere/a", kFile), Error);
+  CHECK(bytes_of(path) == before);
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+}
