@@ -18,23 +18,15 @@ const Kernels& scalar_table() {
 
 const Kernels& avx2_table() {
   using namespace kernels::avx2;
-  const RealKernels<float>& plain = scalar_table().real;
   static const Kernels table{
-      "avx2",
-      {plain.activation, plain.elementwise, plain.math, matmul, plain.norm, plain.pool, plain.update},
-      sampling,
-      two_layer};
+      "avx2", {activation, elementwise, math, matmul, norm, pool, update}, sampling, two_layer};
   return table;
 }
 
 const Kernels& avx512_table() {
   using namespace kernels::avx512;
-  const RealKernels<float>& plain = scalar_table().real;
   static const Kernels table{
-      "avx512",
-      {plain.activation, plain.elementwise, plain.math, matmul, plain.norm, plain.pool, plain.update},
-      sampling,
-      two_layer};
+      "avx512", {activation, elementwise, math, matmul, norm, pool, update}, sampling, two_layer};
   return table;
 }
 

@@ -18,9 +18,11 @@ struct Math {
   void (*tanh)(std::int64_t n, const T* x, T* y);
   /// 1 / (1 + exp(-x)).
   void (*sigmoid)(std::int64_t n, const T* x, T* y);
-  /// Row by row: y = exp(x - max) / sum. A row with a NaN or +inf, or of -inf alone, becomes NaN.
+  /// Row by row: y = exp(x - max) / sum. A row with a NaN or +inf, or of -inf alone, becomes NaN. Relative
+  /// error: 2^-24 (8 + |x - max| + cols / 8).
   void (*softmax)(std::int64_t rows, std::int64_t cols, const T* x, T* y);
-  /// Row by row: y = (x - max) - log(sum of exp(x - max)). NaN as softmax.
+  /// Row by row: y = (x - max) - log(sum of exp(x - max)). NaN as softmax. Absolute error:
+  /// 2^-24 (8 + 2 |y| + cols / 8).
   void (*log_softmax)(std::int64_t rows, std::int64_t cols, const T* x, T* y);
 };
 

@@ -30,12 +30,24 @@ extern const Sampling sampling;
 extern const TwoLayer two_layer;
 }  // namespace scalar
 namespace avx2 {
+extern const Activation<float> activation;
+extern const Elementwise<float> elementwise;
+extern const Math<float> math;
 extern const Matmul<float> matmul;
+extern const Norm<float> norm;
+extern const Pool<float> pool;
+extern const Update<float> update;
 extern const Sampling sampling;
 extern const TwoLayer two_layer;
 }  // namespace avx2
 namespace avx512 {
+extern const Activation<float> activation;
+extern const Elementwise<float> elementwise;
+extern const Math<float> math;
 extern const Matmul<float> matmul;
+extern const Norm<float> norm;
+extern const Pool<float> pool;
+extern const Update<float> update;
 extern const Sampling sampling;
 extern const TwoLayer two_layer;
 }  // namespace avx512

@@ -39,9 +39,9 @@ template <class T>
 void softmax(std::int64_t rows, std::int64_t cols, const T* x, T* y) {
   for (std::int64_t r = 0; r < rows && cols > 0; ++r, x += cols, y += cols) {
     const T m = largest(cols, x);
-    T sum = 0;
+    double sum = 0;
     for (std::int64_t c = 0; c < cols; ++c) sum += y[c] = std::exp(x[c] - m);
-    for (std::int64_t c = 0; c < cols; ++c) y[c] /= sum;
+    for (std::int64_t c = 0; c < cols; ++c) y[c] /= static_cast<T>(sum);
   }
 }
 
@@ -49,9 +49,9 @@ template <class T>
 void log_softmax(std::int64_t rows, std::int64_t cols, const T* x, T* y) {
   for (std::int64_t r = 0; r < rows && cols > 0; ++r, x += cols, y += cols) {
     const T m = largest(cols, x);
-    T sum = 0;
+    double sum = 0;
     for (std::int64_t c = 0; c < cols; ++c) sum += std::exp(x[c] - m);
-    const T log_sum = std::log(sum);
+    const T log_sum = static_cast<T>(std::log(sum));
     for (std::int64_t c = 0; c < cols; ++c) y[c] = (x[c] - m) - log_sum;
   }
 }

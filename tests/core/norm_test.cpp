@@ -1,0 +1,254 @@
+#include "core/base/norm.h"
+
+#include "core/base/check.h"
+#include "core/base/elementwise.h"
+#include "tests/support/tables.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::testing;
+
+namespace {
+
+const std::int64_t kRows[] = {1, 2, 3, 63, 64, 65, 200, 777};
+const std::int64_t kCols[] = {1, 3, 10, 16, 17, 32, 33, 64, 65, 130};
+
+template <class F>
+void for_each_size(F f) {
+  for (const std::int64_t rows : kRows)
+    for (const std::int64_t cols : kCols) {
+      INFO(rows, " x ", cols);
+      f(rows, cols);
+    }
+}
+
+struct Moments {
+  std::vector<double> mean, m2;
+};
+Moments moments_of(const Kernels& table, std::int64_t rows, std::int64_t cols, const std::vector<float>& x) {
+  Moments m{output<double>(cols), output<double>(cols)};
+  table.real.norm.moments(rows, cols, x.data(), m.mean.data(), m.m2.data());
+  return m;
+}
+
+// The stated bounds of Norm::moments.
+bool moments_agree(std::int64_t rows, std::int64_t cols, const Moments& a, const Moments& reference) {
+  const double blocks = static_cast<double>(rows) / kernels::kSumRows + 1;
+  for (std::size_t c = 0; c < static_cast<std::size_t>(cols); ++c) {
+    const double spread = std::sqrt(blocks * reference.m2[c] / static_cast<double>(rows));
+    if (!(std::abs(a.mean[c] - reference.mean[c]) <=
+          kernels::kSumError * spread + 1e-15 * std::abs(a.mean[c])))
+      return false;
+    if (!(std::abs(a.m2[c] - reference.m2[c]) <= 2 * kernels::kSumError * blocks * reference.m2[c]))
+      return false;
+  }
+  return std::equal(a.mean.begin() + cols, a.mean.end(), reference.mean.begin() + cols) &&
+         std::equal(a.m2.begin() + cols, a.m2.end(), reference.m2.begin() + cols);
+}
+
+}  // namespace
+
+TEST_CASE("moments kernel: every table agrees with the reference within the stated bound, offset or not") {
+  for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
+    for (const float offset : {0.f, 1000.f, -3e4f})
+      for_each_size([&](std::int64_t rows, std::int64_t cols) {
+        const auto x = gaussian(rows * cols, 1, offset);
+        CHECK(moments_agree(rows, cols, moments_of(table, rows, cols, x), moments_of(scalar, rows, cols, x)));
+      });
+  });
+}
+
+TEST_CASE("moments kernel: first rows far from all others do not spoil the sum of squares") {
+  for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
+    const std::int64_t rows = 512, cols = 33;
+    auto x = gaussian(rows * cols, 2, 5000);
+    std::fill_n(x.begin(), 64 * cols, 0.f);
+    CHECK(moments_agree(rows, cols, moments_of(table, rows, cols, x), moments_of(scalar, rows, cols, x)));
+  });
+}
+
+TEST_CASE("moments comparison: one value that is off by a thousandth of the deviation is noticed") {
+  const std::int64_t rows = 65, cols = 17;
+  auto x = gaussian(rows * cols, 3);
+  const auto right = moments_of(*all_kernels()[0], rows, cols, x);
+  x[20] += 0.1f;
+  CHECK(!moments_agree(rows, cols, moments_of(*all_kernels()[0], rows, cols, x), right));
+}
+
+TEST_CASE("normalize and backward kernels: every table gives the bits of the reference") {
+  for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
+    for_each_size([&](std::int64_t rows, std::int64_t cols) {
+      const auto x = awkward(rows * cols, 4), dy = gaussian(rows * cols, 5);
+      const auto mean = gaussian(cols, 6), a = gaussian(cols, 7), b = gaussian(cols, 8),
+                 c = gaussian(cols, 9);
+      const auto normalized = [&](const Kernels& k) {
+        auto y = output<float>(rows * cols);
+        k.real.norm.normalize(rows, cols, x.data(), mean.data(), a.data(), b.data(), y.data());
+        return y;
+      };
+      const auto gradient = [&](const Kernels& k) {
+        auto dx = output<float>(rows * cols);
+        k.real.norm.backward(rows, cols, x.data(), dy.data(), mean.data(), a.data(), b.data(), c.data(),
+                             dx.data());
+        return dx;
+      };
+      CHECK(same_bits(normalized(table), normalized(scalar)));
+      CHECK(same_bits(gradient(table), gradient(scalar)));
+    });
+  });
+}
+
+TEST_CASE("backward_sums and column_sums kernels: every table stays within the stated bound") {
+  for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
+    for_each_size([&](std::int64_t rows, std::int64_t cols) {
+      const auto x = gaussian(rows * cols, 10, 2), dy = gaussian(rows * cols, 11),
+                 mean = gaussian(cols, 12, 2);
+      const auto sums = [&](const Kernels& k, const std::vector<float>& g) {
+        std::vector<std::vector<double>> s(3, output<double>(cols));
+        k.real.norm.backward_sums(rows, cols, x.data(), g.data(), mean.data(), s[0].data(), s[1].data());
+        k.real.elementwise.column_sums(rows, cols, g.data(), s[2].data());
+        return s;
+      };
+      const auto got = sums(table, dy), want = sums(scalar, dy);
+      for (std::size_t c = 0; c < static_cast<std::size_t>(cols); ++c) {
+        double size = 0, product_size = 0;
+        for (std::size_t i = c; i < x.size(); i += static_cast<std::size_t>(cols)) {
+          size += std::abs(dy[i]);
+          product_size += std::abs(double(dy[i]) * (double(x[i]) - mean[c]));
+        }
+        CHECK(std::abs(got[0][c] - want[0][c]) <= kernels::kSumError * size);
+        CHECK(std::abs(got[1][c] - want[1][c]) <= kernels::kSumError * product_size + 1e-6 * size);
+        CHECK(std::abs(got[2][c] - want[2][c]) <= kernels::kSumError * size);
+        auto planted = dy;
+        planted[c] += 0.01f;
+        const double shift = std::abs(sums(table, planted)[2][c] - want[2][c]);
+        if (rows < 100) CHECK(shift > kernels::kSumError * size);
+      }
+      for (int k = 0; k < 3; ++k)
+        CHECK(std::all_of(got[k].begin() + cols, got[k].end(), [](double v) { return v == 77; }));
+    });
+  });
+}
+
+namespace {
+
+// Everything that training mode hands out, from the definitions in double.
+struct Reference {
+  std::vector<double> y, mean, var, dx, dscale, dshift;
+
+  Reference(std::int64_t rows, std::int64_t channels, const std::vector<float>& x,
+            const std::vector<float>& dy, const std::vector<float>& scale, const std::vector<float>& shift,
+            double eps)
+      : y(x.size()),
+        mean(scale.size()),
+        var(scale.size()),
+        dx(x.size()),
+        dscale(scale.size()),
+        dshift(scale.size()) {
+    for (std::size_t c = 0; c < scale.size(); ++c) {
+      const double n = static_cast<double>(rows);
+      const auto each = [&](auto f) {
+        for (std::size_t i = c; i < x.size(); i += static_cast<std::size_t>(channels)) f(i);
+      };
+      each([&](std::size_t i) { mean[c] += x[i] / n; });
+      each([&](std::size_t i) { var[c] += (x[i] - mean[c]) * (x[i] - mean[c]) / n; });
+      const double r = 1 / std::sqrt(var[c] + eps);
+      each([&](std::size_t i) {
+        const double hat = (x[i] - mean[c]) * r;
+        y[i] = hat * scale[c] + shift[c];
+        dscale[c] += dy[i] * hat;
+        dshift[c] += dy[i];
+      });
+      each([&](std::size_t i) {
+        const double hat = (x[i] - mean[c]) * r;
+        dx[i] = scale[c] * r * (dy[i] - dshift[c] / n - hat * dscale[c] / n);
+      });
+    }
+  }
+};
+
+double largest_error(const std::vector<float>& got, const std::vector<double>& want) {
+  double error = 0;
+  for (std::size_t i = 0; i < want.size(); ++i)
+    error = std::max(error, std::isnan(got[i]) ? 1e9 : std::abs(got[i] - want[i]) / (1 + std::abs(want[i])));
+  return error;
+}
+
+struct Result {
+  std::vector<float> y, mean, var, inv_std, dx, dscale, dshift;
+};
+Result batch_norm(std::int64_t rows, std::int64_t channels, const std::vector<float>& x,
+                  const std::vector<float>& dy, const std::vector<float>& scale,
+                  const std::vector<float>& shift, float eps) {
+  const std::vector<float> elements(x.size()), per_channel(scale.size());
+  Result r{elements, per_channel, per_channel, per_channel, elements, per_channel, per_channel};
+  batch_norm_forward(rows, channels, x.data(), scale.data(), shift.data(), eps, r.y.data(), r.mean.data(),
+                     r.var.data(), r.inv_std.data());
+  batch_norm_backward(rows, channels, x.data(), dy.data(), r.mean.data(), r.inv_std.data(), scale.data(),
+                      BatchStatistics::of_batch, r.dx.data(), r.dscale.data(), r.dshift.data());
+  return r;
+}
+
+}  // namespace
+
+TEST_CASE("batch norm: forward and backward equal the definitions, for every table") {
+  with_each_table([] {
+    for (const std::int64_t rows : {2, 3, 129, 2049})
+      for (const std::int64_t channels : kCols) {
+        INFO(rows, " x ", channels);
+        const auto x = gaussian(rows * channels, 13, 3, 2), dy = gaussian(rows * channels, 14);
+        const auto scale = gaussian(channels, 15, 1), shift = gaussian(channels, 16);
+        const Reference want(rows, channels, x, dy, scale, shift, 1e-2);
+        const Result got = batch_norm(rows, channels, x, dy, scale, shift, 1e-2f);
+        CHECK(largest_error(got.y, want.y) < 4e-6);
+        CHECK(largest_error(got.mean, want.mean) < 1e-6);
+        CHECK(largest_error(got.var, want.var) < 1e-5);
+        CHECK(largest_error(got.dx, want.dx) < 2e-5);
+        CHECK(largest_error(got.dscale, want.dscale) < 2e-5);
+        CHECK(largest_error(got.dshift, want.dshift) < 2e-5);
+      }
+  });
+}
+
+TEST_CASE("batch norm: a constant channel and a single row give the shift, not NaN") {
+  const std::vector<float> x(5, 3.f), dy(5, 1.f);
+  const Result constant = batch_norm(5, 1, x, dy, {2}, {0.5}, 1e-5f);
+  CHECK(constant.y == std::vector<float>(5, 0.5f));
+  CHECK(constant.var[0] == 0);
+  CHECK(largest_error(constant.dx, std::vector<double>(5, 0)) < 1e-6);
+  CHECK(batch_norm(1, 5, x, dy, dy, dy, 1e-5f).y == std::vector<float>(5, 1.f));
+}
+
+TEST_CASE("batch norm: evaluation mode uses the statistics given and lets no gradient through them") {
+  const std::int64_t rows = 37, channels = 10;
+  const auto x = gaussian(rows * channels, 17), dy = gaussian(rows * channels, 18);
+  const auto mean = gaussian(channels, 19), inv_std = gaussian(channels, 20, 3, 0.1f);
+  std::vector<float> y(x.size()), dx(x.size());
+  batch_norm_apply<float>(rows, channels, x.data(), mean.data(), inv_std.data(), nullptr, nullptr, y.data());
+  batch_norm_backward<float>(rows, channels, x.data(), dy.data(), mean.data(), inv_std.data(), nullptr,
+                             BatchStatistics::constant, dx.data(), nullptr, nullptr);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t c = i % static_cast<std::size_t>(channels);
+    CHECK(y[i] == (x[i] - mean[c]) * inv_std[c]);
+    CHECK(dx[i] == dy[i] * inv_std[c]);
+  }
+}
+
+TEST_CASE("batch norm: bitwise the same with 1 and with 2 threads, for every table") {
+  with_each_table([] {
+    const std::int64_t rows = 20000, channels = 10;
+    const auto x = gaussian(rows * channels, 21, 1), dy = gaussian(rows * channels, 22);
+    const auto scale = gaussian(channels, 23), shift = gaussian(channels, 24);
+    CHECK(same_with_two_threads([&] {
+      Result r = batch_norm(rows, channels, x, dy, scale, shift, 1e-5f);
+      for (const auto* part : {&r.mean, &r.var, &r.dx, &r.dscale, &r.dshift})
+        r.y.insert(r.y.end(), part->begin(), part->end());
+      return r.y;
+    }));
+  });
+}
+
+TEST_CASE("batch norm: no rows are an error") {
+  float none = 0;
+  CHECK_THROWS_AS(batch_norm_forward<float>(0, 1, &none, nullptr, nullptr, 1e-5f, &none, &none, &none, &none),
+                  Error);
+}
