@@ -1,7 +1,10 @@
 #include "core/base/conv.h"
 
+#include <type_traits>
+
 #include "core/base/check.h"
 #include "core/base/conv_columns.h"
+#include "core/base/conv_direct.h"
 
 namespace coarsegrad {
 namespace {
@@ -18,18 +21,24 @@ void check_shape(const char* op, const ConvShape& s) {
 template <class T>
 void conv2d_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
   check_shape("conv2d_forward", s);
+  if constexpr (std::is_same_v<T, float>)
+    if (direct::covers(s)) return direct::forward(s, x, weight, bias, y);
   columns::forward(s, x, weight, bias, y);
 }
 
 template <class T>
 void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx) {
   check_shape("conv2d_backward_data", s);
+  if constexpr (std::is_same_v<T, float>)
+    if (direct::covers(s)) return direct::backward_data(s, dy, weight, dx);
   columns::backward_data(s, dy, weight, dx);
 }
 
 template <class T>
 void conv2d_backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
   check_shape("conv2d_backward_weight", s);
+  if constexpr (std::is_same_v<T, float>)
+    if (direct::covers(s)) return direct::backward_weight(s, x, dy, dweight);
   columns::backward_weight(s, x, dy, dweight);
 }
 
