@@ -1,11 +1,10 @@
 #pragma once
 // The uniform b-bit activation quantizer of both coarse-gradient papers, as scalar mathematics:
-//   sigma(x, alpha) = 0 for x <= 0, k alpha for (k-1) alpha < x <= k alpha, K alpha for x > K alpha, K = 2^b
-//   - 1,
-// that is, round up and saturate. Its derivative with respect to x is replaced by that of a surrogate at x /
-// alpha with window K (quant/surrogate.h); the rules for alpha are below. T is float or double. Sources: Yin
-// et al., "Understanding straight-through estimator" (ICLR 2019), section 4; Yin et al., "Blended coarse
-// gradient descent for full quantization of deep neural networks" (2018), section 2.
+//   sigma(x, alpha) = 0 for x <= 0;  k alpha for (k-1) alpha < x <= k alpha;  K alpha for x > K alpha,
+// with K = 2^b - 1; that is, round up and saturate. Its derivative with respect to x is replaced by that of
+// a surrogate at x / alpha with window K (quant/surrogate.h); the rules for alpha are below. T is float or
+// double. Sources: Yin et al., "Understanding straight-through estimator" (ICLR 2019), section 4; Yin et
+// al., "Blended coarse gradient descent for full quantization of deep neural networks" (2018), section 2.
 #include <cmath>
 #include <string_view>
 
@@ -20,8 +19,7 @@ int highest_level(int bits);
 template <class T>
 T activation_level(T x, T alpha, T top) {
   if (x <= 0) return 0;
-  const T level =
-      std::ceil(x / alpha);  // a quotient, not a product with 1/alpha: thresholds stay where they are
+  const T level = std::ceil(x / alpha);  // a quotient, as in deployment: no 1 / alpha, which moves thresholds
   return level > top ? top : level;
 }
 
@@ -31,9 +29,9 @@ T uniform_activation(T x, T alpha, T top) {
   return alpha * activation_level(x, alpha, top);
 }
 
-/// What stands for the derivative of sigma with respect to alpha: 0 for x <= 0 and K for x > K alpha under each rule,
-/// and between them the level k (exact: the derivative almost everywhere), (K + 1) / 2 = 2^(b-1) (three_valued: the mean
-/// of the levels 1 to K), or 0 (pact).
+/// What stands for the derivative of sigma with respect to alpha: 0 for x <= 0 and K for x > K alpha under
+/// each rule, and between them the level k (exact: the derivative almost everywhere), (K + 1) / 2 = 2^(b-1)
+/// (three_valued: the mean of the levels 1 to K), or 0 (pact).
 using kernels::AlphaRule;
 /// "exact", "three_valued", "pact". Throws UsageError for another name.
 AlphaRule alpha_rule(std::string_view name);

@@ -1,0 +1,67 @@
+#pragma once
+// Coarse gradient descent on the two-layer model, both layers at once with one step size:
+//   v <- v - eta df/dv,  w <- w - eta g,  g the expected (population) or the averaged (empirical) coarse
+//   gradient.
+// Source: Yin et al. (ICLR 2019), Algorithm 1. w is not normalised there, and the instability of the identity
+// is lost when it is.
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <string_view>
+
+#include "quant/surrogate.h"
+#include "quant/theory/empirical.h"
+#include "quant/theory/two_layer.h"
+
+namespace coarsegrad::theory {
+
+/// Where a run is before update number `step`.
+struct State {
+  std::int64_t step;
+  double loss;        ///< the one that is descended on
+  double theta;       ///< radians
+  double norm_w;      ///< |w|
+  double distance_v;  ///< |v - v*|
+};
+
+struct DescentOptions {
+  double eta = 0.05;
+  std::int64_t steps = 1000;
+  bool rescale = false;     ///< scale w to length 1 after each step
+  double tolerance = 1e-3;  ///< on the population loss, when the end is classified
+  /// Called with each state, first and last included. What it throws ends the run.
+  std::function<void(const State&)> observe{};
+};
+
+enum class End { global_minimum, spurious_minimum, saddle, unsettled };
+/// "global_minimum", ...
+std::string_view end_name(End end);
+
+/// Increases of the loss up to this size are rounding.
+inline constexpr double kMonotoneSlack = 1e-12;
+/// A run stops where |w| falls below this: the coarse gradient is undefined at w = 0.
+inline constexpr double kVanishedNorm = 1e-12;
+
+struct Descent {
+  Point point;  ///< where it ended
+  State last;
+  End end;
+  bool vanished = false;  ///< stopped early, because w vanished
+  double min_norm_w = std::numeric_limits<double>::infinity();
+  double min_theta = std::numeric_limits<double>::infinity();
+  double max_increase = -std::numeric_limits<double>::infinity();  ///< of the loss in one step
+
+  bool monotone() const { return max_increase <= kMonotoneSlack; }
+};
+
+/// Descent on the population loss with the expected coarse gradient.
+Descent population_descent(const TwoLayer& model, Ste ste, Point start, const DescentOptions& options);
+
+/// Descent on the empirical loss with the averaged coarse gradient.
+Descent empirical_descent(const TwoLayer& model, const EmpiricalLoss& empirical, const Surrogate& surrogate,
+                          Point start, const DescentOptions& options);
+
+/// Which of the model's critical points this is: by its population loss, up to `tolerance`, and its angle.
+End classify(const TwoLayer& model, const Point& point, double tolerance);
+
+}  // namespace coarsegrad::theory
