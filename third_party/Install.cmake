@@ -10,11 +10,9 @@ install(DIRECTORY experiments/support DESTINATION ${headers}/experiments FILES_M
 install(TARGETS coarsegrad_base coarsegrad coarsegrad_f64 EXPORT CoarseGradTargets)
 install(EXPORT CoarseGradTargets NAMESPACE CoarseGrad:: DESTINATION ${package})
 # A separate export: flags and run log need HDF5, training does not.
-if(TARGET coarsegrad_experiments)
 set_target_properties(coarsegrad_experiments PROPERTIES EXPORT_NAME experiments)
 install(TARGETS coarsegrad_experiments EXPORT CoarseGradExperiments)
 install(EXPORT CoarseGradExperiments NAMESPACE CoarseGrad:: DESTINATION ${package})
-endif()
 
 configure_package_config_file(third_party/CoarseGradConfig.cmake.in CoarseGradConfig.cmake INSTALL_DESTINATION ${package})
 write_basic_package_version_file(CoarseGradConfigVersion.cmake COMPATIBILITY SameMinorVersion)

@@ -1,0 +1,133 @@
+"""Figures of `coarse_gradient`: expected coarse gradients over the angle, closed form (lines) and Monte Carlo (points)."""
+import numpy as np
+
+from reader import LogError
+from style import BLACK, GREY, angle_axis, draw_line, draw_points, estimator_style, figure, in_order
+
+CLOSED_FORM = ("identity", "relu", "clipped_relu")
+
+
+def estimators(run):
+    """The estimators that the log has a table of, those with closed forms first."""
+    names = [name for name, table in run.tables.items() if "theta" in table and "correlation_mc" in table]
+    if not names:
+        raise LogError(f"{run.path}: no table of an estimator (columns theta, correlation_mc)")
+    return in_order(names)
+
+
+def _over_angle(run, quantity, label):
+    """One panel for the estimators with closed forms, a second one for those known by sampling alone."""
+    names = estimators(run)
+    groups = [[n for n in names if n in CLOSED_FORM], [n for n in names if n not in CLOSED_FORM]]
+    titles = ["closed form (lines), Monte Carlo (points, ±2 SE)", "Monte Carlo (points, ±2 SE)"]
+    panels = [(group, title) for group, title in zip(groups, titles) if group]
+    fig, axes = figure(columns=len(panels), squeeze=False, sharey=True)
+    for ax, (group, title) in zip(axes[0], panels):
+        for index, name in enumerate(group):
+            theta, mean, error = run.table(name, "theta", f"{quantity}_mc", f"{quantity}_se")
+            style = estimator_style(name, index)
+            closed = run.table(name, quantity)[0]
+            known = np.isfinite(closed).any()
+            if known:
+                draw_line(ax, theta, closed, style, f"{name}/{quantity}", label=None if known else "")
+            draw_points(ax, theta, mean, error, style, f"{name}/{quantity}_mc", label="" if known else None)
+        _legend(ax, group, titles.index(title) == 0)
+        ax.set_title(title)
+        angle_axis(ax)
+    axes[0][0].set_ylabel(label)
+    return fig
+
+
+def _legend(ax, group, with_lines):
+    """One entry per estimator that shows its marker, and its dashes where there is a line."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for index, name in enumerate(group):
+        label, colour, marker, dashes = estimator_style(name, index)
+        handles.append(Line2D([], [], color=colour, marker=marker, markerfacecolor="white", label=label,
+                              linestyle=dashes if with_lines else "none"))
+    ax.legend(handles=handles, handlelength=3.4)
+
+
+def correlation(run):
+    """Inner product of the expected coarse gradient with the true population gradient."""
+    fig = _over_angle(run, "correlation",
+                      r"correlation $\langle E\,g_\mu,\ \partial f/\partial w\rangle$ (1)")
+    for ax in fig.axes:
+        ax.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+    return fig
+
+
+def norm(run):
+    """Length of the expected coarse gradient; with v at its minimiser the identity's does not vanish at pi."""
+    fig = _over_angle(run, "norm", r"length $\|E\,g_\mu\|$ (1)")
+    for ax in fig.axes:
+        ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
+    return fig
+
+
+def bound_ratio(run):
+    """Squared length over the descent that it buys: bounded for ReLU and clipped ReLU, not for the identity."""
+    fig, ax = figure(height=4.2)
+    for index, name in enumerate(estimators(run)):
+        theta, ratio = run.table(name, "theta", "bound_ratio")
+        if np.isfinite(ratio).any():
+            style = estimator_style(name, index)
+            line = draw_line(ax, theta, ratio, style, f"{name}/bound_ratio")
+            line.set(marker=style[2], markerfacecolor="white", markevery=max(1, len(theta) // 12))
+    ax.set_yscale("log")
+    ax.set_ylabel(r"$\|E\,g_\mu\|^2\,/\,(\|\partial f/\partial v\|^2 + \langle E\,g_\mu,\partial f/\partial w\rangle)$  (1)")
+    angle_axis(ax)
+    ax.legend(handlelength=3.4)
+    return fig
+
+
+def saddle_angle(v_star):
+    """Angle of the saddle points, or None where the landscape has none (Yin et al. 2019, saddle points of f)."""
+    m, total, squared = len(v_star), np.sum(v_star), np.dot(v_star, v_star)
+    if total**2 >= (m + 1) / 2 * squared:
+        return None
+    return np.pi / 2 * (m + 1) * squared / ((m + 1) * squared - total**2)
+
+
+def landscape(run):
+    """Population loss over the angle: the same for every estimator, only the forward pass enters."""
+    name = estimators(run)[0]
+    theta, loss, mean, error = run.table(name, "theta", "loss", "loss_mc", "loss_se")
+    v, v_star = run.inputs.get("v"), run.inputs.get("v_star")
+    optimal = v is not None and v.ndim == 2
+    fig, ax = figure()
+    style = ("closed form", BLACK, "o", "-")
+    draw_line(ax, theta, loss, style, f"{name}/loss")
+    draw_points(ax, theta, mean, error, style, f"{name}/loss_mc", label="Monte Carlo ±2 SE")
+    saddle = saddle_angle(v_star) if optimal and v_star is not None else None
+    if saddle is not None:
+        ax.axvline(saddle, color=GREY, linestyle=(0, (4, 3)), linewidth=1, label=rf"saddle, $\theta$ = {saddle:.3f}")
+    ax.set_ylabel(r"$f(v(c(\theta)),\theta)$ (1)" if optimal else r"$f(v,\theta)$ (1)")
+    ax.set_title("population loss, v at its minimiser for each angle" if optimal else "population loss, v fixed")
+    angle_axis(ax)
+    ax.legend()
+    return fig
+
+
+def sample_size(run):
+    """Error of the sampled coarse gradient over the number of samples, with the law N^(-1/2) through the first point."""
+    samples, rms, error = run.table("sample_size", "samples", "rms_error", "rms_error_se")
+    ste = run.names("sample_size", "ste")
+    fig, ax = figure(height=4.2)
+    for index, name in enumerate(dict.fromkeys(ste)):
+        rows = ste == name
+        style = estimator_style(name, index)
+        draw_points(ax, samples[rows], rms[rows], error[rows], style, f"sample_size/{name}")
+        law = rms[rows][0] * np.sqrt(samples[rows][0] / samples[rows])
+        ax.plot(samples[rows], law, color=style[1], linestyle=style[3], linewidth=1)
+    ax.plot([], [], color=GREY, label=r"$\propto N^{-1/2}$")
+    ax.set(xscale="log", yscale="log", xlabel="number of samples $N$ (1)",
+           ylabel=r"RMS error $\sqrt{E\|\hat g_\mu - E\,g_\mu\|^2}$ (1)")
+    ax.legend(title="points ±2 SE; lines: law")
+    return fig
+
+
+FIGURES = {"correlation": correlation, "norm": norm, "bound_ratio": bound_ratio, "landscape": landscape,
+           "sample_size": sample_size}

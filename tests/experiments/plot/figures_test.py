@@ -1,0 +1,214 @@
+"""What is drawn equals what was logged; what cannot be drawn is refused in one line."""
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+import synthetic
+import coarse_descent
+import coarse_gradient
+import spurious_minimum
+import training
+from reader import LogError, read_run
+from style import plt
+
+PLOT = Path(__file__).resolve().parents[3] / "experiments" / "plot" / "plot"
+
+
+def drawn(fig):
+    """gid -> (x, y) of every line that names the log data it shows."""
+    return {line.get_gid(): line.get_data() for ax in fig.axes for line in ax.get_lines() if line.get_gid()}
+
+
+def bars(fig):
+    """gid of the points -> lower and upper ends of their error bars."""
+    found = {}
+    for ax in fig.axes:
+        for container in ax.containers:
+            ends = np.array([segment[:, 1] for segment in container.lines[2][0].get_segments()])
+            found[container.lines[0].get_gid()] = ends
+    return found
+
+
+class FigureTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.addCleanup(plt.close, "all")
+        self.folder = Path(folder.name)
+
+    def log(self, experiment, **parts):
+        return read_run(synthetic.write_log(self.folder / "run.h5", experiment, **parts))
+
+    def assert_drawn(self, fig, expected):
+        shown = drawn(fig)
+        self.assertEqual(set(shown), set(expected))
+        for gid, (x, y) in expected.items():
+            np.testing.assert_array_equal(shown[gid][0], x, gid)
+            np.testing.assert_array_equal(shown[gid][1], y, gid)
+
+
+class CoarseGradientTest(FigureTest):
+    def setUp(self):
+        super().setUp()
+        self.run_log = read_run(synthetic.coarse_gradient_log(self.folder / "run.h5"))
+
+    def expected(self, quantity, names=None):
+        found = {}
+        for name in names or coarse_gradient.estimators(self.run_log):
+            table = self.run_log.tables[name]
+            if np.isfinite(table[quantity]).any():
+                found[f"{name}/{quantity}"] = (table["theta"], table[quantity])
+            found[f"{name}/{quantity}_mc"] = (table["theta"], table[f"{quantity}_mc"])
+        return found
+
+    def test_correlation_and_norm_show_every_estimator_with_bars_of_two_standard_errors(self):
+        for quantity in ("correlation", "norm"):
+            fig = coarse_gradient.FIGURES[quantity](self.run_log)
+            self.assert_drawn(fig, self.expected(quantity))
+            ends = bars(fig)
+            self.assertEqual(len(ends), 7)
+            for name in coarse_gradient.estimators(self.run_log):
+                table = self.run_log.tables[name]
+                mean, error = table[f"{quantity}_mc"], table[f"{quantity}_se"]
+                np.testing.assert_allclose(ends[f"{name}/{quantity}_mc"],
+                                           np.stack([mean - 2 * error, mean + 2 * error], axis=1))
+
+    def test_the_bound_is_drawn_where_it_is_defined(self):
+        expected = {f"{name}/bound_ratio": (table["theta"], table["bound_ratio"])
+                    for name, table in self.run_log.tables.items() if np.isfinite(table.get("bound_ratio", np.nan)).any()}
+        self.assertEqual(len(expected), 3)
+        self.assert_drawn(coarse_gradient.bound_ratio(self.run_log), expected)
+
+    def test_the_landscape_is_the_loss_over_the_angle(self):
+        self.assert_drawn(coarse_gradient.landscape(self.run_log), self.expected("loss", ["identity"]))
+
+    def test_the_saddle_angle_is_the_one_of_the_closed_form(self):
+        self.assertAlmostEqual(coarse_gradient.saddle_angle(np.array([1, 0.6, -0.4, 0.5])), 2.33247441143202, places=12)
+        self.assertIsNone(coarse_gradient.saddle_angle(np.ones(4)))
+
+    def test_the_sample_size_law_shows_every_estimator(self):
+        table = self.run_log.tables["sample_size"]
+        expected = {f"sample_size/{name}": (table["samples"][table["ste"] == k], table["rms_error"][table["ste"] == k])
+                    for k, name in enumerate(synthetic.STES)}
+        self.assert_drawn(coarse_gradient.sample_size(self.run_log), expected)
+
+    def test_a_missing_column_or_an_empty_table_is_an_error(self):
+        full = {name: dict(table) for name, table in self.run_log.tables.items()}
+        for what, table in {"column correlation_se": {k: v for k, v in full["relu"].items() if k != "correlation_se"},
+                            "no rows": {k: v[:0] for k, v in full["relu"].items()}}.items():
+            run = self.log("coarse_gradient", tables=full | {"relu": table})
+            with self.assertRaisesRegex(LogError, f"table relu has .*{what}"):
+                coarse_gradient.correlation(run)
+
+
+class CoarseDescentTest(FigureTest):
+    def setUp(self):
+        super().setUp()
+        self.run_log = read_run(synthetic.coarse_descent_log(self.folder / "run.h5"))
+
+    def test_every_trajectory_is_drawn(self):
+        expected = {}
+        for name in synthetic.STES:
+            table = self.run_log.tables[name]
+            for run in range(6):
+                rows = table["run"] == run
+                for quantity in ("loss", "theta", "norm_w", "distance_v"):
+                    expected[f"{name}/{quantity}/{run}"] = (table["step"][rows], table[quantity][rows])
+        self.assert_drawn(coarse_descent.trajectories(self.run_log), expected)
+
+    def test_the_bars_are_the_shares_of_the_ends(self):
+        fig = coarse_descent.ends(self.run_log)
+        share = {bar.get_gid(): bar.get_width() for bar in fig.axes[0].patches}
+        self.assertEqual(len(share), 12)
+        for name in synthetic.STES:
+            for end, count in zip(synthetic.ENDS, (3, 1, 1, 1)):
+                self.assertAlmostEqual(share[f"{name}_runs/{end}"], count / 6)
+        self.assertEqual([text.get_text() for text in fig.axes[0].texts].count("83.3 %\nof 6"), 3)
+
+    def test_the_one_step_curves_and_their_roughness_are_drawn(self):
+        table = self.run_log.tables["one_step"]
+        sizes = (10, 100, 1000, 20000)
+        self.assert_drawn(coarse_descent.one_step(self.run_log), {
+            f"one_step/{n}": (table["eta"][table["samples"] == n], table["loss"][table["samples"] == n]) for n in sizes})
+        table = self.run_log.tables["one_step_variation"]
+        medians = [np.median(table["excess_variation"][table["samples"] == n]) for n in sizes]
+        self.assert_drawn(coarse_descent.one_step_variation(self.run_log), {
+            "one_step_variation/draws": (table["samples"], table["excess_variation"]),
+            "one_step_variation/median": (sizes, medians)})
+
+
+class SpuriousMinimumTest(FigureTest):
+    def setUp(self):
+        super().setUp()
+        self.run_log = read_run(synthetic.spurious_minimum_log(self.folder / "run.h5"))
+
+    def test_every_run_is_drawn_with_and_without_rescaling(self):
+        expected = {}
+        for name in synthetic.STES:
+            table = self.run_log.tables[name]
+            for mode in (0, 1):
+                rows = table["rescaled"] == mode
+                for quantity in ("loss", "theta", "norm_w"):
+                    expected[f"{name}/{quantity}/{mode}"] = (table["step"][rows], table[quantity][rows])
+        self.assert_drawn(spurious_minimum.escape(self.run_log), expected)
+
+    def test_the_predicted_escape_is_the_one_of_the_runs_that_are_drawn(self):
+        self.assertEqual(list(spurious_minimum.predicted_steps(self.run_log, 0)), [72.3])
+        self.assertEqual(list(spurious_minimum.predicted_steps(self.run_log, 1)), [])
+
+    def test_measured_escapes_are_drawn_against_predicted_ones(self):
+        table = self.run_log.tables["escape"]
+        self.assert_drawn(spurious_minimum.prediction(self.run_log), {
+            "escape/identity/escape_step": (table["predicted_step"][:3], table["escape_step"][:3]),
+            "escape/identity/jump": (table["predicted_jump"][:3], table["jump"][:3])})
+
+
+class TrainingTest(FigureTest):
+    def test_every_series_is_drawn_against_its_step(self):
+        step = np.arange(0, 100, 10)
+        series = {"train/loss": (step, 1.0 / (1 + step)), "test/loss": (step[::2], 2.0 / (1 + step[::2])),
+                  "learning_rate": (step, step * 0.1)}
+        fig = training.curves(self.log("other", series=series | {"empty": (step[:0], step[:0] * 1.0)}))
+        self.assert_drawn(fig, {f"series/{name}": data for name, data in series.items()})
+        self.assertEqual(len(fig.axes), 2)  # loss and learning rate
+        with self.assertRaises(AssertionError):
+            self.assert_drawn(fig, {f"series/{name}": (x, y + 1e-9) for name, (x, y) in series.items()})
+
+
+class CommandTest(FigureTest):
+    def plot(self, *arguments):
+        return subprocess.run([PLOT, *map(str, arguments)], capture_output=True, text=True, cwd=self.folder)
+
+    def assert_fails(self, result, code, pattern):
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertRegex(result.stderr, f"^plot: .*{pattern}")
+
+    def test_pictures_are_written_as_png_and_pdf(self):
+        modules = {"coarse_gradient": coarse_gradient, "coarse_descent": coarse_descent, "spurious_minimum": spurious_minimum}
+        for name in modules:
+            getattr(synthetic, f"{name}_log")(self.folder / f"{name}.h5")
+        result = self.plot(*(f"{name}.h5" for name in modules), "--out", "pictures")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        for name, module in modules.items():
+            for figure in module.FIGURES:
+                self.assertEqual((self.folder / f"pictures/{name}-{figure}.png").read_bytes()[:4], b"\x89PNG")
+                self.assertEqual((self.folder / f"pictures/{name}-{figure}.pdf").read_bytes()[:4], b"%PDF")
+
+    def test_what_cannot_be_drawn_is_refused_in_one_line(self):
+        (self.folder / "text.h5").write_text("hello")
+        synthetic.write_log(self.folder / "unknown.h5", "unheard_of")
+        synthetic.write_log(self.folder / "hollow.h5", "coarse_gradient")
+        self.assert_fails(self.plot("text.h5"), 1, "text.h5: not a readable HDF5 file")
+        self.assert_fails(self.plot("unknown.h5"), 1, "no figures for experiment 'unheard_of'")
+        self.assert_fails(self.plot("hollow.h5"), 1, "no table of an estimator")
+        self.assert_fails(self.plot("absent.h5"), 1, "no such file")
+        self.assert_fails(self.plot("--bogus", "text.h5"), 2, "unrecognized arguments")
+        self.assert_fails(self.plot(), 2, "required")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,86 @@
+"""The reader: finished, live, torn and foreign files."""
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+import synthetic
+from reader import LogError, read_run
+
+
+class ReaderTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = Path(self.folder.name) / "run.h5"
+
+    def test_arrays_units_and_names_with_slashes_come_back(self):
+        step = np.arange(5)
+        synthetic.write_log(self.path, "some_experiment", {"t": {"a": [1.0, 2.0]}}, {"train/loss": (step, step * 0.1)},
+                            {"v": [[1.0, 2.0], [3.0, 4.0]]})
+        run = read_run(self.path)
+        self.assertEqual(run.experiment, "some_experiment")
+        np.testing.assert_array_equal(run.tables["t"]["a"], [1.0, 2.0])
+        np.testing.assert_array_equal(run.series["train/loss"]["value"], step * 0.1)
+        np.testing.assert_array_equal(run.inputs["v"], [[1.0, 2.0], [3.0, 4.0]])
+        self.assertEqual(run.units["tables/t/a"], "1")
+        self.assertEqual(run.units["series/train/loss"], "1")
+
+    def test_a_column_with_labels_reads_as_names(self):
+        synthetic.write_log(self.path, "some_experiment", {"t": {"ste": [1.0, 0.0], "a": [0.0, 0.0]}})
+        run = read_run(self.path)
+        self.assertEqual(list(run.names("t", "ste")), ["relu", "identity"])
+        with self.assertRaisesRegex(LogError, "has no labels"):
+            run.names("t", "a")
+
+    def test_a_log_caught_between_two_columns_is_cut_to_whole_rows(self):
+        synthetic.write_log(self.path, "some_experiment", {"t": {"a": [1.0, 2.0, 3.0], "b": [1.0, 2.0]}})
+        self.assertEqual([len(c) for c in read_run(self.path).tables["t"].values()], [2, 2])
+
+    def test_a_log_is_read_while_another_process_writes_it(self):
+        synthetic.write_log(self.path, "some_experiment", {"t": {"a": [1.0, 2.0]}})
+        writer = subprocess.Popen([sys.executable, "-c", (
+            "import h5py, sys\n"
+            "f = h5py.File(sys.argv[1], 'r+', libver='latest')\n"
+            "f.swmr_mode = True\n"
+            "d = f['tables/t/a']; d.resize((3,)); d[2] = 3.0; d.flush()\n"
+            "print('ready', flush=True); sys.stdin.read()\n"), str(self.path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            self.assertEqual(writer.stdout.readline(), "ready\n")
+            np.testing.assert_array_equal(read_run(self.path).tables["t"]["a"], [1.0, 2.0, 3.0])
+        finally:
+            writer.communicate()
+
+    def test_what_is_not_a_run_log_is_refused_in_one_line(self):
+        def foreign_hdf5(path):
+            with h5py.File(path, "w", libver="latest") as file:
+                file["x"] = 1
+
+        def other_schema(path):
+            synthetic.write_log(path, "some_experiment", schema="coarsegrad-run/99")
+
+        def truncated(path):
+            synthetic.coarse_gradient_log(path)
+            path.write_bytes(path.read_bytes()[:1000])
+
+        cases = {"text": lambda path: path.write_text("hello\n"), "empty": lambda path: path.write_bytes(b""),
+                 "folder": lambda path: path.mkdir(), "missing": lambda path: None, "foreign": foreign_hdf5,
+                 "old HDF5 format": lambda path: h5py.File(path, "w", libver="earliest").close(),
+                 "schema": other_schema, "truncated": truncated}
+        for name, make in cases.items():
+            with self.subTest(name):
+                path = Path(self.folder.name) / f"{name}.h5"
+                make(path)
+                with self.assertRaises(LogError) as caught:
+                    read_run(path)
+                self.assertTrue(str(caught.exception).startswith(str(path)))
+                self.assertNotIn("\n", str(caught.exception))
+
+
+if __name__ == "__main__":
+    unittest.main()
