@@ -1,23 +1,137 @@
 #include "core/base/parallel.h"
 
-#include <omp.h>
 #include <xmmintrin.h>
 
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <exception>
+#include <mutex>
+#include <thread>
 
 #include "core/base/check.h"
 
 namespace coarsegrad {
 namespace {
+
 constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
-int threads_wanted = 0;  // 0: not set yet
+constexpr int kMaxThreads = 1024;
+
+int default_threads() {
+  const char* wanted = std::getenv("OMP_NUM_THREADS");  // the name that every numerical library listens to
+  const int n = wanted ? std::atoi(wanted) : 0;
+  return std::clamp(n > 0 ? n : static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);
+}
+
+std::atomic<int>& thread_count() {
+  static std::atomic<int> count{default_threads()};
+  return count;
+}
+
+// Waits until the condition holds: for some microseconds actively, since the next piece of a training step
+// usually follows at once, then asleep. (Spinning for ever, as OpenMP runtimes do by default, made a training
+// step ten times slower as soon as another process wanted one of the processors.)
+template <class Condition>
+void wait_until(const std::atomic<std::uint64_t>& word, Condition condition) {
+  constexpr int kSpins = 2000;
+  for (int i = 0; i < kSpins; ++i) {
+    if (condition(word.load(std::memory_order_acquire))) return;
+    _mm_pause();
+  }
+  for (std::uint64_t value = word.load(std::memory_order_acquire); !condition(value);
+       value = word.load(std::memory_order_acquire))
+    word.wait(value, std::memory_order_acquire);
+}
+
+thread_local bool inside_region = false;
+
+// The caller and the workers take tasks of one region from a common counter. A worker that wakes up too late
+// finds the region closed and is not waited for.
+class Team {
+ public:
+  // False when another thread has the team: the caller then does its tasks alone.
+  bool run(std::int64_t tasks, void (*call)(void*, std::int64_t), void* context, int threads) {
+    const std::unique_lock lock(busy_, std::try_to_lock);
+    if (!lock) return false;
+    for (; workers_ < threads - 1; ++workers_) std::thread(&Team::work, this, workers_).detach();
+    tasks_ = tasks;
+    call_ = call;
+    context_ = context;
+    next_ = 0;
+    first_error_ = nullptr;
+    helpers_wanted_ = threads - 1;
+    const std::uint64_t open = (generation(state_.load(std::memory_order_relaxed)) + 1) << kGenerationShift;
+    state_.store(open, std::memory_order_release);
+    state_.notify_all();
+    take_tasks();
+    state_.fetch_or(kClosed, std::memory_order_acq_rel);
+    wait_until(state_, [](std::uint64_t s) { return (s & kInside) == 0; });
+    if (first_error_) std::rethrow_exception(first_error_);
+    return true;
+  }
+
+ private:
+  // One word says it all: generation of the region | closed | number of workers inside.
+  static constexpr int kGenerationShift = 32;
+  static constexpr std::uint64_t kClosed = std::uint64_t{1} << 31, kInside = kClosed - 1;
+  static std::uint64_t generation(std::uint64_t state) { return state >> kGenerationShift; }
+
+  void take_tasks() {
+    inside_region = true;
+    const FlushDenormals flush;
+    for (std::int64_t t; (t = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) {
+      try {
+        call_(context_, t);
+      } catch (...) {
+        const std::lock_guard lock(error_mutex_);
+        if (!first_error_) first_error_ = std::current_exception();
+      }
+    }
+    inside_region = false;
+  }
+
+  bool enter(int index, std::uint64_t seen) {
+    std::uint64_t s = state_.load(std::memory_order_acquire);
+    while (generation(s) == seen && !(s & kClosed) && index < helpers_wanted_)
+      if (state_.compare_exchange_weak(s, s + 1, std::memory_order_acq_rel)) return true;
+    return false;
+  }
+
+  void work(int index) {
+    for (std::uint64_t seen = 0;;) {
+      wait_until(state_, [seen](std::uint64_t s) { return generation(s) != seen; });
+      seen = generation(state_.load(std::memory_order_acquire));
+      if (!enter(index, seen)) continue;
+      take_tasks();
+      const std::uint64_t before = state_.fetch_sub(1, std::memory_order_acq_rel);
+      if ((before & kClosed) && (before & kInside) == 1) state_.notify_all();
+    }
+  }
+
+  std::mutex busy_, error_mutex_;
+  std::atomic<std::uint64_t> state_{0};
+  std::atomic<std::int64_t> next_{0};
+  std::atomic<int> helpers_wanted_{0};
+  std::int64_t tasks_ = 0;
+  void (*call_)(void*, std::int64_t) = nullptr;
+  void* context_ = nullptr;
+  std::exception_ptr first_error_;
+  int workers_ = 0;
+};
+
+// Never destroyed: its workers sleep until the process ends.
+Team& team() {
+  static Team& instance = *new Team;
+  return instance;
+}
+
 }  // namespace
 
-int num_threads() { return threads_wanted > 0 ? threads_wanted : omp_get_max_threads(); }
+int num_threads() { return thread_count(); }
 
 void set_num_threads(int n) {
-  check(n >= 1 && n <= 1024, "set_num_threads: given ", n, ", expected 1 to 1024");
-  threads_wanted = n;
+  check(n >= 1 && n <= kMaxThreads, "set_num_threads: given ", n, ", expected 1 to ", kMaxThreads);
+  thread_count() = n;
 }
 
 FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) {
@@ -34,26 +148,10 @@ namespace detail {
 
 void run_tasks(std::int64_t tasks, void (*call)(void*, std::int64_t), void* context) {
   if (tasks <= 0) return;
-  if (tasks == 1 || num_threads() == 1 || omp_in_parallel()) {
-    const FlushDenormals flush;
-    for (std::int64_t t = 0; t < tasks; ++t) call(context, t);
-    return;
-  }
-  std::exception_ptr first;
-#pragma omp parallel num_threads(num_threads())
-  {
-    const FlushDenormals flush;
-#pragma omp for schedule(dynamic, 1)
-    for (std::int64_t t = 0; t < tasks; ++t) {
-      try {
-        call(context, t);
-      } catch (...) {
-#pragma omp critical(coarsegrad_first_exception)
-        if (!first) first = std::current_exception();
-      }
-    }
-  }
-  if (first) std::rethrow_exception(first);
+  const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), tasks));
+  if (threads > 1 && !inside_region && team().run(tasks, call, context, threads)) return;
+  const FlushDenormals flush;
+  for (std::int64_t t = 0; t < tasks; ++t) call(context, t);
 }
 
 }  // namespace detail

@@ -1,0 +1,32 @@
+#pragma once
+// Sweep: the cells of a table of runs (method, bits, seed, ...), each kept in a file of its own once it is
+// finished, so that a sweep which was broken off goes on at the first unfinished cell.
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace coarsegrad::experiments {
+
+/// Rows of numbers that a cell produced; what they mean is up to the experiment.
+using CellRows = std::vector<std::vector<double>>;
+
+class Sweep {
+ public:
+  /// `folder` holds the cells; `settings` is everything that a cell's result depends on besides its name (a
+  /// JSON text). Throws UsageError when the folder holds cells that were made with other settings.
+  Sweep(std::filesystem::path folder, const std::string& settings);
+
+  /// The stored rows of cell `name`, or those that `compute` returns, stored. NaN and infinity survive.
+  /// Throws Error when a stored cell is damaged or cannot be written.
+  CellRows cell(const std::string& name, const std::function<CellRows()>& compute) const;
+  bool finished(const std::string& name) const;
+  const std::filesystem::path& folder() const { return folder_; }
+
+ private:
+  CellRows stored(const std::string& name) const;
+  std::filesystem::path path_of(const std::string& name) const;
+  std::filesystem::path folder_;
+};
+
+}  // namespace coarsegrad::experiments
