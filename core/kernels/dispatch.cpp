@@ -12,7 +12,8 @@ namespace {
 
 const Kernels& scalar_table() {
   using namespace kernels::scalar;
-  static const Kernels table{"scalar", {activation, elementwise, math, matmul, norm, pool, update}, sampling, two_layer};
+  static const Kernels table{
+      "scalar", {activation, elementwise, math, matmul, norm, pool, update}, sampling, two_layer};
   return table;
 }
 
