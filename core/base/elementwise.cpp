@@ -67,7 +67,7 @@ void column_sums(std::int64_t rows, std::int64_t cols, const T* x, T* sums) {
     std::fill_n(part, cols, 0.0);
     tasks.sweep(t, [&](std::int64_t first, std::int64_t n, std::int64_t wide_cols) {
       real_kernels<T>().elementwise.column_sums(n, wide_cols, x + first, wide.data());
-      for (std::int64_t c = 0; c < wide_cols; ++c) part[c % cols] += wide[static_cast<std::size_t>(c)];
+      tasks.add_folded(wide.data(), wide_cols, part);
     });
   });
   double* total = parts.data() + tasks.count() * cols;

@@ -72,10 +72,8 @@ void backward_sums(std::int64_t rows, std::int64_t channels, const T* x, const T
     tasks.sweep(t, [&](std::int64_t first, std::int64_t n, std::int64_t cols) {
       real_kernels<T>().norm.backward_sums(n, cols, x + first, dy + first, wide_mean.data(), wide.data(),
                                            wide.data() + cols);
-      for (std::int64_t c = 0; c < cols; ++c) {
-        part[c % channels] += wide[size_of(c)];
-        part[channels + c % channels] += wide[size_of(cols + c)];
-      }
+      tasks.add_folded(wide.data(), cols, part);
+      tasks.add_folded(wide.data() + cols, cols, part + channels);
     });
   });
   std::fill_n(sums, 2 * channels, 0.0);

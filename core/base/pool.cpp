@@ -141,7 +141,7 @@ void global_average_pool_forward(std::int64_t batch, std::int64_t pixels, std::i
       std::fill_n(sums.data(), channels, 0.0);
       whole.sweep(0, [&](std::int64_t first, std::int64_t rows, std::int64_t cols) {
         real_kernels<T>().elementwise.column_sums(rows, cols, x + n * image + first, wide);
-        for (std::int64_t c = 0; c < cols; ++c) sums.data()[c % channels] += wide[c];
+        whole.add_folded(wide, cols, sums.data());
       });
       for (std::int64_t c = 0; c < channels; ++c)
         y[n * channels + c] = static_cast<T>(sums.data()[c] / static_cast<double>(pixels));

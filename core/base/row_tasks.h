@@ -33,7 +33,13 @@ class RowTasks {
   /// Writes a value per column of the matrix as one per column of the wider matrix. `wide` may be `columns`.
   template <class T>
   void repeat(const T* columns, T* wide) const {
-    for (std::int64_t c = 0; c < wide_cols(); ++c) wide[c] = columns[c % cols_];
+    for (std::int64_t first = 0; first < wide_cols(); first += cols_)
+      for (std::int64_t c = 0; c < cols_; ++c) wide[first + c] = columns[c];
+  }
+  /// Adds one value per column of a sweep's matrix (wide or not) to one per column of the matrix.
+  void add_folded(const double* wide, std::int64_t sweep_cols, double* columns) const {
+    for (std::int64_t first = 0; first < sweep_cols; first += cols_)
+      for (std::int64_t c = 0; c < cols_; ++c) columns[c] += wide[first + c];
   }
 
   /// Calls f(first element, rows, columns) for the one or two matrices that make up task t: the folded rows,

@@ -26,6 +26,27 @@ COARSEGRAD_INLINE void for_panels(std::int64_t cols, Body body) {
   if (c < cols) body(c, Panel<1, Part>{{static_cast<std::size_t>(cols - c)}});
 }
 
+/// One value for each column of a panel, in registers.
+template <int n>
+struct Columns {
+  F32 vector[n];
+};
+template <int n, class Lanes>
+COARSEGRAD_INLINE Columns<n> load_columns(const float* p, Panel<n, Lanes> panel) {
+  Columns<n> columns;
+  for (int v = 0; v < n; ++v) columns.vector[v] = panel.lanes.load(p + v * kWidth);
+  return columns;
+}
+
+/// body(i, v) for vector v of the panel that begins at column c, in each row; i is its place in the matrix.
+template <int n, class Lanes, class Body>
+COARSEGRAD_INLINE void for_rows(std::int64_t rows, std::int64_t cols, std::int64_t c, Panel<n, Lanes>,
+                                Body body) {
+  for (std::int64_t r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < n; ++v) body(r * cols + c + v * kWidth, v);
+}
+
 /// sums[k][j] = k-th of N sums down column j of a panel. add(i, j, lanes, s) adds to s[0] ... s[N - 1] what
 /// element i (counted from the panel's first one) in column j of the panel contributes. Floats for kSumRows
 /// rows, then double.

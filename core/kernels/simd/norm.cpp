@@ -38,11 +38,14 @@ void moments(std::int64_t rows, std::int64_t cols, const float* x, double* mean,
 
 void normalize(std::int64_t rows, std::int64_t cols, const float* x, const float* mean, const float* factor,
                const float* shift, float* y) {
-  for (std::int64_t r = 0; r < rows; ++r, x += cols, y += cols)
-    for_vectors(cols, [=](std::int64_t c, auto lanes) {
-      const F32 centered = lanes.load(x + c) - lanes.load(mean + c);
-      lanes.store(y + c, centered * lanes.load(factor + c) + lanes.load(shift + c));
+  for_panels(cols, [=](std::int64_t c, auto panel) {
+    const auto lanes = panel.lanes;
+    const auto m = load_columns(mean + c, panel), f = load_columns(factor + c, panel),
+               s = load_columns(shift + c, panel);
+    for_rows(rows, cols, c, panel, [=](std::int64_t i, int v) {
+      lanes.store(y + i, (lanes.load(x + i) - m.vector[v]) * f.vector[v] + s.vector[v]);
     });
+  });
 }
 
 void backward_sums(std::int64_t rows, std::int64_t cols, const float* x, const float* dy, const float* mean,
@@ -60,12 +63,15 @@ void backward_sums(std::int64_t rows, std::int64_t cols, const float* x, const f
 
 void backward(std::int64_t rows, std::int64_t cols, const float* x, const float* dy, const float* mean,
               const float* mean_dy, const float* slope, const float* factor, float* dx) {
-  for (std::int64_t r = 0; r < rows; ++r, x += cols, dy += cols, dx += cols)
-    for_vectors(cols, [=](std::int64_t c, auto lanes) {
-      const F32 centered = lanes.load(x + c) - lanes.load(mean + c);
-      const F32 g = lanes.load(dy + c) - lanes.load(mean_dy + c);
-      lanes.store(dx + c, (g - centered * lanes.load(slope + c)) * lanes.load(factor + c));
+  for_panels(cols, [=](std::int64_t c, auto panel) {
+    const auto lanes = panel.lanes;
+    const auto m = load_columns(mean + c, panel), g = load_columns(mean_dy + c, panel),
+               s = load_columns(slope + c, panel), f = load_columns(factor + c, panel);
+    for_rows(rows, cols, c, panel, [=](std::int64_t i, int v) {
+      const F32 centered = lanes.load(x + i) - m.vector[v];
+      lanes.store(dx + i, ((lanes.load(dy + i) - g.vector[v]) - centered * s.vector[v]) * f.vector[v]);
     });
+  });
 }
 
 }  // namespace

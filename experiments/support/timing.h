@@ -1,0 +1,24 @@
+#pragma once
+// Timing of short pieces of work, and the rate of copying that they are compared with.
+#include <cstddef>
+#include <functional>
+
+namespace coarsegrad::experiments {
+
+struct Timing {
+  double median, min, max;  ///< seconds of one call
+
+  /// (max - min) / median in percent: large when something else ran on the machine.
+  double spread_percent() const { return 100 * (max - min) / median; }
+  /// Work per second in units of 1e9; NaN for no work.
+  double rate(double work) const;
+};
+
+/// 15 samples, each the mean of as many calls as take about 0.3 ms (at least one), after two that do not
+/// count.
+Timing time_of(const std::function<void()>& call);
+
+/// Bytes read and written per second, in units of 1e9, when `threads` threads copy an array of this size.
+double copy_rate(std::size_t bytes, int threads);
+
+}  // namespace coarsegrad::experiments
