@@ -4,32 +4,14 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "core/base/check.h"
+#include "tests/support/temp_folder.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;
 
 namespace {
-
-struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / "coarsegrad-tensor-file-test";
-  Folder() { std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
-
-std::string bytes_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
-void put(const std::filesystem::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
 
 const TensorFile kFile{
     {{"fc.weight", {2, 3}, {1, 2, 3, 4, 5, 6}}, {"fc.bias", {2}, {-0.f, 1e-40f}}, {"none", {0}, {}}},
@@ -45,8 +27,8 @@ std::string with_header(const std::string& header, const std::string& values) {
 }  // namespace
 
 TEST_CASE("tensor file: what was written comes back bit for bit, metadata too") {
-  const Folder folder;
-  const auto path = folder.path / "sub" / "a.safetensors";
+  const TempFolder folder;
+  const auto path = folder.path() / "sub" / "a.safetensors";
   write_tensor_file(path, kFile);
   const TensorFile back = read_tensor_file(path);
   REQUIRE(back.tensors.size() == 3);
@@ -61,19 +43,19 @@ TEST_CASE("tensor file: what was written comes back bit for bit, metadata too") 
 }
 
 TEST_CASE("tensor file: cut at every byte, or with any one bit flipped, it is refused") {
-  const Folder folder;
-  const auto path = folder.path / "a.safetensors";
+  const TempFolder folder;
+  const auto path = folder / "a.safetensors";
   write_tensor_file(path, kFile);
-  const std::string whole = bytes_of(path);
+  const std::string whole = file_content(path);
   for (std::size_t n = 0; n < whole.size(); ++n) {
-    put(path, whole.substr(0, n));
+    write_file(path, whole.substr(0, n));
     CHECK_THROWS_AS(read_tensor_file(path), Error);
   }
   int refused = 0, harmless = 0;
   for (std::size_t bit = 0; bit < whole.size() * 8; ++bit) {
     std::string flipped = whole;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
-    put(path, flipped);
+    write_file(path, flipped);
     try {
       const TensorFile back = read_tensor_file(path);
       // White space behind the header is the only place where a bit may flip without any change of meaning.
@@ -89,8 +71,8 @@ TEST_CASE("tensor file: cut at every byte, or with any one bit flipped, it is re
 }
 
 TEST_CASE("tensor file: absurd headers end in one clear error") {
-  const Folder folder;
-  const auto path = folder.path / "a.safetensors";
+  const TempFolder folder;
+  const auto path = folder / "a.safetensors";
   const std::string meta = R"("__metadata__":{"sha256":"0"})";
   for (const std::string& bytes : {
            std::string("\xff\xff\xff\xff\xff\xff\xff\x7f", 8),
@@ -109,21 +91,21 @@ TEST_CASE("tensor file: absurd headers end in one clear error") {
                        "1234"),
            with_header(std::string(100000, '['), ""),
        }) {
-    put(path, bytes);
+    write_file(path, bytes);
     CHECK_THROWS_AS(read_tensor_file(path), Error);
   }
-  CHECK_THROWS_AS(read_tensor_file(folder.path / "missing"), Error);
+  CHECK_THROWS_AS(read_tensor_file(folder / "missing"), Error);
 }
 
 TEST_CASE("tensor file: contents that do not fit together are refused and the old file stays") {
-  const Folder folder;
-  const auto path = folder.path / "a.safetensors";
+  const TempFolder folder;
+  const auto path = folder / "a.safetensors";
   write_tensor_file(path, kFile);
-  const std::string before = bytes_of(path);
+  const std::string before = file_content(path);
   CHECK_THROWS_AS(write_tensor_file(path, {{{"a", {3}, {1}}}, {}}), Error);
   CHECK_THROWS_AS(write_tensor_file(path, {{{"a", {1}, {1}}, {"a", {1}, {1}}}, {}}), Error);
   CHECK_THROWS_AS(write_tensor_file(path, {{}, {{"sha256", "x"}}}), Error);
   CHECK_THROWS_AS(write_tensor_file("/proc/nowhere/a", kFile), Error);
-  CHECK(bytes_of(path) == before);
-  CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+  CHECK(file_content(path) == before);
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
 }
