@@ -2,6 +2,7 @@
 readonly root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly me=$(basename "$(dirname "$0")")/${0##*/}
 readonly cores=$(nproc)
+export LC_NUMERIC=C  # decimal points in what is printed, whatever the language
 cd "$root"
 trap 'echo; fail "interrupted" 130' INT
 

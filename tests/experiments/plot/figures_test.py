@@ -210,5 +210,23 @@ class CommandTest(FigureTest):
         self.assert_fails(self.plot(), 2, "required")
 
 
+class SummaryTest(FigureTest):
+    def test_the_summary_names_what_the_logs_hold(self):
+        for name in ("coarse_gradient", "coarse_descent", "spurious_minimum"):
+            getattr(synthetic, f"{name}_log")(self.folder / f"{name}.h5")
+        synthetic.coarse_gradient_log(self.folder / "coarse_gradient_optimal.h5")
+        result = subprocess.run([PLOT.parent / "summary", self.folder], capture_output=True, text=True)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertRegex(result.stdout, r"descent with ReLU, 6 runs +50.0 % global minimum, 16.7 % spurious minimum, "
+                                        r"16.7 % saddle, 16.7 % unsettled; loss never rose in 83.3 %")
+        self.assertRegex(result.stdout, r"escape, identity, η = 0.01, .* +step 362, jump 0.3069 \(predicted 361, 0.3070\)")
+        self.assertRegex(result.stdout, r"never escape +ReLU, clipped ReLU\n")
+
+    def test_a_missing_log_is_one_line(self):
+        result = subprocess.run([PLOT.parent / "summary", self.folder], capture_output=True, text=True)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, r"^summary: .*coarse_gradient.h5: no such file\n$")
+
+
 if __name__ == "__main__":
     unittest.main()
