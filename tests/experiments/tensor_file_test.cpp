@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <cstring>
 
 #include "core/base/check.h"
@@ -16,6 +18,8 @@ namespace {
 const TensorFile kFile{
     {{"fc.weight", {2, 3}, {1, 2, 3, 4, 5, 6}}, {"fc.bias", {2}, {-0.f, 1e-40f}}, {"none", {0}, {}}},
     {{"epoch", "3"}}};
+
+std::uint32_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); }
 
 std::string with_header(const std::string& header, const std::string& values) {
   const std::uint64_t n = header.size();
@@ -38,7 +42,7 @@ TEST_CASE("tensor file: what was written comes back bit for bit, metadata too") 
         std::find_if(back.tensors.begin(), back.tensors.end(), [&](auto& b) { return b.name == t.name; });
     REQUIRE(found != back.tensors.end());
     CHECK(found->shape == t.shape);
-    CHECK(std::memcmp(found->values.data(), t.values.data(), t.values.size() * sizeof(float)) == 0);
+    CHECK(std::ranges::equal(found->values, t.values, {}, bits_of, bits_of));
   }
 }
 
