@@ -49,6 +49,12 @@ std::string_view ste_name(Ste ste) {
   return names[static_cast<std::size_t>(ste)];
 }
 
+std::optional<Ste> ste_named(std::string_view name) {
+  for (const Ste ste : kAllStes)
+    if (ste_name(ste) == name) return ste;
+  return std::nullopt;
+}
+
 TwoLayer::TwoLayer(Vector v_star, Vector w_star)
     : v_star_(std::move(v_star)),
       w_star_(std::move(w_star)),

@@ -27,6 +27,8 @@ enum class Ste { identity, relu, clipped_relu };
 inline constexpr std::array kAllStes{Ste::identity, Ste::relu, Ste::clipped_relu};
 /// "identity", "relu", "clipped_relu": the name of its surrogate.
 std::string_view ste_name(Ste ste);
+/// The estimator whose surrogate has that name, if it is one of the three.
+std::optional<Ste> ste_named(std::string_view name);
 
 /// The two layers of the student.
 struct Point {
