@@ -1,6 +1,7 @@
 #include "optim/optimizer.h"
 
 #include <algorithm>
+#include <set>
 
 #include "core/base/check.h"
 
@@ -9,8 +10,11 @@ inline namespace COARSEGRAD_REAL {
 namespace optim {
 
 Optimizer::Optimizer(std::vector<Parameter*> parameters, double rate)
-    : lr(rate), parameters_(std::move(parameters)) {
+    : lr(rate), parameters_(std::move(parameters)), steps_(parameters_.size()) {
   check(lr >= 0, "optimizer: given a learning rate of ", lr, ", expected >= 0");
+  const std::set<Parameter*> distinct(parameters_.begin(), parameters_.end());
+  check(distinct.size() == parameters_.size() && !distinct.contains(nullptr),
+        "optimizer: given a parameter that is null or there twice");
 }
 
 void Optimizer::zero_grad() {
@@ -18,10 +22,10 @@ void Optimizer::zero_grad() {
 }
 
 void Optimizer::step() {
-  ++steps_;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = *parameters_[i];
     if (!p.grad().defined()) continue;
+    ++steps_[i];
     update(i, p, lr * p.rate_factor);
     if (p.bounds)
       for (Real& v : p.value.mut()) v = std::clamp(v, p.bounds->lower, p.bounds->upper);
@@ -34,7 +38,7 @@ std::size_t Optimizer::add_slot(std::string name) {
 }
 
 OptimizerState Optimizer::state() const {
-  OptimizerState s{{}, steps_};
+  OptimizerState s{{}, steps_, lr};
   for (const auto& [name, tensors] : slots_)
     for (std::size_t i = 0; i < tensors.size(); ++i) s.tensors.emplace_back(cat(name, ".", i), tensors[i]);
   return s;
@@ -42,7 +46,10 @@ OptimizerState Optimizer::state() const {
 
 void Optimizer::load_state(const OptimizerState& s) {
   const OptimizerState own = state();
-  check(s.steps >= 0, "load_state: given ", s.steps, " steps, expected >= 0");
+  check(s.lr >= 0, "load_state: given a learning rate of ", s.lr, ", expected >= 0");
+  check(s.steps.size() == steps_.size() &&
+            std::all_of(s.steps.begin(), s.steps.end(), [](auto n) { return n >= 0; }),
+        "load_state: given ", s.steps.size(), " step counts, expected ", steps_.size(), ", none negative");
   check(s.tensors.size() == own.tensors.size(), "load_state: given ", s.tensors.size(), " tensors, expected ",
         own.tensors.size());
   for (std::size_t k = 0; k < own.tensors.size(); ++k) {
@@ -56,6 +63,7 @@ void Optimizer::load_state(const OptimizerState& s) {
   for (std::size_t k = 0; k < own.tensors.size(); ++k)
     slots_[k / parameters_.size()].second[k % parameters_.size()] = s.tensors[k].second;
   steps_ = s.steps;
+  lr = s.lr;
 }
 
 }  // namespace optim

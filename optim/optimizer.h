@@ -16,19 +16,22 @@ namespace optim {
 /// Everything that step() depends on besides the parameters: named tensors and numbers.
 struct OptimizerState {
   std::vector<std::pair<std::string, Tensor>> tensors;  ///< undefined before the first step of a parameter
-  std::int64_t steps = 0;
+  std::vector<std::int64_t> steps;                      ///< updates of each parameter so far
+  double lr = 0;
 };
 
 class Optimizer {
  public:
-  /// The parameters must outlive the optimizer.
+  /// The parameters must outlive the optimizer. Throws Error for a negative rate, and when a parameter is
+  /// null or given twice.
   Optimizer(std::vector<Parameter*> parameters, double rate);
   virtual ~Optimizer() = default;
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
   void zero_grad();
-  /// Moves every parameter that has a gradient, then clamps it to its bounds. Gradients stay as they are.
+  /// Moves every parameter that has a gradient, then clamps it to its bounds. Gradients stay as they are. A
+  /// parameter without a gradient is left alone with its state, as PyTorch does.
   void step();
 
   double lr;  ///< learning rate; schedules set it before each step
@@ -41,15 +44,15 @@ class Optimizer {
   /// One slot holds one tensor per parameter (a momentum buffer, say). Rules declare their slots once.
   std::size_t add_slot(std::string name);
   Tensor& slot(std::size_t slot, std::size_t parameter) { return slots_[slot].second[parameter]; }
-  /// Number of step() calls so far, this one included.
-  std::int64_t steps() const { return steps_; }
+  /// Number of updates of this parameter so far, the present one included.
+  std::int64_t steps(std::size_t parameter) const { return steps_[parameter]; }
   /// The whole of a rule: moves p.value, given the learning rate for this parameter. p.grad() is defined.
   virtual void update(std::size_t index, Parameter& p, double rate) = 0;
 
  private:
   std::vector<Parameter*> parameters_;
   std::vector<std::pair<std::string, std::vector<Tensor>>> slots_;
-  std::int64_t steps_ = 0;
+  std::vector<std::int64_t> steps_;
 };
 
 }  // namespace optim

@@ -1,0 +1,33 @@
+#pragma once
+// Adam (Kingma and Ba: Adam: a method for stochastic optimization, ICLR 2015, algorithm 1), in PyTorch's
+// order of operations, for the t-th update of a parameter:
+//   d = g + weight_decay w;  m = beta1 m + (1 - beta1) d;  v = beta2 v + (1 - beta2) d^2;
+//   w = w - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
+#include "optim/optimizer.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace optim {
+
+struct AdamOptions {
+  double lr = 0.001;
+  double beta1 = 0.9, beta2 = 0.999;  ///< in [0, 1)
+  double epsilon = 1e-8;
+  double weight_decay = 0;  ///< added to the gradient, for the parameters whose `decay` is on
+};
+
+class Adam : public Optimizer {
+ public:
+  /// Throws Error for options out of range.
+  Adam(std::vector<Parameter*> parameters, const AdamOptions& options);
+
+ private:
+  void update(std::size_t index, Parameter& p, double rate) override;
+
+  const AdamOptions options_;
+  std::size_t mean_, square_;  // slots: running means of the gradient and of its square
+};
+
+}  // namespace optim
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
