@@ -29,6 +29,7 @@ constexpr bool is_list<std::vector<T>> = true;
 
 std::string shown(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_float() && !std::isfinite(value.get<double>())) return cat(value.get<double>());
   if (!value.is_array()) return dump(value);
   std::string list;
   for (const Json& entry : value) list += (list.empty() ? "" : ",") + shown(entry);

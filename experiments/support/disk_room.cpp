@@ -34,9 +34,9 @@ int claim(int fd, std::uint64_t from, std::uint64_t to) {
 
 }  // namespace
 
-DiskRoom::DiskRoom(std::string path)
-    : path_(std::move(path)), fd_(open(path_.c_str(), O_WRONLY | O_CLOEXEC)) {
-  check(fd_ >= 0, "log ", path_, ": ", std::strerror(errno));
+DiskRoom::DiskRoom(const std::string& path, std::string name)
+    : name_(std::move(name)), fd_(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
+  check(fd_ >= 0, "log ", name_, ": ", std::strerror(errno));
 }
 
 DiskRoom::~DiskRoom() { close(fd_); }
@@ -50,7 +50,7 @@ void DiskRoom::reserve(std::uint64_t bytes) {
     return;
   }
   error = claim(fd_, reserved_, bytes);
-  check(error == 0, "log ", path_, ": no room for ", bytes - reserved_,
+  check(error == 0, "log ", name_, ": no room for ", bytes - reserved_,
         " more bytes: ", std::strerror(error));
   reserved_ = bytes;
 }

@@ -8,8 +8,8 @@ namespace coarsegrad::experiments {
 
 class DiskRoom {
  public:
-  /// Opens the file, which must exist. Throws Error.
-  explicit DiskRoom(std::string path);
+  /// Makes the file, which must not exist. `name` is what messages call it. Throws Error.
+  DiskRoom(const std::string& path, std::string name);
   ~DiskRoom();
   DiskRoom(const DiskRoom&) = delete;
   DiskRoom& operator=(const DiskRoom&) = delete;
@@ -22,7 +22,7 @@ class DiskRoom {
   void trim();
 
  private:
-  std::string path_;
+  std::string name_;
   int fd_;
   std::uint64_t reserved_ = 0;
 };

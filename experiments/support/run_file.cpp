@@ -1,12 +1,10 @@
 #include "experiments/support/run_file.h"
 
 #include <hdf5.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -24,18 +22,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSchema = "coarsegrad-run/1";
 constexpr hsize_t kChunkRows = 1024;
 constexpr std::size_t kStatusBytes = 16, kReasonBytes = 1024;
 // What HDF5 needs beside the rows: chunk indices (they grow with the square root of the file) and, for
 // closing, a few blocks of metadata. Measured files stay far below.
 constexpr std::uint64_t kMetadataBytes = 256 << 10, kBytesPerObject = 4096;
-// A log whose writer's process exists and that was flushed within this time is taken for live.
-constexpr double kLiveSeconds = 60;
 
 // ---- handles and errors
 
-/// The innermost message of HDF5's error stack: it names the system's error.
+/// HDF5 prints its errors by itself, in each thread that has not told it not to. We report them.
+void silence_hdf5() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+
+/// The innermost message of HDF5's error stack, cut down to the system's words where it has them.
 std::string hdf5_reason() {
   std::string reason = "HDF5 gives no reason";
   H5Ewalk2(
@@ -45,6 +43,11 @@ std::string hdf5_reason() {
         return 0;
       },
       &reason);
+  const std::string lead = "error message = '";
+  if (const auto at = reason.find(lead); at != std::string::npos) {
+    reason.erase(0, at + lead.size());
+    reason.resize(std::min(reason.size(), reason.find('\'')));
+  }
   return reason;
 }
 
@@ -117,7 +120,7 @@ herr_t overwrite_attribute(hid_t file, const char* name, hid_t type, const void*
 }
 
 void write_provenance(hid_t file, const RunInfo& info) {
-  write_attribute(file, "schema", std::string(kSchema));
+  write_attribute(file, "schema", std::string(RunFile::kSchema));
   write_attribute(file, "experiment", info.experiment);
   write_attribute(file, "status", text_type(kStatusBytes),
                   padded<kStatusBytes>(name(Status::running)).data());
@@ -185,22 +188,16 @@ void write_input(hid_t file, const InputArray& input) {
 
 Handle create_file(const std::string& path) {
   H5dont_atexit();  // a file abandoned after a failed write must not be closed again at exit
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  silence_hdf5();
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "make a property list");
   H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
   // All attributes of the root stay in its header: those that are rewritten live must not move.
   const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "make a property list");
   H5Pset_attr_phase_change(creation, 64, 32);
-  return {H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation, access), H5Fclose, "make the file"};
+  return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), H5Fclose, "make the file"};
 }
 
 // ---- what is at the target already
-
-struct ExistingLog {
-  std::string schema, experiment, status, host;
-  std::int64_t pid = 0;
-  double heartbeat = 0;
-};
 
 std::string read_text(hid_t file, const char* name) {
   if (H5Aexists(file, name) <= 0) return "";
@@ -224,35 +221,6 @@ void read_number(hid_t file, const char* name, hid_t type, T& value) {
   if (H5Aexists(file, name) <= 0) return;
   const Handle attribute(H5Aopen(file, name, H5P_DEFAULT), H5Aclose, "open an attribute");
   H5Aread(attribute, type, &value);
-}
-
-/// Nothing when the file is not HDF5 or cannot be read.
-std::optional<ExistingLog> read_existing(const std::string& path) {
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
-  if (id < 0) return std::nullopt;
-  const Handle file(id, H5Fclose, "open the file");
-  ExistingLog log{read_text(file, "schema"), read_text(file, "experiment"), read_text(file, "status"),
-                  read_text(file, "host")};
-  read_number(file, "pid", H5T_NATIVE_INT64, log.pid);
-  read_number(file, "heartbeat", H5T_NATIVE_DOUBLE, log.heartbeat);
-  return log;
-}
-
-/// Throws Error unless nothing is at `path`, or an ended (or dead) log of the same experiment.
-void check_target(const std::string& path, const std::string& experiment) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (status.type() == fs::file_type::not_found) return;
-  check(status.type() == fs::file_type::regular, "log ", path, ": is there already and is no regular file");
-  const auto log = read_existing(path);
-  check(log && log->schema == kSchema, "log ", path, ": is there already and is no run log; not overwritten");
-  check(log->experiment == experiment, "log ", path, ": is there already and is a log of ", log->experiment,
-        "; not overwritten");
-  const bool live = log->status == name(Status::running) && log->host == host_name() &&
-                    log->pid != getpid() && (kill(static_cast<pid_t>(log->pid), 0) == 0 || errno == EPERM) &&
-                    std::abs(unix_now() - log->heartbeat) < kLiveSeconds;
-  check(!live, "log ", path, ": is being written by process ", log->pid);
 }
 
 }  // namespace
@@ -280,8 +248,8 @@ struct RunFile::Impl {
 };
 
 void RunFile::Impl::create(const RunInfo& info, const RunLayout& layout, const std::string& temporary) {
+  room.emplace(temporary, path);
   file.emplace(create_file(temporary));
-  room.emplace(temporary);
   std::uint64_t bytes = kMetadataBytes + info.config.size() + info.command_line.size();
   for (const auto& input : layout.inputs) bytes += kBytesPerObject + 8 * input.values.size();
   for (const auto& group : layout.groups) bytes += kBytesPerObject * (1 + group.fields.size());
@@ -329,7 +297,6 @@ void RunFile::Impl::wrote(Id result, const char* what) {
 
 RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout)
     : impl_(std::make_unique<Impl>()) {
-  check_target(path, info.experiment);
   std::error_code error;
   if (const fs::path folder = fs::path(path).parent_path(); !folder.empty())
     fs::create_directories(folder, error);
@@ -347,9 +314,22 @@ RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& 
   }
 }
 
+std::optional<RunState> RunFile::peek(const std::string& path) {
+  silence_hdf5();
+  const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
+  if (id < 0) return std::nullopt;
+  const Handle file(id, H5Fclose, "open the file");
+  RunState state{read_text(file, "schema"), read_text(file, "experiment"), read_text(file, "status"),
+                 read_text(file, "host")};
+  read_number(file, "pid", H5T_NATIVE_INT64, state.pid);
+  read_number(file, "heartbeat", H5T_NATIVE_DOUBLE, state.heartbeat);
+  return state;
+}
+
 RunFile::~RunFile() = default;
 
 void RunFile::make_room(std::span<const std::size_t> rows) {
+  silence_hdf5();  // first call in the logger's thread
   hsize_t bytes = 0;
   impl_->wrote(H5Fget_filesize(*impl_->file, &bytes), "find the size of the file");
   bytes += kMetadataBytes + bytes / 64;

@@ -3,6 +3,7 @@
 // run_log.h.
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,10 +38,22 @@ struct RunLayout {
   std::vector<InputArray> inputs;
 };
 
+/// What a file that is there says about the run that wrote it; empty where it says nothing.
+struct RunState {
+  std::string schema, experiment, status, host;
+  std::int64_t pid = 0;
+  double heartbeat = 0;  // seconds since 1970
+};
+
 class RunFile {
  public:
-  /// Makes the file and puts it in its place with readers able to follow. Throws Error; what was there before
-  /// stays.
+  static constexpr std::string_view kSchema = "coarsegrad-run/1";
+
+  /// Nothing when the file is not HDF5 or cannot be read.
+  static std::optional<RunState> peek(const std::string& path);
+
+  /// Makes the file and puts it in its place with readers able to follow. What was
+  /// there is kept as `path`~. Throws Error.
   RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout);
   /// Closes the file; without close() its status stays `running`.
   ~RunFile();

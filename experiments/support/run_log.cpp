@@ -2,19 +2,24 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <exception>
+#include <filesystem>
 #include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "core/base/check.h"
+#include "experiments/support/provenance.h"
 #include "experiments/support/run_file.h"
 
 namespace coarsegrad::experiments {
@@ -22,9 +27,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kReservedRows = 512;   // so that a step that logs does not ask the system for memory
-constexpr std::size_t kWakeCells = 1 << 16;  // this many buffered cells are written before their time ...
-constexpr std::size_t kMaxCells = 1 << 22;   // ... and at this many the caller waits
+constexpr std::size_t kReservedCells = 1
+                                       << 15;  // so that a step that logs does not ask the system for memory
+constexpr std::size_t kWakeCells = 1 << 16;    // this many buffered cells are written before their time ...
+constexpr std::size_t kMaxCells = 1 << 22;     // ... and at this many the caller waits
+
+// A log whose writer's process exists and that was flushed within this time is taken for live.
+constexpr double kLiveSeconds = 60;
 
 /// Keeps signals to the threads that compute: the log's own thread never sees them.
 class SignalsBlocked {
@@ -54,6 +63,25 @@ void check_meaning(const std::string& name, const std::string& unit, const std::
         " needs a unit (\"1\" for none) and a description");
 }
 
+/// Throws Error unless nothing is at `path`, or an ended (or dead) log of the same experiment.
+void check_target(const std::string& path, const std::string& experiment) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::file_type type = fs::status(path, error).type();
+  if (type == fs::file_type::not_found) return;
+  check(type != fs::file_type::none, "log ", path, ": ", error.message());
+  check(type == fs::file_type::regular, "log ", path, ": is there already and is no regular file");
+  const auto there = RunFile::peek(path);
+  check(there && there->schema == RunFile::kSchema, "log ", path, ": is there already and is no run log");
+  check(there->experiment == experiment, "log ", path, ": is there already and is a log of ",
+        there->experiment);
+  const bool live = there->status == name(Status::running) && there->host == host_name() &&
+                    there->pid != getpid() &&
+                    (kill(static_cast<pid_t>(there->pid), 0) == 0 || errno == EPERM) &&
+                    std::abs(unix_now() - there->heartbeat) < kLiveSeconds;
+  check(!live, "log ", path, ": is being written by process ", there->pid);
+}
+
 }  // namespace
 
 std::string_view name(Status status) {
@@ -75,8 +103,8 @@ struct RunLog::Impl {
   std::thread logger;
   std::mutex mutex;  // guards what follows
   std::condition_variable wake, written;
-  std::vector<std::vector<Cell>> buffers;  // one for each group, row-major
-  std::size_t buffered = 0;                // cells in all of them
+  std::vector<Cell> journal;  // rows in the order they came, each led by the number of its group: one stream
+                              // of writes touches less memory than a buffer for each group would
   std::uint64_t flushes_wanted = 0, flushes_done = 0;
   bool ending = false;
   std::exception_ptr error;  // the logger stopped
@@ -85,7 +113,7 @@ struct RunLog::Impl {
   std::size_t add_group(GroupLayout group);
   void add_row(std::size_t group, std::span<const Cell> row);
   void log_loop();
-  void write(std::vector<std::vector<Cell>>& taken);
+  void write(std::span<const Cell> taken, std::vector<std::vector<Cell>>& rows);
   void stop_logger();
 };
 
@@ -159,13 +187,12 @@ void RunLog::Impl::add_row(std::size_t group, std::span<const Cell> row) {
   std::unique_lock lock(mutex);
   check(stage == Stage::writing, "log: a row is added ",
         stage == Stage::declaring ? "before start()" : "after finish()");
-  written.wait(lock, [&] { return error || buffered < kMaxCells; });
+  written.wait(lock, [&] { return error || journal.size() < kMaxCells; });
   if (error) std::rethrow_exception(error);
-  std::vector<Cell>& buffer = buffers[group];
-  buffer.insert(buffer.end(), row.begin(), row.end());
-  const bool was_few = buffered < kWakeCells;
-  buffered += row.size();
-  if (was_few && buffered >= kWakeCells) wake.notify_one();
+  const bool was_small = journal.size() < kWakeCells;
+  journal.push_back(group);
+  journal.insert(journal.end(), row.begin(), row.end());
+  if (was_small && journal.size() >= kWakeCells) wake.notify_one();
 }
 
 void Series::add(std::int64_t step, double value) const {
@@ -187,40 +214,44 @@ void Table::add(std::span<const double> row) const {
 // ---- the logger thread
 
 void RunLog::Impl::log_loop() {
-  std::vector<std::vector<Cell>> taken(buffers.size());
-  for (std::size_t g = 0; g < taken.size(); ++g) taken[g].reserve(buffers[g].capacity());
+  std::vector<Cell> taken;
+  taken.reserve(kReservedCells);
+  std::vector<std::vector<Cell>> rows(layout.groups.size());
   std::unique_lock lock(mutex);
   for (bool last = false; !last;) {
     wake.wait_for(lock, std::chrono::duration<double>(kFlushSeconds),
-                  [&] { return ending || buffered >= kWakeCells || flushes_wanted > flushes_done; });
+                  [&] { return ending || journal.size() >= kWakeCells || flushes_wanted > flushes_done; });
     last = ending;
     const std::uint64_t serving = flushes_wanted;
-    std::swap(taken, buffers);
-    buffered = 0;
+    std::swap(taken, journal);
     lock.unlock();
+    std::exception_ptr failure;
     try {
-      write(taken);
+      write(taken, rows);
     } catch (...) {
-      lock.lock();
-      error = std::current_exception();
-      written.notify_all();
-      return;
+      failure = std::current_exception();
     }
+    taken.clear();
     lock.lock();
+    error = failure;
+    last = last || failure;
     flushes_done = serving;
     written.notify_all();
   }
 }
 
-void RunLog::Impl::write(std::vector<std::vector<Cell>>& taken) {
-  std::vector<std::size_t> rows;
-  for (std::size_t g = 0; g < taken.size(); ++g)
-    rows.push_back(taken[g].size() / layout.groups[g].fields.size());
-  file->make_room(rows);
-  for (std::size_t g = 0; g < taken.size(); ++g) {
-    file->append(g, taken[g]);
-    taken[g].clear();
+void RunLog::Impl::write(std::span<const Cell> taken, std::vector<std::vector<Cell>>& rows) {
+  for (auto& group : rows) group.clear();
+  for (std::size_t i = 0; i < taken.size();) {
+    const std::size_t group = taken[i++], fields = layout.groups[group].fields.size();
+    rows[group].insert(rows[group].end(), &taken[i], &taken[i] + fields);
+    i += fields;
   }
+  std::vector<std::size_t> counts;
+  for (std::size_t g = 0; g < rows.size(); ++g)
+    counts.push_back(rows[g].size() / layout.groups[g].fields.size());
+  file->make_room(counts);
+  for (std::size_t g = 0; g < rows.size(); ++g) file->append(g, rows[g]);
   file->flush();
 }
 
@@ -251,9 +282,9 @@ RunLog::~RunLog() {
 
 void RunLog::start() {
   check(impl_->stage == Impl::Stage::declaring, "log: started twice");
+  check_target(impl_->path, impl_->info.experiment);
   impl_->file.emplace(impl_->path, impl_->info, impl_->layout);
-  for (const GroupLayout& group : impl_->layout.groups)
-    impl_->buffers.emplace_back().reserve(kReservedRows * group.fields.size());
+  impl_->journal.reserve(kReservedCells);
   impl_->layout.inputs.clear();
   impl_->start = Clock::now();
   impl_->stage = Impl::Stage::writing;

@@ -70,7 +70,7 @@ class Table {
 /// '_', '-', '.', and '/' between parts.
 class RunLog {
  public:
-  static constexpr double kFlushSeconds = 2;
+  static constexpr double kFlushSeconds = 4;
 
   RunLog(std::string path, RunInfo info);
   /// A log that was started and not finished is closed as `failed`.
