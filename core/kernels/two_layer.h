@@ -19,7 +19,7 @@ struct TwoLayerModel {
   const float *v, *w, *v_star, *w_star;
 
   /// Length of a row of Z in memory: n rounded up to even, because variates come in pairs.
-  constexpr std::size_t row() const { return (n + 1) / 2 * 2; }
+  [[gnu::always_inline]] constexpr std::size_t row() const { return (n + 1) / 2 * 2; }
 };
 
 struct TwoLayer {

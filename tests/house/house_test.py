@@ -1,0 +1,247 @@
+#!/usr/bin/python3
+"""Rules that no compiler checks: who may include whom, what a kernel object may export, how long a file may be,
+and that no kernel goes untested or untimed. Each rule is a function of a folder; beside each stands a planted
+violation that it must find.
+
+usage: house_test.py [TestClass[.test]]...   with the build folder in COARSEGRAD_BUILD (for the kernel objects)
+"""
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("COARSEGRAD_BUILD", ROOT / "build" / "release"))
+
+# Folder of the including file -> what it may include of this project. The longest prefix counts.
+MAY_INCLUDE = {
+    "core/kernels": {"core/kernels"},
+    "core/kernels/dispatch.cpp": {"core/kernels", "core/base/check.h"},
+    "core/base": {"core/base", "core/kernels"},
+    "core": {"core"},
+    "nn": {"core", "nn"},
+    "quant/theory": {"core/base", "core/kernels", "quant/theory", "quant/surrogate.h", "quant/uniform_activation.h"},
+    "quant": {"core", "nn", "quant"},
+    "optim": {"core", "optim"},
+    "datasets": {"core", "datasets"},
+    "experiments": {"core", "nn", "quant", "optim", "datasets", "experiments"},
+    "tests": {"core", "nn", "quant", "optim", "datasets", "experiments", "tests"},
+}
+FOLDERS = sorted({prefix.split("/")[0] for prefix in MAY_INCLUDE})
+# Header of an outside library -> the only files that may see it.
+SEEN_BY = {
+    "hdf5.h": {"experiments/support/run_file.cpp"},
+    "cblas.h": {"core/base/gemm.cpp", "experiments/support/provenance.cpp"},  # the latter asks for its version
+    "omp.h": {"core/base/parallel.cpp"},
+}
+# Vector kernels are compiled for processors that the rest of the program may not run on: nothing whose functions
+# another object could use in its place.
+SIMD_HEADERS = {"cstddef", "cstdint", "immintrin.h"}
+
+# Kernels whose tests, for every table, go through the function above them.
+TESTED_THROUGH = {
+    "activation.alpha_gradient": "quantize_alpha_gradient",
+    "activation.alpha_gradient_codes": "quantize_alpha_gradient",
+    "math.softmax": "softmax_forward",
+    "math.log_softmax": "log_softmax_forward",
+    "pool.max_forward": "max_pool_forward",
+    "pool.max_backward": "max_pool_backward",
+    "pool.max_backward_disjoint": "max_pool_backward",
+    "pool.average_forward": "average_pool_forward",
+    "pool.average_backward": "average_pool_backward",
+}
+
+MAX_LINES = 450
+LONGER = {}  # path -> lines it may have, each with its reason
+
+
+def sources(root):
+    """Paths, relative to root, of all C++ files."""
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in (".h", ".cpp"):
+                yield path.relative_to(root)
+
+
+def includes(path):
+    text = path.read_text()
+    return re.findall(r'^\s*#\s*include\s*"([^"]+)"', text, re.M), re.findall(r"^\s*#\s*include\s*<([^>]+)>", text, re.M)
+
+
+def under(path, prefix):
+    return path == prefix or path.startswith(prefix + "/")
+
+
+def wrong_arrows(root):
+    found = []
+    for path in map(str, sources(root)):
+        allowed = MAY_INCLUDE[max((p for p in MAY_INCLUDE if under(path, p)), key=len)]
+        own, system = includes(root / path)
+        found += [f'{path}: "{name}"' for name in own if not any(under(name, a) for a in allowed)]
+        found += [f"{path}: <{name}>" for name in system if path not in SEEN_BY.get(name, {path})]
+        if under(path, "core/kernels/simd"):
+            found += [f"{path}: <{name}>" for name in system if name not in SIMD_HEADERS]
+    return found
+
+
+def long_files(root):
+    lengths = {str(path): len((root / path).read_text().splitlines()) for path in sources(root)}
+    return [f"{path}: {n} lines" for path, n in lengths.items() if n > LONGER.get(path, MAX_LINES)]
+
+
+def kernel_fields(root):
+    """(family, function) for every entry of the kernel tables."""
+    fields = []
+    for header in sorted((root / "core/kernels").glob("*.h")):
+        family = header.stem
+        fields += [(family, name) for name in re.findall(r"\(\*(\w+)\)\(", header.read_text())]
+    return fields
+
+
+def unmentioned(fields, files, through):
+    """Fields that no file names as family.function, or by the function that stands for it."""
+    text = "\n".join(path.read_text() for path in files)
+    names = [f"{family}.{name}" for family, name in fields]
+    return [name for name in names if not re.search(rf"\b{through.get(name, re.escape(name))}\b", text)]
+
+
+def exported(objects):
+    """{symbol: its letters in nm} for what the objects define and others can see."""
+    symbols = {}
+    for path in objects:
+        out = subprocess.run(["nm", "-C", "--defined-only", path], check=True, capture_output=True, text=True).stdout
+        for line in out.splitlines():
+            _, letter, name = line.split(" ", 2)
+            if letter.isupper() or letter == "u":
+                symbols[name] = symbols.get(name, "") + letter
+    return symbols
+
+
+def stray_symbols(objects, families, target):
+    """Anything that the kernel objects of one instruction set export beside one strong constant per family."""
+    wanted = {f"coarsegrad::kernels::{target}::{family}" for family in families}
+    got = exported(objects)
+    stray = [f"{letters} {name}" for name, letters in got.items() if name not in wanted or letters not in "BDR"]
+    return stray + [f"missing: {name}" for name in wanted - got.keys()]
+
+
+def declared_families(root, target):
+    text = (root / "core/kernels/tables.h").read_text()
+    block = text.split(f"namespace {target} {{")[1].split("}")[0]
+    return re.findall(r"extern const \w+(?:<float>)? (\w+);", block)
+
+
+def planted(files):
+    """A folder with these files, for a rule to be tried on."""
+    folder = tempfile.TemporaryDirectory()
+    for path, text in files.items():
+        place = pathlib.Path(folder.name) / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return folder
+
+
+class Arrows(unittest.TestCase):
+    def test_every_include_follows_the_arrows(self):
+        self.assertGreater(len(list(sources(ROOT))), 50)
+        self.assertEqual(wrong_arrows(ROOT), [])
+
+    def test_planted_violations_are_found(self):
+        files = {
+            "nn/a.cpp": '#include "quant/activation.h"\n#include "core/ops.h"\n',
+            "optim/b.h": '#  include "nn/module.h"\n',
+            "core/base/c.cpp": '#include "core/tensor.h"\n',
+            "core/d.cpp": "#include <hdf5.h>\n#include <vector>\n",
+            "core/kernels/simd/e.cpp": '#include <algorithm>\n#include "core/base/check.h"\n',
+            "experiments/f.cpp": '#include "nn/module.h"\n',
+        }
+        with planted(files) as folder:
+            found = wrong_arrows(pathlib.Path(folder))
+        self.assertEqual(
+            sorted(found),
+            ["core/base/c.cpp: \"core/tensor.h\"", "core/d.cpp: <hdf5.h>", "core/kernels/simd/e.cpp: \"core/base/check.h\"",
+             "core/kernels/simd/e.cpp: <algorithm>", "nn/a.cpp: \"quant/activation.h\"", "optim/b.h: \"nn/module.h\""])
+
+
+class Lengths(unittest.TestCase):
+    def test_no_file_is_longer_than_the_budget(self):
+        self.assertEqual(long_files(ROOT), [])
+
+    def test_the_exceptions_are_still_needed(self):
+        for path in LONGER:
+            self.assertGreater(len((ROOT / path).read_text().splitlines()), MAX_LINES)
+
+    def test_a_planted_long_file_is_found(self):
+        with planted({"core/a.cpp": "int a;\n" * (MAX_LINES + 1), "core/b.cpp": "int b;\n" * MAX_LINES}) as folder:
+            self.assertEqual(long_files(pathlib.Path(folder)), [f"core/a.cpp: {MAX_LINES + 1} lines"])
+
+
+class Kernels(unittest.TestCase):
+    def setUp(self):
+        self.fields = kernel_fields(ROOT)
+        self.assertGreater(len(self.fields), 30)
+
+    def test_every_kernel_is_timed(self):
+        self.assertEqual(unmentioned(self.fields, [ROOT / "experiments/bench_kernels.cpp"], {}), [])
+
+    def test_every_kernel_is_tested(self):
+        tests = list((ROOT / "tests/core").glob("*_test.cpp"))
+        self.assertEqual(unmentioned(self.fields, tests, TESTED_THROUGH), [])
+
+    def test_a_planted_kernel_is_missed(self):
+        bench = [ROOT / "experiments/bench_kernels.cpp"]
+        self.assertEqual(unmentioned(self.fields + [("norm", "median")], bench, {}), ["norm.median"])
+
+
+class Symbols(unittest.TestCase):
+    """An inline function that a vector object exports could be picked by the linker for code that runs anywhere."""
+
+    def check_build(self, target):
+        objects = sorted((BUILD / f"core/CMakeFiles/coarsegrad_kernels_{target}.dir/kernels/simd").glob("*.o"))
+        self.assertTrue(objects, f"no kernel objects in {BUILD}: build first, or set COARSEGRAD_BUILD")
+        if "-fsanitize" in (BUILD / "CMakeCache.txt").read_text():
+            self.skipTest("skipped: sanitizers add symbols of their own")
+        self.assertEqual(stray_symbols(objects, declared_families(ROOT, target), target), [])
+
+    def test_avx2_objects_export_their_tables_only(self):
+        self.check_build("avx2")
+
+    def test_avx512_objects_export_their_tables_only(self):
+        self.check_build("avx512")
+
+    def test_a_planted_inline_function_is_found(self):
+        source = "namespace coarsegrad::kernels::avx2 { extern const int norm; const int norm = 3; }\n" \
+                 "inline int shared() { return 1; }\nint (*use)() = shared;\n"
+        with planted({"a.cpp": source}) as folder:
+            place = pathlib.Path(folder)
+            subprocess.run(["c++", "-O0", "-c", "a.cpp", "-o", "a.o"], cwd=place, check=True)
+            stray = stray_symbols([place / "a.o"], ["norm", "pool"], "avx2")
+        self.assertEqual(sorted(stray), ["D use", "W shared()", "missing: coarsegrad::kernels::avx2::pool"])
+
+
+class SymbolsUnoptimised(unittest.TestCase):
+    """The same with nothing inlined, whatever the build: where most such functions show."""
+
+    def test_kernel_sources_compiled_without_optimisation_export_their_tables_only(self):
+        commands = json.loads((BUILD / "compile_commands.json").read_text())
+        for target in ("avx2", "avx512"):
+            jobs = [c for c in commands if f"coarsegrad_kernels_{target}.dir" in c["command"]]
+            self.assertEqual(len(jobs), len(list((ROOT / "core/kernels/simd").glob("*.cpp"))))
+            with tempfile.TemporaryDirectory() as folder:
+                objects = [self.compiled(job, pathlib.Path(folder)) for job in jobs]
+                self.assertEqual(stray_symbols(objects, declared_families(ROOT, target), target), [])
+
+    def compiled(self, job, folder):
+        out = folder / (pathlib.Path(job["file"]).stem + ".o")
+        words = [w for w in shlex.split(job["command"]) if not re.match(r"-O|-g|-fsanitize|-fno-sanitize", w)]
+        words[words.index("-o") + 1] = str(out)
+        subprocess.run(words + ["-O0"], cwd=job["directory"], check=True)
+        return out
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
