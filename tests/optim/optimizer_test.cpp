@@ -78,17 +78,19 @@ std::vector<Real> values_of(const Tensor& t) { return {t.view().begin(), t.view(
 
 TEST_CASE("optimizers: every step of every rule, with two groups and missing gradients, is PyTorch's") {
   CHECK(golden()["optimizers"].size() == 8);
-  for (const auto& [name, expected] : golden()["optimizers"].items()) {
+  for (const auto& entry : golden()["optimizers"].items()) {
+    const std::string& name = entry.key();
     CAPTURE(name);
-    CHECK(error_of(name, expected["options"]) <= kBound);
+    CHECK(error_of(name, entry.value()["options"]) <= kBound);
   }
 }
 
 TEST_CASE("optimizers: the comparison with PyTorch notices an option that is slightly off") {
-  for (const auto& [name, expected] : golden()["optimizers"].items()) {
+  for (const auto& entry : golden()["optimizers"].items()) {
+    const std::string& name = entry.key();
     CAPTURE(name);
     for (const char* key : {"lr", "momentum", "weight_decay", "eps"}) {
-      json options = expected["options"];
+      json options = entry.value()["options"];
       if (!options.contains(key)) continue;
       options[key] = options[key].get<double>() * 1.01;
       CAPTURE(key);
