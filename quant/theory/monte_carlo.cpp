@@ -14,10 +14,11 @@ namespace {
 using kernels::kGaussLanes;
 using kernels::TwoLayerModel;
 
-// A block is what one task sums in single precision, lane by lane; a wave is what is in memory at once.
+// A block is what one task sums in single precision, lane by lane; a wave is the blocks whose sums are in
+// memory at once.
 constexpr std::int64_t kGroupsPerBlock = 64;
 constexpr std::int64_t kBlockSamples = kGroupsPerBlock * std::int64_t{kGaussLanes};
-constexpr std::int64_t kBlocksPerWave = 64;
+constexpr std::size_t kWaveBytes = std::size_t{1} << 26;
 
 /// The vectors in single precision, as the kernels read them.
 struct Inputs {
@@ -64,6 +65,9 @@ struct BlockSums {
   BlockSums(const TwoLayerModel& model, std::size_t stes)
       : grad_v(model.m), component(stes * model.n), along(2 * stes), along_product(stes) {}
 
+  std::size_t bytes() const {
+    return sizeof(BlockSums) + sizeof(Sums) * (grad_v.size() + component.size() + along.size());
+  }
   void add(const BlockSums& other) {
     loss.add(other.loss);
     for (std::size_t i = 0; i < grad_v.size(); ++i) grad_v[i].add(other.grad_v[i]);
@@ -162,8 +166,9 @@ MonteCarlo sample_coarse_gradients(const TwoLayer& model, const Point& point,
   const std::uint64_t key = rng.split("Z").key();
   BlockSums total(in.model, surrogates.size());
   const std::int64_t blocks = (samples + kBlockSamples - 1) / kBlockSamples;
-  for (std::int64_t first = 0; first < blocks; first += kBlocksPerWave) {
-    const std::int64_t count = std::min(kBlocksPerWave, blocks - first);
+  const std::int64_t per_wave = std::clamp<std::int64_t>(kWaveBytes / total.bytes(), 16, 4096);
+  for (std::int64_t first = 0; first < blocks; first += per_wave) {
+    const std::int64_t count = std::min(per_wave, blocks - first);
     std::vector<BlockSums> wave(static_cast<std::size_t>(count), BlockSums(in.model, 0));
     parallel_for(count, [&](std::int64_t task) {
       const std::int64_t begin = (first + task) * kBlockSamples;

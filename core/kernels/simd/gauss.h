@@ -33,71 +33,93 @@ struct PhiloxStream {
   }
 };
 
-/// The blocks of kLanes / 2 counters. Lane 2 i of `odd` and `even` holds words 1 and 3 of block i, lane 2 i +
-/// 1 words 0 and 2.
+// A chain of dependent operations from counter to variates takes about 140 cycles, more than the processor
+// can look ahead; so kChains independent ones are interleaved by hand.
+constexpr int kChains = 4;
+
+/// The blocks of kLanes / 2 counters each. Lane 2 i of `odd` and `even` holds words 1 and 3 of block i, lane
+/// 2 i + 1 words 0 and 2.
+template <int chains>
 struct PhiloxWords {
-  I32 odd, even;
+  I32 odd[chains], even[chains];
 };
 
-COARSEGRAD_INLINE PhiloxWords philox_words(const PhiloxStream& s, U64 counter) {
+template <int chains>
+COARSEGRAD_INLINE PhiloxWords<chains> philox_words(const PhiloxStream& s, const U64 (&counter)[chains]) {
   const U64 multiply0 = set1(kMultiply0), multiply1 = set1(kMultiply1);
-  U64 x3 = multiply_low(multiply0, counter);
-  U64 x2 = shift_right<32>(x3) ^ set1(s.first);
-  U64 x1 = multiply_low(multiply1, x2);
-  U64 x0 = shift_right<32>(x1) ^ set1(s.second0);
-  x2 = x3 ^ set1(s.second2);
-  U64 product0 = multiply_low(multiply0, x0), product1 = multiply_low(multiply1, x2);
-  x0 = xor3(shift_right<32>(product1), x1, set1(s.key0[2]));
-  x2 = shift_right<32>(product0) ^ set1(s.third2);
-#pragma GCC unroll 6
-  for (int round = 3; round < 9; ++round) {
-    x1 = product1;
-    x3 = product0;
-    product0 = multiply_low(multiply0, x0);
-    product1 = multiply_low(multiply1, x2);
-    x0 = xor3(shift_right<32>(product1), x1, set1(s.key0[round]));
-    x2 = xor3(shift_right<32>(product0), x3, set1(s.key1[round]));
+  U64 x0[chains], x1[chains], x2[chains], x3[chains];
+  for (int i = 0; i < chains; ++i) x3[i] = multiply_low(multiply0, counter[i]);
+  for (int i = 0; i < chains; ++i) x2[i] = shift_right<32>(x3[i]) ^ set1(s.first);
+  for (int i = 0; i < chains; ++i) x1[i] = multiply_low(multiply1, x2[i]);
+  for (int i = 0; i < chains; ++i) x0[i] = shift_right<32>(x1[i]) ^ set1(s.second0);
+  for (int i = 0; i < chains; ++i) x2[i] = x3[i] ^ set1(s.second2);
+#pragma GCC unroll 7
+  for (int round = 2; round < 9; ++round) {
+    for (int i = 0; i < chains; ++i) {
+      const U64 product0 = multiply_low(multiply0, x0[i]), product1 = multiply_low(multiply1, x2[i]);
+      x0[i] = xor3(shift_right<32>(product1), x1[i], set1(s.key0[round]));
+      x2[i] = round == 2 ? shift_right<32>(product0) ^ set1(s.third2)
+                         : xor3(shift_right<32>(product0), x3[i], set1(s.key1[round]));
+      x1[i] = product1;
+      x3[i] = product0;
+    }
   }
-  x1 = shift_left<32>(product1);
-  x3 = shift_left<32>(product0);
-  product0 = multiply_low(multiply0, x0);
-  product1 = multiply_low(multiply1, x2);
-  return {as_int(xor3(product1, x1, set1(s.key0[9] << 32))),
-          as_int(xor3(product0, x3, set1(s.key1[9] << 32)))};
+  PhiloxWords<chains> words;
+  for (int i = 0; i < chains; ++i) {
+    words.odd[i] = as_int(xor3(multiply_low(multiply1, x2[i]), shift_left<32>(x1[i]), set1(s.key0[9] << 32)));
+    words.even[i] =
+        as_int(xor3(multiply_low(multiply0, x0[i]), shift_left<32>(x3[i]), set1(s.key1[9] << 32)));
+  }
+  return words;
 }
 
-template <std::size_t terms>
-COARSEGRAD_INLINE F32 polynomial(const float (&c)[terms], F32 x) {
-  F32 y = set1(c[terms - 1]);
+template <int chains, std::size_t terms>
+COARSEGRAD_INLINE void polynomial(const float (&c)[terms], const F32 (&x)[chains], F32 (&y)[chains]) {
+  for (int i = 0; i < chains; ++i) y[i] = fma(set1(c[terms - 1]), x[i], set1(c[terms - 2]));
 #pragma GCC unroll 8
-  for (std::size_t i = 1; i < terms; ++i) y = fma(y, x, set1(c[terms - 1 - i]));
-  return y;
+  for (std::size_t term = 3; term <= terms; ++term)
+    for (int i = 0; i < chains; ++i) y[i] = fma(y[i], x[i], set1(c[terms - term]));
 }
 
-struct Pair {
-  F32 cosine, sine;
+template <int chains>
+struct Pairs {
+  F32 cosine[chains], sine[chains];
 };
 
-COARSEGRAD_INLINE Pair box_muller_pair(I32 a, I32 b) {
+template <int chains>
+COARSEGRAD_INLINE Pairs<chains> box_muller_pairs(const PhiloxWords<chains>& words) {
   using namespace box_muller;
-  const F32 f = to_float(and_or(a, set1(std::int32_t{0x7FFFFFFF}), set1(std::int32_t{1})));
-  const I32 e = (as_int(f) - set1(kSplit)) & set1(static_cast<std::int32_t>(0xFF800000u));
-  const F32 x = fma(as_float(as_int(f) - e), set1(0x1p-31f), set1(-1.0f));
-  const F32 r = sqrt(fma(to_float(e), set1(kExponent), x * polynomial(kLog, x)));
-  const F32 t = to_float(b) * set1(0x1p-31f), t2 = t * t;
-  const F32 signed_r = as_float(and_xor(a, set1(static_cast<std::int32_t>(0x80000000u)), as_int(r)));
-  return {signed_r * polynomial(kCos, t2), (r * t) * polynomial(kSin, t2)};
+  F32 x[chains], r[chains], t[chains], t2[chains], y[chains], power[chains];
+  for (int i = 0; i < chains; ++i) {
+    const F32 f = to_float(and_or(words.odd[i], set1(std::int32_t{0x7FFFFFFF}), set1(std::int32_t{1})));
+    const I32 e = (as_int(f) - set1(kSplit)) & set1(static_cast<std::int32_t>(0xFF800000u));
+    x[i] = fma(as_float(as_int(f) - e), set1(0x1p-31f), set1(-1.0f));
+    power[i] = to_float(e);
+    t[i] = to_float(words.even[i]) * set1(0x1p-31f);
+  }
+  polynomial(kLog, x, y);
+  for (int i = 0; i < chains; ++i) r[i] = sqrt(fma(power[i], set1(kExponent), x[i] * y[i]));
+  for (int i = 0; i < chains; ++i) t2[i] = t[i] * t[i];
+  Pairs<chains> out;
+  polynomial(kCos, t2, out.cosine);
+  polynomial(kSin, t2, out.sine);
+  for (int i = 0; i < chains; ++i) {
+    const I32 signed_r = and_xor(words.odd[i], set1(static_cast<std::int32_t>(0x80000000u)), as_int(r[i]));
+    out.cosine[i] = as_float(signed_r) * out.cosine[i];
+    out.sine[i] = (r[i] * t[i]) * out.sine[i];
+  }
+  return out;
 }
 
-/// The variates of kLanes lanes of one group: the counters are those lanes' own.
-COARSEGRAD_INLINE Pair normal_pair(const PhiloxStream& s, U64 counter) {
-  const PhiloxWords words = philox_words(s, counter);
-  return box_muller_pair(words.odd, words.even);
-}
-
-/// The counters of lanes [lane, lane + kLanes) of the group that starts at `counter`.
-COARSEGRAD_INLINE U64 lane_counters(std::uint64_t counter, std::size_t lane) {
-  return set1(std::uint64_t{counter + lane / 2}) + lane_index_u64();
+/// The variates of lanes [lane, lane + kLanes) of `chains` groups in turn, the first of which starts at
+/// `counter`.
+template <int chains>
+COARSEGRAD_INLINE Pairs<chains> normal_pairs(const PhiloxStream& s, std::uint64_t counter, std::size_t lane) {
+  U64 counters[chains];
+  for (int i = 0; i < chains; ++i)
+    counters[i] =
+        set1(counter + static_cast<std::uint64_t>(i) * kGaussCounters + lane / 2) + lane_index_u64();
+  return box_muller_pairs(philox_words(s, counters));
 }
 
 }  // namespace

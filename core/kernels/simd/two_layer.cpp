@@ -9,24 +9,50 @@ namespace {
 
 // The group's 16 lanes are one vector (avx512) or two that are worked on one after the other (avx2).
 
-/// One row of Z and its products with w and w*, for the lanes from `lane` on.
-void draw_row(const PhiloxStream& s, const TwoLayerModel& model, std::uint64_t counter, std::size_t lane,
-              float* z, float* a, float* b) {
-  U64 counters = lane_counters(counter, lane);
-  F32 student = zero(), teacher = zero();
-  for (std::size_t j = 0; j < model.n; j += 2) {
-    const Pair pair = normal_pair(s, counters);
-    counters = counters + set1(std::uint64_t{kGaussCounters});
-    store(z + j * kGaussLanes + lane, pair.cosine);
-    store(z + (j + 1) * kGaussLanes + lane, pair.sine);
-    student = fma(pair.cosine, set1(model.w[j]), student);
-    teacher = fma(pair.cosine, set1(model.w_star[j]), teacher);
-    if (j + 1 == model.n) break;
-    student = fma(pair.sine, set1(model.w[j + 1]), student);
-    teacher = fma(pair.sine, set1(model.w_star[j + 1]), teacher);
+/// What draw_columns() works on: one row of Z, the lanes from `lane` on.
+struct DrawTask {
+  const PhiloxStream& stream;
+  std::uint64_t counter;  // of the row's first pair of columns
+  std::size_t lane;
+  const TwoLayerModel& model;
+  float* z;
+};
+
+/// `chains` pairs of columns from column j on, all of them less than n.
+template <int chains>
+COARSEGRAD_INLINE void draw_columns(const DrawTask& task, std::size_t j, F32& student, F32& teacher) {
+  const Pairs<chains> pairs =
+      normal_pairs<chains>(task.stream, task.counter + j / 2 * kGaussCounters, task.lane);
+  for (int i = 0; i < chains; ++i, j += 2) {
+    store(task.z + j * kGaussLanes + task.lane, pairs.cosine[i]);
+    store(task.z + (j + 1) * kGaussLanes + task.lane, pairs.sine[i]);
+    student = fma(pairs.cosine[i], set1(task.model.w[j]), student);
+    teacher = fma(pairs.cosine[i], set1(task.model.w_star[j]), teacher);
+    student = fma(pairs.sine[i], set1(task.model.w[j + 1]), student);
+    teacher = fma(pairs.sine[i], set1(task.model.w_star[j + 1]), teacher);
   }
-  store(a + lane, student);
-  store(b + lane, teacher);
+}
+
+/// The row and its products with w and w*.
+void draw_row(const DrawTask& task, float* a, float* b) {
+  const std::size_t n = task.model.n;
+  F32 student = zero(), teacher = zero();
+  std::size_t j = 0;
+  for (; j + 2 * kChains <= n; j += 2 * kChains) draw_columns<kChains>(task, j, student, teacher);
+  for (; j + 4 <= n; j += 4) draw_columns<2>(task, j, student, teacher);
+  if (j + 2 <= n) {
+    draw_columns<1>(task, j, student, teacher);
+    j += 2;
+  }
+  if (j < n) {
+    const Pairs<1> pair = normal_pairs<1>(task.stream, task.counter + j / 2 * kGaussCounters, task.lane);
+    store(task.z + j * kGaussLanes + task.lane, pair.cosine[0]);
+    store(task.z + (j + 1) * kGaussLanes + task.lane, pair.sine[0]);
+    student = fma(pair.cosine[0], set1(task.model.w[j]), student);
+    teacher = fma(pair.cosine[0], set1(task.model.w_star[j]), teacher);
+  }
+  store(a + task.lane, student);
+  store(b + task.lane, teacher);
 }
 
 // 2^32 counters are more than any Z in memory takes: no carry.
@@ -35,8 +61,8 @@ void draw(std::uint64_t key, std::uint64_t stream, const TwoLayerModel& model, f
   const std::size_t row = model.row();
   for (std::size_t i = 0; i < model.m; ++i)
     for (std::size_t lane = 0; lane < kGaussLanes; lane += kLanes)
-      draw_row(s, model, i * (row / 2) * kGaussCounters, lane, z + i * row * kGaussLanes, a + i * kGaussLanes,
-               b + i * kGaussLanes);
+      draw_row({s, i * (row / 2) * kGaussCounters, lane, model, z + i * row * kGaussLanes},
+               a + i * kGaussLanes, b + i * kGaussLanes);
 }
 
 void residual(const TwoLayerModel& model, const float* a, const float* b, std::size_t valid, float* residual,
@@ -100,7 +126,8 @@ void gradient_lanes(const GradientTask& task) {
   for (int k = 0; k < stes; ++k) along[k][0] = along[k][1] = zero();
   std::size_t j = 0;
   for (; j + kColumns <= task.n; j += kColumns) gradient_columns<stes, kColumns>(task, j, along);
-  for (; j < task.n; ++j) gradient_columns<stes, 1>(task, j, along);
+  for (; j + 2 <= task.n; j += 2) gradient_columns<stes, 2>(task, j, along);
+  if (j < task.n) gradient_columns<stes, 1>(task, j, along);
   for (std::size_t k = 0; k < stes; ++k)
     for (std::size_t d = 0; d < 2; ++d) store(task.along + (2 * k + d) * kGaussLanes, along[k][d]);
 }
