@@ -31,23 +31,23 @@ struct Flags {
   std::string one_step_ste = "relu";
 };
 
-constexpr std::int64_t kRecorded = 1000;  // states of a run that go into the log, or a few more
-
 struct Recorded {
   Descent run;
   std::vector<State> states;
 };
 
-// The run from random start number i, with every 1000th part of its steps if `traced`.
+// The run from random start number i, with its path if `traced`: every step up to 100, then 1 % apart.
 Recorded run_from(const TwoLayer& model, const EmpiricalLoss* empirical, const std::string& ste,
                   const Flags& flags, bool traced, const Rng& rng) {
   Recorded out;
-  const std::int64_t every = std::max<std::int64_t>(1, flags.steps / kRecorded);
+  std::int64_t next = 0;
   DescentOptions options{
       .eta = flags.eta, .steps = flags.steps, .rescale = flags.rescale, .tolerance = flags.tolerance};
   options.observe = [&](const State& state) {
     lab::check_stop();
-    if (traced && (state.step % every == 0 || state.step == flags.steps)) out.states.push_back(state);
+    if (!traced || (state.step < next && state.step < flags.steps)) return;
+    out.states.push_back(state);
+    next = state.step + 1 + state.step / 100;
   };
   Point start = random_start(model, flags.norm_w0, rng);
   out.run = empirical ? empirical_descent(model, *empirical, surrogate(ste), std::move(start), options)

@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <numbers>
+#include <optional>
 
 #include "experiments/support/progress.h"
 #include "experiments/support/run.h"
@@ -194,15 +195,16 @@ void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayer
   std::erase_if(closed, [](const std::string& name) { return !ste_named(name); });
   std::vector<lab::Table> tables;
   for (const std::string& name : names) tables.push_back(log.table(name, kColumns));
-  const lab::Table sizes =
-      log.table("sample_size", {{"ste", "1", "estimator", closed},
-                                {"samples", "1", "samples N"},
-                                {"rms_error", "1", "root-mean-square |mean of g - E g| over 20 draws"},
-                                {"rms_error_se", "1", "its standard error"}});
+  std::optional<lab::Table> sizes;
+  if (!closed.empty())
+    sizes = log.table("sample_size", {{"ste", "1", "estimator", closed},
+                                      {"samples", "1", "samples N"},
+                                      {"rms_error", "1", "root-mean-square |mean of g - E g| over 20 draws"},
+                                      {"rms_error_se", "1", "its standard error"}});
   log_inputs(log, problem, flags);
   log.start();
   const auto rows = sweep_angles(tables, problem, flags, names, rng.split("angle"), args.quiet());
-  log_sample_sizes(sizes, problem, flags, closed, rng.split("sample_size"));
+  if (sizes) log_sample_sizes(*sizes, problem, flags, closed, rng.split("sample_size"));
   if (!args.quiet()) print_summary(rows, names);
 }
 
