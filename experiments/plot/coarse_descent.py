@@ -39,6 +39,8 @@ def trajectories(run):
         column[1].set_ylim(-0.05, np.pi + 0.05)
         column[1].set_yticks([0, np.pi / 2, np.pi], ["0", "π/2", "π"])
         column[0].set_title(f"{label}, {len(runs)} runs")
+        column[-1].set_xscale("symlog", linthresh=10)  # most happens early, and the log is dense there
+        column[-1].set_xlim(left=0)
         column[-1].set_xlabel("step")
     return fig
 
