@@ -13,7 +13,7 @@ namespace coarsegrad::experiments {
 
 std::string cpu_name() {
   std::array<unsigned, 12> words{};
-  if (__get_cpuid_max(0x80000000u, nullptr) < 0x80000004u) return "unknown";
+  if (static_cast<unsigned>(__get_cpuid_max(0x80000000u, nullptr)) < 0x80000004u) return "unknown";
   for (unsigned i = 0; i < 3; ++i)
     __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]);
   std::string name(sizeof words, '\0');
