@@ -30,4 +30,22 @@ inline std::vector<Band> bands(std::int64_t outputs, std::int64_t stride, std::i
   return found;
 }
 
+/// One band for each tap: the outputs that it meets, whatever the others do. Empty where it only meets
+/// padding.
+inline std::vector<Band> bands_of_taps(std::int64_t outputs, std::int64_t stride, std::int64_t origin,
+                                       std::int64_t taps, std::int64_t inputs) {
+  std::vector<Band> found;
+  for (std::int64_t t = 0; t < taps; ++t) {
+    Band band{0, 0, t, t + 1};
+    for (std::int64_t i = 0; i < outputs; ++i) {
+      const std::int64_t at = i * stride + origin + t;
+      if (at < 0) band.begin = i + 1;
+      if (at < inputs) band.end = i + 1;
+    }
+    band.end = std::max(band.begin, band.end);
+    found.push_back(band);
+  }
+  return found;
+}
+
 }  // namespace coarsegrad

@@ -55,11 +55,24 @@ std::size_t column_size(const ConvShape& s) {
   return static_cast<std::size_t>(pixels(s) * taps(s));
 }
 
+// Calls f(image) for all images. Threads are not woken for less than a million products.
+template <class F>
+void for_each_image(const ConvShape& s, F&& f) {
+  constexpr std::int64_t kProductsPerTask = std::int64_t{1} << 20;
+  const std::int64_t products = s.batch * pixels(s) * taps(s) * s.out_channels;
+  const std::int64_t parts =
+      std::clamp(products / kProductsPerTask, std::int64_t{1}, std::max(s.batch, std::int64_t{1}));
+  parallel_for(parts, [&](std::int64_t part) {
+    const Range images = part_of(s.batch, parts, part);
+    for (std::int64_t n = images.begin; n < images.end; ++n) f(n);
+  });
+}
+
 }  // namespace
 
 template <class T>
 void forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
-  parallel_for(s.batch, [&](std::int64_t n) {
+  for_each_image(s, [&](std::int64_t n) {
     const Scratch<T> columns(column_size<T>(s));
     const T* image = x + n * s.height * s.width * s.in_channels;
     T* out = y + n * pixels(s) * s.out_channels;
@@ -77,7 +90,7 @@ void forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* 
 template <class T>
 void backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx) {
   const std::int64_t image_size = s.height * s.width * s.in_channels;
-  parallel_for(s.batch, [&](std::int64_t n) {
+  for_each_image(s, [&](std::int64_t n) {
     const Scratch<T> columns(column_size<T>(s));
     T* image = dx + n * image_size;
     std::fill_n(image, image_size, T{0});
@@ -92,8 +105,11 @@ void backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx) {
 
 template <class T>
 void backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
-  constexpr std::int64_t kMaxParts = 8;
-  const std::int64_t size = s.out_channels * taps(s), parts = std::clamp(s.batch, std::int64_t{1}, kMaxParts);
+  constexpr std::int64_t kMaxParts = 8, kProductsPerTask = std::int64_t{1} << 20;
+  const std::int64_t size = s.out_channels * taps(s),
+                     products = s.batch * pixels(s) * taps(s) * s.out_channels;
+  const std::int64_t parts = std::clamp(products / kProductsPerTask, std::int64_t{1},
+                                        std::clamp(s.batch, std::int64_t{1}, kMaxParts));
   const Scratch<T> sums(static_cast<std::size_t>(parts * size));
   parallel_for(parts, [&](std::int64_t part) {
     const Scratch<T> columns(column_size<T>(s));

@@ -81,6 +81,20 @@ int best_axis(const std::array<Axis, 3>& axes, int vectors) {
   return best;
 }
 
+// Threads are not woken for less than this.
+constexpr std::int64_t kElementsPerTask = std::int64_t{1} << 16, kProductsPerTask = std::int64_t{1} << 20;
+
+// Calls pack(panel) for all panels of `elements` elements.
+template <class Pack>
+void pack_panels(const Panels& panels, std::int64_t elements, Pack&& pack) {
+  const std::int64_t parts = std::clamp(panels.count * elements / kElementsPerTask, std::int64_t{1},
+                                        std::max(panels.count, std::int64_t{1}));
+  parallel_for(parts, [&](std::int64_t part) {
+    const Range some = part_of(panels.count, parts, part);
+    for (std::int64_t panel = some.begin; panel < some.end; ++panel) pack(panel);
+  });
+}
+
 // All pixels of a box: `tile` is that of the first one.
 void sweep(const std::array<Axis, 3>& axes, int vectors, const Tile& first) {
   const int along = best_axis(axes, vectors);
@@ -136,8 +150,10 @@ void correlate(const Correlation& c, const Panels& panels) {
       std::max(kPanelBytes / std::max(bytes(panels.width * c.depth()), std::int64_t{1}), std::int64_t{1});
   const std::int64_t groups = (panels.count + together - 1) / together;
   const std::int64_t image_bytes = bytes(c.in_image() + c.rows * c.columns * panels.channels / groups);
-  const std::int64_t chunk =
-      std::clamp(kImageBytes / std::max(image_bytes, std::int64_t{1}), std::int64_t{1}, std::int64_t{64});
+  const std::int64_t products = c.rows * c.columns * c.depth() * panels.channels / groups;
+  const std::int64_t chunk = std::max(
+      std::clamp(kImageBytes / std::max(image_bytes, std::int64_t{1}), std::int64_t{1}, std::int64_t{64}),
+      kProductsPerTask / std::max(products, std::int64_t{1}));
   const std::int64_t chunks = (c.batch + chunk - 1) / chunk;
   const std::vector<Band> rows = bands(c.rows, c.stride_h, c.origin_h, c.taps_h, c.height);
   const std::vector<Band> columns = bands(c.columns, c.stride_w, c.origin_w, c.taps_w, c.width);
@@ -169,7 +185,7 @@ struct Residue {
 void pack_turned(const ConvShape& s, const float* weight, std::int64_t residue_h, std::int64_t residue_w,
                  const Residue& h, const Residue& w, const Panels& panels, float* to) {
   const std::int64_t kernel_row = s.kernel_w * s.in_channels, filter = s.kernel_h * kernel_row;
-  parallel_for(panels.count, [&](std::int64_t panel) {
+  pack_panels(panels, panels.width * h.taps * w.taps * s.out_channels, [&](std::int64_t panel) {
     const std::int64_t first = panel * panels.width, n = panels.columns(panel);
     float* out = to + first * h.taps * w.taps * s.out_channels;
     for (std::int64_t ty = h.taps - 1; ty >= 0; --ty)
@@ -223,7 +239,7 @@ void forward(const ConvShape& s, const float* x, const float* weight, const floa
   const Panels panels(s.out_channels);
   const std::int64_t depth = s.kernel_h * s.kernel_w * s.in_channels;
   const Scratch<float> packed(static_cast<std::size_t>(panels.count * panels.width * depth));
-  parallel_for(panels.count, [&](std::int64_t panel) {
+  pack_panels(panels, panels.width * depth, [&](std::int64_t panel) {
     const std::int64_t first = panel * panels.width;
     kernel().transpose(panels.columns(panel), depth, weight + first * depth, depth,
                        packed.data() + first * depth, panels.width);

@@ -111,6 +111,14 @@ void check_convolution(const ConvShape& s) {
   }
 }
 
+// One thread while it lives: thousands of small convolutions are not worth waking threads, least of all on a
+// machine that is busy with other tests. The cut into tasks is the same.
+struct OneThread {
+  int before = num_threads();
+  OneThread() { set_num_threads(1); }
+  ~OneThread() { set_num_threads(before); }
+};
+
 template <class F>
 void with_each_table(F&& f) {
   for (const Kernels* table : all_kernels()) {
@@ -119,6 +127,43 @@ void with_each_table(F&& f) {
     f();
   }
   use_kernels("auto");
+}
+
+template <class T, class From, class Map>
+std::vector<T> mapped(const std::vector<From>& from, Map map) {
+  std::vector<T> to;
+  for (const From& v : from) to.push_back(static_cast<T>(map(v)));
+  return to;
+}
+
+// The convolution in double stands in for the definition, which is slow on large layers: of the values, and
+// of the magnitudes that errors are measured by.
+void check_layer(const ConvShape& s) {
+  const Case<float> c(s, Fill::kReals);
+  Case<double> value(ConvShape{}, Fill::kReals), magnitude = value;
+  for (Case<double>* reference : {&value, &magnitude}) {
+    const auto map = [&](float v) { return reference == &value ? static_cast<double>(v) : std::abs(v); };
+    reference->s = s;
+    reference->x = mapped<double>(c.x, map);
+    reference->weight = mapped<double>(c.weight, map);
+    reference->bias = mapped<double>(c.bias, map);
+    reference->dy = mapped<double>(c.dy, map);
+  }
+  const auto sums = [](std::vector<double> values, std::vector<double> magnitudes) {
+    ReferenceSums both(0);
+    both.value = std::move(values);
+    both.magnitude = std::move(magnitudes);
+    return both;
+  };
+  const ReferenceSums y = sums(value.forward(true), magnitude.forward(true));
+  const ReferenceSums dx = sums(value.backward_data(), magnitude.backward_data());
+  const ReferenceSums dweight = sums(value.backward_weight(), magnitude.backward_weight());
+  with_each_table([&] {
+    INFO(name(s));
+    CHECK(worst_error(c.forward(true), y) <= allowed_error(Fill::kReals));
+    CHECK(worst_error(c.backward_data(), dx) <= allowed_error(Fill::kReals));
+    CHECK(worst_error(c.backward_weight(), dweight) <= allowed_error(Fill::kReals));
+  });
 }
 
 ConvShape square(std::int64_t batch, std::int64_t size, std::int64_t in, std::int64_t out,
@@ -196,6 +241,7 @@ const std::initializer_list<ConvShape> kLayers = {
 
 TEST_SUITE("conv") {
   TEST_CASE("convolutions in float: integers exactly, reals within the bound, on every kernel table") {
+    const OneThread one;
     with_each_table([] {
       for_each_ordinary_shape(check_convolution<float>);
       for_each_unusual_shape(check_convolution<float>);
@@ -204,11 +250,16 @@ TEST_SUITE("conv") {
   }
 
   TEST_CASE("convolutions in double: integers exactly, reals within the bound") {
+    const OneThread one;
     for_each_unusual_shape(check_convolution<double>);
     for (const ConvShape& s : kCorners) check_convolution<double>(s);
     for_each_ordinary_shape([turn = 0](const ConvShape& s) mutable {
       if (turn++ % 7 == 0) check_convolution<double>(s);
     });
+  }
+
+  TEST_CASE("convolutions of the networks' layers agree with those in double, on every kernel table") {
+    for (const ConvShape& s : kLayers) check_layer(s);
   }
 
   TEST_CASE("convolutions of the networks' layers give the same bits with 1 and with 2 threads") {

@@ -131,9 +131,73 @@ const std::initializer_list<Product> kLarge = {{301, 129, 517},
                                                {1, 1000, 1000},
                                                {1000, 1, 1000}};
 
+// Three nested sums with steps that no product of plain matrices has, and rows of C further apart than its
+// columns.
+kernels::ProductTile<float> nested_tile(int rows, int columns, const std::vector<float>& a,
+                                        const std::vector<float>& b) {
+  return {.a = a.data(),
+          .a_row = 7,
+          .b = b.data(),
+          .steps = {2, 3, 5},
+          .a_step = {120, 31, 3},
+          .b_step = {600, 190, 70},
+          .c = nullptr,
+          .c_row = columns + 3,
+          .rows = rows,
+          .columns = columns};
+}
+
+void check_tile(const kernels::Matmul<float>& kernel, int rows, int columns, Fill fill) {
+  const auto a = filled<float>(400, fill, 5), b = filled<float>(1400, fill, 6),
+             bias = filled<float>(64, fill, 7);
+  kernels::ProductTile<float> tile = nested_tile(rows, columns, a, b);
+  for (int start = 0; start < 3; ++start) {
+    INFO("rows ", rows, " columns ", columns, " start ", start);
+    std::vector<float> c(static_cast<std::size_t>(rows * tile.c_row), kGuard), expected = c;
+    tile.bias = start == 1 ? bias.data() : nullptr;
+    tile.accumulate = start == 2;
+    tile.c = expected.data();
+    all_kernels().front()->real.matmul.tile(tile);
+    tile.c = c.data();
+    kernel.tile(tile);
+    // Fused and separate roundings of 30 products below 1, each within half an epsilon of a partial sum below
+    // 108.
+    float worst = 0;
+    for (std::size_t i = 0; i < c.size(); ++i) worst = std::max(worst, std::abs(c[i] - expected[i]));
+    CHECK(worst <= (fill == Fill::kIntegers ? 0 : 1e-4f));
+  }
+}
+
 }  // namespace
 
 TEST_SUITE("gemm") {
+  TEST_CASE("tiles of every size agree with the reference kernel, and touch nothing beside them") {
+    for (const Kernels* table : all_kernels()) {
+      const kernels::Matmul<float>& kernel = table->real.matmul;
+      INFO("kernels ", std::string(table->name));
+      for (int columns = 1; columns <= kernels::Matmul<float>::kMaxVectors * kernel.lanes; ++columns) {
+        const int most = kernel.max_rows[(columns + kernel.lanes - 1) / kernel.lanes];
+        for (int rows = 1; rows <= most; ++rows)
+          for (Fill fill : {Fill::kIntegers, Fill::kReals}) check_tile(kernel, rows, columns, fill);
+      }
+    }
+  }
+
+  TEST_CASE("transpositions of every size are exact on every kernel table") {
+    for (const Kernels* table : all_kernels())
+      for (std::int64_t rows = 0; rows <= 20; ++rows)
+        for (std::int64_t columns = 0; columns <= 20; ++columns) {
+          INFO("kernels ", std::string(table->name), " ", rows, "x", columns);
+          const auto from = filled<float>(20 * 23, Fill::kReals, 8);
+          std::vector<float> to(20 * 21, kGuard), expected = to;
+          for (std::int64_t i = 0; i < rows; ++i)
+            for (std::int64_t j = 0; j < columns; ++j)
+              expected[static_cast<std::size_t>(j * 21 + i)] = from[static_cast<std::size_t>(i * 23 + j)];
+          table->real.matmul.transpose(rows, columns, from.data(), 23, to.data(), 21);
+          CHECK(to == expected);
+        }
+  }
+
   TEST_CASE("gemm in float: integers exactly, reals within the bound, at every size, on every kernel table") {
     with_each_table([] { check_all_sizes<float>(); });
   }
