@@ -230,12 +230,12 @@ TEST_CASE("files that are wrong are refused with a line that says where or which
       {"{\"text\": \"" + std::string(10000, 'x') + "\", \"ste\": \"" + std::string(10000, 'y') + "\"}",
        "given yyy"},
   };
-  for (const auto& [content, expected] : table) {
+  for (const auto& row : table) {
     Fixture f;
-    const std::string message = f.refusal_of_file(content);
-    CAPTURE(content.substr(0, 60));
+    const std::string message = f.refusal_of_file(row.first);
+    CAPTURE(row.first.substr(0, 60));
     CAPTURE(message);
-    CHECK(contains(message, expected));
+    CHECK(contains(message, row.second));
     CHECK_FALSE(contains(message, "\n"));
     CHECK(message.size() < 500);
   }

@@ -13,6 +13,7 @@ from check_log import open_log, series_of, status, tables_of
 
 WRITER = os.environ["LOG_WRITER"]
 SANITIZED = os.environ.get("SANITIZED") == "1"
+OPTIMIZED = os.environ.get("OPTIMIZED") == "1"
 FLUSH_SECONDS = 4.0  # RunLog::kFlushSeconds
 
 

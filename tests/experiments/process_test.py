@@ -8,7 +8,7 @@ import time
 import unittest
 
 from check_log import check_log, open_log
-from log_support import LogTest, SANITIZED, WRITER, check_rows, command, run, start, wait_for
+from log_support import LogTest, OPTIMIZED, SANITIZED, WRITER, check_rows, command, run, start, wait_for
 
 
 class Ending(LogTest):
@@ -206,6 +206,12 @@ class Lines(LogTest):
 
 class Cost(LogTest):
     STEP_MS = 10  # a hundred steps a second, each logging 20 series and 2 rows of a table
+
+    def setUp(self):
+        super().setUp()
+        if not OPTIMIZED:
+            print("skipped: cost is measured in release builds")
+            self.skipTest("not a release build")
 
     def measured(self, seconds):
         """Seconds that logging cost in a run of so many seconds. The threads of
