@@ -39,8 +39,10 @@ def trajectories(run):
         column[1].set_ylim(-0.05, np.pi + 0.05)
         column[1].set_yticks([0, np.pi / 2, np.pi], ["0", "π/2", "π"])
         column[0].set_title(f"{label}, {len(runs)} runs")
+        column[0].set_yscale("log")
+        column[0].set_ylim(1e-6, 20)  # a run that has arrived goes on falling to rounding error
         column[-1].set_xscale("symlog", linthresh=10)  # most happens early, and the log is dense there
-        column[-1].set_xlim(left=0)
+        column[-1].set_xlim(0, max(1, np.max(step)))
         column[-1].set_xlabel("step")
     return fig
 
@@ -64,7 +66,7 @@ def ends(run):
     for row, name in enumerate(names):
         (monotone,) = run.table(f"{name}_runs", "monotone")
         ax.text(1.02, row, f"{100 * np.mean(monotone):.1f} %\nof {len(monotone)}", va="center", fontsize=9.5)
-    ax.text(1.02, -0.75, "never rose", va="center", fontsize=9.5)
+    ax.text(1.02, -0.8, "loss never\nrose", va="center", fontsize=9.5)
     ax.set_yticks(range(len(names)), [estimator_style(name)[0] for name in names])
     ax.set_ylim(len(names) - 0.4, -1.0)
     ax.set(xlim=(0, 1), xlabel="share of runs (1)")

@@ -2,7 +2,7 @@
 import numpy as np
 
 from reader import LogError
-from style import BLACK, GREY, angle_axis, draw_line, draw_points, estimator_style, figure, in_order
+from style import BLACK, GREY, angle_axis, draw_line, draw_points, estimator_style, figure, in_order, legend_entry
 
 CLOSED_FORM = ("identity", "relu", "clipped_relu")
 
@@ -18,36 +18,25 @@ def estimators(run):
 def _over_angle(run, quantity, label):
     """One panel for the estimators with closed forms, a second one for those known by sampling alone."""
     names = estimators(run)
-    groups = [[n for n in names if n in CLOSED_FORM], [n for n in names if n not in CLOSED_FORM]]
-    titles = ["closed form (lines), Monte Carlo (points, ±2 SE)", "Monte Carlo (points, ±2 SE)"]
-    panels = [(group, title) for group, title in zip(groups, titles) if group]
-    fig, axes = figure(columns=len(panels), squeeze=False, sharey=True)
-    for ax, (group, title) in zip(axes[0], panels):
+    groups = {"closed form (lines), Monte Carlo (points, ±2 SE)": [n for n in names if n in CLOSED_FORM],
+              "Monte Carlo (points, ±2 SE)": [n for n in names if n not in CLOSED_FORM]}
+    panels = {title: group for title, group in groups.items() if group}
+    fig, axes = figure(columns=len(panels), squeeze=False, sharey=True, height=4.6)
+    for ax, (title, group) in zip(axes[0], panels.items()):
+        handles = []
         for index, name in enumerate(group):
-            theta, mean, error = run.table(name, "theta", f"{quantity}_mc", f"{quantity}_se")
+            theta, closed, mean, error = run.table(name, "theta", quantity, f"{quantity}_mc", f"{quantity}_se")
             style = estimator_style(name, index)
-            closed = run.table(name, quantity)[0]
             known = np.isfinite(closed).any()
             if known:
-                draw_line(ax, theta, closed, style, f"{name}/{quantity}", label=None if known else "")
-            draw_points(ax, theta, mean, error, style, f"{name}/{quantity}_mc", label="" if known else None)
-        _legend(ax, group, titles.index(title) == 0)
-        ax.set_title(title)
+                draw_line(ax, theta, closed, style, f"{name}/{quantity}")
+            draw_points(ax, theta, mean, error, style, f"{name}/{quantity}_mc", markersize=3.5, alpha=0.75)
+            handles.append(legend_entry(style, with_line=known))
+        ax.legend(handles=handles, title=title, handlelength=3.4, ncol=len(group) if len(group) < 4 else 2, loc="lower center",
+                  bbox_to_anchor=(0.5, 1.0), columnspacing=1.4, handletextpad=0.5)
         angle_axis(ax)
     axes[0][0].set_ylabel(label)
     return fig
-
-
-def _legend(ax, group, with_lines):
-    """One entry per estimator that shows its marker, and its dashes where there is a line."""
-    from matplotlib.lines import Line2D
-
-    handles = []
-    for index, name in enumerate(group):
-        label, colour, marker, dashes = estimator_style(name, index)
-        handles.append(Line2D([], [], color=colour, marker=marker, markerfacecolor="white", label=label,
-                              linestyle=dashes if with_lines else "none"))
-    ax.legend(handles=handles, handlelength=3.4)
 
 
 def correlation(run):
@@ -122,10 +111,10 @@ def sample_size(run):
         draw_points(ax, samples[rows], rms[rows], error[rows], style, f"sample_size/{name}")
         law = rms[rows][0] * np.sqrt(samples[rows][0] / samples[rows])
         ax.plot(samples[rows], law, color=style[1], linestyle=style[3], linewidth=1)
-    ax.plot([], [], color=GREY, label=r"$\propto N^{-1/2}$")
+    ax.plot([], [], color=GREY, linewidth=1, label=r"law $N^{-1/2}$")
     ax.set(xscale="log", yscale="log", xlabel="number of samples $N$ (1)",
-           ylabel=r"RMS error $\sqrt{E\|\hat g_\mu - E\,g_\mu\|^2}$ (1)")
-    ax.legend(title="points ±2 SE; lines: law")
+           ylabel=r"RMS error of the sampled $g_\mu$ (1)")
+    ax.legend(title="±2 SE")
     return fig
 
 

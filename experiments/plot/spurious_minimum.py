@@ -43,30 +43,36 @@ def escape(run):
         column[1].set_yticks([0, np.pi / 2, np.pi], ["0", "π/2", "π"])
         column[0].set_title(TITLES[mode])
         column[-1].set_xlabel("step")
+        if len(predicted_steps(run, 0)):
+            column[-1].set_xlim(0, 6 * predicted_steps(run, 0)[0])  # the rest is quiet
     axes[0][0].legend(handlelength=3.4)
     return fig
 
 
 def prediction(run):
-    """Measured against predicted escape step and jump; a point on the line is a prediction that came true."""
+    """Measured escape steps against predicted ones, and the measured jumps beside the predicted height."""
     ste = run.names("escape", "ste")
-    fig, axes = figure(columns=2, height=3.9)
-    pairs = (("predicted_step", "escape_step", "escape step (1)"), ("predicted_jump", "jump", "jump of the loss (1)"))
-    for ax, (expected, measured, quantity) in zip(axes, pairs):
-        x, y = run.table("escape", expected, measured)
-        known = np.isfinite(x) & np.isfinite(y)
-        for index, name in enumerate(dict.fromkeys(ste[known])):
-            label, colour, marker, _ = estimator_style(name, index)
-            rows = known & (ste == name)
-            (points,) = ax.plot(x[rows], y[rows], marker=marker, color=colour, markerfacecolor="white", linestyle="none",
-                                markersize=7, label=label)
-            points.set_gid(f"escape/{name}/{measured}")
-        low, high = (np.nanmin(x[known]), np.nanmax(x[known])) if known.any() else (0, 1)
-        margin = 0.08 * (high - low) or 0.1 * abs(high) or 1
-        ax.plot([low - margin, high + margin], [low - margin, high + margin], color=BLACK, linewidth=0.8, zorder=0,
-                label="measured = predicted")
-        ax.set(xlabel=f"predicted {quantity}", ylabel=f"measured {quantity}")
-        ax.legend()
+    predicted, step, predicted_jump, jump = run.table("escape", "predicted_step", "escape_step", "predicted_jump", "jump")
+    escaped = np.isfinite(predicted) & np.isfinite(step)
+    if not escaped.any():
+        raise LogError(f"{run.path}: no run in table escape left the spurious minimum")
+    fig, (left, right) = figure(columns=2, height=3.9)
+    for index, name in enumerate(in_order(set(ste[escaped]))):
+        style = estimator_style(name, index)
+        rows = escaped & (ste == name)
+        for ax, x, y, gid in ((left, predicted, step, "escape_step"), (right, step, jump, "jump")):
+            (points,) = ax.plot(x[rows], y[rows], marker=style[2], color=style[1], markerfacecolor="white",
+                                linestyle="none", markersize=7, label=style[0])
+            points.set_gid(f"escape/{name}/{gid}")
+    end = 1.15 * np.max(predicted[escaped])
+    left.plot([0, end], [0, end], color=BLACK, linewidth=0.8, zorder=0, label="measured = predicted")
+    left.set(xlim=(0, end), ylim=(0, end), xlabel="predicted escape step", ylabel="measured escape step")
+    for k, height in enumerate(np.unique(predicted_jump[escaped])):
+        right.axhline(height, color=BLACK, linewidth=0.8, zorder=0, label="predicted" if k == 0 else None)
+    top = max(np.max(jump[escaped]), np.max(predicted_jump[escaped]))
+    right.set(xlim=(0, end), ylim=(0, 1.3 * top), xlabel="measured escape step", ylabel="jump of the loss (1)")
+    left.legend(loc="upper left")
+    right.legend(loc="lower right")
     return fig
 
 

@@ -6,6 +6,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.lines import Line2D
 
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # it remarks on the dates inside the fonts that it embeds
 
@@ -84,6 +85,13 @@ def draw_points(ax, x, y, standard_error, style, gid, label=None, **options):
                        **options)
     bars.lines[0].set_gid(gid)
     return bars
+
+
+def legend_entry(style, with_line=True):
+    """What a legend shows for an estimator of which both a line and points are drawn."""
+    name, colour, marker, dashes = style
+    return Line2D([], [], color=colour, marker=marker, markerfacecolor="white", label=name,
+                  linestyle=dashes if with_line else "none")
 
 
 def save(fig, directory, stem):

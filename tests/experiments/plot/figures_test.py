@@ -163,7 +163,7 @@ class SpuriousMinimumTest(FigureTest):
         table = self.run_log.tables["escape"]
         self.assert_drawn(spurious_minimum.prediction(self.run_log), {
             "escape/identity/escape_step": (table["predicted_step"][:3], table["escape_step"][:3]),
-            "escape/identity/jump": (table["predicted_jump"][:3], table["jump"][:3])})
+            "escape/identity/jump": (table["escape_step"][:3], table["jump"][:3])})
 
 
 class TrainingTest(FigureTest):
