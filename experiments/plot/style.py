@@ -35,7 +35,7 @@ DASHES = ["-", (0, (5, 1.5)), (0, (6, 1.5, 1.2, 1.5)), (0, (1.2, 1.2)), (0, (3, 
 plt.rcParams.update({
     "figure.dpi": 100, "savefig.dpi": 180, "figure.constrained_layout.use": True,
     "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10.5, "legend.fontsize": 9.5,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#DDDDDD",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#DDDDDD",
     "grid.linewidth": 0.6, "lines.linewidth": 1.6, "lines.markersize": 5, "legend.frameon": False,
     "mathtext.fontset": "cm", "pdf.fonttype": 42,
 })

@@ -9,6 +9,7 @@ import numpy as np
 import synthetic
 import coarse_descent
 import coarse_gradient
+import mnist_ste
 import spurious_minimum
 import training
 from reader import LogError, read_run
@@ -166,6 +167,42 @@ class SpuriousMinimumTest(FigureTest):
             "escape/identity/jump": (table["escape_step"][:3], table["jump"][:3])})
 
 
+class MnistSteTest(FigureTest):
+    def setUp(self):
+        super().setUp()
+        self.run_log = read_run(synthetic.mnist_ste_log(self.folder / "run.h5"))
+
+    def test_the_bars_are_the_means_and_their_ends_the_standard_deviations(self):
+        fig = mnist_ste.comparison(self.run_log)
+        table = self.run_log.tables["summary"]
+        heights = {bar.get_gid(): bar.get_height() for ax in fig.axes for bar in ax.patches}
+        self.assertEqual(len(heights), 12)
+        ends = {}
+        for ax in fig.axes:
+            for bars in (c for c in ax.containers if hasattr(c, "patches")):
+                for bar, segment in zip(bars.patches, bars.errorbar.lines[2][0].get_segments()):
+                    ends[bar.get_gid()] = segment[:, 1]
+        for k in range(6):
+            key = f"{synthetic.STES[int(table['ste'][k])]}/{int(table['bits'][k])}"
+            for gid, mean, deviation in (
+                    (f"summary/test_best/{key}", 100 * (1 - table["test_best_mean"][k]), 100 * table["test_best_sd"][k]),
+                    (f"summary/train_loss/{key}", table["train_loss_mean"][k], table["train_loss_sd"][k])):
+                self.assertAlmostEqual(heights[gid], mean)
+                np.testing.assert_allclose(ends[gid], [mean - deviation, mean + deviation])
+
+    def test_the_curves_are_the_epochs_of_every_run(self):
+        table = self.run_log.tables["epochs"]
+        expected = {}
+        for k, name in enumerate(synthetic.STES):
+            for bits in (2, 4):
+                for seed in (1, 2, 3):
+                    rows = (table["ste"] == k) & (table["bits"] == bits) & (table["seed"] == seed)
+                    expected[f"epochs/loss/{name}/{bits}/{seed}"] = (table["epoch"][rows], table["loss"][rows])
+                    expected[f"epochs/test/{name}/{bits}/{seed}"] = (
+                        table["epoch"][rows], 100 * (1 - table["test_accuracy"][rows]))
+        self.assert_drawn(mnist_ste.curves(self.run_log), expected)
+
+
 class TrainingTest(FigureTest):
     def test_every_series_is_drawn_against_its_step(self):
         step = np.arange(0, 100, 10)
@@ -188,7 +225,8 @@ class CommandTest(FigureTest):
         self.assertRegex(result.stderr, f"^plot: .*{pattern}")
 
     def test_pictures_are_written_as_png_and_pdf(self):
-        modules = {"coarse_gradient": coarse_gradient, "coarse_descent": coarse_descent, "spurious_minimum": spurious_minimum}
+        modules = {"coarse_gradient": coarse_gradient, "coarse_descent": coarse_descent,
+                   "spurious_minimum": spurious_minimum, "mnist_ste": mnist_ste}
         for name in modules:
             getattr(synthetic, f"{name}_log")(self.folder / f"{name}.h5")
         result = self.plot(*(f"{name}.h5" for name in modules), "--out", "pictures")
@@ -197,6 +235,14 @@ class CommandTest(FigureTest):
             for figure in module.FIGURES:
                 self.assertEqual((self.folder / f"pictures/{name}-{figure}.png").read_bytes()[:4], b"\x89PNG")
                 self.assertEqual((self.folder / f"pictures/{name}-{figure}.pdf").read_bytes()[:4], b"%PDF")
+
+    def test_what_has_no_data_yet_does_not_keep_the_rest_from_being_drawn(self):
+        run = read_run(synthetic.mnist_ste_log(self.folder / "whole.h5"))
+        synthetic.write_log(self.folder / "live.h5", "mnist_ste",
+                            run.tables | {"summary": {k: v[:0] for k, v in run.tables["summary"].items()}})
+        self.assert_fails(self.plot("live.h5"), 1, "table summary has no rows yet")
+        self.assertTrue((self.folder / "live-curves.png").exists())
+        self.assertFalse((self.folder / "live-comparison.png").exists())
 
     def test_what_cannot_be_drawn_is_refused_in_one_line(self):
         (self.folder / "text.h5").write_text("hello")

@@ -94,3 +94,32 @@ def spurious_minimum_log(path):
                         "escape_step": [73.0, 362, 145, nan, nan, nan], "predicted_jump": [0.307, 0.307, 0.307, nan, nan, nan],
                         "jump": [0.3071, 0.3069, 0.3072, nan, nan, nan]}
     return write_log(path, "spurious_minimum", tables)
+
+
+def mnist_ste_log(path):
+    rng = np.random.default_rng(3)
+    cells = [(ste, bits, seed) for seed in (1, 2, 3) for bits in (2, 4) for ste in (0, 1, 2)]
+    epoch = np.arange(1.0, 6)
+    columns = {"ste": [], "bits": [], "seed": [], "epoch": [], "loss": [], "held_out_accuracy": [], "test_accuracy": [],
+               "train_loss": []}
+    for ste, bits, seed in cells:
+        accuracy = 0.99 - 0.004 * (ste == 0) / bits - 0.002 / epoch + 3e-4 * rng.standard_normal(5)
+        rows = {"ste": ste, "bits": bits, "seed": seed, "epoch": epoch, "held_out_accuracy": accuracy,
+                "loss": (0.02 + 0.05 * (ste == 0)) / epoch / bits, "test_accuracy": accuracy - 1e-4,
+                "train_loss": np.array([np.nan] * 4 + [0.004 * (1 + 3 * (ste == 0)) / bits])}
+        for name, values in rows.items():
+            columns[name].extend(np.broadcast_to(values, 5))
+    columns = {name: np.array(values, float) for name, values in columns.items()}
+    pairs = [(ste, bits) for bits in (2, 4) for ste in (0, 1, 2)]
+    last = columns["epoch"] == 5
+
+    def over_seeds(column, reduce):
+        return np.array([reduce(columns[column][last & (columns["ste"] == s) & (columns["bits"] == b)]) for s, b in pairs])
+
+    summary = {"ste": np.array([s for s, _ in pairs], float), "bits": np.array([b for _, b in pairs], float),
+               "seeds": np.full(6, 3.0)}
+    for name, column in (("train_loss", "train_loss"), ("test_best", "test_accuracy"), ("test_last", "test_accuracy")):
+        summary[f"{name}_mean"], summary[f"{name}_sd"] = over_seeds(column, np.mean), over_seeds(column, np.std)
+    float_epochs = {"epoch": epoch, "loss": 0.1 / epoch, "held_out_accuracy": 0.992 - 0.01 / epoch,
+                    "test_accuracy": 0.9925 - 0.01 / epoch, "train_loss": np.array([np.nan] * 4 + [1e-3])}
+    return write_log(path, "mnist_ste", {"epochs": columns, "float_epochs": float_epochs, "summary": summary})
