@@ -30,7 +30,7 @@ constexpr int kRepeats = 20;  // draws behind each error of the sample-size tabl
 struct Flags {
   double norm_w = 1;
   int angles = 61;
-  std::int64_t samples = 100000;
+  std::int64_t samples = 1000000;
   std::string v = "fixed";
 };
 

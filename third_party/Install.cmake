@@ -14,7 +14,8 @@ set_target_properties(coarsegrad_experiments PROPERTIES EXPORT_NAME experiments)
 install(TARGETS coarsegrad_experiments EXPORT CoarseGradExperiments)
 install(EXPORT CoarseGradExperiments NAMESPACE CoarseGrad:: DESTINATION ${package})
 
-configure_package_config_file(third_party/CoarseGradConfig.cmake.in CoarseGradConfig.cmake INSTALL_DESTINATION ${package})
+configure_package_config_file(third_party/CoarseGradConfig.cmake.in CoarseGradConfig.cmake
+                              INSTALL_DESTINATION ${package})
 write_basic_package_version_file(CoarseGradConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/CoarseGradConfig.cmake ${PROJECT_BINARY_DIR}/CoarseGradConfigVersion.cmake
         third_party/FindOpenBLAS.cmake third_party/FindHDF5C.cmake DESTINATION ${package})

@@ -4,11 +4,19 @@ import numpy as np
 from reader import LogError
 from style import BLACK, CYCLE, GREY, estimator_style, figure, in_order
 
-QUANTITIES = {"loss": r"loss $f(v,w)$ (1)", "theta": r"angle $\theta$ (rad)", "norm_w": r"$\|w\|$ (1)",
-              "distance_v": r"$\|v - v^*\|$ (1)"}
+QUANTITIES = {
+    "loss": r"loss $f(v,w)$ (1)",
+    "theta": r"angle $\theta$ (rad)",
+    "norm_w": r"$\|w\|$ (1)",
+    "distance_v": r"$\|v - v^*\|$ (1)",
+}
 # Where a run can end: fill and hatch tell the four apart without colour.
-ENDS = {"global_minimum": ("global minimum", "#009E73", ""), "spurious_minimum": ("spurious minimum", "#E69F00", "//"),
-        "saddle": ("saddle", "#56B4E9", ".."), "unsettled": ("unsettled", "#FFFFFF", "xx")}
+ENDS = {
+    "global_minimum": ("global minimum", "#009E73", ""),
+    "spurious_minimum": ("spurious minimum", "#E69F00", "//"),
+    "saddle": ("saddle", "#56B4E9", ".."),
+    "unsettled": ("unsettled", "#FFFFFF", "xx"),
+}
 
 
 def estimators(run):
@@ -22,8 +30,9 @@ def estimators(run):
 def trajectories(run):
     """Every recorded run: one column for each estimator, one row for each quantity, over the step."""
     names = estimators(run)
-    fig, axes = figure(columns=len(names), rows=4, sharex="col", sharey="row", squeeze=False, width=3.2 * len(names) + 0.8,
-                       height=8.6)
+    fig, axes = figure(
+        columns=len(names), rows=4, sharex="col", sharey="row", squeeze=False, width=3.2 * len(names) + 0.8, height=8.6
+    )
     for column, name in zip(axes.T, names):
         label, colour, _, _ = estimator_style(name)
         number, step = run.table(name, "run", "step")
@@ -31,8 +40,13 @@ def trajectories(run):
         for ax, (quantity, axis_label) in zip(column, QUANTITIES.items()):
             (values,) = run.table(name, quantity)
             for k in runs:
-                (line,) = ax.plot(step[number == k], values[number == k], color=colour, linewidth=1,
-                                  alpha=max(0.15, min(0.9, 8 / len(runs))))
+                (line,) = ax.plot(
+                    step[number == k],
+                    values[number == k],
+                    color=colour,
+                    linewidth=1,
+                    alpha=max(0.15, min(0.9, 8 / len(runs))),
+                )
                 line.set_gid(f"{name}/{quantity}/{int(k)}")
             if ax in axes[:, 0]:
                 ax.set_ylabel(axis_label)
@@ -57,8 +71,9 @@ def ends(run):
     found = {name: run.names(f"{name}_runs", "end") for name in names}
     for end, (label, colour, hatch) in ENDS.items():
         share = np.array([np.mean(found[name] == end) for name in names])
-        bars = ax.barh(range(len(names)), share, left=left, color=colour, hatch=hatch, edgecolor=BLACK, linewidth=0.8,
-                       label=label)
+        bars = ax.barh(
+            range(len(names)), share, left=left, color=colour, hatch=hatch, edgecolor=BLACK, linewidth=0.8, label=label
+        )
         bars.set_label(label)
         for bar, name in zip(bars, names):
             bar.set_gid(f"{name}_runs/{end}")
@@ -97,10 +112,19 @@ def one_step_variation(run):
     medians = np.array([np.median(variation[samples == size]) for size in sizes])
     fig, ax = figure(height=3.6)
     for x, y, gid, options in (
-            (samples, variation, "one_step_variation/draws",
-             {"marker": "o", "linestyle": "none", "color": GREY, "markersize": 4, "alpha": 0.6, "label": "one draw"}),
-            (sizes, medians, "one_step_variation/median",
-             {"marker": "s", "color": CYCLE[0], "markerfacecolor": "white", "label": "median"})):
+        (
+            samples,
+            variation,
+            "one_step_variation/draws",
+            {"marker": "o", "linestyle": "none", "color": GREY, "markersize": 4, "alpha": 0.6, "label": "one draw"},
+        ),
+        (
+            sizes,
+            medians,
+            "one_step_variation/median",
+            {"marker": "s", "color": CYCLE[0], "markerfacecolor": "white", "label": "median"},
+        ),
+    ):
         (line,) = ax.plot(x, y, **options)
         line.set_gid(gid)
     ax.set_xscale("log")

@@ -1,4 +1,4 @@
-"""Figures of `coarse_gradient`: expected coarse gradients over the angle, closed form (lines) and Monte Carlo (points)."""
+"""Figures of `coarse_gradient`: expected coarse gradients over the angle, in closed form and by Monte Carlo."""
 import numpy as np
 
 from reader import LogError
@@ -18,8 +18,10 @@ def estimators(run):
 def _over_angle(run, quantity, label):
     """One panel for the estimators with closed forms, a second one for those known by sampling alone."""
     names = estimators(run)
-    groups = {"closed form (lines), Monte Carlo (points, ±2 SE)": [n for n in names if n in CLOSED_FORM],
-              "Monte Carlo (points, ±2 SE)": [n for n in names if n not in CLOSED_FORM]}
+    groups = {
+        "closed form (lines), Monte Carlo (points, ±2 SE)": [n for n in names if n in CLOSED_FORM],
+        "Monte Carlo (points, ±2 SE)": [n for n in names if n not in CLOSED_FORM],
+    }
     panels = {title: group for title, group in groups.items() if group}
     fig, axes = figure(columns=len(panels), squeeze=False, sharey=True, height=4.6)
     for ax, (title, group) in zip(axes[0], panels.items()):
@@ -32,8 +34,16 @@ def _over_angle(run, quantity, label):
                 draw_line(ax, theta, closed, style, f"{name}/{quantity}")
             draw_points(ax, theta, mean, error, style, f"{name}/{quantity}_mc", markersize=3.5, alpha=0.75)
             handles.append(legend_entry(style, with_line=known))
-        ax.legend(handles=handles, title=title, handlelength=3.4, ncol=len(group) if len(group) < 4 else 2, loc="lower center",
-                  bbox_to_anchor=(0.5, 1.0), columnspacing=1.4, handletextpad=0.5)
+        ax.legend(
+            handles=handles,
+            title=title,
+            handlelength=3.4,
+            ncol=len(group) if len(group) < 4 else 2,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            columnspacing=1.4,
+            handletextpad=0.5,
+        )
         angle_axis(ax)
     axes[0][0].set_ylabel(label)
     return fig
@@ -41,8 +51,7 @@ def _over_angle(run, quantity, label):
 
 def correlation(run):
     """Inner product of the expected coarse gradient with the true population gradient."""
-    fig = _over_angle(run, "correlation",
-                      r"correlation $\langle E\,g_\mu,\ \partial f/\partial w\rangle$ (1)")
+    fig = _over_angle(run, "correlation", r"correlation $\langle E\,g_\mu,\ \partial f/\partial w\rangle$ (1)")
     for ax in fig.axes:
         ax.axhline(0, color=GREY, linewidth=0.8, zorder=0)
     return fig
@@ -66,7 +75,9 @@ def bound_ratio(run):
             line = draw_line(ax, theta, ratio, style, f"{name}/bound_ratio")
             line.set(marker=style[2], markerfacecolor="white", markevery=max(1, len(theta) // 12))
     ax.set_yscale("log")
-    ax.set_ylabel(r"$\|E\,g_\mu\|^2\,/\,(\|\partial f/\partial v\|^2 + \langle E\,g_\mu,\partial f/\partial w\rangle)$  (1)")
+    ax.set_ylabel(
+        r"$\|E\,g_\mu\|^2\,/\,(\|\partial f/\partial v\|^2 + \langle E\,g_\mu,\partial f/\partial w\rangle)$  (1)"
+    )
     angle_axis(ax)
     ax.legend(handlelength=3.4)
     return fig
@@ -101,7 +112,7 @@ def landscape(run):
 
 
 def sample_size(run):
-    """Error of the sampled coarse gradient over the number of samples, with the law N^(-1/2) through the first point."""
+    """Error of the sampled coarse gradient over the number of samples, with the law N^(-1/2)."""
     samples, rms, error = run.table("sample_size", "samples", "rms_error", "rms_error_se")
     ste = run.names("sample_size", "ste")
     fig, ax = figure(height=4.2)
@@ -112,11 +123,17 @@ def sample_size(run):
         law = rms[rows][0] * np.sqrt(samples[rows][0] / samples[rows])
         ax.plot(samples[rows], law, color=style[1], linestyle=style[3], linewidth=1)
     ax.plot([], [], color=GREY, linewidth=1, label=r"law $N^{-1/2}$")
-    ax.set(xscale="log", yscale="log", xlabel="number of samples $N$ (1)",
-           ylabel=r"RMS error of the sampled $g_\mu$ (1)")
+    ax.set(
+        xscale="log", yscale="log", xlabel="number of samples $N$ (1)", ylabel=r"RMS error of the sampled $g_\mu$ (1)"
+    )
     ax.legend(title="±2 SE")
     return fig
 
 
-FIGURES = {"correlation": correlation, "norm": norm, "bound_ratio": bound_ratio, "landscape": landscape,
-           "sample_size": sample_size}
+FIGURES = {
+    "correlation": correlation,
+    "norm": norm,
+    "bound_ratio": bound_ratio,
+    "landscape": landscape,
+    "sample_size": sample_size,
+}

@@ -10,19 +10,36 @@ HATCHES = ("//", "", "..", "xx", "\\\\", "++", "oo", "**", "--", "||", "OO")
 def comparison(run):
     """Bars of test error and training loss, grouped by bits, with the standard deviation over seeds."""
     ste, (bits, seeds) = run.names("summary", "ste"), run.table("summary", "bits", "seeds")
-    best, best_sd, loss, loss_sd = run.table("summary", "test_best_mean", "test_best_sd", "train_loss_mean", "train_loss_sd")
-    float_test, float_held_out, float_loss = run.table("float_epochs", "test_accuracy", "held_out_accuracy", "train_loss")
+    best, best_sd, loss, loss_sd = run.table(
+        "summary", "test_best_mean", "test_best_sd", "train_loss_mean", "train_loss_sd"
+    )
+    float_test, float_held_out, float_loss = run.table(
+        "float_epochs", "test_accuracy", "held_out_accuracy", "train_loss"
+    )
     names, widths = in_order(set(ste)), np.unique(bits)
     fig, (left, right) = figure(columns=2, height=4.2)
-    panels = ((left, "test_best", 100 * (1 - best), 100 * best_sd, 100 * (1 - float_test[np.argmax(float_held_out)])),
-              (right, "train_loss", loss, loss_sd, float_loss[-1]))
+    panels = (
+        (left, "test_best", 100 * (1 - best), 100 * best_sd, 100 * (1 - float_test[np.argmax(float_held_out)])),
+        (right, "train_loss", loss, loss_sd, float_loss[-1]),
+    )
     for ax, gid, mean, deviation, float_value in panels:
         for k, name in enumerate(names):
             label, colour, _, _ = estimator_style(name, k)
             rows = np.flatnonzero(ste == name)
             places = np.searchsorted(widths, bits[rows]) + (k - (len(names) - 1) / 2) * 0.8 / len(names)
-            bars = ax.bar(places, mean[rows], 0.72 / len(names), yerr=deviation[rows], color=colour, alpha=0.85,
-                          hatch=HATCHES[k % len(HATCHES)], edgecolor=BLACK, linewidth=0.8, capsize=4, label=label)
+            bars = ax.bar(
+                places,
+                mean[rows],
+                0.72 / len(names),
+                yerr=deviation[rows],
+                color=colour,
+                alpha=0.85,
+                hatch=HATCHES[k % len(HATCHES)],
+                edgecolor=BLACK,
+                linewidth=0.8,
+                capsize=4,
+                label=label,
+            )
             for bar, row in zip(bars, rows):
                 bar.set_gid(f"summary/{gid}/{name}/{int(bits[row])}")
         ax.axhline(float_value, color=BLACK, linestyle=(0, (5, 2)), linewidth=1.2, label="float")
@@ -49,8 +66,17 @@ def curves(run):
             for number in np.unique(seed):
                 rows = (ste == name) & (bits == width) & (seed == number)
                 for ax, values, quantity in ((column[0], loss, "loss"), (column[1], 100 * (1 - test), "test")):
-                    (line,) = ax.plot(epoch[rows], values[rows], color=colour, linestyle=dashes, marker=marker, markersize=4,
-                                      markerfacecolor="white", linewidth=1.1, label=label if number == seed[0] else None)
+                    (line,) = ax.plot(
+                        epoch[rows],
+                        values[rows],
+                        color=colour,
+                        linestyle=dashes,
+                        marker=marker,
+                        markersize=4,
+                        markerfacecolor="white",
+                        linewidth=1.1,
+                        label=label if number == seed[0] else None,
+                    )
                     line.set_gid(f"epochs/{quantity}/{name}/{int(width)}/{int(number)}")
         column[0].set_title(f"{int(width)} bit{'s' if width > 1 else ''}")
         column[0].set_yscale("log")

@@ -109,7 +109,12 @@ def read_run(path):
         for name, group in _walk(file["tables"]) if "tables" in file else ():
             tables[name] = _columns(group)
             units.update({f"tables/{name}/{column}": _unit(item) for column, item in group.items()})
-            labels.update({f"tables/{name}/{column}": [_text(label) for label in item.attrs["labels"]]
-                           for column, item in group.items() if "labels" in item.attrs})
+            labels.update(
+                {
+                    f"tables/{name}/{column}": [_text(label) for label in item.attrs["labels"]]
+                    for column, item in group.items()
+                    if "labels" in item.attrs
+                }
+            )
         inputs = {name: np.asarray(item) for name, item in file["inputs"].items()} if "inputs" in file else {}
     return Run(path, attributes, series, tables, inputs, units, labels)

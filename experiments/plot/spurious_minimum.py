@@ -35,8 +35,9 @@ def escape(run):
                 rows = rescaled == mode
                 draw_line(ax, step[rows], values[rows], estimator_style(name, index), f"{name}/{quantity}/{mode}")
             for k, step in enumerate(predicted_steps(run, mode)):
-                ax.axvline(step, color=GREY, linestyle=(0, (4, 3)), linewidth=1,
-                           label="predicted escape" if k == 0 else None)
+                ax.axvline(
+                    step, color=GREY, linestyle=(0, (4, 3)), linewidth=1, label="predicted escape" if k == 0 else None
+                )
             if ax in axes[:, 0]:
                 ax.set_ylabel(axis_label)
         column[1].set_ylim(-0.1, np.pi + 0.1)
@@ -52,7 +53,9 @@ def escape(run):
 def prediction(run):
     """Measured escape steps against predicted ones, and the measured jumps beside the predicted height."""
     ste = run.names("escape", "ste")
-    predicted, step, predicted_jump, jump = run.table("escape", "predicted_step", "escape_step", "predicted_jump", "jump")
+    predicted, step, predicted_jump, jump = run.table(
+        "escape", "predicted_step", "escape_step", "predicted_jump", "jump"
+    )
     escaped = np.isfinite(predicted) & np.isfinite(step)
     if not escaped.any():
         raise LogError(f"{run.path}: no run in table escape left the spurious minimum")
@@ -61,8 +64,16 @@ def prediction(run):
         style = estimator_style(name, index)
         rows = escaped & (ste == name)
         for ax, x, y, gid in ((left, predicted, step, "escape_step"), (right, step, jump, "jump")):
-            (points,) = ax.plot(x[rows], y[rows], marker=style[2], color=style[1], markerfacecolor="white",
-                                linestyle="none", markersize=7, label=style[0])
+            (points,) = ax.plot(
+                x[rows],
+                y[rows],
+                marker=style[2],
+                color=style[1],
+                markerfacecolor="white",
+                linestyle="none",
+                markersize=7,
+                label=style[0],
+            )
             points.set_gid(f"escape/{name}/{gid}")
     end = 1.15 * np.max(predicted[escaped])
     left.plot([0, end], [0, end], color=BLACK, linewidth=0.8, zorder=0, label="measured = predicted")

@@ -1,4 +1,4 @@
-"""How every figure looks: one colour, marker and dash pattern per estimator, legible in grey and by the colour-blind."""
+"""How every figure looks: one colour, marker and dash pattern per estimator, legible in grey and without colours."""
 import logging
 
 import matplotlib
@@ -11,7 +11,15 @@ from matplotlib.lines import Line2D
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # it remarks on the dates inside the fonts that it embeds
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE, GREY = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F")
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+    "#7F7F7F",
+)
 
 # Colours of Okabe and Ito; lines differ by dashes and points by markers as well, so that colour is never needed.
 ESTIMATORS = {
@@ -29,16 +37,39 @@ ESTIMATORS = {
 }
 CYCLE = [BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<"]
-DASHES = ["-", (0, (5, 1.5)), (0, (6, 1.5, 1.2, 1.5)), (0, (1.2, 1.2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)),
-          (0, (2, 2)), (0, (4, 1, 1, 1))]
+DASHES = [
+    "-",
+    (0, (5, 1.5)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (8, 2)),
+    (0, (2, 2)),
+    (0, (4, 1, 1, 1)),
+]
 
-plt.rcParams.update({
-    "figure.dpi": 100, "savefig.dpi": 180, "figure.constrained_layout.use": True,
-    "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10.5, "legend.fontsize": 9.5,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6, "lines.linewidth": 1.6, "lines.markersize": 5, "legend.frameon": False,
-    "mathtext.fontset": "cm", "pdf.fonttype": 42,
-})
+plt.rcParams.update(
+    {
+        "figure.dpi": 100,
+        "savefig.dpi": 180,
+        "figure.constrained_layout.use": True,
+        "font.size": 10,
+        "axes.titlesize": 10.5,
+        "axes.labelsize": 10.5,
+        "legend.fontsize": 9.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#DDDDDD",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 5,
+        "legend.frameon": False,
+        "mathtext.fontset": "cm",
+        "pdf.fonttype": 42,
+    }
+)
 
 
 def estimator_style(name, index=0):
@@ -57,8 +88,9 @@ def in_order(names):
 
 def figure(columns=1, rows=1, width=None, height=None, **options):
     """A figure and its axes (an array when there are several)."""
-    return plt.subplots(rows, columns, figsize=(width or (6.4 if columns == 1 else 4.6 * columns),
-                                                height or 4.0 * rows), **options)
+    return plt.subplots(
+        rows, columns, figsize=(width or (6.4 if columns == 1 else 4.6 * columns), height or 4.0 * rows), **options
+    )
 
 
 def angle_axis(ax, label=r"angle $\theta$ between $w$ and $w^*$ (rad)"):
@@ -71,8 +103,15 @@ def angle_axis(ax, label=r"angle $\theta$ between $w$ and $w^*$ (rad)"):
 def draw_line(ax, x, y, style, gid, label=None, **options):
     """A line in the style of estimator_style(); `gid` names the log data that it shows."""
     name, colour, _, dashes = style
-    (line,) = ax.plot(x, y, color=colour, linestyle=dashes, label=name if label is None else label,
-                      zorder=2 if dashes == "-" else 3, **options)  # dashes on top: both show where they coincide
+    (line,) = ax.plot(
+        x,
+        y,
+        color=colour,
+        linestyle=dashes,
+        label=name if label is None else label,
+        zorder=2 if dashes == "-" else 3,
+        **options,
+    )  # dashes on top: both show where they coincide
     line.set_gid(gid)
     return line
 
@@ -80,9 +119,19 @@ def draw_line(ax, x, y, style, gid, label=None, **options):
 def draw_points(ax, x, y, standard_error, style, gid, label=None, **options):
     """Points with bars of two standard errors in the style of estimator_style(); `gid` names their log data."""
     name, colour, marker, _ = style
-    bars = ax.errorbar(x, y, yerr=2 * np.asarray(standard_error), color=colour, marker=marker, linestyle="none",
-                       markerfacecolor="white", capsize=2.5, elinewidth=1.1, label=name if label is None else label,
-                       **options)
+    bars = ax.errorbar(
+        x,
+        y,
+        yerr=2 * np.asarray(standard_error),
+        color=colour,
+        marker=marker,
+        linestyle="none",
+        markerfacecolor="white",
+        capsize=2.5,
+        elinewidth=1.1,
+        label=name if label is None else label,
+        **options,
+    )
     bars.lines[0].set_gid(gid)
     return bars
 
@@ -90,8 +139,15 @@ def draw_points(ax, x, y, standard_error, style, gid, label=None, **options):
 def legend_entry(style, with_line=True):
     """What a legend shows for an estimator of which both a line and points are drawn."""
     name, colour, marker, dashes = style
-    return Line2D([], [], color=colour, marker=marker, markerfacecolor="white", label=name,
-                  linestyle=dashes if with_line else "none")
+    return Line2D(
+        [],
+        [],
+        color=colour,
+        marker=marker,
+        markerfacecolor="white",
+        label=name,
+        linestyle=dashes if with_line else "none",
+    )
 
 
 def save(fig, directory, stem):

@@ -31,7 +31,7 @@ def curves(run):
         ax.set_ylabel(f"{quantity.replace('_', ' ')} ({unit or '1'})")
         if any(name.rpartition("/")[0] for name in names):
             ax.legend(handlelength=3.2)
-    for ax in list(axes.flat)[len(panels):]:
+    for ax in list(axes.flat)[len(panels) :]:
         ax.set_visible(False)
     return fig
 

@@ -6,4 +6,5 @@ import h5py
 with h5py.File(sys.argv[1], "r", swmr=True) as log:
     value = log["series/train/loss/value"][:]
     status = log.attrs["status"].decode()
-assert (len(value), value[0], value[-1], status) == (1000, 1.0, 1 / 1000, "finished"), (len(value), status)
+assert (len(value), status) == (20, "finished"), (len(value), status)
+assert value[-5:].mean() < value[:5].mean(), value

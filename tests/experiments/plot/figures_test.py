@@ -74,12 +74,16 @@ class CoarseGradientTest(FigureTest):
             for name in coarse_gradient.estimators(self.run_log):
                 table = self.run_log.tables[name]
                 mean, error = table[f"{quantity}_mc"], table[f"{quantity}_se"]
-                np.testing.assert_allclose(ends[f"{name}/{quantity}_mc"],
-                                           np.stack([mean - 2 * error, mean + 2 * error], axis=1))
+                np.testing.assert_allclose(
+                    ends[f"{name}/{quantity}_mc"], np.stack([mean - 2 * error, mean + 2 * error], axis=1)
+                )
 
     def test_the_bound_is_drawn_where_it_is_defined(self):
-        expected = {f"{name}/bound_ratio": (table["theta"], table["bound_ratio"])
-                    for name, table in self.run_log.tables.items() if np.isfinite(table.get("bound_ratio", np.nan)).any()}
+        expected = {
+            f"{name}/bound_ratio": (table["theta"], table["bound_ratio"])
+            for name, table in self.run_log.tables.items()
+            if np.isfinite(table.get("bound_ratio", np.nan)).any()
+        }
         self.assertEqual(len(expected), 3)
         self.assert_drawn(coarse_gradient.bound_ratio(self.run_log), expected)
 
@@ -92,14 +96,18 @@ class CoarseGradientTest(FigureTest):
 
     def test_the_sample_size_law_shows_every_estimator(self):
         table = self.run_log.tables["sample_size"]
-        expected = {f"sample_size/{name}": (table["samples"][table["ste"] == k], table["rms_error"][table["ste"] == k])
-                    for k, name in enumerate(synthetic.STES)}
+        expected = {
+            f"sample_size/{name}": (table["samples"][table["ste"] == k], table["rms_error"][table["ste"] == k])
+            for k, name in enumerate(synthetic.STES)
+        }
         self.assert_drawn(coarse_gradient.sample_size(self.run_log), expected)
 
     def test_a_missing_column_or_an_empty_table_is_an_error(self):
         full = {name: dict(table) for name, table in self.run_log.tables.items()}
-        for what, table in {"column correlation_se": {k: v for k, v in full["relu"].items() if k != "correlation_se"},
-                            "no rows": {k: v[:0] for k, v in full["relu"].items()}}.items():
+        for what, table in {
+            "column correlation_se": {k: v for k, v in full["relu"].items() if k != "correlation_se"},
+            "no rows": {k: v[:0] for k, v in full["relu"].items()},
+        }.items():
             run = self.log("coarse_gradient", tables=full | {"relu": table})
             with self.assertRaisesRegex(LogError, f"table relu has .*{what}"):
                 coarse_gradient.correlation(run)
@@ -132,13 +140,22 @@ class CoarseDescentTest(FigureTest):
     def test_the_one_step_curves_and_their_roughness_are_drawn(self):
         table = self.run_log.tables["one_step"]
         sizes = (10, 100, 1000, 20000)
-        self.assert_drawn(coarse_descent.one_step(self.run_log), {
-            f"one_step/{n}": (table["eta"][table["samples"] == n], table["loss"][table["samples"] == n]) for n in sizes})
+        self.assert_drawn(
+            coarse_descent.one_step(self.run_log),
+            {
+                f"one_step/{n}": (table["eta"][table["samples"] == n], table["loss"][table["samples"] == n])
+                for n in sizes
+            },
+        )
         table = self.run_log.tables["one_step_variation"]
         medians = [np.median(table["excess_variation"][table["samples"] == n]) for n in sizes]
-        self.assert_drawn(coarse_descent.one_step_variation(self.run_log), {
-            "one_step_variation/draws": (table["samples"], table["excess_variation"]),
-            "one_step_variation/median": (sizes, medians)})
+        self.assert_drawn(
+            coarse_descent.one_step_variation(self.run_log),
+            {
+                "one_step_variation/draws": (table["samples"], table["excess_variation"]),
+                "one_step_variation/median": (sizes, medians),
+            },
+        )
 
 
 class SpuriousMinimumTest(FigureTest):
@@ -162,9 +179,13 @@ class SpuriousMinimumTest(FigureTest):
 
     def test_measured_escapes_are_drawn_against_predicted_ones(self):
         table = self.run_log.tables["escape"]
-        self.assert_drawn(spurious_minimum.prediction(self.run_log), {
-            "escape/identity/escape_step": (table["predicted_step"][:3], table["escape_step"][:3]),
-            "escape/identity/jump": (table["escape_step"][:3], table["jump"][:3])})
+        self.assert_drawn(
+            spurious_minimum.prediction(self.run_log),
+            {
+                "escape/identity/escape_step": (table["predicted_step"][:3], table["escape_step"][:3]),
+                "escape/identity/jump": (table["escape_step"][:3], table["jump"][:3]),
+            },
+        )
 
 
 class MnistSteTest(FigureTest):
@@ -185,8 +206,9 @@ class MnistSteTest(FigureTest):
         for k in range(6):
             key = f"{synthetic.STES[int(table['ste'][k])]}/{int(table['bits'][k])}"
             for gid, mean, deviation in (
-                    (f"summary/test_best/{key}", 100 * (1 - table["test_best_mean"][k]), 100 * table["test_best_sd"][k]),
-                    (f"summary/train_loss/{key}", table["train_loss_mean"][k], table["train_loss_sd"][k])):
+                (f"summary/test_best/{key}", 100 * (1 - table["test_best_mean"][k]), 100 * table["test_best_sd"][k]),
+                (f"summary/train_loss/{key}", table["train_loss_mean"][k], table["train_loss_sd"][k]),
+            ):
                 self.assertAlmostEqual(heights[gid], mean)
                 np.testing.assert_allclose(ends[gid], [mean - deviation, mean + deviation])
 
@@ -199,15 +221,20 @@ class MnistSteTest(FigureTest):
                     rows = (table["ste"] == k) & (table["bits"] == bits) & (table["seed"] == seed)
                     expected[f"epochs/loss/{name}/{bits}/{seed}"] = (table["epoch"][rows], table["loss"][rows])
                     expected[f"epochs/test/{name}/{bits}/{seed}"] = (
-                        table["epoch"][rows], 100 * (1 - table["test_accuracy"][rows]))
+                        table["epoch"][rows],
+                        100 * (1 - table["test_accuracy"][rows]),
+                    )
         self.assert_drawn(mnist_ste.curves(self.run_log), expected)
 
 
 class TrainingTest(FigureTest):
     def test_every_series_is_drawn_against_its_step(self):
         step = np.arange(0, 100, 10)
-        series = {"train/loss": (step, 1.0 / (1 + step)), "test/loss": (step[::2], 2.0 / (1 + step[::2])),
-                  "learning_rate": (step, step * 0.1)}
+        series = {
+            "train/loss": (step, 1.0 / (1 + step)),
+            "test/loss": (step[::2], 2.0 / (1 + step[::2])),
+            "learning_rate": (step, step * 0.1),
+        }
         fig = training.curves(self.log("other", series=series | {"empty": (step[:0], step[:0] * 1.0)}))
         self.assert_drawn(fig, {f"series/{name}": data for name, data in series.items()})
         self.assertEqual(len(fig.axes), 2)  # loss and learning rate
@@ -225,8 +252,12 @@ class CommandTest(FigureTest):
         self.assertRegex(result.stderr, f"^plot: .*{pattern}")
 
     def test_pictures_are_written_as_png_and_pdf(self):
-        modules = {"coarse_gradient": coarse_gradient, "coarse_descent": coarse_descent,
-                   "spurious_minimum": spurious_minimum, "mnist_ste": mnist_ste}
+        modules = {
+            "coarse_gradient": coarse_gradient,
+            "coarse_descent": coarse_descent,
+            "spurious_minimum": spurious_minimum,
+            "mnist_ste": mnist_ste,
+        }
         for name in modules:
             getattr(synthetic, f"{name}_log")(self.folder / f"{name}.h5")
         result = self.plot(*(f"{name}.h5" for name in modules), "--out", "pictures")
@@ -238,8 +269,11 @@ class CommandTest(FigureTest):
 
     def test_what_has_no_data_yet_does_not_keep_the_rest_from_being_drawn(self):
         run = read_run(synthetic.mnist_ste_log(self.folder / "whole.h5"))
-        synthetic.write_log(self.folder / "live.h5", "mnist_ste",
-                            run.tables | {"summary": {k: v[:0] for k, v in run.tables["summary"].items()}})
+        synthetic.write_log(
+            self.folder / "live.h5",
+            "mnist_ste",
+            run.tables | {"summary": {k: v[:0] for k, v in run.tables["summary"].items()}},
+        )
         self.assert_fails(self.plot("live.h5"), 1, "table summary has no rows yet")
         self.assertTrue((self.folder / "live-curves.png").exists())
         self.assertFalse((self.folder / "live-comparison.png").exists())
@@ -263,9 +297,14 @@ class SummaryTest(FigureTest):
         synthetic.coarse_gradient_log(self.folder / "coarse_gradient_optimal.h5")
         result = subprocess.run([PLOT.parent / "summary", self.folder], capture_output=True, text=True)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        self.assertRegex(result.stdout, r"descent with ReLU, 6 runs +50.0 % global minimum, 16.7 % spurious minimum, "
-                                        r"16.7 % saddle, 16.7 % unsettled; loss never rose in 83.3 %")
-        self.assertRegex(result.stdout, r"escape, identity, η = 0.01, .* +step 362, jump 0.3069 \(predicted 361, 0.3070\)")
+        self.assertRegex(
+            result.stdout,
+            r"descent with ReLU, 6 runs +50.0 % global minimum, 16.7 % spurious minimum, "
+            r"16.7 % saddle, 16.7 % unsettled, loss never rose in 83.3 %",
+        )
+        self.assertRegex(
+            result.stdout, r"escape, identity, η = 0.01, .* +step 362, jump 0.3069 \(predicted 361, 0.3070\)"
+        )
         self.assertRegex(result.stdout, r"never escape +ReLU, clipped ReLU\n")
 
     def test_a_missing_log_is_one_line(self):

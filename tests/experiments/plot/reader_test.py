@@ -20,8 +20,13 @@ class ReaderTest(unittest.TestCase):
 
     def test_arrays_units_and_names_with_slashes_come_back(self):
         step = np.arange(5)
-        synthetic.write_log(self.path, "some_experiment", {"t": {"a": [1.0, 2.0]}}, {"train/loss": (step, step * 0.1)},
-                            {"v": [[1.0, 2.0], [3.0, 4.0]]})
+        synthetic.write_log(
+            self.path,
+            "some_experiment",
+            {"t": {"a": [1.0, 2.0]}},
+            {"train/loss": (step, step * 0.1)},
+            {"v": [[1.0, 2.0], [3.0, 4.0]]},
+        )
         run = read_run(self.path)
         self.assertEqual(run.experiment, "some_experiment")
         np.testing.assert_array_equal(run.tables["t"]["a"], [1.0, 2.0])
@@ -43,13 +48,23 @@ class ReaderTest(unittest.TestCase):
 
     def test_a_log_is_read_while_another_process_writes_it(self):
         synthetic.write_log(self.path, "some_experiment", {"t": {"a": [1.0, 2.0]}})
-        writer = subprocess.Popen([sys.executable, "-c", (
-            "import h5py, sys\n"
-            "f = h5py.File(sys.argv[1], 'r+', libver='latest')\n"
-            "f.swmr_mode = True\n"
-            "d = f['tables/t/a']; d.resize((3,)); d[2] = 3.0; d.flush()\n"
-            "print('ready', flush=True); sys.stdin.read()\n"), str(self.path)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        writer = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                (
+                    "import h5py, sys\n"
+                    "f = h5py.File(sys.argv[1], 'r+', libver='latest')\n"
+                    "f.swmr_mode = True\n"
+                    "d = f['tables/t/a']; d.resize((3,)); d[2] = 3.0; d.flush()\n"
+                    "print('ready', flush=True); sys.stdin.read()\n"
+                ),
+                str(self.path),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         try:
             self.assertEqual(writer.stdout.readline(), "ready\n")
             np.testing.assert_array_equal(read_run(self.path).tables["t"]["a"], [1.0, 2.0, 3.0])
@@ -68,10 +83,16 @@ class ReaderTest(unittest.TestCase):
             synthetic.coarse_gradient_log(path)
             path.write_bytes(path.read_bytes()[:1000])
 
-        cases = {"text": lambda path: path.write_text("hello\n"), "empty": lambda path: path.write_bytes(b""),
-                 "folder": lambda path: path.mkdir(), "missing": lambda path: None, "foreign": foreign_hdf5,
-                 "old HDF5 format": lambda path: h5py.File(path, "w", libver="earliest").close(),
-                 "schema": other_schema, "truncated": truncated}
+        cases = {
+            "text": lambda path: path.write_text("hello\n"),
+            "empty": lambda path: path.write_bytes(b""),
+            "folder": lambda path: path.mkdir(),
+            "missing": lambda path: None,
+            "foreign": foreign_hdf5,
+            "old HDF5 format": lambda path: h5py.File(path, "w", libver="earliest").close(),
+            "schema": other_schema,
+            "truncated": truncated,
+        }
         for name, make in cases.items():
             with self.subTest(name):
                 path = Path(self.folder.name) / f"{name}.h5"
