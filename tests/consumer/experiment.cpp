@@ -15,12 +15,14 @@ using namespace coarsegrad;
 
 int main(int argc, char** argv) {
   // A surrogate is a smooth function and its derivative; from here on --ste knows it by name.
-  register_surrogate("softsign", [](auto x, auto) { return x / (1 + std::abs(x)); },
-                     [](auto x, auto) { return 1 / ((1 + std::abs(x)) * (1 + std::abs(x))); });
+  register_surrogate(
+      "softsign", [](auto x, auto) { return x / (1 + std::abs(x)); },
+      [](auto x, auto) { return 1 / ((1 + std::abs(x)) * (1 + std::abs(x))); });
   std::string ste = "softsign";
   int bits = 2, epochs = 2, images = 4000;
   double lr = 0.05;
-  experiments::Args args("experiment", "Does a softsign surrogate train 2-bit activations as well as the clipped ReLU?");
+  experiments::Args args("experiment",
+                         "Does a softsign surrogate train 2-bit activations as well as the clipped ReLU?");
   args.add("ste", ste, "surrogate of the backward pass", surrogate_names());
   args.add("bits", bits, "bits of the activations", {1, 8});
   args.add("epochs", epochs, "passes over the images", {1, 1000});
