@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "datasets/mnist.h"
+#include "datasets/synthetic.h"
 #include "experiments/support/progress.h"
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
@@ -27,14 +29,17 @@ using namespace coarsegrad::experiments;
 namespace {
 
 struct Settings {
-  std::string data = "data";
+  std::string digits = "mnist", data = "data";
   std::vector<std::string> ste{"identity", "relu", "clipped_relu"};
   std::vector<int> bits{2, 4};
-  int seeds = 3, epochs = 10, float_epochs = 10, batch = 64, held_out = 5000;
+  int images = 60000, held_out = 5000;
+  int seeds = 3, epochs = 10, float_epochs = 10, batch = 64;
   double lr = 0.1, float_lr = 0.05, momentum = 0.9, weight_decay = 0;
 };
 
 void declare(Args& args, Settings& s) {
+  args.add("digits", s.digits, "mnist, or digits drawn by the program: for a first try without a download",
+           {"mnist", "drawn"});
   args.add("data", s.data, "folder that holds mnist/ (datasets/download mnist makes it)");
   args.add("ste", s.ste, "straight-through estimators", surrogate_names());
   args.add("bits", s.bits, "bits of the activations", {1, 8});
@@ -42,7 +47,9 @@ void declare(Args& args, Settings& s) {
   args.add("epochs", s.epochs, "epochs of fine-tuning", {1, 10000});
   args.add("float-epochs", s.float_epochs, "epochs of the float net", {1, 10000});
   args.add("batch", s.batch, "images per step", {2, 10000});
-  args.add("held-out", s.held_out, "training images set aside to choose the best epoch", {1, 59000});
+  args.add("images", s.images, "training images to use, the first ones; a tenth as many test images if drawn",
+           {100, 60000});
+  args.add("held-out", s.held_out, "of them set aside to choose the best epoch", {1, 59000});
   args.add("lr", s.lr, "learning rate of the fine-tuning; falls to 0 along half a cosine", {0, 10});
   args.add("float-lr", s.float_lr, "learning rate of the float net; falls likewise", {0, 10});
   args.add("momentum", s.momentum, "momentum", {0, 0.999});
@@ -51,14 +58,11 @@ void declare(Args& args, Settings& s) {
 
 // What the result of a cell depends on besides its STE, bits and seed.
 std::string cell_settings(const Settings& s, std::uint64_t seed) {
-  return nlohmann::json{{"epochs", s.epochs},
-                        {"float-epochs", s.float_epochs},
-                        {"batch", s.batch},
-                        {"held-out", s.held_out},
-                        {"lr", s.lr},
-                        {"float-lr", s.float_lr},
-                        {"momentum", s.momentum},
-                        {"weight-decay", s.weight_decay},
+  return nlohmann::json{{"digits", s.digits},     {"images", s.images},
+                        {"held-out", s.held_out}, {"epochs", s.epochs},
+                        {"batch", s.batch},       {"float-epochs", s.float_epochs},
+                        {"lr", s.lr},             {"float-lr", s.float_lr},
+                        {"momentum", s.momentum}, {"weight-decay", s.weight_decay},
                         {"seed", seed}}
       .dump();
 }
@@ -67,8 +71,23 @@ struct Data {
   datasets::Dataset train, held_out, test;
 };
 
+datasets::Dataset first(const datasets::Dataset& data, std::int64_t count) {
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(count, data.size())));
+  std::iota(indices.begin(), indices.end(), 0);
+  return datasets::subset(data, indices);
+}
+
+datasets::TrainTest load_digits(const Settings& s, std::uint64_t seed) {
+  if (s.digits == "drawn")
+    return {datasets::drawn_digits(s.images, seed), datasets::drawn_digits(s.images / 10, seed, 1)};
+  datasets::TrainTest mnist = datasets::load_mnist(s.data);
+  return {first(mnist.train, s.images), std::move(mnist.test)};
+}
+
 Data load(const Settings& s, std::uint64_t seed) {
-  auto [train, test] = datasets::load_mnist(s.data);
+  check_usage(s.held_out + s.batch <= s.images, "mnist_ste: given ", s.images, " images, ", s.held_out,
+              " of them held out, expected at least a batch of ", s.batch, " to be left");
+  auto [train, test] = load_digits(s, seed);
   auto [rest, held_out] = datasets::hold_out(train, s.held_out, seed);
   return {std::move(rest), std::move(held_out), std::move(test)};
 }

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "core/base/check.h"
@@ -27,4 +29,39 @@ TEST_CASE("denormals are flushed in every task and the mode is restored afterwar
   parallel_for(4, [&](std::int64_t t) { out[static_cast<std::size_t>(t)] = tiny * 0.01f; });
   CHECK(out == std::vector<float>(4, 0.f));
   CHECK(tiny * 0.01f != 0.f);
+}
+
+TEST_CASE("parallel_for: nested calls, calls from several threads at once and changing team sizes all do every task") {
+  std::atomic<std::int64_t> sum{0};
+  const auto many_regions = [&sum] {
+    for (int round = 0; round < 300; ++round)
+      parallel_for(round % 7, [&](std::int64_t) {
+        parallel_for(3, [&](std::int64_t t) { sum.fetch_add(t, std::memory_order_relaxed); });
+      });
+  };
+  std::int64_t wanted = 0;
+  for (int round = 0; round < 300; ++round) wanted += 3 * (round % 7);
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 3; ++i) callers.emplace_back(many_regions);
+  for (std::thread& caller : callers) caller.join();
+  for (const int threads : {4, 1, 3, 2}) {
+    set_num_threads(threads);
+    many_regions();
+  }
+  CHECK(sum == 7 * wanted);
+}
+
+TEST_CASE("parallel_for: after an exception the team works on") {
+  set_num_threads(2);
+  for (int round = 0; round < 100; ++round) {
+    CHECK_THROWS_AS(parallel_for(8, [](std::int64_t) { check(false, "every task"); }), Error);
+    std::atomic<int> done{0};
+    parallel_for(8, [&](std::int64_t) { ++done; });
+    CHECK(done == 8);
+  }
+}
+
+TEST_CASE("set_num_threads: absurd counts throw") {
+  CHECK_THROWS_AS(set_num_threads(0), Error);
+  CHECK_THROWS_AS(set_num_threads(100000), Error);
 }
