@@ -58,11 +58,16 @@ void declare(Args& args, Settings& s) {
 
 // What the result of a cell depends on besides its STE, bits and seed.
 std::string cell_settings(const Settings& s, std::uint64_t seed) {
-  return nlohmann::json{{"digits", s.digits},     {"images", s.images},
-                        {"held-out", s.held_out}, {"epochs", s.epochs},
-                        {"batch", s.batch},       {"float-epochs", s.float_epochs},
-                        {"lr", s.lr},             {"float-lr", s.float_lr},
-                        {"momentum", s.momentum}, {"weight-decay", s.weight_decay},
+  return nlohmann::json{{"digits", s.digits},
+                        {"images", s.images},
+                        {"held-out", s.held_out},
+                        {"epochs", s.epochs},
+                        {"batch", s.batch},
+                        {"float-epochs", s.float_epochs},
+                        {"lr", s.lr},
+                        {"float-lr", s.float_lr},
+                        {"momentum", s.momentum},
+                        {"weight-decay", s.weight_decay},
                         {"seed", seed}}
       .dump();
 }
@@ -254,8 +259,8 @@ struct Tables {
 };
 
 void run_sweep(const Settings& s, const Args& args, RunLog& log) {
-  const Sweep sweep(args.out() + ".cells", cell_settings(s, args.seed()));
   const Data data = load(s, args.seed());
+  const Sweep sweep(args.out() + ".cells", cell_settings(s, args.seed()));
   const Tables tables(log, s);
   log.start();
   const CellRows float_rows = train_float(data, s, sweep, args);

@@ -281,7 +281,7 @@ bool Args::parse(int argc, const char* const* argv) {
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
     const std::string& flag = knobs_[i]->name;
     options.push_back(knobs_[i]->is_switch() ? app.add_flag("--" + flag + ",!--no-" + flag, texts[i])
-                                             : app.add_option("--" + flag, texts[i]));
+                                             : app.add_option("--" + flag, texts[i])->take_last());
   }
   try {
     app.parse(argc, argv);
@@ -292,6 +292,9 @@ bool Args::parse(int argc, const char* const* argv) {
   if (const auto extras = app.remaining(); !extras.empty())
     throw UsageError(cat(extras[0].starts_with("-") ? "unknown flag " : "unexpected argument ",
                          shortened(extras[0]), ", expected one of ", known()));
+  for (std::size_t i = 0; i < knobs_.size(); ++i)
+    check_usage(options[i]->count() <= 1, "flag --", knobs_[i]->name, " given ", options[i]->count(),
+                " times, expected once");
   if (config->count() > 0) read_file(file);
   for (std::size_t i = 0; i < knobs_.size(); ++i)
     if (options[i]->count() > 0) knobs_[i]->set(knobs_[i]->from_text(texts[i]), "--" + knobs_[i]->name);

@@ -11,8 +11,13 @@ import unittest
 import h5py
 
 MAIN = os.environ["MNIST_STE"]
-SMALL = ["--digits", "drawn", "--images", "1000", "--held-out", "100", "--epochs", "2", "--float-epochs", "2",
-         "--seeds", "2", "--ste", "identity,clipped_relu", "--bits", "2", "--quiet"]
+SMALL = {"--digits": "drawn", "--images": 1000, "--held-out": 100, "--epochs": 2, "--float-epochs": 2, "--seeds": 2,
+         "--ste": "identity,clipped_relu", "--bits": 2}
+
+
+def command(log, changes):
+    flags = SMALL | {"--out": log} | changes
+    return [MAIN, "--quiet", *(str(word) for flag in flags.items() for word in flag)]
 
 
 class Sweep(unittest.TestCase):
@@ -22,8 +27,8 @@ class Sweep(unittest.TestCase):
         self.log = pathlib.Path(self.folder.name) / "run.h5"
         self.cells = pathlib.Path(str(self.log) + ".cells")
 
-    def run_main(self, *flags):
-        return subprocess.run([MAIN, *SMALL, "--out", self.log, *flags], capture_output=True, text=True, check=False)
+    def run_main(self, changes={}):
+        return subprocess.run(command(self.log, changes), capture_output=True, text=True, check=False)
 
     def results(self):
         return json.loads(self.log.with_suffix(".json").read_text())["cells"]
@@ -48,7 +53,7 @@ class Sweep(unittest.TestCase):
         wanted = self.results()
         for path in self.cells.iterdir():
             path.unlink()
-        process = subprocess.Popen([MAIN, *SMALL, "--out", self.log], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command(self.log, {}), stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 60
         while len(list(self.cells.glob("*-seed*.json"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.002)
@@ -64,27 +69,29 @@ class Sweep(unittest.TestCase):
             self.assertEqual(path.stat().st_mtime_ns, before, f"{path} was computed again")
 
     def test_threads_change_nothing(self):
-        self.assertEqual(self.run_main("--threads", "1").returncode, 0)
+        self.assertEqual(self.run_main({"--threads": 1}).returncode, 0)
         wanted = self.results()
         self.log = self.log.with_name("two.h5")
-        self.assertEqual(self.run_main("--threads", "2").returncode, 0)
+        self.assertEqual(self.run_main({"--threads": 2}).returncode, 0)
         self.assertEqual(self.results(), wanted)
 
-    def refused(self, code, text, *flags):
-        done = self.run_main(*flags)
+    def refused(self, code, text, changes):
+        done = self.run_main(changes)
         self.assertEqual(done.returncode, code, done.stderr)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         self.assertIn(text, done.stderr)
 
     def test_refusals(self):
-        self.refused(2, "clipped_relu", "--ste", "sgn")
-        self.refused(2, "1 to 8", "--bits", "9")
-        self.refused(2, "held out", "--held-out", "990")
-        self.refused(1, "train-images", "--digits", "mnist", "--data", "/nowhere")
-        self.refused(2, "begun with", "--lr", "0.3")  # the refusals above have begun a sweep
-        self.refused(1, "not finite", "--float-lr", "10", "--momentum", "0.999", "--epochs", "2",
-                     "--out", str(self.log.with_name("diverges.h5")))
-        with h5py.File(self.log.with_name("diverges.h5"), "r") as file:
+        self.refused(2, "clipped_relu", {"--ste": "sgn"})
+        self.refused(2, "1 to 8", {"--bits": 9})
+        self.refused(2, "held out", {"--held-out": 990})
+        self.refused(1, "train-images", {"--digits": "mnist", "--data": "/nowhere"})
+        self.assertEqual(list(pathlib.Path(self.folder.name).iterdir()), [])
+        self.assertEqual(self.run_main({"--seeds": 1, "--epochs": 1}).returncode, 0)
+        self.refused(2, "begun with epochs", {})
+        self.log = self.log.with_name("diverges.h5")
+        self.refused(1, "training loss", {"--float-lr": 10, "--weight-decay": 1, "--float-epochs": 10})
+        with h5py.File(self.log, "r") as file:
             self.assertEqual(file.attrs["status"].decode(), "diverged")
 
 

@@ -41,7 +41,7 @@ TEST_CASE("sweep: other settings are refused by the name of the knob") {
   }
 }
 
-TEST_CASE("sweep: a cell whose computation throws leaves nothing; a damaged one is named") {
+TEST_CASE("sweep: a cell whose computation throws leaves nothing, and a damaged one is named") {
   const TempFolder folder;
   const Sweep sweep(folder.path(), "{}");
   CHECK_THROWS_AS(sweep.cell("a", []() -> CellRows { throw Error("broken off"); }), Error);
