@@ -63,17 +63,44 @@ void accumulate(Node& node, Tensor g, const char* op) {
     node.grad = std::move(g);
 }
 
-void run_backward(const std::shared_ptr<Node>& root, const Tensor& seed) {
-  const FlushDenormals flush;
-  const auto older = [](const auto& a, const auto& b) { return a->number < b->number; };
-  std::vector<std::shared_ptr<Node>> heap{root};  // youngest first
-  accumulate(*root, seed, root->op);
-  root->queued = true;
-  while (!heap.empty()) {
+// The nodes that a pass has still to visit, youngest first. A pass that ends with an exception leaves none of
+// them marked, and no part of a gradient in those that are not leaves: the next pass begins from nothing.
+struct Queue {
+  std::vector<std::shared_ptr<Node>> heap;
+
+  Queue() = default;
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+  ~Queue() {
+    for (const auto& node : heap) {
+      node->queued = false;
+      if (node->backward || node->freed) node->grad = Tensor();
+    }
+  }
+  static bool older(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) {
+    return a->number < b->number;
+  }
+  void push(const std::shared_ptr<Node>& node) {
+    if (std::exchange(node->queued, true)) return;
+    heap.push_back(node);
+    std::push_heap(heap.begin(), heap.end(), older);
+  }
+  std::shared_ptr<Node> pop() {
     std::pop_heap(heap.begin(), heap.end(), older);
-    const std::shared_ptr<Node> node = std::move(heap.back());
+    std::shared_ptr<Node> node = std::move(heap.back());
     heap.pop_back();
     node->queued = false;
+    return node;
+  }
+};
+
+void run_backward(const std::shared_ptr<Node>& root, const Tensor& seed) {
+  const FlushDenormals flush;
+  Queue queue;
+  accumulate(*root, seed, root->op);
+  queue.push(root);
+  while (!queue.heap.empty()) {
+    const std::shared_ptr<Node> node = queue.pop();
     check(!node->freed, node->op, ": backward given a history that an earlier pass has used up");
     if (!node->backward || !node->grad.defined()) continue;  // a leaf keeps its gradient
     node->freed = true;
@@ -85,10 +112,8 @@ void run_backward(const std::shared_ptr<Node>& root, const Tensor& seed) {
           inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (!inputs[i]) continue;
+      queue.push(inputs[i]);
       accumulate(*inputs[i], std::move(grads[i]), node->op);
-      if (std::exchange(inputs[i]->queued, true)) continue;
-      heap.push_back(inputs[i]);
-      std::push_heap(heap.begin(), heap.end(), older);
     }
   }
 }

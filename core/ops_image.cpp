@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/memory.h"
 #include "core/base/norm.h"
+#include "core/base/parallel.h"
 #include "core/base/pool.h"
 #include "core/ops.h"
 
@@ -104,6 +105,7 @@ Var global_avg_pool2d(const Var& x) {
 
 Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum,
                Tensor* running_mean, Tensor* running_var) {
+  const FlushDenormals flush;
   const auto [rows, channels] = check_channels(x, scale, shift);
   Tensor y = Tensor::uninitialized(x.shape()), mean = Tensor::uninitialized({channels}), var = mean,
          inv_std = mean;
@@ -118,6 +120,7 @@ Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real 
 
 Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var,
                     Real eps) {
+  const FlushDenormals flush;
   const auto [rows, channels] = check_channels(x, scale, shift);
   check(mean.shape() == Shape{channels} && var.shape() == Shape{channels}, "batch_norm: given statistics ",
         mean.shape(), " and ", var.shape(), ", expected (", channels, ")");

@@ -1,7 +1,6 @@
 // Losses: each a scalar.
-#include <cmath>
-
 #include "core/base/check.h"
+#include "core/base/elementwise.h"
 #include "core/map.h"
 #include "core/ops.h"
 
@@ -22,7 +21,17 @@ Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real 
     check(label < classes, "cross_entropy: given label ", label, ", expected less than ", classes);
     t[i * classes + label] += 1 - s;
   }
-  return -sum(Var(target) * log_softmax(logits)) * Var(1 / static_cast<Real>(n));
+  const Tensor log_p = log_softmax(logits.detach()).value();
+  double loss = 0;
+  for (std::int64_t i = 0; i < log_p.size(); ++i)
+    if (t[i] != 0) loss -= static_cast<double>(t[i]) * static_cast<double>(log_p[i]);  // 0 * -inf is no loss
+  const Real per_image = 1 / static_cast<Real>(n);
+  return record("cross_entropy", Tensor::scalar(static_cast<Real>(loss / static_cast<double>(n))), {logits},
+                [=](const Tensor& g) -> Gradients {
+                  Tensor p = Tensor::uninitialized(log_p.shape());
+                  exp_forward<Real>(p.size(), log_p.data(), p.mutable_data());
+                  return {zip(p, target, [f = g.item() * per_image](Real a, Real b) { return (a - b) * f; })};
+                });
 }
 
 Var mse_loss(const Var& a, const Var& b) {

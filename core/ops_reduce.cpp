@@ -1,10 +1,11 @@
 // Sums, means, maxima and what broadcasting needs. Long sums run in double, in an order fixed by the shape.
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <memory>
 
 #include "core/base/check.h"
 #include "core/base/elementwise.h"
+#include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "core/map.h"
 #include "core/ops.h"
@@ -41,6 +42,7 @@ void add_rows(const Real* x, std::int64_t rows, std::int64_t inner, double* out)
 // (outer, extent, inner) -> (outer, inner), the extent cut into pieces of fixed length whose sums are then
 // combined.
 Tensor sum_axis(const Tensor& x, int axis) {
+  const FlushDenormals flush;
   const AxisView v(x.shape(), axis);
   constexpr std::int64_t kPiece = 4096;
   const std::int64_t rows = std::max<std::int64_t>(1, kPiece / std::max<std::int64_t>(1, v.inner));
@@ -137,7 +139,7 @@ Var max(const Var& x, int axis, bool keep_axis) {
   const AxisView v(in, axis);
   check(v.extent > 0, "max: given shape ", in, ", expected elements along axis ", axis);
   Tensor y = Tensor::uninitialized(out);
-  std::vector<std::int64_t> where(static_cast<std::size_t>(y.size()));
+  const auto where = std::make_shared<Scratch<std::int64_t>>(static_cast<std::size_t>(y.size()));
   for (std::int64_t j = 0; j < y.size(); ++j) {
     const std::int64_t first = j / v.inner * v.extent * v.inner + j % v.inner;
     std::int64_t best = first;
@@ -145,12 +147,12 @@ Var max(const Var& x, int axis, bool keep_axis) {
       if (x.value()[first + i * v.inner] > x.value()[best] || std::isnan(x.value()[first + i * v.inner]))
         best = first + i * v.inner;
     y.mutable_data()[j] = x.value()[best];
-    where[static_cast<std::size_t>(j)] = best;
+    where->data()[j] = best;
   }
   return record("max", y, {x}, [in, where](const Tensor& g) -> Gradients {
     Tensor dx(in);
     Real* out_dx = dx.mutable_data();
-    for (std::size_t j = 0; j < where.size(); ++j) out_dx[where[j]] = g[static_cast<std::int64_t>(j)];
+    for (std::int64_t j = 0; j < g.size(); ++j) out_dx[where->data()[j]] = g[j];
     return {dx};
   });
 }

@@ -63,8 +63,9 @@ Var BatchNorm::forward(const Var& x) {
 
 Var Flatten::forward(const Var& x) {
   check(x.shape().rank() >= 1, "flatten: given a scalar, expected a batch");
-  const std::int64_t n = x.shape()[0];
-  return reshape(x, {n, n ? x.size() / n : 0});
+  std::int64_t features = 1;  // not size / N: a batch may be empty
+  for (int axis = 1; axis < x.shape().rank(); ++axis) features *= x.shape()[axis];
+  return reshape(x, {x.shape()[0], features});
 }
 
 }  // namespace nn

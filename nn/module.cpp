@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/base/parallel.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -16,8 +17,10 @@ std::string joined(const std::string& prefix, const std::string& name) {
 }  // namespace
 
 Var Module::operator()(const Var& x) {
+  const FlushDenormals flush;
   Var y = forward(x);
-  for (const auto& [number, hook] : hooks_) hook(*this, x, y);
+  const auto hooks = hooks_;  // a hook may remove itself
+  for (const auto& [number, hook] : hooks) hook(*this, x, y);
   return y;
 }
 

@@ -2,13 +2,16 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <tuple>
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/parallel.h"
 
 namespace coarsegrad {
 namespace {
@@ -16,8 +19,8 @@ namespace {
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 40;
-// A free block serves a request down to this fraction of its size: a smaller last batch finds the blocks of the
-// full ones, while a scalar does not occupy a feature map.
+// A free block serves a request down to this fraction of its size: a smaller last batch finds the blocks of
+// the full ones, while a scalar does not occupy a feature map.
 constexpr std::size_t kMaxWaste = 8;
 
 std::size_t rounded(std::size_t bytes) {
@@ -33,21 +36,61 @@ void* from_system(std::size_t bytes) {
   return p;
 }
 
+// Blocks that wait to be used again. Not thread safe.
+class FreeBlocks {
+ public:
+  /// The smallest block for `wanted` bytes and its capacity; null if there is none.
+  std::pair<void*, std::size_t> take(std::size_t wanted) {
+    const auto found = blocks_.lower_bound(wanted);
+    if (found == blocks_.end() || found->first > kMaxWaste * wanted) return {nullptr, 0};
+    const std::pair<void*, std::size_t> block{found->second, found->first};
+    spare_nodes_.insert(blocks_.extract(found));
+    return block;
+  }
+
+  void give(void* data, std::size_t capacity) {
+    if (spare_nodes_.empty()) {
+      blocks_.emplace(capacity, data);
+      return;
+    }
+    auto node = spare_nodes_.extract(spare_nodes_.begin());
+    node.key() = capacity;
+    node.mapped() = data;
+    blocks_.insert(std::move(node));
+  }
+
+  /// Gives all of them back to the system; returns how many bytes that were.
+  std::size_t release() {
+    std::size_t bytes = 0;
+    for (const auto& [capacity, data] : blocks_) {
+      std::free(data);
+      bytes += capacity;
+    }
+    blocks_.clear();
+    spare_nodes_.clear();
+    return bytes;
+  }
+
+ private:
+  std::multimap<std::size_t, void*> blocks_;       // by capacity
+  std::multimap<std::size_t, void*> spare_nodes_;  // map nodes kept for give(), so that it allocates nothing
+};
+
+// The threads of a parallel_for have a list each: which of them runs which task is chance, and a step that is
+// warm must not depend on it. What one of them had to ask the system for, all of them get.
 class Pool {
  public:
   std::pair<void*, std::size_t> take(std::size_t bytes) {
     check(bytes <= kMaxBytes, "memory: given ", bytes, " bytes, expected at most ", kMaxBytes);
     const std::size_t wanted = rounded(bytes);
     const std::lock_guard lock(mutex_);
-    auto found = free_.lower_bound(wanted);
-    const bool hit = found != free_.end() && found->first <= kMaxWaste * wanted;
-    const std::pair<void*, std::size_t> block =
-        hit ? std::pair{found->second, found->first} : std::pair{from_system(wanted), wanted};
-    if (hit)
-      spare_nodes_.insert(free_.extract(found));
-    else
-      stats_.bytes_held += wanted;
-    ++(hit ? stats_.hits : stats_.misses);
+    FreeBlocks& mine = list_of_this_thread();
+    auto block = mine.take(wanted);
+    ++(block.first ? stats_.hits : stats_.misses);
+    if (!block.first) {
+      grow(mine, wanted);
+      block = mine.take(wanted);
+    }
     stats_.bytes_used += block.second;
     return block;
   }
@@ -55,24 +98,13 @@ class Pool {
   void give(void* data, std::size_t capacity) {
     const std::lock_guard lock(mutex_);
     stats_.bytes_used -= capacity;
-    if (spare_nodes_.empty()) {
-      free_.emplace(capacity, data);
-      return;
-    }
-    auto node = spare_nodes_.extract(spare_nodes_.begin());
-    node.key() = capacity;
-    node.mapped() = data;
-    free_.insert(std::move(node));
+    list_of_this_thread().give(data, capacity);
   }
 
   void release() {
     const std::lock_guard lock(mutex_);
-    for (const auto& [capacity, data] : free_) {
-      std::free(data);
-      stats_.bytes_held -= capacity;
-    }
-    free_.clear();
-    spare_nodes_.clear();
+    stats_.bytes_held -= outside_.release();
+    for (FreeBlocks& list : in_tasks_) stats_.bytes_held -= list.release();
   }
 
   PoolStats stats() {
@@ -81,9 +113,26 @@ class Pool {
   }
 
  private:
+  FreeBlocks& list_of_this_thread() {
+    const int thread = thread_in_region();
+    if (thread < 0) return outside_;
+    const auto lists = static_cast<std::size_t>(std::max(thread + 1, num_threads()));
+    if (in_tasks_.size() < lists) in_tasks_.resize(lists);
+    return in_tasks_[static_cast<std::size_t>(thread)];
+  }
+
+  void grow(FreeBlocks& list, std::size_t bytes) {
+    const auto add = [&](FreeBlocks& to) {
+      to.give(from_system(bytes), bytes);
+      stats_.bytes_held += bytes;
+    };
+    if (&list == &outside_) return add(outside_);
+    for (FreeBlocks& one : in_tasks_) add(one);
+  }
+
   std::mutex mutex_;
-  std::multimap<std::size_t, void*> free_;         // capacity -> block
-  std::multimap<std::size_t, void*> spare_nodes_;  // map nodes kept for give(), so that it allocates nothing
+  FreeBlocks outside_;               // of the tasks of a parallel_for
+  std::deque<FreeBlocks> in_tasks_;  // by number of the thread
   PoolStats stats_{};
 };
 

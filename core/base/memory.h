@@ -1,6 +1,6 @@
 #pragma once
-// Memory: blocks are taken from and given back to one process-wide pool, so that a training step with constant shapes
-// asks the system for nothing once it is warm. Thread safe.
+// Memory: blocks are taken from and given back to one process-wide pool, so that a training step with
+// constant shapes asks the system for nothing once it is warm. Thread safe.
 #include <cstddef>
 #include <cstdint>
 

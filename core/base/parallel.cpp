@@ -43,7 +43,7 @@ void wait_until(const std::atomic<std::uint64_t>& word, Condition condition) {
     word.wait(value, std::memory_order_acquire);
 }
 
-thread_local bool inside_region = false;
+thread_local int thread_of_region = -1;
 
 // The caller and the workers take tasks of one region from a common counter. A worker that wakes up too late
 // finds the region closed and is not waited for.
@@ -63,7 +63,7 @@ class Team {
     const std::uint64_t open = (generation(state_.load(std::memory_order_relaxed)) + 1) << kGenerationShift;
     state_.store(open, std::memory_order_release);
     state_.notify_all();
-    take_tasks();
+    take_tasks(0);
     state_.fetch_or(kClosed, std::memory_order_acq_rel);
     wait_until(state_, [](std::uint64_t s) { return (s & kInside) == 0; });
     if (first_error_) std::rethrow_exception(first_error_);
@@ -76,8 +76,8 @@ class Team {
   static constexpr std::uint64_t kClosed = std::uint64_t{1} << 31, kInside = kClosed - 1;
   static std::uint64_t generation(std::uint64_t state) { return state >> kGenerationShift; }
 
-  void take_tasks() {
-    inside_region = true;
+  void take_tasks(int thread) {
+    thread_of_region = thread;
     const FlushDenormals flush;
     for (std::int64_t t; (t = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) {
       try {
@@ -87,7 +87,7 @@ class Team {
         if (!first_error_) first_error_ = std::current_exception();
       }
     }
-    inside_region = false;
+    thread_of_region = -1;
   }
 
   bool enter(int index, std::uint64_t seen) {
@@ -102,7 +102,7 @@ class Team {
       wait_until(state_, [seen](std::uint64_t s) { return generation(s) != seen; });
       seen = generation(state_.load(std::memory_order_acquire));
       if (!enter(index, seen)) continue;
-      take_tasks();
+      take_tasks(index + 1);
       const std::uint64_t before = state_.fetch_sub(1, std::memory_order_acq_rel);
       if ((before & kClosed) && (before & kInside) == 1) state_.notify_all();
     }
@@ -128,6 +128,7 @@ Team& team() {
 }  // namespace
 
 int num_threads() { return thread_count(); }
+int thread_in_region() { return thread_of_region; }
 
 void set_num_threads(int n) {
   check(n >= 1 && n <= kMaxThreads, "set_num_threads: given ", n, ", expected 1 to ", kMaxThreads);
@@ -149,7 +150,7 @@ namespace detail {
 void run_tasks(std::int64_t tasks, void (*call)(void*, std::int64_t), void* context) {
   if (tasks <= 0) return;
   const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), tasks));
-  if (threads > 1 && !inside_region && team().run(tasks, call, context, threads)) return;
+  if (threads > 1 && thread_of_region < 0 && team().run(tasks, call, context, threads)) return;
   const FlushDenormals flush;
   for (std::int64_t t = 0; t < tasks; ++t) call(context, t);
 }

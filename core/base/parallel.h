@@ -11,6 +11,9 @@ namespace coarsegrad {
 int num_threads();
 /// Throws Error unless 1 <= n <= 1024.
 void set_num_threads(int n);
+/// Number of this thread, 0 or more, among those that share the tasks of a parallel_for; -1 outside of tasks,
+/// and in tasks that are not shared.
+int thread_in_region();
 
 /// Turns flush-to-zero and denormals-are-zero on in this thread and restores the mode when it goes out of
 /// scope. Training steps were measured 6 to 9 times slower without it. parallel_for holds one in each worker.

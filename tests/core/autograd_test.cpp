@@ -81,3 +81,14 @@ TEST_CASE("parameters: ops see R(value) where it is set, the gradient goes to th
   CHECK_FALSE(p.grad().defined());
   CHECK_THROWS_AS(p.set_grad(Tensor({3})), Error);
 }
+
+TEST_CASE("backward: a pass that ends with an exception leaves nothing behind in what it had not reached") {
+  const Var x = Var::leaf(Tensor::scalar(3)), shared = square(x);
+  const Var bad =
+      record("bad", shared.value(), {shared}, [](const Tensor&) -> Gradients { throw Error("no gradient"); });
+  const Var good = shared * Var(Real(100));  // younger than `bad`: its gradient is there when `bad` throws
+  CHECK_THROWS_AS((good + bad).backward(), Error);
+  CHECK_FALSE(x.grad().defined());
+  (shared + shared).backward();
+  CHECK(x.grad().item() == 12);
+}

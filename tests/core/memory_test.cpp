@@ -2,7 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "core/base/check.h"
+#include "core/base/parallel.h"
 
 using namespace coarsegrad;
 
@@ -21,4 +25,32 @@ TEST_CASE("pool: an absurd size throws and changes nothing") {
   const auto before = pool_stats();
   CHECK_THROWS_AS(Block(std::size_t{1} << 60), Error);
   CHECK(pool_stats().bytes_used == before.bytes_used);
+}
+
+TEST_CASE("pool: what one thread of a parallel_for has asked for is there for the others as well") {
+  const int before_threads = num_threads();
+  set_num_threads(2);
+  parallel_for(2, [](std::int64_t t) {
+    if (t == 0) Scratch<char>(1234567);
+  });
+  const auto before = pool_stats();
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> inside = 0;
+    parallel_for(2, [&](std::int64_t) {
+      const Scratch<char> space(1234567);
+      ++inside;
+      for (int i = 0; i < 100000 && inside < 2; ++i) std::this_thread::yield();  // both at once, if possible
+    });
+  }
+  CHECK(pool_stats().misses == before.misses);
+  CHECK(pool_stats().bytes_used == before.bytes_used);
+  set_num_threads(before_threads);
+}
+
+TEST_CASE("pool: release gives back what is free and keeps what is in use") {
+  const Block used(1 << 16);
+  { Block unused(1 << 20); }
+  pool_release();
+  CHECK(pool_stats().bytes_held == pool_stats().bytes_used);
+  CHECK(pool_stats().bytes_used >= (1u << 16));
 }

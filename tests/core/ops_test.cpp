@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -172,4 +173,18 @@ TEST_CASE("values at hand-picked points") {
   const std::uint8_t label[] = {1};
   CHECK(cross_entropy(Tensor({1, 3}), label).item() == doctest::Approx(std::log(3.0)));
   CHECK(cross_entropy(Tensor({1, 2}, {Real(1e4), Real(-1e4)}), label).item() == doctest::Approx(2e4));
+}
+
+TEST_CASE(
+    "cross_entropy: a class that is ruled out by a logit of -inf costs nothing unless it is the label") {
+  constexpr Real infinity = std::numeric_limits<Real>::infinity();
+  const Var logits = Var::leaf(Tensor({1, 3}, {0, -infinity, 0}));
+  const std::uint8_t possible[] = {2}, impossible[] = {1};
+  const Var loss = cross_entropy(logits, possible);
+  CHECK(loss.item() == doctest::Approx(std::log(2.0)));
+  loss.backward();
+  CHECK(logits.grad()[0] == doctest::Approx(0.5));
+  CHECK(logits.grad()[1] == 0);
+  CHECK(logits.grad()[2] == doctest::Approx(-0.5));
+  CHECK(cross_entropy(logits, impossible).item() == infinity);
 }
