@@ -19,9 +19,14 @@ namespace {
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 40;
-// A free block serves a request down to this fraction of its size: a smaller last batch finds the blocks of
-// the full ones, while a scalar does not occupy a feature map.
-constexpr std::size_t kMaxWaste = 8;
+// How much larger than the request a block may be. While the pool grows, by half: what stays (a momentum
+// buffer of the first step, say) must not sit in a block that a feature map needs in the next one. Once so
+// many requests in a row were served that training has settled, any block will do: the smaller batch that
+// ends an epoch finds room in the blocks of the full ones.
+constexpr std::uint64_t kSettled = 1000;
+std::size_t largest_for(std::size_t wanted, std::uint64_t hits_in_a_row) {
+  return hits_in_a_row > kSettled ? kMaxBytes : wanted + wanted / 2;
+}
 
 std::size_t rounded(std::size_t bytes) {
   const std::size_t step = bytes >= kHugePage ? kHugePage : kAlignment;
@@ -39,10 +44,10 @@ void* from_system(std::size_t bytes) {
 // Blocks that wait to be used again. Not thread safe.
 class FreeBlocks {
  public:
-  /// The smallest block for `wanted` bytes and its capacity; null if there is none.
-  std::pair<void*, std::size_t> take(std::size_t wanted) {
+  /// The smallest block of `wanted` to `largest` bytes and its capacity; null if there is none.
+  std::pair<void*, std::size_t> take(std::size_t wanted, std::size_t largest) {
     const auto found = blocks_.lower_bound(wanted);
-    if (found == blocks_.end() || found->first > kMaxWaste * wanted) return {nullptr, 0};
+    if (found == blocks_.end() || found->first > largest) return {nullptr, 0};
     const std::pair<void*, std::size_t> block{found->second, found->first};
     spare_nodes_.insert(blocks_.extract(found));
     return block;
@@ -85,11 +90,13 @@ class Pool {
     const std::size_t wanted = rounded(bytes);
     const std::lock_guard lock(mutex_);
     FreeBlocks& mine = list_of_this_thread();
-    auto block = mine.take(wanted);
+    auto block = mine.take(wanted, largest_for(wanted, hits_in_a_row_));
     ++(block.first ? stats_.hits : stats_.misses);
+    ++hits_in_a_row_;
     if (!block.first) {
+      hits_in_a_row_ = 0;
       grow(mine, wanted);
-      block = mine.take(wanted);
+      block = mine.take(wanted, wanted);
     }
     stats_.bytes_used += block.second;
     return block;
@@ -134,6 +141,7 @@ class Pool {
   FreeBlocks outside_;               // of the tasks of a parallel_for
   std::deque<FreeBlocks> in_tasks_;  // by number of the thread
   PoolStats stats_{};
+  std::uint64_t hits_in_a_row_ = 0;
 };
 
 // Never destroyed: tensors with static storage give their blocks back during exit.

@@ -21,6 +21,19 @@ TEST_CASE("pool: a block given back serves the next request of its size and a so
   CHECK(after.bytes_used == before.bytes_used);
 }
 
+TEST_CASE("pool: a small request takes a large block only when everything has been there for a while") {
+  pool_release();
+  { Block large(1 << 20); }
+  const auto cold = pool_stats();
+  { Block small(1 << 10); }
+  CHECK(pool_stats().misses == cold.misses + 1);
+  for (int i = 0; i < 2000; ++i) Block(1 << 10);
+  const auto settled = pool_stats();
+  const Block first(1 << 10), second(1 << 10);
+  CHECK(pool_stats().misses == settled.misses);
+  CHECK(second.capacity() == 1 << 20);
+}
+
 TEST_CASE("pool: an absurd size throws and changes nothing") {
   const auto before = pool_stats();
   CHECK_THROWS_AS(Block(std::size_t{1} << 60), Error);
