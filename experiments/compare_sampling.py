@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Our Monte Carlo of the three coarse gradients against a peer's, alternated in one run.
 
   compare_sampling.py --peers DIR [--bin DIR] [--rounds N]
