@@ -4,7 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <limits>
+#include <regex>
+#include <string>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -128,6 +132,25 @@ TEST_CASE("every op: inputs keep their values") {
 }
 
 #endif
+
+TEST_CASE("every op that core/ops.h declares has a row in the table") {
+  const auto text = [](const char* path) {
+    std::ifstream file(std::string(COARSEGRAD_SOURCE) + path);
+    REQUIRE(file);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string header = text("/core/ops.h"), table = text("/tests/core/op_table.cpp");
+  const std::regex declaration("\\nVar (\\w+)\\(");
+  int ops = 0;
+  for (std::sregex_iterator found(header.begin(), header.end(), declaration), end; found != end;
+       ++found, ++ops) {
+    const std::string name = (*found)[1];
+    INFO(name);
+    CHECK(std::regex_search(table, std::regex("\\b" + name + "\\(")));
+  }
+  CHECK(ops >= 30);
+  CHECK_FALSE(std::regex_search(table, std::regex("\\bno_such_op\\(")));
+}
 
 TEST_CASE("shapes that do not fit are named in the error") {
   const Var a(Tensor({2, 3})), b(Tensor({4, 5}));
