@@ -83,7 +83,8 @@ Measured sampling_error(const TwoLayer& model, const Point& point, Ste ste, std:
   const Vector expected = model.coarse_gradient(ste, point.v, point.w);
   double sum = 0, sum_of_squares = 0;
   for (std::uint64_t repeat = 0; repeat < kRepeats; ++repeat) {
-    const Vector mean = estimate(model, point, chosen, samples, rng.split(repeat)).coarse[0].mean;
+    const Vector mean =
+        estimate(model, point, chosen, samples, rng.split(repeat), lab::check_stop).coarse[0].mean;
     double square = 0;
     for (std::size_t j = 0; j < mean.size(); ++j) square += (mean[j] - expected[j]) * (mean[j] - expected[j]);
     sum += square / kRepeats;
@@ -135,7 +136,6 @@ void log_sample_sizes(const lab::Table& table, const Problem& problem, const Fla
   const Point point = problem.at(flags, flags.angles / 2);
   for (std::size_t k = 0; k < names.size(); ++k)
     for (const std::int64_t samples : sample_sizes(flags.samples)) {
-      lab::check_stop();
       const Measured error = sampling_error(problem.model, point, *ste_named(names[k]), samples,
                                             rng.split(static_cast<std::uint64_t>(samples)));
       table.add({static_cast<double>(k), static_cast<double>(samples), error.value, error.se});
@@ -172,10 +172,9 @@ std::map<std::string, std::vector<Row>> sweep_angles(const std::vector<lab::Tabl
   std::map<std::string, std::vector<Row>> rows;
   lab::Progress progress("angles", flags.angles, quiet);
   for (int i = 0; i < flags.angles; ++i) {
-    lab::check_stop();
     const Point point = problem.at(flags, i);
-    const Estimates estimates =
-        estimate(problem.model, point, surrogates, flags.samples, rng.split(static_cast<std::uint64_t>(i)));
+    const Estimates estimates = estimate(problem.model, point, surrogates, flags.samples,
+                                         rng.split(static_cast<std::uint64_t>(i)), lab::check_stop);
     for (std::size_t k = 0; k < names.size(); ++k) {
       const Row row = row_of(problem.model, point, names[k], estimates, estimates.coarse[k]);
       tables[k].add(row);

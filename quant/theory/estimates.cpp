@@ -44,12 +44,12 @@ Measured mean_of(const Moments& moments, std::int64_t samples) {
 }
 
 Estimates estimate(const TwoLayer& model, const Point& point, std::span<const Surrogate* const> surrogates,
-                   std::int64_t samples, const Rng& rng) {
+                   std::int64_t samples, const Rng& rng, const std::function<void()>& poll) {
   check(samples >= 2 && model.n() >= 2, "estimate: given ", samples, " samples and n = ", model.n(),
         ", expected 2 or more of both");
   const Vector w_hat = unit(point.w), e = across(w_hat, model.w_star());
   const double slope = dot(model.grad_w(point.v, point.w), e);  // df/dw is this multiple of e
-  const MonteCarlo drawn = sample_coarse_gradients(model, point, surrogates, {w_hat, e}, samples, rng);
+  const MonteCarlo drawn = sample_coarse_gradients(model, point, surrogates, {w_hat, e}, samples, rng, poll);
   Estimates out{samples, mean_of(drawn.loss, samples), {}};
   for (const GradientMoments& g : drawn.coarse) {
     Vector mean;

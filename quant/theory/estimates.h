@@ -2,6 +2,7 @@
 // Estimates with standard errors of what quant/theory/two_layer.h states in closed form, from the moments
 // that Monte Carlo gathers (quant/theory/monte_carlo.h), for any surrogate.
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -35,8 +36,9 @@ struct Estimates {
 };
 
 /// Draws `samples` >= 2 inputs and estimates everything at once. w must not lie on the line of w*; n >= 2.
-/// The error of `norm` takes C to be isotropic outside the plane of w and w*, which it is by symmetry.
+/// The error of `norm` takes C to be isotropic outside the plane of w and w*, which it is by symmetry. `poll`
+/// is called now and then on the working threads; what it throws ends the work.
 Estimates estimate(const TwoLayer& model, const Point& point, std::span<const Surrogate* const> surrogates,
-                   std::int64_t samples, const Rng& rng);
+                   std::int64_t samples, const Rng& rng, const std::function<void()>& poll = {});
 
 }  // namespace coarsegrad::theory

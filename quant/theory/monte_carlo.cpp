@@ -155,7 +155,7 @@ MonteCarlo finish(const BlockSums& total, std::size_t stes, std::int64_t samples
 MonteCarlo sample_coarse_gradients(const TwoLayer& model, const Point& point,
                                    std::span<const Surrogate* const> surrogates,
                                    const std::array<Vector, 2>& directions, std::int64_t samples,
-                                   const Rng& rng) {
+                                   const Rng& rng, const std::function<void()>& poll) {
   const std::size_t m = model.v_star().size(), n = model.w_star().size();
   check(samples >= 1, "Monte Carlo: given ", samples, " samples, expected at least 1");
   check(point.v.size() == m && point.w.size() == n, "Monte Carlo: given ", point.v.size(), " and ",
@@ -171,6 +171,7 @@ MonteCarlo sample_coarse_gradients(const TwoLayer& model, const Point& point,
     const std::int64_t count = std::min(per_wave, blocks - first);
     std::vector<BlockSums> wave(static_cast<std::size_t>(count), BlockSums(in.model, 0));
     parallel_for(count, [&](std::int64_t task) {
+      if (poll) poll();
       const std::int64_t begin = (first + task) * kBlockSamples;
       wave[static_cast<std::size_t>(task)] =
           sample_block(in, surrogates, key, begin, std::min(samples, begin + kBlockSamples));

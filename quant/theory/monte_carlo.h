@@ -6,6 +6,7 @@
 // mathematics library: on the same machine).
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -40,11 +41,11 @@ struct MonteCarlo {
 /// Draws `samples` >= 1 matrices Z from the stream rng.split("Z") (rng's position plays no part: the same rng
 /// gives the same Z for every v and w, sample s being lane s % 16 of kernel stream s / 16) and takes all
 /// gradients on each. `directions` are two vectors of length n, for example w / |w| and the direction of
-/// df/dw. A variance is NaN if there is only one sample. Runs on num_threads() threads. Throws Error if
-/// lengths do not fit.
+/// df/dw. A variance is NaN if there is only one sample. Runs on num_threads() threads. `poll` is called
+/// on those threads now and then; what it throws ends the work. Throws Error if lengths do not fit.
 MonteCarlo sample_coarse_gradients(const TwoLayer& model, const Point& point,
                                    std::span<const Surrogate* const> surrogates,
                                    const std::array<Vector, 2>& directions, std::int64_t samples,
-                                   const Rng& rng);
+                                   const Rng& rng, const std::function<void()>& poll = {});
 
 }  // namespace coarsegrad::theory
