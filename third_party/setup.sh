@@ -22,6 +22,7 @@ missing_packages() {
 install_packages() {
   command -v dpkg-query >/dev/null || { say "no dpkg here: taking it that the packages in $* are present"; return; }
   local missing sudo=() log
+  local start=$SECONDS
   missing=$(missing_packages "$@" | xargs)
   [[ -n $missing ]] || return 0
   if (( EUID != 0 )); then
@@ -34,12 +35,13 @@ install_packages() {
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing; } \
     </dev/null >"$log" 2>&1 || fail "apt-get could not install: $missing (no network? its output: $log)"
   rm -f "$log"
+  say "installed in $((SECONDS - start)) s"
 }
 
 # build PRESET [TARGET...]: configures where that was never done (or always, with configure_flags), then builds.
 configure_flags=()
 build() {
-  local preset=$1 quiet=() targets=()
+  local preset=$1 quiet=() targets=() start=$SECONDS
   shift
   (( $# == 0 )) || targets=(--target "$@")
   [[ -t 1 ]] || quiet=(-- --quiet)
@@ -51,4 +53,5 @@ build() {
   fi
   say "building build/$preset on $cores cores"
   cmake --build --preset "$preset" -j "$cores" "${targets[@]}" "${quiet[@]}" || fail "build of $preset failed"
+  say "built build/$preset in $((SECONDS - start)) s"
 }

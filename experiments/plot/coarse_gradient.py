@@ -67,7 +67,7 @@ def norm(run):
 
 def bound_ratio(run):
     """Squared length over the descent that it buys: bounded for ReLU and clipped ReLU, not for the identity."""
-    fig, ax = figure(height=4.2)
+    fig, ax = figure(width=7.6, height=4.2)
     for index, name in enumerate(estimators(run)):
         theta, ratio = run.table(name, "theta", "bound_ratio")
         if np.isfinite(ratio).any():
@@ -79,7 +79,7 @@ def bound_ratio(run):
         r"$\|E\,g_\mu\|^2\,/\,(\|\partial f/\partial v\|^2 + \langle E\,g_\mu,\partial f/\partial w\rangle)$  (1)"
     )
     angle_axis(ax)
-    ax.legend(handlelength=3.4)
+    ax.legend(handlelength=3.4, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return fig
 
 
