@@ -18,13 +18,15 @@ missing_packages() {
   done
 }
 
-# install_packages LIST...: installs with apt what is missing; does nothing, silently, when nothing is.
+# install_packages yes|no LIST...: installs with apt what is missing, or (no) only says what is. Silent when nothing is.
 install_packages() {
+  local install=$1
+  shift
   command -v dpkg-query >/dev/null || { say "no dpkg here: taking it that the packages in $* are present"; return; }
-  local missing sudo=() log
-  local start=$SECONDS
+  local missing sudo=() log start=$SECONDS
   missing=$(missing_packages "$@" | xargs)
   [[ -n $missing ]] || return 0
+  [[ $install == yes ]] || { say "not installed as packages (going on without): $missing"; return; }
   if (( EUID != 0 )); then
     command -v sudo >/dev/null || fail "not installed: $missing; run as root or install sudo"
     sudo=(sudo)
