@@ -36,7 +36,6 @@ FOLDERS = sorted({prefix.split("/")[0] for prefix in MAY_INCLUDE})
 SEEN_BY = {
     "hdf5.h": {"experiments/support/run_file.cpp"},
     "cblas.h": {"core/base/gemm.cpp", "experiments/support/provenance.cpp"},  # the latter asks for its version
-    "omp.h": {"core/base/parallel.cpp"},
 }
 # Vector kernels are compiled for processors that the rest of the program may not run on: nothing whose functions
 # another object could use in its place.
@@ -165,6 +164,33 @@ class Arrows(unittest.TestCase):
             sorted(found),
             ["core/base/c.cpp: \"core/tensor.h\"", "core/d.cpp: <hdf5.h>", "core/kernels/simd/e.cpp: \"core/base/check.h\"",
              "core/kernels/simd/e.cpp: <algorithm>", "nn/a.cpp: \"quant/activation.h\"", "optim/b.h: \"nn/module.h\""])
+
+
+def shown_program(readme):
+    """The first C++ block of a Markdown text."""
+    return re.search(r"```cpp\n(.*?)```", readme, re.S).group(1)
+
+
+def dead_links(root):
+    """(page, target) of every relative link in a Markdown page whose target is not there."""
+    pages = [p for p in root.rglob("*.md") if not {"build", "results", "data"} & set(p.relative_to(root).parts[:1])]
+    return [(str(page.relative_to(root)), target) for page in pages
+            for target in re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", page.read_text())
+            if not (page.parent / target).exists()]
+
+
+class Pages(unittest.TestCase):
+    def test_the_program_in_the_readme_is_the_one_that_is_built(self):
+        built = (ROOT / "tests/consumer/experiment.cpp").read_text()
+        self.assertEqual(shown_program((ROOT / "README.md").read_text()), built)
+        self.assertTrue(40 <= len(built.splitlines()) <= 60)
+
+    def test_every_link_leads_somewhere(self):
+        self.assertEqual(dead_links(ROOT), [])
+
+    def test_a_planted_dead_link_is_found(self):
+        with planted({"a.md": "[b](b.md) [c](c/d.png)", "b.md": ""}) as root:
+            self.assertEqual(dead_links(pathlib.Path(root)), [("a.md", "c/d.png")])
 
 
 class Lengths(unittest.TestCase):
