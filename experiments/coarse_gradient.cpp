@@ -76,22 +76,31 @@ Row row_of(const TwoLayer& model, const Point& point, const std::string& name, c
           descent > 0 ? best_length * best_length / descent : kNaN};
 }
 
-// Root-mean-square distance of the sampled coarse gradient from the closed form, over kRepeats draws.
-Measured sampling_error(const TwoLayer& model, const Point& point, Ste ste, std::int64_t samples,
-                        const Rng& rng) {
-  const Surrogate* const chosen[] = {&surrogate(ste_name(ste))};
-  const Vector expected = model.coarse_gradient(ste, point.v, point.w);
-  double sum = 0, sum_of_squares = 0;
+// Root-mean-square distance of the sampled coarse gradients from the closed forms, over kRepeats draws; all
+// estimators see the same draws.
+std::vector<Measured> sampling_errors(const TwoLayer& model, const Point& point, const std::vector<Ste>& stes,
+                                      std::int64_t samples, const Rng& rng) {
+  std::vector<const Surrogate*> surrogates;
+  for (const Ste ste : stes) surrogates.push_back(&surrogate(ste_name(ste)));
+  std::vector<double> sum(stes.size()), sum_of_squares(stes.size());
   for (std::uint64_t repeat = 0; repeat < kRepeats; ++repeat) {
-    const Vector mean =
-        estimate(model, point, chosen, samples, rng.split(repeat), lab::check_stop).coarse[0].mean;
-    double square = 0;
-    for (std::size_t j = 0; j < mean.size(); ++j) square += (mean[j] - expected[j]) * (mean[j] - expected[j]);
-    sum += square / kRepeats;
-    sum_of_squares += square * square / kRepeats;
+    const Estimates drawn = estimate(model, point, surrogates, samples, rng.split(repeat), lab::check_stop);
+    for (std::size_t k = 0; k < stes.size(); ++k) {
+      const Vector expected = model.coarse_gradient(stes[k], point.v, point.w);
+      double square = 0;
+      for (std::size_t j = 0; j < expected.size(); ++j)
+        square += (drawn.coarse[k].mean[j] - expected[j]) * (drawn.coarse[k].mean[j] - expected[j]);
+      sum[k] += square / kRepeats;
+      sum_of_squares[k] += square * square / kRepeats;
+    }
   }
-  const double rms = std::sqrt(sum), variance = std::max(0.0, sum_of_squares - sum * sum) / (kRepeats - 1);
-  return {rms, std::sqrt(variance) / (2 * rms)};
+  std::vector<Measured> errors;
+  for (std::size_t k = 0; k < stes.size(); ++k) {
+    const double rms = std::sqrt(sum[k]);
+    const double variance = std::max(0.0, sum_of_squares[k] - sum[k] * sum[k]) / (kRepeats - 1);
+    errors.push_back({rms, std::sqrt(variance) / (2 * rms)});
+  }
+  return errors;
 }
 
 std::vector<std::int64_t> sample_sizes(std::int64_t largest) {
@@ -134,12 +143,14 @@ void log_inputs(lab::RunLog& log, const Problem& problem, const Flags& flags) {
 void log_sample_sizes(const lab::Table& table, const Problem& problem, const Flags& flags,
                       const std::vector<std::string>& names, const Rng& rng) {
   const Point point = problem.at(flags, flags.angles / 2);
-  for (std::size_t k = 0; k < names.size(); ++k)
-    for (const std::int64_t samples : sample_sizes(flags.samples)) {
-      const Measured error = sampling_error(problem.model, point, *ste_named(names[k]), samples,
-                                            rng.split(static_cast<std::uint64_t>(samples)));
-      table.add({static_cast<double>(k), static_cast<double>(samples), error.value, error.se});
-    }
+  std::vector<Ste> stes;
+  for (const std::string& name : names) stes.push_back(*ste_named(name));
+  for (const std::int64_t samples : sample_sizes(flags.samples)) {
+    const std::vector<Measured> errors =
+        sampling_errors(problem.model, point, stes, samples, rng.split(static_cast<std::uint64_t>(samples)));
+    for (std::size_t k = 0; k < errors.size(); ++k)
+      table.add({static_cast<double>(k), static_cast<double>(samples), errors[k].value, errors[k].se});
+  }
 }
 
 // What was found, one line per estimator.
