@@ -49,6 +49,10 @@ struct Pair {
   std::int64_t h, w;
   constexpr Pair(std::int64_t both) : h(both), w(both) {}  // NOLINT(google-explicit-constructor)
   constexpr Pair(std::int64_t vertical, std::int64_t horizontal) : h(vertical), w(horizontal) {}
+  /// Both in [lowest, 2^31]; beyond that sizes could overflow.
+  constexpr bool in_range(std::int64_t lowest) const {
+    return h >= lowest && w >= lowest && h <= std::int64_t{1} << 31 && w <= std::int64_t{1} << 31;
+  }
 };
 struct Conv2dOptions {
   Pair stride = 1, padding = 0, dilation = 1;

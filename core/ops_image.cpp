@@ -16,6 +16,8 @@ namespace {
 PoolShape pool_shape(const char* op, const Var& x, const PoolOptions& o) {
   check(x.shape().rank() == 4, op, ": given x ", x.shape(), ", expected (N, H, W, C)");
   const Pair stride = o.stride.value_or(o.kernel);
+  check(o.kernel.in_range(1) && stride.in_range(1) && o.padding.in_range(0), op,
+        ": given a kernel or stride below 1, a padding below 0, or one of them above 2^31");
   const Shape& s = x.shape();
   return {s[0], s[1], s[2], s[3], o.kernel.h, o.kernel.w, stride.h, stride.w, o.padding.h, o.padding.w};
 }
@@ -107,6 +109,9 @@ Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real 
                Tensor* running_mean, Tensor* running_var) {
   const FlushDenormals flush;
   const auto [rows, channels] = check_channels(x, scale, shift);
+  for (const Tensor* running : {running_mean, running_var})
+    check(!running || running->shape() == Shape{channels}, "batch_norm: given running statistics of shape ",
+          running ? running->shape() : Shape{}, ", expected (", channels, ")");
   Tensor y = Tensor::uninitialized(x.shape()), mean = Tensor::uninitialized({channels}), var = mean,
          inv_std = mean;
   batch_norm_forward<Real>(rows, channels, x.value().data(), scale.value().data(), shift.value().data(), eps,

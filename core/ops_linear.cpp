@@ -66,12 +66,12 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
   check(x.shape().rank() == 4 && weight.shape().rank() == 4, "conv2d: given x ", x.shape(), " and weight ",
         weight.shape(), ", expected (N, H, W, C) and (O, kh, kw, C / groups)");
   const Shape xs = x.shape(), ws = weight.shape();
-  check(o.groups >= 1 && xs[3] == ws[3] * o.groups && ws[0] % o.groups == 0, "conv2d: given ", xs[3],
-        " channels, ", ws, " weight, ", o.groups,
+  check(o.groups >= 1 && xs[3] % o.groups == 0 && xs[3] / o.groups == ws[3] && ws[0] % o.groups == 0,
+        "conv2d: given ", xs[3], " channels, ", ws, " weight, ", o.groups,
         " groups, expected channels = groups * weight's last, outputs divisible by groups");
-  check(o.stride.h >= 1 && o.stride.w >= 1 && o.dilation.h >= 1 && o.dilation.w >= 1 && o.padding.h >= 0 &&
-            o.padding.w >= 0 && ws[1] >= 1 && ws[2] >= 1,
-        "conv2d: given a kernel, stride, dilation below 1 or padding below 0");
+  check(o.stride.in_range(1) && o.dilation.in_range(1) && o.padding.in_range(0) &&
+            Pair(ws[1], ws[2]).in_range(1),
+        "conv2d: given a kernel, stride or dilation below 1, a padding below 0, or one of them above 2^31");
   check(!bias.defined() || bias.shape() == Shape{ws[0]}, "conv2d: given bias ", bias.shape(), ", expected (",
         ws[0], ")");
   const ConvShape s{xs[0],      xs[1],      xs[2],       xs[3],       ws[0],        ws[1],        ws[2],

@@ -47,20 +47,15 @@ Tensor padded(const Tensor& x, int axis, std::int64_t before, std::int64_t after
 }
 
 Shape resolved(const Shape& from, std::vector<std::int64_t> extents) {
-  std::int64_t known = 1, *open = nullptr;
-  for (std::int64_t& n : extents) {
-    check(n >= 0 || (n == -1 && !open), "reshape: given extent ", n, ", expected >= 0 and at most one -1");
-    if (n == -1)
-      open = &n;
-    else
-      known *= n;
-  }
-  if (open) {
-    check(known > 0 && from.size() % known == 0, "reshape: given ", from, ", expected a multiple of ", known,
-          " elements");
-    *open = from.size() / known;
-  }
-  return Shape(extents.data(), static_cast<int>(extents.size()));
+  const auto open = std::find(extents.begin(), extents.end(), -1);
+  const int rank = static_cast<int>(extents.size());
+  if (open == extents.end()) return Shape(extents.data(), rank);
+  *open = 1;
+  const std::int64_t known = Shape(extents.data(), rank).size();  // refuses a second -1, and an overflow
+  check(known > 0 && from.size() % known == 0, "reshape: given ", from, ", expected a multiple of ", known,
+        " elements");
+  *open = from.size() / known;
+  return Shape(extents.data(), rank);
 }
 
 }  // namespace
@@ -80,7 +75,9 @@ Var slice(const Var& x, int axis, std::int64_t begin, std::int64_t end) {
 }
 
 Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after) {
-  check(before >= 0 && after >= 0, "pad: given ", before, " and ", after, ", expected >= 0");
+  constexpr std::int64_t most = std::int64_t{1} << 40;
+  check(before >= 0 && after >= 0 && before <= most && after <= most, "pad: given ", before, " and ", after,
+        ", expected 0 to ", most);
   const std::int64_t n = x.shape()[axis];
   return record("pad", padded(x.value(), axis, before, after), {x},
                 [=](const Tensor& g) -> Gradients { return {sliced(g, axis, before, before + n)}; });

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "core/base/check.h"
+#include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "core/base/random.h"
 #include "core/gradcheck.h"
@@ -175,6 +176,80 @@ TEST_CASE("shapes that do not fit are named in the error") {
   const std::uint8_t labels[] = {0, 3};
   CHECK_THROWS_WITH_AS(cross_entropy(a, labels), "cross_entropy: given label 3, expected less than 3", Error);
   CHECK_THROWS_AS(mse_loss(a, b), Error);
+}
+
+TEST_CASE("absurd extents are refused before anything is computed or allocated") {
+  constexpr std::int64_t huge = std::numeric_limits<std::int64_t>::max(), large = std::int64_t{1} << 32;
+  const Var x(Tensor({1, 4, 4, 3})), w(Tensor({2, 3, 3, 3}));
+  const auto held = pool_stats().bytes_held;
+  for (const std::int64_t n : {huge, -huge, std::int64_t{1} << 62, std::int64_t{-1}, std::int64_t{-2}}) {
+    INFO(n);
+    CHECK_THROWS_AS(conv2d(x, w, {}, {.stride = n}), Error);
+    CHECK_THROWS_AS(conv2d(x, w, {}, {.padding = n}), Error);
+    CHECK_THROWS_AS(conv2d(x, w, {}, {.dilation = n}), Error);
+    CHECK_THROWS_AS(conv2d(x, w, {}, {.groups = n}), Error);
+    CHECK_THROWS_AS(max_pool2d(x, {.kernel = n}), Error);
+    CHECK_THROWS_AS(avg_pool2d(x, {.kernel = 2, .stride = Pair(n)}), Error);
+    CHECK_THROWS_AS(max_pool2d(x, {.kernel = 2, .padding = n}), Error);
+    CHECK_THROWS_AS(pad(x, 0, n, 0), Error);
+    CHECK_THROWS_AS(pad(x, 0, n, n), Error);
+    CHECK_THROWS_AS(slice(x, 1, 0, n), Error);
+    CHECK_THROWS_AS(reshape(x, {n, n}), Error);
+    CHECK_THROWS_AS(reshape(x, {n, -1, n}), Error);
+  }
+  CHECK_THROWS_AS(max_pool2d(x, {.kernel = 2, .stride = Pair(0)}), Error);
+  CHECK_THROWS_AS(reshape(x, {large, large, -1}), Error);
+  CHECK_THROWS_AS(reshape(x, {0, -1}), Error);
+  CHECK_THROWS_AS(conv2d(x, w, {}, {.padding = std::int64_t{1} << 30}), Error);
+  CHECK_THROWS_AS(pad(x, 0, std::int64_t{1} << 39, std::int64_t{1} << 39), Error);
+  CHECK_THROWS_AS(Var(Tensor({1 << 20, 1})) * Var(Tensor({1, std::int64_t{1} << 21})), Error);
+  CHECK(pool_stats().bytes_held < held + (std::size_t{64} << 20));
+}
+
+TEST_CASE("batch_norm: statistics of another number of channels are refused and stay as they are") {
+  Tensor three({3}), five({5});
+  const Var x(Tensor({4, 3}));
+  CHECK_THROWS_AS(batch_norm(x, {}, {}, Real(1e-5), Real(0.1), &five, &three), Error);
+  CHECK_THROWS_AS(batch_norm(x, {}, {}, Real(1e-5), Real(0.1), &three, &five), Error);
+  CHECK_THROWS_AS(batch_norm_eval(x, {}, {}, five, three, Real(1e-5)), Error);
+  CHECK_THROWS_AS(batch_norm(x, five, {}, Real(1e-5)), Error);
+  for (Real v : five.view()) CHECK(v == 0);
+}
+
+TEST_CASE("derivatives at kinks, and the first of equal maxima") {
+  const auto slopes = [](const std::vector<Real>& at, const std::function<Var(const Var&)>& op) {
+    const Var x = Var::leaf(Tensor({1, static_cast<std::int64_t>(at.size())}, at)), y = op(x);
+    y.backward(Tensor(y.shape(), Real(1)));
+    return std::vector<Real>(x.grad().view().begin(), x.grad().view().end());
+  };
+  const Real zero = -0.0;
+  using Values = std::vector<Real>;
+  CHECK(slopes({0, zero, 1}, [](auto& x) { return relu(x); }) == Values{0, 0, 1});
+  CHECK(slopes({0, zero, -1}, [](auto& x) { return abs(x); }) == Values{0, 0, -1});
+  CHECK(slopes({-1, 2, -2, 3}, [](auto& x) { return clamp(x, -1, 2); }) == Values{1, 1, 0, 0});
+  CHECK(slopes({1, 5, 5, 0}, [](auto& x) { return max(x); }) == Values{0, 1, 0, 0});
+  CHECK(slopes({7, 7, 7, 7}, [](auto& x) {
+          return max_pool2d(reshape(x, {1, 2, 2, 1}));
+        }) == Values{1, 0, 0, 0});
+}
+
+TEST_CASE("dropout: a share p becomes 0, the rest is divided by 1 - p, and every call draws anew") {
+  const Var x(Tensor({100000}, Real(3)));
+  Rng rng(5);
+  for (const double p : {0.0, 0.2, 0.75}) {
+    const Tensor y = dropout(x, static_cast<Real>(p), rng).value();
+    std::int64_t zeros = 0;
+    for (Real v : y.view()) {
+      if (v == 0)
+        ++zeros;
+      else
+        CHECK(v == doctest::Approx(3 / (1 - p)));
+    }
+    CHECK(std::abs(static_cast<double>(zeros) - 1e5 * p) <=
+          5 * std::sqrt(1e5 * p * (1 - p)));  // 5 deviations
+  }
+  CHECK_FALSE(std::ranges::equal(dropout(x, Real(0.5), rng).value().view(),
+                                 dropout(x, Real(0.5), rng).value().view()));
 }
 
 TEST_CASE("values at hand-picked points") {
