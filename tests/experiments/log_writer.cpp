@@ -44,18 +44,16 @@ struct Knobs {
   }
 };
 
-double processor_seconds() {
+/// Processor time, which other work on the machine does not count towards.
+double seconds_on(clockid_t clock) {
   timespec t{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  clock_gettime(clock, &t);
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
+double own_seconds() { return seconds_on(CLOCK_THREAD_CPUTIME_ID); }
 
 /// What the log's own thread has used: all threads of this process but the calling one.
-double logger_seconds() {
-  timespec mine{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &mine);
-  return processor_seconds() - static_cast<double>(mine.tv_sec) - 1e-9 * static_cast<double>(mine.tv_nsec);
-}
+double logger_seconds() { return seconds_on(CLOCK_PROCESS_CPUTIME_ID) - own_seconds(); }
 
 void end_as(const std::string& end) {
   if (end == "diverge") experiments::check_finite("train/loss", std::numeric_limits<double>::quiet_NaN());
@@ -76,13 +74,14 @@ void write_rows(const Knobs& knobs, experiments::RunLog& log, bool quiet) {
   log.input("v", {knobs.elements}, v, "1", "a constant vector");
   if (knobs.end == "never-start") return;
   if (knobs.end == "add-early") series[0].add(0, 0);
-  const auto before_start = Clock::now();
+  const double before_start = own_seconds();
   log.start();
+  const double start = own_seconds() - before_start;
   const auto begin = Clock::now();
   double adding = 0;
   experiments::Progress bar("rows", std::max(knobs.rows, 1), quiet);
   for (int k = 0; k < knobs.rows; ++k) {
-    const auto before = Clock::now();
+    const auto before = Clock::now();  // reading the processor's time would take longer than a row
     for (std::size_t i = 0; i < series.size(); ++i) series[i].add(k, k + static_cast<double>(i));
     for (int l = 0; l < knobs.layers; ++l) table.add({l % 3 * 1.0, k * 1.0, -k * 1.0});
     adding += Seconds(Clock::now() - before).count();
@@ -97,13 +96,13 @@ void write_rows(const Knobs& knobs, experiments::RunLog& log, bool quiet) {
   end_as(knobs.end);
   if (!knobs.measure) return;
   const double wall = Seconds(Clock::now() - begin).count(), logger = logger_seconds();
-  const auto before_finish = Clock::now();
+  const double before_finish = own_seconds();
   log.finish();
   experiments::TextTable costs({"what", "seconds"});
-  costs.row("start", Seconds(begin - before_start).count());
+  costs.row("start", start);
   costs.row("adding", adding);
   costs.row("logger", logger);
-  costs.row("finish", Seconds(Clock::now() - before_finish).count());
+  costs.row("finish", own_seconds() - before_finish);
   costs.row("wall", wall);
   std::cout << costs.str();
 }
