@@ -120,7 +120,7 @@ int main(int argc, char** argv) {
     std::vector<std::string> names{kernels};
     if (kernels == "all") {
       names.clear();
-      for (const Kernels* table : all_kernels()) names.push_back(table->name);
+      for (const Kernels* table : all_kernels()) names.emplace_back(table->name);
     }
     const auto table = log.table("speed", {{"kernels", "1", "kernel table", names},
                                            {"samples", "1/s", "samples drawn, three coarse gradients each"},

@@ -105,8 +105,11 @@ std::vector<Measured> sampling_errors(const TwoLayer& model, const Point& point,
 
 std::vector<std::int64_t> sample_sizes(std::int64_t largest) {
   std::vector<std::int64_t> sizes;
-  for (double size = 100; size < 0.99 * static_cast<double>(largest); size *= std::sqrt(10.0))
+  for (int half_decades = 4;; ++half_decades) {
+    const double size = std::pow(10.0, half_decades / 2.0);
+    if (size >= 0.99 * static_cast<double>(largest)) break;
     sizes.push_back(std::llround(size));
+  }
   sizes.push_back(largest);
   return sizes;
 }

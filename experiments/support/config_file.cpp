@@ -73,7 +73,7 @@ Json read_config(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   check_usage(file.good(), "--config ", path, ": cannot be read");
   try {
-    const Json json = Json::parse(
+    Json json = Json::parse(
         file, [guard = FlatObjectGuard(path)](int depth, Json::parse_event_t event, Json& parsed) mutable {
           return guard(depth, event, parsed);
         });

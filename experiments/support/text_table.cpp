@@ -16,9 +16,10 @@ std::size_t width_of(const std::string& text) {
 }
 
 bool is_number(const std::string& text) {
+  for (const char* special : {"-", "inf", "-inf"})
+    if (text == special) return true;
   const std::size_t at = text.find_first_not_of("+-");
-  return text == "-" || text == "inf" || text == "-inf" ||
-         (at != std::string::npos && at <= 1 && text[at] >= '0' && text[at] <= '9');
+  return at != std::string::npos && at <= 1 && text[at] >= '0' && text[at] <= '9';
 }
 
 }  // namespace
