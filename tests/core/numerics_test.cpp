@@ -150,8 +150,9 @@ TEST_CASE("a NaN in one pixel or one weight reaches the loss of LeNet-5, float a
         CHECK(std::isfinite(cross_entropy((*net)(images), labels).item()));
         CHECK(std::isnan(cross_entropy((*net)(poisoned), labels).item()));
         net->load_state_dict(state);
-        for (const auto& [name, parameter] : net->named_parameters()) {
-          INFO(name);
+        for (const auto& entry : net->named_parameters()) {
+          INFO(entry.first);
+          Parameter* const parameter = entry.second;
           const Tensor good = parameter->value;
           parameter->value.mutable_data()[0] = kNaN;
           CHECK(std::isnan(cross_entropy((*net)(images), labels).item()));

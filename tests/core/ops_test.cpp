@@ -3,11 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <fstream>
 #include <iterator>
 #include <limits>
-#include <regex>
 #include <string>
 
 #include "core/base/check.h"
@@ -140,17 +140,25 @@ TEST_CASE("every op that core/ops.h declares has a row in the table") {
     REQUIRE(file);
     return std::string(std::istreambuf_iterator<char>(file), {});
   };
-  const std::string header = text("/core/ops.h"), table = text("/tests/core/op_table.cpp");
-  const std::regex declaration("\\nVar (\\w+)\\(");
+  const std::string header = text("/core/ops.h"), table = text("/tests/core/op_table.cpp"), start = "\nVar ";
+  const auto called = [&table](const std::string& name) {
+    for (std::size_t at = table.find(name + "("); at != std::string::npos;
+         at = table.find(name + "(", at + 1))
+      if (!std::isalnum(static_cast<unsigned char>(table[at - 1])) && table[at - 1] != '_') return true;
+    return false;
+  };
   int ops = 0;
-  for (std::sregex_iterator found(header.begin(), header.end(), declaration), end; found != end;
-       ++found, ++ops) {
-    const std::string name = (*found)[1];
+  for (std::size_t at = header.find(start); at != std::string::npos; at = header.find(start, at + 1)) {
+    const std::size_t begin = at + start.size();
+    const std::string name = header.substr(begin, header.find('(', begin) - begin);
+    if (name.starts_with("operator")) continue;
+    ++ops;
     INFO(name);
-    CHECK(std::regex_search(table, std::regex("\\b" + name + "\\(")));
+    CHECK(called(name));
   }
   CHECK(ops >= 30);
-  CHECK_FALSE(std::regex_search(table, std::regex("\\bno_such_op\\(")));
+  CHECK_FALSE(called("no_such_op"));
+  CHECK_FALSE(called("pool2d"));  // max_pool2d is another one
 }
 
 TEST_CASE("shapes that do not fit are named in the error") {

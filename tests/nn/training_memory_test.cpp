@@ -22,6 +22,13 @@ using namespace coarsegrad::tests;
 
 namespace {
 
+// The address sanitizer has an allocator of its own, which keeps freed memory and maps what it likes: the
+// pool's misses are all that can be checked then.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
 constexpr std::int64_t kBatch = 64, kSteps = 20, kLast = 37;
 
 /// What a process has from the system.
@@ -29,7 +36,6 @@ struct Holdings {
   std::uint64_t pool_misses;
   void* heap_end;
   std::size_t mapped_by_malloc, mappings, mapped_bytes;
-  friend bool operator==(const Holdings&, const Holdings&) = default;
 };
 
 /// Number and bytes of the mappings in /proc/self/maps, read without any allocation.
@@ -81,6 +87,7 @@ void check_steps(int bits) {
     const Holdings now = holdings();
     INFO("step ", i);
     CHECK(now.pool_misses == warm.pool_misses);
+    if (kSanitized) continue;
     CHECK(now.heap_end == warm.heap_end);
     CHECK(now.mapped_by_malloc == warm.mapped_by_malloc);
     CHECK(now.mappings == warm.mappings);
@@ -107,6 +114,10 @@ std::string calls_between_marks(const std::string& trace) {
 
 /// What one test case of this executable calls between its marks, by strace; nothing where it may not trace.
 std::optional<std::string> trace(const std::string& test_case) {
+  if (kSanitized) {
+    MESSAGE("skipped: the address sanitizer maps memory itself");
+    return {};
+  }
   const std::string file =
       std::filesystem::temp_directory_path() / ("coarsegrad-trace-" + std::to_string(::getpid()));
   const std::string strace = "strace -f -qq -e trace=brk,mmap,mremap,munmap,access -o " + file + " ";
@@ -143,7 +154,7 @@ TEST_CASE("memory that is taken is seen") {
   mark("/coarsegrad/end");
   const Holdings after = holdings();
   CHECK(after.pool_misses > before.pool_misses);
-  CHECK(after.mapped_bytes > before.mapped_bytes);
+  if (!kSanitized) CHECK(after.mapped_bytes > before.mapped_bytes);
 }
 
 TEST_CASE("memory that is taken is seen in a trace") {
