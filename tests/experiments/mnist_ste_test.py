@@ -11,6 +11,7 @@ import unittest
 import h5py
 
 MAIN = os.environ["MNIST_STE"]
+SANITIZED = os.environ.get("SANITIZED") == "1"
 SMALL = {"--digits": "drawn", "--images": 1000, "--held-out": 100, "--epochs": 2, "--float-epochs": 2, "--seeds": 2,
          "--ste": "identity,clipped_relu", "--bits": 2}
 
@@ -22,6 +23,9 @@ def command(log, changes):
 
 class Sweep(unittest.TestCase):
     def setUp(self):
+        if SANITIZED and self._testMethodName != "test_log_and_json":
+            print(f"skipped: {self._testMethodName} takes minutes under the sanitizers")
+            self.skipTest("sanitizers")
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
         self.log = pathlib.Path(self.folder.name) / "run.h5"
