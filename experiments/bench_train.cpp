@@ -39,9 +39,10 @@ struct Problem {
   std::vector<std::uint8_t> labels;
 };
 
-Problem make_problem(int batch, const std::string& activations, const Rng& rng) {
-  Problem p{nn::lenet5(activation_for(activations), rng.split("net")),
-            Tensor::uninitialized({batch, 28, 28, 1}),
+Problem make_problem(const std::string& net, int batch, const std::string& activations, const Rng& rng) {
+  const Shape image = nn::network_input(net);
+  Problem p{nn::make_network(net, activation_for(activations), rng.split("net")),
+            Tensor::uninitialized({batch, image[0], image[1], image[2]}),
             {}};
   rng.split("images").normal(p.images.mutable_data(), static_cast<std::size_t>(p.images.size()));
   Rng labels = rng.split("labels");
@@ -66,7 +67,7 @@ int main(int argc, char** argv) {
   int batch = 128, steps = 10;
   experiments::Args args("bench_train",
                          "Training throughput of a network on random images: one process, one figure.");
-  args.add("net", net, "the network", {"lenet5"});
+  args.add("net", net, "the network", nn::network_names());
   args.add("batch", batch, "images per step", {1, 65536});
   args.add("steps", steps, "timed steps, after 3 that are not", {1, 100000});
   args.add("weights", weights, "bits of the weights", {"float"});
@@ -77,7 +78,7 @@ int main(int argc, char** argv) {
     use_kernels(kernels);
     const auto seconds = log.series("step_seconds", "s", "duration of one training step");
     const double before = peak_mib();
-    Problem problem = make_problem(batch, activations, Rng(args.seed()));
+    Problem problem = make_problem(net, batch, activations, Rng(args.seed()));
     optim::Sgd optimizer(problem.net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4});
     const FlushDenormals flush;
     for (int i = 0; i < 3; ++i) step_seconds(problem, optimizer);

@@ -32,6 +32,11 @@ Tensor kaiming_normal(const Shape& weight, Rng rng) {
   return normal(weight, std::sqrt(2.0 / static_cast<double>(fan_in(weight))), rng);
 }
 
+Tensor kaiming_normal_fan_out(const Shape& weight, Rng rng) {
+  const std::int64_t fan_out = fan_in(weight) / weight[-1] * weight[0];
+  return normal(weight, std::sqrt(2.0 / static_cast<double>(fan_out)), rng);
+}
+
 }  // namespace nn
 }  // namespace COARSEGRAD_REAL
 }  // namespace coarsegrad

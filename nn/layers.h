@@ -57,11 +57,6 @@ class BatchNorm : public Module {
   Tensor& running_var;
 };
 
-class ReLU : public Module {
- public:
-  Var forward(const Var& x) override { return relu(x); }
-};
-
 class MaxPool2d : public Module {
  public:
   explicit MaxPool2d(const PoolOptions& options = {}) : options_(options) {}

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "nn/activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -120,7 +121,12 @@ Module& Module::adopt(const std::string& name, std::unique_ptr<Module> child) {
 
 Var Sequential::forward(const Var& x) {
   Var y = x;
-  for (Module* module : order_) y = (*module)(y);
+  for (std::size_t i = 0; i < order_.size(); ++i) {
+    auto* norm = dynamic_cast<BatchNorm*>(order_[i]);
+    auto* act = norm && i + 1 < order_.size() ? dynamic_cast<Activation*>(order_[i + 1]) : nullptr;
+    if (act) ++i;
+    y = act ? norm_act(*norm, *act, y) : (*order_[i])(y);
+  }
   return y;
 }
 

@@ -49,6 +49,7 @@ class Module {
   using ForwardHook = std::function<void(Module& module, const Var& input, const Var& output)>;
   int register_forward_hook(ForwardHook hook);
   void remove_hook(int number);
+  bool has_hooks() const { return !hooks_.empty(); }
 
  protected:
   /// The reference stays valid as long as the module lives. Throws Error on a name used twice or with a dot
@@ -76,11 +77,8 @@ class Module {
   bool training_ = true;
 };
 
-/// Makes one activation module; `name` is its place in the network. This is how quantizers enter networks,
-/// which know nothing of them.
-using MakeActivation = std::function<std::unique_ptr<Module>(const std::string& name)>;
-
-/// Feeds the output of each module to the next.
+/// Feeds the output of each module to the next; a batch normalisation and the activation behind it are one
+/// step (nn/activation.h).
 class Sequential : public Module {
  public:
   Var forward(const Var& x) override;

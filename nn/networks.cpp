@@ -1,14 +1,163 @@
 #include "nn/networks.h"
 
+#include "core/base/check.h"
+#include "nn/init.h"
 #include "nn/layers.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace nn {
+namespace {
 
-MakeActivation relu_activation() {
-  return [](const std::string&) { return std::make_unique<ReLU>(); };
+std::unique_ptr<Conv2d> conv3x3(std::int64_t in, std::int64_t out, std::int64_t stride, const Rng& rng) {
+  auto conv = std::make_unique<Conv2d>(
+      ConvOptions{.in = in, .out = out, .kernel = 3, .stride = stride, .padding = 1, .bias = false}, rng);
+  conv->weight.value = kaiming_normal_fan_out(conv->weight.value.shape(), rng.split("weight"));
+  return conv;
 }
+
+constexpr std::int64_t kPool = -1;  // in a list of channels: a 2x2 max pooling
+
+std::unique_ptr<Module> vgg(const std::vector<std::int64_t>& plan, const MakeActivation& activation,
+                            const Rng& rng, const VggOptions& o) {
+  auto net = std::make_unique<Sequential>();
+  std::int64_t in = 3;
+  int layer = 1, pool = 1;
+  for (const std::int64_t multiple : plan) {
+    if (multiple == kPool) {
+      net->add<MaxPool2d>(cat("pool", pool++));
+      continue;
+    }
+    const std::string number = std::to_string(layer++);
+    const std::int64_t out = multiple * o.width;
+    net->append(cat("conv", number), conv3x3(in, out, 1, rng.split(cat("conv", number))));
+    net->add<BatchNorm>(cat("norm", number), out);
+    net->append(cat("act", number), activation(cat("act", number)));
+    in = out;
+  }
+  net->add<Flatten>("flatten");
+  net->add<Linear>("fc", in, o.classes, rng.split("fc"));
+  return net;
+}
+
+// The first block of a stage may have a stride; it then halves the image and doubles the channels.
+class ResidualBlock : public Module {
+ public:
+  ResidualBlock(std::int64_t in, std::int64_t out, Shortcut shortcut, std::unique_ptr<Activation> activation,
+                const Rng& rng)
+      : stride_(in == out ? 1 : 2),
+        missing_channels_(out - in),
+        conv1_(adopt("conv1", conv3x3(in, out, stride_, rng.split("conv1")))),
+        norm1_(register_module<BatchNorm>("norm1", out)),
+        conv2_(adopt("conv2", conv3x3(out, out, 1, rng.split("conv2")))),
+        norm2_(register_module<BatchNorm>("norm2", out)),
+        act_(static_cast<Activation&>(adopt("act", std::move(activation)))) {
+    if (stride_ == 1 || shortcut == Shortcut::subsample) return;
+    projection_ = &register_module<Conv2d>(
+        "projection", ConvOptions{.in = in, .out = out, .kernel = 1, .stride = stride_, .bias = false},
+        rng.split("projection"));
+    projection_norm_ = &register_module<BatchNorm>("projection_norm", out);
+  }
+
+  Var forward(const Var& x) override {
+    const Var inner = norm_act(norm1_, act_, conv1_(x));
+    return norm_act(norm2_, act_, conv2_(inner), shortcut(x));
+  }
+
+ private:
+  Var shortcut(const Var& x) {
+    if (stride_ == 1) return x;
+    if (projection_) return (*projection_norm_)((*projection_)(x));
+    return pad(avg_pool2d(x, {.kernel = 1, .stride = stride_}), 3, 0, missing_channels_);
+  }
+
+  std::int64_t stride_, missing_channels_;
+  Module& conv1_;
+  BatchNorm& norm1_;
+  Module& conv2_;
+  BatchNorm& norm2_;
+  Activation& act_;
+  Module* projection_ = nullptr;
+  Module* projection_norm_ = nullptr;
+};
+
+class ResNet : public Module {
+ public:
+  ResNet(int blocks, const MakeActivation& activation, const Rng& rng, const ResNetOptions& o)
+      : conv_(adopt("conv", conv3x3(3, o.width, 1, rng.split("conv")))),
+        norm_(register_module<BatchNorm>("norm", o.width)),
+        act_(static_cast<Activation&>(adopt("act", activation("act")))),
+        stages_(register_module<Sequential>("stages")) {
+    std::int64_t in = o.width;
+    for (int stage = 1; stage <= 3; ++stage)
+      for (int block = 1; block <= blocks; ++block) {
+        const std::int64_t out = o.width << (stage - 1);
+        const std::string name = cat("stage", stage, "_block", block);
+        stages_.add<ResidualBlock>(name, in, out, o.shortcut, activation(cat("stages.", name, ".act")),
+                                   rng.split(name));
+        in = out;
+      }
+    fc_ = &register_module<Linear>("fc", in, o.classes, rng.split("fc"));
+  }
+
+  Var forward(const Var& x) override {
+    return (*fc_)(global_avg_pool2d(stages_(norm_act(norm_, act_, conv_(x)))));
+  }
+
+ private:
+  Module& conv_;
+  BatchNorm& norm_;
+  Activation& act_;
+  Sequential& stages_;
+  Module* fc_ = nullptr;
+};
+
+struct Entry {
+  const char* name;
+  Shape input;
+  std::unique_ptr<Module> (*make)(const MakeActivation&, const Rng&, const NetworkOptions&);
+};
+
+template <std::int64_t width>
+VggOptions vgg_options(const NetworkOptions& o) {
+  return {o.classes, o.width ? o.width : width};
+}
+
+template <int depth>
+std::unique_ptr<Module> make_resnet(const MakeActivation& activation, const Rng& rng,
+                                    const NetworkOptions& o) {
+  return resnet(depth, activation, rng, {o.classes, o.width ? o.width : 16, o.shortcut});
+}
+
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> all{
+      {"lenet5",
+       {28, 28, 1},
+       [](const auto& a, const auto& rng, const auto& o) { return lenet5(a, rng, o.classes); }},
+      {"vgg11",
+       {32, 32, 3},
+       [](const auto& a, const auto& rng, const auto& o) { return vgg11(a, rng, vgg_options<64>(o)); }},
+      {"vgg16",
+       {32, 32, 3},
+       [](const auto& a, const auto& rng, const auto& o) { return vgg16(a, rng, vgg_options<64>(o)); }},
+      {"resnet20", {32, 32, 3}, make_resnet<20>},
+      {"resnet32", {32, 32, 3}, make_resnet<32>},
+      {"resnet56", {32, 32, 3}, make_resnet<56>},
+      {"bnn_convnet", {32, 32, 3}, [](const auto& a, const auto& rng, const auto& o) {
+         return bnn_convnet(a, rng, vgg_options<128>(o));
+       }}};
+  return all;
+}
+
+const Entry& entry(const std::string& name) {
+  for (const Entry& e : entries())
+    if (name == e.name) return e;
+  std::string known;
+  for (const Entry& e : entries()) known += cat(known.empty() ? "" : ", ", e.name);
+  throw UsageError(cat("network: given ", name, ", expected one of ", known));
+}
+
+}  // namespace
 
 std::unique_ptr<Module> lenet5(const MakeActivation& activation, const Rng& rng, std::int64_t classes) {
   const BatchNormOptions plain{.affine = false};
@@ -27,6 +176,56 @@ std::unique_ptr<Module> lenet5(const MakeActivation& activation, const Rng& rng,
   net->append("act3", activation("act3"));
   net->add<Linear>("fc2", 512, classes, rng.split("fc2"));
   return net;
+}
+
+std::unique_ptr<Module> vgg11(const MakeActivation& activation, const Rng& rng, const VggOptions& options) {
+  return vgg({1, kPool, 2, kPool, 4, 4, kPool, 8, 8, kPool, 8, 8, kPool}, activation, rng, options);
+}
+
+std::unique_ptr<Module> vgg16(const MakeActivation& activation, const Rng& rng, const VggOptions& options) {
+  return vgg({1, 1, kPool, 2, 2, kPool, 4, 4, 4, kPool, 8, 8, 8, kPool, 8, 8, 8, kPool}, activation, rng,
+             options);
+}
+
+std::unique_ptr<Module> resnet(int depth, const MakeActivation& activation, const Rng& rng,
+                               const ResNetOptions& options) {
+  check(depth >= 8 && (depth - 2) % 6 == 0, "resnet: given depth ", depth, ", expected 6 n + 2 with n >= 1");
+  return std::make_unique<ResNet>((depth - 2) / 6, activation, rng, options);
+}
+
+std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng& rng, const VggOptions& o) {
+  auto net = std::make_unique<Sequential>();
+  std::int64_t in = 3;
+  for (int layer = 1; layer <= 6; ++layer) {
+    const std::int64_t out = o.width << ((layer - 1) / 2);
+    net->append(cat("conv", layer), conv3x3(in, out, 1, rng.split(cat("conv", layer))));
+    if (layer % 2 == 0) net->add<MaxPool2d>(cat("pool", layer / 2));
+    net->add<BatchNorm>(cat("norm", layer), out);
+    net->append(cat("act", layer), activation(cat("act", layer)));
+    in = out;
+  }
+  net->add<Flatten>("flatten");
+  const std::int64_t dense = 8 * o.width;
+  const std::int64_t inputs[] = {4 * 4 * in, dense, dense}, outputs[] = {dense, dense, o.classes};
+  for (int i = 0; i < 3; ++i) {
+    net->add<Linear>(cat("fc", i + 1), inputs[i], outputs[i], rng.split(cat("fc", i + 1)), false);
+    net->add<BatchNorm>(cat("norm", i + 7), outputs[i]);
+    if (i < 2) net->append(cat("act", i + 7), activation(cat("act", i + 7)));
+  }
+  return net;
+}
+
+std::vector<std::string> network_names() {
+  std::vector<std::string> names;
+  for (const Entry& e : entries()) names.emplace_back(e.name);
+  return names;
+}
+
+Shape network_input(const std::string& name) { return entry(name).input; }
+
+std::unique_ptr<Module> make_network(const std::string& name, const MakeActivation& activation,
+                                     const Rng& rng, const NetworkOptions& options) {
+  return entry(name).make(activation, rng, options);
 }
 
 }  // namespace nn

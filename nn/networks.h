@@ -2,22 +2,73 @@
 // The networks of the papers. Each takes the activation to use, so that quantized and float nets are one
 // definition.
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "core/base/random.h"
-#include "nn/module.h"
+#include "nn/activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace nn {
-
-/// A ReLU at every place.
-MakeActivation relu_activation();
 
 /// LeNet-5 for 28 x 28 x 1 images: 5x5 convolutions with 32 and 64 channels, dense 512 and `classes`. Before
 /// each of the three activations stands a batch normalisation without scale and shift, so that its input is
 /// close to N(0, 1); max pooling comes before the normalisation. Source: Yin, Lyu, Zhang, Osher, Qi, Xin,
 /// ICLR 2019 (arXiv 1903.05662), section 4.
 std::unique_ptr<Module> lenet5(const MakeActivation& activation, const Rng& rng, std::int64_t classes = 10);
+
+// The networks below take 32 x 32 x 3 images. Convolutions are 3x3 without bias, each followed by a batch
+// normalisation with scale and shift; their weights start from N(0, 2 / (9 out)) (He, Zhang, Ren, Sun, arXiv
+// 1502.01852, equation 14). `width` is the number of channels of the first convolution; the others keep their
+// proportion to it.
+
+struct VggOptions {
+  std::int64_t classes = 10, width = 64;
+};
+/// 64 M 128 M 256 256 M 512 512 M 512 512 M, then one dense layer; M is a 2x2 max pooling behind the
+/// activation. Source: the networks of Simonyan and Zisserman (arXiv 1409.1556) as Yin et al. use them on
+/// CIFAR (arXiv 1808.05240).
+std::unique_ptr<Module> vgg11(const MakeActivation& activation, const Rng& rng,
+                              const VggOptions& options = {});
+/// 64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M, else as vgg11.
+std::unique_ptr<Module> vgg16(const MakeActivation& activation, const Rng& rng,
+                              const VggOptions& options = {});
+
+enum class Shortcut {
+  subsample,   ///< every second pixel, missing channels filled up with zeros behind: no parameters
+  projection,  ///< a 1x1 convolution with stride and a batch normalisation
+};
+struct ResNetOptions {
+  std::int64_t classes = 10, width = 16;
+  Shortcut shortcut = Shortcut::subsample;
+};
+/// Three stages of blocks with width, 2 width and 4 width channels, global average pooling, one dense layer;
+/// depth = 6 blocks per stage + 2: 20, 32, 44, 56, 110 ... Each block has one activation module, used behind
+/// both of its convolutions. Throws Error for another depth. Source: He, Zhang, Ren, Sun, arXiv 1512.03385,
+/// section 4.2.
+std::unique_ptr<Module> resnet(int depth, const MakeActivation& activation, const Rng& rng,
+                               const ResNetOptions& options = {});
+
+/// 2 x 128 M 2 x 256 M 2 x 512 M, dense 1024, 1024, classes. Pooling comes before the normalisation, and the
+/// last dense layer is normalised, too. Source: Courbariaux, Hubara, Soudry, El-Yaniv, Bengio, arXiv
+/// 1602.02830, section 2.
+std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng& rng,
+                                    const VggOptions& options = {.classes = 10, .width = 128});
+
+/// What every network understands; what does not apply to one is ignored.
+struct NetworkOptions {
+  std::int64_t classes = 10;
+  std::int64_t width = 0;  ///< 0: the paper's
+  Shortcut shortcut = Shortcut::subsample;
+};
+/// lenet5, vgg11, vgg16, resnet20, resnet32, resnet56, bnn_convnet.
+std::vector<std::string> network_names();
+/// The image (H, W, C) that a network takes.
+Shape network_input(const std::string& name);
+/// Both throw UsageError, with the list, for a name that is not known.
+std::unique_ptr<Module> make_network(const std::string& name, const MakeActivation& activation,
+                                     const Rng& rng, const NetworkOptions& options = {});
 
 }  // namespace nn
 }  // namespace COARSEGRAD_REAL

@@ -1,7 +1,7 @@
 #pragma once
 // Quantized activations: a forward map (levels on a grid) composed with the surrogate derivative of the
 // backward pass.
-#include "nn/module.h"
+#include "nn/activation.h"
 #include "quant/surrogate.h"
 
 namespace coarsegrad {
@@ -14,7 +14,7 @@ namespace quant {
 Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate);
 
 /// An activation that puts its output on a grid. forward: same shape in and out.
-class ActivationQuantizer : public nn::Module {
+class ActivationQuantizer : public nn::Activation {
  public:
   virtual int bits() const = 0;
 };

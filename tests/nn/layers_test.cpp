@@ -1,13 +1,12 @@
 // The gradient of every layer through its module, in double. A quantized activation is checked through the
 // smooth function of its surrogate: the hard function's own derivative is 0 almost everywhere.
-#include "nn/layers.h"
-
 #include <doctest/doctest.h>
 
 #include <cmath>
 
 #include "core/base/check.h"
 #include "core/map.h"
+#include "nn/activation.h"
 #include "nn/init.h"
 #include "quant/surrogate.h"
 #include "tests/support/gradcheck_module.h"
@@ -45,7 +44,7 @@ MakeModule batch_norm(const nn::BatchNormOptions& options, bool training) {
 }
 
 // alpha f(x / alpha), f the function of a surrogate: what the straight-through estimator differentiates.
-class SmoothActivation : public nn::Module {
+class SmoothActivation : public nn::Activation {
  public:
   SmoothActivation(const Surrogate& surrogate, Real alpha, Real window)
       : surrogate_(surrogate), alpha_(alpha), window_(window) {}

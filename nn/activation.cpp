@@ -1,0 +1,24 @@
+#include "nn/activation.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace nn {
+
+Var Activation::after_norm(BatchNorm& norm, const Var& x, const Var& shortcut) {
+  const Var normalized = norm(x);
+  return (*this)(shortcut.defined() ? normalized + shortcut : normalized);
+}
+
+// A hook wants to see what lies between the steps.
+Var norm_act(BatchNorm& norm, Activation& act, const Var& x, const Var& shortcut) {
+  return norm.has_hooks() || act.has_hooks() ? act.Activation::after_norm(norm, x, shortcut)
+                                             : act.after_norm(norm, x, shortcut);
+}
+
+MakeActivation relu_activation() {
+  return [](const std::string&) { return std::make_unique<ReLU>(); };
+}
+
+}  // namespace nn
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,38 @@
+#pragma once
+// Activations, and the three steps that stand behind a convolution: normalise, add a shortcut, activate.
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "nn/layers.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace nn {
+
+/// An elementwise map. forward: same shape in and out.
+class Activation : public Module {
+ public:
+  /// act(norm(x) + shortcut), where shortcut may be undefined. Activations override it where they can do that
+  /// with fewer passes over memory; hooks of `norm` and of this module are not called.
+  virtual Var after_norm(BatchNorm& norm, const Var& x, const Var& shortcut);
+};
+
+/// The same through whatever hooks there are: what networks call.
+Var norm_act(BatchNorm& norm, Activation& act, const Var& x, const Var& shortcut = {});
+
+class ReLU : public Activation {
+ public:
+  Var forward(const Var& x) override { return relu(x); }
+};
+
+/// Makes one activation; `name` is its place in the network. This is how quantizers enter networks, which
+/// know nothing of them.
+using MakeActivation = std::function<std::unique_ptr<Activation>(const std::string& name)>;
+
+/// A ReLU at every place.
+MakeActivation relu_activation();
+
+}  // namespace nn
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

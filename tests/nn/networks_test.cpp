@@ -1,0 +1,94 @@
+#include "nn/networks.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "core/base/check.h"
+#include "tests/support/errors.h"
+
+using namespace coarsegrad;
+
+namespace {
+
+std::int64_t parameter_count(nn::Module& net) {
+  std::int64_t count = 0;
+  for (const Parameter* p : net.parameters()) count += p->value.size();
+  return count;
+}
+
+// A width small enough to run the deep networks in a test.
+std::unique_ptr<nn::Module> narrow(const std::string& name, nn::Shortcut shortcut = nn::Shortcut::subsample) {
+  return nn::make_network(name, nn::relu_activation(), Rng(1),
+                          {.classes = 7, .width = 4, .shortcut = shortcut});
+}
+
+}  // namespace
+
+TEST_CASE("the networks have the numbers of parameters that their definitions add up to") {
+  // Convolutions 9 (in x out) each, two numbers per normalised channel, one dense layer.
+  const auto count = [](const std::string& name, nn::NetworkOptions options = {}) {
+    return parameter_count(*nn::make_network(name, nn::relu_activation(), Rng(1), options));
+  };
+  CHECK(count("resnet20") == 269722);
+  CHECK(count("resnet32") == 464154);
+  CHECK(count("resnet56") == 853018);
+  CHECK(count("resnet20", {.shortcut = nn::Shortcut::projection}) ==
+        269722 + 16 * 32 + 32 * 64 + 2 * (32 + 64));
+  CHECK(count("resnet20", {.classes = 100}) == 269722 + 90 * 65);
+  CHECK(count("vgg11") == 9 * 1024192 + 2 * 2752 + 5130);
+  CHECK(count("vgg16") == 9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 2 * 256 * 256 +
+                               256 * 512 + 5 * 512 * 512) +
+                              2 * 4224 + 5130);
+  CHECK(count("bnn_convnet") == 9 * (3 * 128 + 128 * 128 + 128 * 256 + 256 * 256 + 256 * 512 + 512 * 512) +
+                                    8192 * 1024 + 1024 * 1024 + 1024 * 10 + 2 * (2 * 896 + 2 * 1024 + 10));
+}
+
+TEST_CASE("every network maps its images to one number per class, in training and in evaluation") {
+  for (const std::string& name : nn::network_names()) {
+    CAPTURE(name);
+    const auto net = narrow(name);
+    const Shape image = nn::network_input(name);
+    const auto batch = [&](std::int64_t n) { return Tensor({n, image[0], image[1], image[2]}, Real(0.5)); };
+    CHECK((*net)(batch(2)).shape() == Shape{2, 7});
+    net->eval();
+    CHECK((*net)(batch(1)).shape() == Shape{1, 7});
+  }
+  CHECK((*narrow("resnet20", nn::Shortcut::projection))(Tensor({2, 32, 32, 3})).shape() == Shape{2, 7});
+}
+
+TEST_CASE("a residual network with zeroed convolutions hands its input on through the shortcuts") {
+  const auto net = nn::resnet(8, nn::relu_activation(), Rng(1), {.classes = 2, .width = 4});
+  for (const auto& [name, p] : net->named_parameters()) {
+    if (name.ends_with("conv1.weight") || name.ends_with("conv2.weight")) p->value = Tensor(p->value.shape());
+    if (name == "conv.weight") p->value = Tensor(p->value.shape(), Real(1));
+    if (name == "fc.weight") p->value = Tensor(p->value.shape(), Real(1));
+    if (name == "fc.bias") p->value = Tensor(p->value.shape());
+  }
+  net->eval();
+  // Constant image: inside, every channel of the first convolution is 27, at an edge 18, in a corner 12. The
+  // two subsamplings keep the pixels (4 i, 4 j); of these 1 lies in a corner and 14 at an edge.
+  const Real mean = static_cast<Real>((49 * 27.0 + 14 * 18.0 + 12.0) / 64 / std::sqrt(1 + 1e-5));
+  const Var y = (*net)(Tensor({1, 32, 32, 3}, Real(1)));
+  for (const Real v : y.value().view()) CHECK(v == doctest::Approx(4 * mean).epsilon(1e-5));
+}
+
+TEST_CASE("both activations of a block are one module, which sees two inputs per pass") {
+  const auto net = narrow("resnet20");
+  int acts = 0, calls = 0;
+  for (const auto& [name, module] : net->named_modules())
+    if (name.ends_with("act")) {
+      ++acts;
+      module->register_forward_hook([&](nn::Module&, const Var&, const Var&) { ++calls; });
+    }
+  (*net)(Tensor({2, 32, 32, 3}, Real(1)));
+  CHECK(acts == 10);
+  CHECK(calls == 19);
+}
+
+TEST_CASE("an unknown network or depth is refused with what there is") {
+  CHECK_SAYS(complaint_of([] { nn::make_network("resnet21", nn::relu_activation(), Rng(1)); }),
+             "expected one of lenet5, vgg11");
+  CHECK_THROWS_AS(nn::make_network("resnet21", nn::relu_activation(), Rng(1)), UsageError);
+  CHECK_THROWS_AS(nn::resnet(21, nn::relu_activation(), Rng(1)), Error);
+}
