@@ -26,6 +26,7 @@ struct ProductTile {
 
 template <class T>
 struct Matmul {
+  using Tile = ProductTile<T>;
   static constexpr int kMaxVectors = 4;
   /// Elements in a vector. 0: no vector kernels, large products are left to BLAS; tile() takes any rows and
   /// columns.
