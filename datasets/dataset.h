@@ -37,6 +37,10 @@ struct TrainTest {
   Dataset train, test;
 };
 
+/// Whether the files of a published data set must be the published ones, byte for byte. Only tests, which
+/// write files of their own, say no.
+enum class Verify { checksums, nothing };
+
 /// The images with these indices, in this order. Throws Error for an index outside [0, size).
 Dataset subset(const Dataset& data, std::span<const std::int64_t> indices);
 

@@ -13,23 +13,17 @@ inline namespace COARSEGRAD_REAL {
 namespace datasets {
 namespace {
 
-std::vector<Real> value_table(const Normalisation& normalisation) {
-  std::vector<Real> table;
-  for (std::size_t c = 0; c < normalisation.mean.size(); ++c)
-    for (int byte = 0; byte < 256; ++byte)
-      table.push_back(static_cast<Real>((byte / 255. - normalisation.mean[c]) / normalisation.deviation[c]));
-  return table;
-}
-
-void normalise(std::span<const std::uint8_t> pixels, std::size_t channels, const Real* table, Real* out) {
-  for (std::size_t i = 0; i < pixels.size(); i += channels)
-    for (std::size_t c = 0; c < channels; ++c) out[i + c] = table[c * 256 + pixels[i + c]];
+const Dataset& validated(const Dataset& data) {
+  data.validate();
+  return data;
 }
 
 }  // namespace
 
-DataLoader::DataLoader(const Dataset& data, const LoaderOptions& options) : data_(data), options_(options) {
-  data.validate();
+DataLoader::DataLoader(const Dataset& data, const LoaderOptions& options)
+    : data_(validated(data)),
+      options_(options),
+      transform_(data.image, data.normalisation, options.augmentation, options.seed) {
   check(options.batch_size >= 1, "data loader: given batch size ", options.batch_size,
         ", expected 1 or more");
   check(options.prefetch >= 0 && options.prefetch <= 64, "data loader: given prefetch ", options.prefetch,
@@ -41,7 +35,6 @@ DataLoader::DataLoader(const Dataset& data, const LoaderOptions& options) : data
   check(batches_ > 0, "data loader: given batch size ", options.batch_size,
         " and drop_last, expected at most ", data.size(), ", the number of images");
 
-  values_ = value_table(data.normalisation);
   order_.resize(static_cast<std::size_t>(data.size()));
   slots_.resize(static_cast<std::size_t>(options.prefetch) + 1);
 }
@@ -132,7 +125,7 @@ void DataLoader::fill(Position p, Slot& into) {
   Real* out = into.batch.images.mutable_data();
   for (std::int64_t i = 0; i < count; ++i, out += image.size()) {
     const std::int64_t from = order_[static_cast<std::size_t>(begin + i)];
-    normalise(data_.pixels_of(from), static_cast<std::size_t>(image[2]), values_.data(), out);
+    transform_.apply(data_.pixels_of(from), transform_.placement(p.epoch, from), out);
     into.labels[static_cast<std::size_t>(i)] = data_.labels[static_cast<std::size_t>(from)];
   }
   into.batch.labels = into.labels;

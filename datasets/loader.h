@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/tensor.h"
-#include "datasets/dataset.h"
+#include "datasets/augment.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -29,6 +29,7 @@ struct LoaderOptions {
   bool drop_last = false;  ///< leave out a last batch that is smaller than the others
   std::uint64_t seed = 0;
   int prefetch = 2;  ///< batches that a thread of its own prepares ahead, 0 to 64; 0: no thread
+  Augmentation augmentation = {};
 };
 
 class DataLoader {
@@ -76,7 +77,7 @@ class DataLoader {
   const Dataset& data_;
   const LoaderOptions options_;
   std::int64_t batches_;
-  std::vector<Real> values_;  // [channel][byte]: the normalised value
+  ImageTransform transform_;
 
   // Only touched by whoever prepares: the prefetch thread or, without one, the caller of next().
   std::vector<std::uint32_t> order_;

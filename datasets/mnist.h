@@ -9,10 +9,6 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace datasets {
 
-/// Whether the files must be the published ones, byte for byte. Only tests, which write files of their own,
-/// say no.
-enum class Verify { checksums, nothing };
-
 /// Reads the four IDX files in `root`/mnist, each packed (.gz) or plain. Throws Error when one is missing (it
 /// says which, where, and the command that gets it), damaged, or not the published one.
 TrainTest load_mnist(const std::filesystem::path& root, Verify verify = Verify::checksums);

@@ -84,6 +84,79 @@ void draw(const Path& path, double pen, std::span<std::uint8_t> pixels) {
   }
 }
 
+/// How far p lies outside the shape of class `kind` (negative: inside), in the box -1..1.
+double distance_to_shape(std::uint64_t kind, Point p) {
+  const double x = std::abs(p.x), y = std::abs(p.y), r = std::hypot(p.x, p.y);
+  const auto box = [](double u, double v, double half_u, double half_v) {
+    return std::max(std::abs(u) - half_u, std::abs(v) - half_v);
+  };
+  switch (kind) {
+    case 0:
+      return r - 0.8;
+    case 1:
+      return std::abs(r - 0.68) - 0.17;
+    case 2:
+      return std::max(x, y) - 0.68;
+    case 3:
+      return std::abs(std::max(x, y) - 0.62) - 0.15;
+    case 4:
+      return std::max(p.y - 0.55, 0.87 * x - 0.5 * p.y - 0.5);
+    case 5:
+      return std::min(box(p.x, p.y, 0.9, 0.2), box(p.x, p.y, 0.2, 0.9));
+    case 6:
+      return box(p.x, p.y, 0.95, 0.22);
+    case 7:
+      return box(p.x, y - 0.5, 0.85, 0.2);
+    case 8:
+      return std::max(r - 0.85, 0.62 - std::hypot(p.x - 0.4, p.y));
+    default:
+      return std::min(box(p.x, p.y + 0.65, 0.85, 0.2), box(p.x, p.y, 0.2, 0.85));
+  }
+}
+
+using Colour = std::array<double, 3>;  // 0 to 255
+
+/// A colour that leans to the hue of class `kind`, at least 100 away from `ground`.
+Colour colour_of_shape(std::uint64_t kind, const Colour& ground, Rng& rng) {
+  const double hue = 2 * std::numbers::pi * static_cast<double>(kind) / 10;
+  while (true) {
+    Colour colour;
+    double distance2 = 0;
+    for (std::size_t c = 0; c < 3; ++c) {
+      const double lean = 45 * std::cos(hue - 2 * std::numbers::pi * static_cast<double>(c) / 3);
+      colour[c] = std::clamp(255 * rng.uniform() + lean, 0., 255.);
+      distance2 += (colour[c] - ground[c]) * (colour[c] - ground[c]);
+    }
+    if (distance2 > 100 * 100) return colour;
+  }
+}
+
+void draw_shape(std::uint64_t kind, Rng& rng, std::span<std::uint8_t> pixels) {
+  const auto between = [&](double low, double high) { return low + (high - low) * rng.uniform(); };
+  Colour ground, slope_x, slope_y;
+  for (std::size_t c = 0; c < 3; ++c) {
+    ground[c] = between(0, 255);
+    slope_x[c] = between(-2, 2);
+    slope_y[c] = between(-2, 2);
+  }
+  const Colour colour = colour_of_shape(kind, ground, rng);
+  const double turn = between(0, 2 * std::numbers::pi), scale = between(9, 14);
+  const Point centre{15.5 + between(-3, 3), 15.5 + between(-3, 3)};
+  std::array<float, 32 * 32 * 3> noise;
+  rng.normal(noise.data(), noise.size(), 0.f, 10.f);
+  for (std::size_t i = 0; i < 32 * 32; ++i) {
+    const double dx = static_cast<double>(i % 32) - centre.x, dy = static_cast<double>(i / 32) - centre.y;
+    const Point p{(dx * std::cos(turn) + dy * std::sin(turn)) / scale,
+                  (dy * std::cos(turn) - dx * std::sin(turn)) / scale};
+    const double covered = std::clamp(0.5 - scale * distance_to_shape(kind, p), 0., 1.);
+    for (std::size_t c = 0; c < 3; ++c) {
+      const double behind = ground[c] + slope_x[c] * dx + slope_y[c] * dy;
+      const double value = covered * colour[c] + (1 - covered) * behind + double{noise[3 * i + c]};
+      pixels[3 * i + c] = static_cast<std::uint8_t>(std::clamp(value, 0., 255.));
+    }
+  }
+}
+
 Dataset blank(const char* name, const Shape& image, int classes, Normalisation normalisation,
               std::int64_t count) {
   check(count >= 1 && count <= 1 << 24, name, ": given ", count, " images, expected 1 to 2^24");
@@ -141,6 +214,19 @@ Dataset drawn_digits(std::int64_t count, std::uint64_t seed, std::uint64_t part)
     data.labels[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(label);
     const Path path = written(digit_shapes()[label], rng);
     draw(path, 0.9 + 0.8 * rng.uniform(), image_in(data, i));
+  });
+  return data;
+}
+
+Dataset drawn_shapes(std::int64_t count, std::uint64_t seed, std::uint64_t part) {
+  const Normalisation cifar10{{0.4914, 0.4822, 0.4465}, {0.2023, 0.1994, 0.2010}};
+  Dataset data = blank("drawn shapes", {32, 32, 3}, 10, cifar10, count);
+  const Rng images = Rng(seed).split("shapes").split(part);
+  parallel_for(count, [&](std::int64_t i) {
+    Rng rng = images.split(static_cast<std::uint64_t>(i));
+    const std::uint64_t label = rng.below(10);
+    data.labels[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(label);
+    draw_shape(label, rng, image_in(data, i));
   });
   return data;
 }

@@ -21,6 +21,12 @@ Dataset gaussian_classes(std::int64_t count, const Shape& image, int classes, do
 /// >= 1.
 Dataset drawn_digits(std::int64_t count, std::uint64_t seed, std::uint64_t part = 0);
 
+/// Ten kinds of coloured shapes (disc, ring, square, frame, triangle, plus, bar, two bars, crescent, T) of
+/// shape (32,32,3), each turned, scaled and shifted at random on a shaded, noisy ground, with the labels, the
+/// layout and the normalisation of CIFAR-10. The colour of a shape leans to one of its class, by too little
+/// to tell the classes apart. Throws Error unless count >= 1.
+Dataset drawn_shapes(std::int64_t count, std::uint64_t seed, std::uint64_t part = 0);
+
 }  // namespace datasets
 }  // namespace COARSEGRAD_REAL
 }  // namespace coarsegrad

@@ -21,11 +21,14 @@ using namespace coarsegrad::datasets;
 
 namespace {
 
-/// n images of 1 x 2 x 3; all bytes of image i and its label are i.
-Dataset numbered(int n) {
-  Dataset data{"numbered", {1, 2, 3}, 256, {{0, 0.5, 0.25}, {1, 0.5, 2}}, {}, {}};
+constexpr Augmentation kAll{.pad = 4, .flip = true, .cutout = 8};
+
+/// n images; all bytes of image i and its label are i.
+Dataset numbered(int n, const Shape& image = {1, 2, 3}) {
+  Dataset data{"numbered", image, 256, {{0, 0.5, 0.25}, {1, 0.5, 2}}, {}, {}};
   for (int i = 0; i < n; ++i) {
-    data.pixels.insert(data.pixels.end(), 6, static_cast<std::uint8_t>(i));
+    data.pixels.insert(data.pixels.end(), static_cast<std::size_t>(image.size()),
+                       static_cast<std::uint8_t>(i));
     data.labels.push_back(static_cast<std::uint8_t>(i));
   }
   return data;
@@ -128,21 +131,44 @@ TEST_CASE("loader: drop_last leaves out the smaller batch") {
   CHECK(even.batches_per_epoch() == 2);
 }
 
-TEST_CASE("loader: prefetching and the number of threads change nothing") {
-  const Dataset data = drawn_digits(50, 1);
-  const auto with = [&](int prefetch, int threads) {
-    set_num_threads(threads);
-    return serve(data, {.batch_size = 16, .seed = 9, .prefetch = prefetch}, 11);
+TEST_CASE("loader: prefetching and the number of threads change nothing, with and without augmentation") {
+  const Dataset data = drawn_shapes(50, 1);
+  for (const Augmentation& augmentation : {Augmentation{}, kAll}) {
+    const auto with = [&](int prefetch, int threads) {
+      set_num_threads(threads);
+      return serve(data, {.batch_size = 16, .seed = 9, .prefetch = prefetch, .augmentation = augmentation},
+                   11);
+    };
+    const auto reference = with(0, 1);
+    for (int prefetch : {0, 1, 2, 7})
+      for (int threads : {1, 2}) CHECK(with(prefetch, threads) == reference);
+  }
+}
+
+TEST_CASE("loader: augmentation goes with the image and the epoch, whatever the batch size and the order") {
+  const Dataset data = numbered(60, {32, 32, 3});
+  const auto images_of_epoch = [&](const LoaderOptions& options, std::int64_t epoch) {
+    DataLoader loader(data, options);
+    std::map<int, std::vector<Real>> images;
+    for (const Batch& batch : loader.epoch(epoch))
+      for (std::size_t i = 0; i < batch.labels.size(); ++i) {
+        const auto image = batch.images.view().subspan(i * 3072, 3072);
+        images[batch.labels[i]].assign(image.begin(), image.end());
+      }
+    return images;
   };
-  const auto reference = with(0, 1);
-  for (int prefetch : {0, 1, 2, 7})
-    for (int threads : {1, 2}) CHECK(with(prefetch, threads) == reference);
+  const auto reference = images_of_epoch({.batch_size = 16, .seed = 2, .augmentation = kAll}, 3);
+  CHECK(reference.size() == 60);
+  CHECK(reference == images_of_epoch({.batch_size = 7, .seed = 2, .augmentation = kAll}, 3));
+  CHECK(reference == images_of_epoch({.shuffle = false, .seed = 2, .augmentation = kAll}, 3));
+  CHECK(reference != images_of_epoch({.batch_size = 16, .seed = 2, .augmentation = kAll}, 4));
+  CHECK(reference != images_of_epoch({.batch_size = 16, .seed = 3, .augmentation = kAll}, 3));
 }
 
 TEST_CASE("loader: starting at (epoch, batch) gives what an unbroken run sees from there on") {
-  const Dataset data = drawn_digits(50, 1);
+  const Dataset data = drawn_shapes(50, 1);
   for (int prefetch : {0, 2}) {
-    const LoaderOptions options{.batch_size = 16, .seed = 4, .prefetch = prefetch};
+    const LoaderOptions options{.batch_size = 16, .seed = 4, .prefetch = prefetch, .augmentation = kAll};
     const auto whole = serve(data, options, 12);  // 3 epochs of 4
     for (int start = 0; start < 12; ++start) {
       const auto rest = serve(data, options, 12 - start, start / 4, start % 4);
@@ -249,6 +275,7 @@ TEST_CASE("loader: options and data that make no sense are refused") {
   CHECK_NOTHROW(DataLoader(data, {.batch_size = 11}));
   CHECK_THROWS_AS(DataLoader(data, {.prefetch = -1}), Error);
   CHECK_THROWS_AS(DataLoader(data, {.prefetch = 65}), Error);
+  CHECK_THROWS_AS(DataLoader(data, {.augmentation = {.pad = 4}}), Error);
   Dataset bad = data;
   bad.classes = 5;
   CHECK_THROWS_AS(DataLoader(bad, {}), Error);

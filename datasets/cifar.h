@@ -1,0 +1,39 @@
+#pragma once
+// CIFAR-10 and CIFAR-100: 50,000 + 10,000 colour images of 10 or 100 kinds of objects, 32 x 32 (Krizhevsky:
+// Learning multiple layers of features from tiny images, 2009), in the binary layout of
+// www.cs.toronto.edu/~kriz/cifar.html: records of one label byte (CIFAR-100: the coarse label, then the fine
+// one) and 3072 pixel bytes, the red plane, then green and blue, each row by row.
+#include <filesystem>
+#include <span>
+
+#include "datasets/dataset.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace datasets {
+
+/// Reads data_batch_1.bin to data_batch_5.bin and test_batch.bin in `root`/cifar10, 30,730,000 bytes each.
+/// With Verify::nothing a file may hold any number of records. Throws Error when a file is missing (it says
+/// which, where, and the command that gets it), has another size, a label above 9, or is not the published
+/// one.
+TrainTest load_cifar10(const std::filesystem::path& root, Verify verify = Verify::checksums);
+
+/// The two labels of CIFAR-100: 100 fine classes, 20 coarse ones of five fine classes each.
+enum class Cifar100Labels { fine, coarse };
+
+/// Reads train.bin (153,700,000 bytes) and test.bin (30,740,000) in `root`/cifar100; otherwise as
+/// load_cifar10().
+TrainTest load_cifar100(const std::filesystem::path& root, Cifar100Labels labels = Cifar100Labels::fine,
+                        Verify verify = Verify::checksums);
+
+/// Writes images of shape (32,32,3) in the layout of CIFAR-10. Throws Error for another shape, a label above
+/// 9, or when the file cannot be written.
+void write_cifar10(const std::filesystem::path& path, const Dataset& data);
+/// The same for CIFAR-100: the labels of `data` are the fine ones, below 100; one coarse label, below 20, for
+/// each image.
+void write_cifar100(const std::filesystem::path& path, const Dataset& data,
+                    std::span<const std::uint8_t> coarse);
+
+}  // namespace datasets
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
