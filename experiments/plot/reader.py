@@ -4,12 +4,15 @@
     run = read_run("results/coarse_gradient.h5")
     theta, correlation = run.tables["relu"]["theta"], run.tables["relu"]["correlation"]
 """
+import ctypes
+import os
 from dataclasses import dataclass
 
 import h5py
 import numpy as np
 
 SCHEMA = "coarsegrad-run/1"
+READ_ATTEMPTS = 30
 
 
 class LogError(Exception):
@@ -65,10 +68,15 @@ def _text(value):
     return value.decode() if isinstance(value, bytes) else value
 
 
+def _children(group):
+    """name -> member. A member that cannot be read is an error (values() of h5py would have None for it)."""
+    return {name: group[name] for name in group}
+
+
 def _columns(group):
     """The datasets of a group, cut to the shortest: a live log may be caught between two of its columns."""
     arrays = {}
-    for name, dataset in group.items():
+    for name, dataset in _children(group).items():
         if hasattr(dataset, "refresh"):
             dataset.refresh()
         arrays[name] = dataset[...]
@@ -78,9 +86,10 @@ def _columns(group):
 
 def _walk(group, prefix=""):
     """(name, group) of every group that holds datasets; names keep their slashes ("train/loss")."""
-    if any(isinstance(child, h5py.Dataset) for child in group.values()):
+    children = _children(group)
+    if any(isinstance(child, h5py.Dataset) for child in children.values()):
         yield prefix, group
-    for name, child in group.items():
+    for name, child in children.items():
         if isinstance(child, h5py.Group):
             yield from _walk(child, f"{prefix}/{name}" if prefix else name)
 
@@ -89,32 +98,51 @@ def _unit(item):
     return str(_text(item.attrs.get("unit", "")))
 
 
+def _open(path):
+    """The file, open for reading beside its writer. HDF5 waits 1, 2, 4, ... ns for a checksum to become right, as
+    often as it is told: 2 s in all here, where its default is longer than anybody waits for a file that is damaged."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    hdf5 = ctypes.CDLL(h5py.h5p.__file__)
+    hdf5.H5Pset_metadata_read_attempts(ctypes.c_int64(access.id), ctypes.c_uint(READ_ATTEMPTS))
+    flags = h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ
+    return h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
+
+
 def read_run(path):
-    """Reads the log at `path` into a Run. LogError for anything that is not a readable run log."""
+    """Reads the log at `path` into a Run. LogError for anything that is not a readable run log, damaged ones
+    included."""
     path = str(path)
     try:
-        file = h5py.File(path, "r", swmr=True)
+        file = _open(path)
     except FileNotFoundError:
         raise LogError(f"{path}: no such file") from None
     except OSError as error:
         raise LogError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
-    with file:
-        attributes = {name: _text(value) for name, value in file.attrs.items()}
-        if attributes.get("schema") != SCHEMA or "experiment" not in attributes:
-            raise LogError(f"{path}: not a run log (attribute schema is {attributes.get('schema')!r}, not {SCHEMA!r})")
-        units, labels, series, tables = {}, {}, {}, {}
-        for name, group in _walk(file["series"]) if "series" in file else ():
-            series[name] = _columns(group)
-            units[f"series/{name}"] = _unit(group)
-        for name, group in _walk(file["tables"]) if "tables" in file else ():
-            tables[name] = _columns(group)
-            units.update({f"tables/{name}/{column}": _unit(item) for column, item in group.items()})
-            labels.update(
-                {
-                    f"tables/{name}/{column}": [_text(label) for label in item.attrs["labels"]]
-                    for column, item in group.items()
-                    if "labels" in item.attrs
-                }
-            )
-        inputs = {name: np.asarray(item) for name, item in file["inputs"].items()} if "inputs" in file else {}
+    try:
+        with file:
+            return _read(path, file)
+    except (KeyError, OSError, RuntimeError) as error:
+        raise LogError(f"{path}: damaged ({str(error).splitlines()[0]})") from None
+
+
+def _read(path, file):
+    attributes = {name: _text(value) for name, value in file.attrs.items()}
+    if attributes.get("schema") != SCHEMA or "experiment" not in attributes:
+        raise LogError(f"{path}: not a run log (attribute schema is {attributes.get('schema')!r}, not {SCHEMA!r})")
+    units, labels, series, tables = {}, {}, {}, {}
+    for name, group in _walk(file["series"]) if "series" in file else ():
+        series[name] = _columns(group)
+        units[f"series/{name}"] = _unit(group)
+    for name, group in _walk(file["tables"]) if "tables" in file else ():
+        tables[name] = _columns(group)
+        units.update({f"tables/{name}/{column}": _unit(item) for column, item in _children(group).items()})
+        labels.update(
+            {
+                f"tables/{name}/{column}": [_text(label) for label in item.attrs["labels"]]
+                for column, item in _children(group).items()
+                if "labels" in item.attrs
+            }
+        )
+    inputs = {name: np.asarray(item) for name, item in _children(file["inputs"]).items()} if "inputs" in file else {}
     return Run(path, attributes, series, tables, inputs, units, labels)

@@ -23,6 +23,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr hsize_t kChunkRows = 1024;
+constexpr hsize_t kPageBytes = 4096;
+// A reader waits 1, 2, 4, ... ns for the checksum of a block that is being written: 2 s in all, then it gives
+// up.
+constexpr unsigned kReadAttempts = 30;
 constexpr std::size_t kStatusBytes = 16, kReasonBytes = 1024;
 // What HDF5 needs beside the rows: chunk indices (they grow with the square root of the file) and, for
 // closing, a few blocks of metadata. Measured files stay far below.
@@ -194,6 +198,11 @@ Handle create_file(const std::string& path) {
   // All attributes of the root stay in its header: those that are rewritten live must not move.
   const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "make a property list");
   H5Pset_attr_phase_change(creation, 64, 32);
+  // No block of metadata crosses a page: a kill cuts a write between two pages, the checksum of such a block
+  // would never be right, and readers would wait for it. (Blocks of the index outgrow a page at 8 million
+  // rows a column.)
+  H5Pset_file_space_strategy(creation, H5F_FSPACE_STRATEGY_PAGE, false, 1);
+  H5Pset_file_space_page_size(creation, kPageBytes);
   return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), H5Fclose, "make the file"};
 }
 
@@ -316,7 +325,9 @@ RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& 
 
 std::optional<RunState> RunFile::peek(const std::string& path) {
   silence_hdf5();
-  const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "make a property list");
+  H5Pset_metadata_read_attempts(access, kReadAttempts);
+  const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
   if (id < 0) return std::nullopt;
   const Handle file(id, H5Fclose, "open the file");
   RunState state{read_text(file, "schema"), read_text(file, "experiment"), read_text(file, "status"),

@@ -2,6 +2,8 @@
 import multiprocessing
 import os
 import random
+import signal
+import subprocess
 import threading
 import time
 import unittest
@@ -9,7 +11,7 @@ import unittest
 import h5py
 
 from check_log import check_log, open_log, status
-from log_support import FLUSH_SECONDS, LogTest, check_rows, run, start, wait_for
+from log_support import FLUSH_SECONDS, LogTest, SANITIZED, check_rows, command, run, start, wait_for
 
 
 class Kill(LogTest):
@@ -86,6 +88,79 @@ class Kill(LogTest):
                 os.remove(self.path)
         print(f"{there} of 25 had begun")
         self.assertEqual(run(out=self.path)[0], 0)
+
+
+def check_whole(path):
+    check_log(path)
+    with open_log(path) as file:
+        check_rows(file)
+
+
+def readable(path, seconds):
+    """Is the log whole for a reader that has so much time? In a process of its own: a wait inside HDF5 cannot be
+    broken off otherwise."""
+    reader = multiprocessing.Process(target=check_whole, args=(path,))
+    reader.start()
+    reader.join(seconds)
+    reader.kill()
+    reader.join()
+    return reader.exitcode == 0
+
+
+class Torn(LogTest):
+    """A kill between two pages of a write, at every place where there is one."""
+
+    def preloaded(self, command, tear_at):
+        environment = dict(os.environ, LD_PRELOAD=os.environ["TORN_WRITES"], TEAR_AT=str(tear_at))
+        return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    def crossings(self, command):
+        """(number of page boundaries inside writes, lengths of these writes) of a whole run."""
+        done = self.preloaded(command, 0)
+        boundaries, *lengths = map(int, done.stderr.split())
+        return boundaries, lengths
+
+    def setUp(self):
+        super().setUp()
+        if SANITIZED:
+            print("skipped: the sanitizer cannot be preloaded together with a write that kills")
+            self.skipTest("sanitizer")
+
+    def test_every_boundary(self):
+        short = command("--rows", 150, "--series", 4, "--flush-every", 60, out=self.path)
+        boundaries, _ = self.crossings(short)
+        rows = []
+        for n in range(1, boundaries + 1):
+            for name in self.leftovers():
+                os.remove(os.path.join(self.folder.name, name))
+            self.assertEqual(self.preloaded(short, n).returncode, -signal.SIGKILL)
+            if not os.path.exists(self.path):
+                continue  # killed before it was in its place
+            self.assertTrue(readable(self.path, 5), f"boundary {n} of {boundaries}")
+            with open_log(self.path) as file:
+                rows.append(check_rows(file))
+        print(f"{boundaries} kills inside a write, {min(rows)} to {max(rows)} rows left, all readable")
+        self.assertGreater(boundaries, 40)
+        self.assertGreater(max(rows), min(rows))
+
+    def test_no_metadata(self):
+        """What crosses pages are whole chunks of rows, never metadata; without paging metadata does."""
+        chunk = 8192
+        _, lengths = self.crossings(command("--rows", 50000, "--series", 8, "--flush-every", 1000, out=self.path))
+        self.assertEqual(lengths, [chunk])
+        for paging, expected in (({"fs_strategy": "page", "fs_page_size": 4096}, [chunk]), ({}, None)):
+            script = f"""
+import h5py
+with h5py.File({self.path!r}, "w", libver="latest", **{paging}) as file:
+    columns = [file.create_dataset(str(i), (0,), float, chunks=(1024,), maxshape=(None,)) for i in range(20)]
+    file.swmr_mode = True
+    for column in columns:
+        column.resize((3000,))
+        column[:] = 1
+        column.flush()
+"""
+            _, lengths = self.crossings(["/usr/bin/python3", "-c", script])
+            self.assertEqual(lengths == [chunk], expected is not None, lengths)
 
 
 def follow(path, seconds, queue):

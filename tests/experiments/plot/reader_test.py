@@ -2,6 +2,7 @@
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -45,6 +46,18 @@ class ReaderTest(unittest.TestCase):
     def test_a_log_caught_between_two_columns_is_cut_to_whole_rows(self):
         synthetic.write_log(self.path, "some_experiment", {"t": {"a": [1.0, 2.0, 3.0], "b": [1.0, 2.0]}})
         self.assertEqual([len(c) for c in read_run(self.path).tables["t"].values()], [2, 2])
+
+    def test_a_damaged_log_is_refused_in_time(self):
+        """A wrong checksum could be a block that is being written: HDF5 waits, by default for ever."""
+        synthetic.write_log(self.path, "some_experiment", {"t": {"a": [1.0, 2.0]}})
+        content = bytearray(self.path.read_bytes())
+        header = content.rindex(b"OHDR")
+        content[header + 30] ^= 1
+        self.path.write_bytes(content)
+        begin = time.monotonic()
+        with self.assertRaisesRegex(LogError, "damaged .*checksum"):
+            read_run(self.path)
+        self.assertLess(time.monotonic() - begin, 10)
 
     def test_a_log_is_read_while_another_process_writes_it(self):
         synthetic.write_log(self.path, "some_experiment", {"t": {"a": [1.0, 2.0]}})
