@@ -12,6 +12,7 @@ import pathlib
 import random
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import unittest
@@ -24,7 +25,29 @@ loader.exec_module(download)
 
 DATA = gzip.compress(random.Random(1).randbytes(300_000), mtime=0)
 NAME = "file.gz"
+MEMBERS = {"one.bin": random.Random(2).randbytes(70_000), "two.bin": random.Random(3).randbytes(5_000)}
 HTML = b"<!DOCTYPE html><html><body>We have moved.</body></html>"
+
+
+def size_and_hash(data):
+    return len(data), hashlib.sha256(data).hexdigest()
+
+
+def entry(name, content=b"", **fields):
+    """A member for archive_of(): a file, or what `fields` make of it."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info, content
+
+
+def archive_of(entries):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for info, content in entries:
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -49,7 +72,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.close_connection = True
 
-    def good(self, data=DATA):
+    def good(self):
+        data = self.server.data
         wanted = self.headers.get("Range")
         if not wanted:
             return self.send(data)
@@ -99,19 +123,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-class DownloadTest(unittest.TestCase):
+class Loopback(unittest.TestCase):
+    """A data set `toy` of one file, served on loopback."""
+
     def setUp(self):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.requests, self.server.release = [], threading.Event()
+        self.server.requests, self.server.release, self.server.data = [], threading.Event(), DATA
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         self.base = f"http://127.0.0.1:{self.server.server_port}"
         self.folder = tempfile.TemporaryDirectory()
         self.root = pathlib.Path(self.folder.name)
         self.target, self.part = self.root / "toy" / NAME, self.root / "toy" / (NAME + ".part")
         self.saved = download.DATASETS, download.BACKOFF
-        download.DATASETS = {"toy": ([self.base + "/forbidden", self.base + "/good"],
-                                     {NAME: (len(DATA), hashlib.sha256(DATA).hexdigest())})}
+        self.publish()
         download.BACKOFF = 0.01
+
+    def publish(self, *archive):
+        mirrors = [self.base + "/forbidden", self.base + "/good"]
+        download.DATASETS = {"toy": download.Published(mirrors, {NAME: size_and_hash(self.server.data)}, *archive)}
 
     def tearDown(self):
         download.DATASETS, download.BACKOFF = self.saved
@@ -133,6 +162,8 @@ class DownloadTest(unittest.TestCase):
     def served(self):
         return [how for how, _ in self.server.requests]
 
+
+class DownloadTest(Loopback):
     def assert_whole(self):
         self.assertEqual(self.target.read_bytes(), DATA)
         self.assertFalse(self.part.exists())
@@ -238,19 +269,108 @@ class DownloadTest(unittest.TestCase):
     def test_the_published_files_have_the_hashes_in_the_script(self):
         root = os.environ.get("COARSEGRAD_DATA")
         if not root:
-            self.skipTest("COARSEGRAD_DATA does not name a folder that holds mnist/")
+            self.skipTest("COARSEGRAD_DATA does not name a folder that holds data sets")
         download.DATASETS = self.saved[0]
-        for name, (size, sha256) in download.DATASETS["mnist"][1].items():
-            path = pathlib.Path(root) / "mnist" / name
-            self.assertEqual((path.stat().st_size, download.sha256_of(path)), (size, sha256))
+        looked_at = 0
+        for dataset, published in download.DATASETS.items():
+            for name, (size, sha256) in (published.members or published.files).items():
+                path = pathlib.Path(root) / dataset / name
+                if path.parent.exists():
+                    looked_at += 1
+                    self.assertEqual((path.stat().st_size, download.sha256_of(path)), (size, sha256))
+        self.assertGreater(looked_at, 0)
 
     def test_the_script_runs_as_a_program(self):
         run = subprocess.run([str(SCRIPT), "--help"], capture_output=True, text=True, check=True)
         self.assertIn("mnist", run.stdout)
 
 
+class ArchiveTest(Loopback):
+    """A data set that comes as one archive, with the folder `toys`."""
+
+    GOOD = [entry("toys", type=tarfile.DIRTYPE, mode=0o755), entry("toys/one.bin", MEMBERS["one.bin"]),
+            entry("toys/readme.html", HTML), entry("toys/two.bin", MEMBERS["two.bin"])]
+
+    def serve(self, entries):
+        self.server.data = archive_of(entries)
+        self.publish("toys", {name: size_and_hash(content) for name, content in MEMBERS.items()})
+
+    def files(self):
+        return {path.name: path.read_bytes() for path in (self.root / "toy").iterdir()}
+
+    def test_the_wanted_members_are_unpacked_and_the_archive_goes(self):
+        self.serve(self.GOOD)
+        code, said = self.get("good")
+        self.assertEqual((code, self.files()), (0, MEMBERS), said)
+        code, said = self.get("good")
+        self.assertEqual((code, self.served()), (0, ["good"]))
+        self.assertEqual(said.count("already there, verified"), 2)
+
+    def test_a_damaged_or_missing_member_is_fetched_again(self):
+        self.serve(self.GOOD)
+        for spoil in [lambda path: path.write_bytes(b"old"), pathlib.Path.unlink]:
+            self.assertEqual(self.get("good")[0], 0)
+            spoil(self.root / "toy" / "two.bin")
+            self.assertEqual(self.get("good")[0], 0)
+            self.assertEqual(self.files(), MEMBERS)
+
+    def test_nothing_is_unpacked_from_an_archive_with_another_hash(self):
+        self.serve(self.GOOD)
+        whole = self.server.data
+        for bad in [whole[:-1] + bytes([whole[-1] ^ 1]), whole[:len(whole) // 2], whole + b"x", HTML]:
+            self.server.data = bad
+            self.assertEqual(self.get("good")[0], 1)
+            self.assertEqual([name for name in self.files() if name != NAME + ".part"], [])
+
+    def test_members_that_lead_elsewhere_links_and_devices_end_it_before_anything_is_unpacked(self):
+        outside = self.root / "outside"
+        outside.write_bytes(b"mine")
+        planted = {
+            "/etc/toys": (entry("/etc/toys", b"x"), "leads out"),
+            str(outside): (entry(str(outside), b"x"), "leads out"),
+            "..": (entry("toys/../../outside", b"x"), "leads out"),
+            "symbolic link": (entry("toys/link", type=tarfile.SYMTYPE, linkname=str(outside)), "neither a file"),
+            "hard link": (entry("toys/hard", type=tarfile.LNKTYPE, linkname="toys/one.bin"), "neither a file"),
+            "link in place of a member":
+                (entry("toys/two.bin", type=tarfile.SYMTYPE, linkname=str(outside)), "neither a file"),
+            "device": (entry("toys/null", type=tarfile.CHRTYPE, devmajor=1, devminor=3), "neither a file"),
+            "pipe": (entry("toys/pipe", type=tarfile.FIFOTYPE), "neither a file"),
+            "twice": (entry("toys/one.bin", b"x"), "twice"),
+        }
+        for name, (bad, reason) in planted.items():
+            for entries in [[bad] + self.GOOD, self.GOOD + [bad]]:
+                with self.subTest(name):
+                    self.serve(entries)
+                    code, said = self.get("good")
+                    self.assertEqual(code, 1)
+                    self.assertIn(reason, said)
+                    self.assertEqual(set(self.files()), {NAME})
+                    self.assertEqual(outside.read_bytes(), b"mine")
+                    self.assertEqual(sorted(p.name for p in self.root.iterdir()), ["outside", "toy"])
+
+    def test_a_missing_long_short_or_changed_member_is_named(self):
+        one, two = MEMBERS.values()
+        for content, reason in [(None, "'toys/two.bin' is missing"), (two + b"x", "has 5001 bytes, expected 5000"),
+                                (two[:-1], "has 4999 bytes, expected 5000"), (two[:-1] + b"\0", "has SHA-256")]:
+            with self.subTest(reason):
+                self.serve([entry("toys/one.bin", one)] + ([entry("toys/two.bin", content)] if content else []))
+                code, said = self.get("good")
+                self.assertEqual(code, 1)
+                self.assertIn(reason, said)
+                self.assertFalse((self.root / "toy" / "two.bin").exists())
+
+    def test_a_torn_tar_in_whole_gzip_is_refused(self):
+        self.serve(self.GOOD)
+        torn = gzip.compress(gzip.decompress(self.server.data)[:40_000])
+        self.server.data = torn
+        self.publish("toys", {name: size_and_hash(content) for name, content in MEMBERS.items()})
+        code, said = self.get("good")
+        self.assertEqual(code, 1, said)
+        self.assertFalse((self.root / "toy" / "one.bin").exists())
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--toy"]:  # a process of its own, whose file sizes can be limited
-        download.DATASETS = {"toy": ([sys.argv[2]], {NAME: (len(DATA), hashlib.sha256(DATA).hexdigest())})}
+        download.DATASETS = {"toy": download.Published([sys.argv[2]], {NAME: size_and_hash(DATA)})}
         sys.exit(download.main(["toy", "--to", sys.argv[3]]))
     unittest.main(verbosity=2)
