@@ -81,7 +81,7 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
         "conv2d: given x ", xs, ", expected at least the extent of the kernel ", ws);
   const Tensor in = x.value(), w = weight.value();
   Tensor y = Tensor::uninitialized({xs[0], s.out_height(), s.out_width(), ws[0]});
-  conv2d_forward<Real>(s, in.data(), w.data(), bias.value().data(), y.mutable_data());
+  conv2d_forward<Real>(s, in.elements(), w.data(), bias.value().data(), y.mutable_data());
   const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
   return record("conv2d", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
     Gradients grads(3);
@@ -91,7 +91,7 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
     }
     if (need_w) {
       grads[1] = Tensor::uninitialized(w.shape());
-      conv2d_backward_weight<Real>(s, in.data(), g.data(), grads[1].mutable_data());
+      conv2d_backward_weight<Real>(s, in.elements(), g.data(), grads[1].mutable_data());
     }
     if (need_b) grads[2] = sum_rows(g);
     return grads;

@@ -2,11 +2,55 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 
 #include "core/base/check.h"
+#include "core/base/parallel.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
+
+// Shared by the copies of a tensor: whoever asks first makes the elements for all.
+struct Tensor::Lazy {
+  std::shared_ptr<const Deferred> source;
+  std::int64_t size;
+  std::once_flag once;
+  Block values;
+  std::atomic<bool> made = false;
+
+  Lazy(std::shared_ptr<const Deferred> from, std::int64_t n) : source(std::move(from)), size(n) {}
+
+  const Real* all() {
+    std::call_once(once, [this] {
+      values = Block(static_cast<std::size_t>(size) * sizeof(Real));
+      const std::int64_t granule = std::max<std::int64_t>(source->granule(), 1);
+      const std::int64_t step = (kTaskElements + granule - 1) / granule * granule;
+      parallel_ranges(size, step, [this](std::int64_t begin, std::int64_t end) {
+        source->read(begin, end, static_cast<Real*>(values.data()) + begin);
+      });
+      made = true;
+    });
+    return static_cast<const Real*>(values.data());
+  }
+};
+
+Tensor Tensor::deferred(const Shape& shape, std::shared_ptr<const Deferred> source) {
+  Tensor t;
+  t.shape_ = shape;
+  t.lazy_ = std::make_shared<Lazy>(std::move(source), shape.size());
+  return t;
+}
+
+const Real* Tensor::made_elements() const { return lazy_->all(); }
+
+Elements<Real> Tensor::elements() const {
+  if (!lazy_ || lazy_->made) return data();
+  return {lazy_->source.get(), [](const void* source, std::int64_t begin, std::int64_t end, Real* out) {
+            static_cast<const Deferred*>(source)->read(begin, end, out);
+          }};
+}
+
+const Coded* Tensor::coded() const { return lazy_ ? lazy_->source->coded() : nullptr; }
 
 Tensor Tensor::uninitialized(const Shape& shape) {
   Tensor t;
@@ -18,9 +62,10 @@ Tensor Tensor::uninitialized(const Shape& shape) {
 Tensor Tensor::uninitialized(const Shape& shape, Tensor recycled) {
   const std::size_t bytes = static_cast<std::size_t>(shape.size()) * sizeof(Real);
   const bool usable =
-      recycled.defined() && recycled.storage_.use_count() == 1 && recycled.storage_->capacity() >= bytes;
+      recycled.storage_ && recycled.storage_.use_count() == 1 && recycled.storage_->capacity() >= bytes;
   if (!usable) return uninitialized(shape);
-  std::atomic_thread_fence(std::memory_order_acquire);  // the last other owner may have lived in another thread
+  std::atomic_thread_fence(
+      std::memory_order_acquire);  // the last other owner may have lived in another thread
   recycled.shape_ = shape;
   return recycled;
 }
@@ -37,10 +82,11 @@ Tensor::Tensor(const Shape& shape, const std::vector<Real>& values) : Tensor(uni
 
 Real* Tensor::mutable_data() {
   if (!defined()) return nullptr;
-  if (storage_.use_count() > 1) {
+  if (storage_.use_count() != 1) {
     Tensor copy = uninitialized(shape_);
     std::copy_n(data(), size(), static_cast<Real*>(copy.storage_->data()));
     storage_ = std::move(copy.storage_);
+    lazy_.reset();
   }
   return static_cast<Real*>(storage_->data());
 }

@@ -6,8 +6,10 @@
 #include <span>
 #include <vector>
 
+#include "core/base/elements.h"
 #include "core/base/memory.h"
 #include "core/base/shape.h"
+#include "core/deferred.h"
 #include "core/real.h"
 
 namespace coarsegrad {
@@ -26,18 +28,26 @@ class Tensor {
   /// As above, in the buffer of `recycled` when that one is large enough and no other tensor shares it.
   static Tensor uninitialized(const Shape& shape, Tensor recycled);
   static Tensor scalar(Real value) { return Tensor(Shape{}, value); }
+  /// Elements that `source` makes when they are asked for.
+  static Tensor deferred(const Shape& shape, std::shared_ptr<const Deferred> source);
 
-  bool defined() const { return storage_ != nullptr; }
+  bool defined() const { return storage_ != nullptr || lazy_ != nullptr; }
   const Shape& shape() const { return shape_; }
   std::int64_t size() const { return defined() ? shape_.size() : 0; }
   /// Extent of axis i; negative i counts from the end.
   std::int64_t dim(int i) const { return shape_[i]; }
 
-  /// Reading: never copies.
-  const Real* data() const { return defined() ? static_cast<const Real*>(storage_->data()) : nullptr; }
+  /// Reading: never copies. What a deferred tensor's first reader has made is kept for the others.
+  const Real* data() const {
+    return storage_ ? static_cast<const Real*>(storage_->data()) : lazy_ ? made_elements() : nullptr;
+  }
+  /// For readers that can do with a piece at a time; null elements of a tensor that is not defined.
+  Elements<Real> elements() const;
+  /// The integers behind the elements, or null.
+  const Coded* coded() const;
   std::span<const Real> view() const { return {data(), static_cast<std::size_t>(size())}; }
   Real operator[](std::int64_t i) const { return data()[i]; }
-  /// Writing: clones the buffer first if another tensor shares it.
+  /// Writing: clones the buffer first if another tensor shares it. Codes are lost.
   Real* mutable_data();
   std::span<Real> mut() { return {mutable_data(), static_cast<std::size_t>(size())}; }
 
@@ -48,8 +58,12 @@ class Tensor {
   Real item() const;
 
  private:
+  struct Lazy;
+  const Real* made_elements() const;
+
   Shape shape_;
-  std::shared_ptr<Block> storage_;
+  std::shared_ptr<Block> storage_;  // this one, or, for deferred elements,
+  std::shared_ptr<Lazy> lazy_;      // this one, or none of the two
 };
 
 }  // namespace COARSEGRAD_REAL

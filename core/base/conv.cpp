@@ -16,14 +16,17 @@ void check_shape(const char* op, const ConvShape& s) {
         s.groups, " groups, expected a divisor of ", s.in_channels, " and ", s.out_channels, " channels");
 }
 
+std::int64_t image_size(const ConvShape& s) { return s.height * s.width * s.in_channels; }
+
 }  // namespace
 
 template <class T>
-void conv2d_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
+void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
+                    T* y) {
   check_shape("conv2d_forward", s);
   if constexpr (std::is_same_v<T, float>)
     if (direct::covers(s)) return direct::forward(s, x, weight, bias, y);
-  columns::forward(s, x, weight, bias, y);
+  columns::forward(s, Window<T>(x, 0, s.batch * image_size(s)).data(), weight, bias, y);
 }
 
 template <class T>
@@ -35,18 +38,19 @@ void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* d
 }
 
 template <class T>
-void conv2d_backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
+void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* dy,
+                            T* dweight) {
   check_shape("conv2d_backward_weight", s);
   if constexpr (std::is_same_v<T, float>)
     if (direct::covers(s)) return direct::backward_weight(s, x, dy, dweight);
-  columns::backward_weight(s, x, dy, dweight);
+  columns::backward_weight(s, Window<T>(x, 0, s.batch * image_size(s)).data(), dy, dweight);
 }
 
-template void conv2d_forward(const ConvShape&, const float*, const float*, const float*, float*);
-template void conv2d_forward(const ConvShape&, const double*, const double*, const double*, double*);
+template void conv2d_forward(const ConvShape&, Elements<float>, const float*, const float*, float*);
+template void conv2d_forward(const ConvShape&, Elements<double>, const double*, const double*, double*);
 template void conv2d_backward_data(const ConvShape&, const float*, const float*, float*);
 template void conv2d_backward_data(const ConvShape&, const double*, const double*, double*);
-template void conv2d_backward_weight(const ConvShape&, const float*, const float*, float*);
-template void conv2d_backward_weight(const ConvShape&, const double*, const double*, double*);
+template void conv2d_backward_weight(const ConvShape&, Elements<float>, const float*, float*);
+template void conv2d_backward_weight(const ConvShape&, Elements<double>, const double*, double*);
 
 }  // namespace coarsegrad

@@ -2,6 +2,9 @@
 // Two-dimensional convolution (cross-correlation, as everywhere in this field) on channels-last images.
 // T is float or double. Bitwise the same for any number of threads.
 #include <cstdint>
+#include <type_traits>
+
+#include "core/base/elements.h"
 
 namespace coarsegrad {
 
@@ -24,15 +27,17 @@ struct ConvShape {
   }
 };
 
+/// x is read image by image (core/base/elements.h).
 /// y = conv(x, weight) + bias; bias (out_channels) may be null. This and the two below throw Error when the
 /// kernel does not fit into the padded image or the groups do not divide the channels.
 template <class T>
-void conv2d_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y);
+void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
+                    T* y);
 /// dx = the gradient with respect to x.
 template <class T>
 void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx);
 /// dweight = the gradient with respect to the weight.
 template <class T>
-void conv2d_backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight);
+void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* dy, T* dweight);
 
 }  // namespace coarsegrad

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/conv_bands.h"
+#include "core/base/elements.h"
 #include "core/base/parallel.h"
 
 namespace coarsegrad::direct {
@@ -43,7 +44,7 @@ struct Panels {
 /// step_channels channels, a divisor of `channels`.
 template <class In, class Packed>
 struct Correlation {
-  const In* in;
+  Elements<In> in;
   std::int64_t batch, height, width, channels;
   float* out;
   std::int64_t rows, columns, out_image, out_row, out_pixel;  // extents of the grid, distances in `out`
@@ -119,9 +120,10 @@ void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors,
       }
 }
 
+// `in` holds the images of the range.
 template <class Kernel, class In, class Packed>
 void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels,
-                         std::int64_t panel, Range images, const Band& y, const Band& x) {
+                         std::int64_t panel, const In* in, Range images, const Band& y, const Band& x) {
   const std::array<Axis, 3> axes{{{images.end - images.begin, c.in_image(), c.out_image},
                                   {y.end - y.begin, c.stride_h * c.in_row(), c.out_row},
                                   {x.end - x.begin, c.stride_w * c.channels, c.out_pixel}}};
@@ -130,7 +132,7 @@ void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c,
   const std::int64_t first_tap = y.first_tap * c.taps_w + x.first_tap;
   const std::int64_t first_channel = panel * panels.width;
   typename Kernel::Tile tile{
-      .a = c.in + images.begin * c.in_image() + in_y * c.in_row() + in_x * c.channels,
+      .a = in + in_y * c.in_row() + in_x * c.channels,
       .a_row = 0,
       .b = c.panels + (panel * c.depth() + first_tap * c.channels) * c.panel_row,
       .steps = {1, y.taps(), x.taps() * c.channels / c.step_channels},
@@ -169,9 +171,10 @@ void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Pan
   parallel_for(groups * chunks, [&](std::int64_t task) {
     const Range some = part_of(panels.count, groups, task / chunks),
                 images = part_of(c.batch, chunks, task % chunks);
+    const Window<In> in(c.in, images.begin * c.in_image(), images.end * c.in_image());
     for (std::int64_t panel = some.begin; panel < some.end; ++panel)
       for (const Band& y : rows)
-        for (const Band& x : columns) correlate_rectangle(kernel, c, panels, panel, images, y, x);
+        for (const Band& x : columns) correlate_rectangle(kernel, c, panels, panel, in.data(), images, y, x);
   });
 }
 

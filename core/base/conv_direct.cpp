@@ -85,7 +85,7 @@ bool covers(const ConvShape& s) {
   return kernel().lanes > 0 && s.groups == 1 && s.dilation_h == 1 && s.dilation_w == 1;
 }
 
-void forward(const ConvShape& s, const float* x, const float* weight, const float* bias, float* y) {
+void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, float* y) {
   const Panels panels(kernel(), s.out_channels);
   const std::int64_t depth = s.kernel_h * s.kernel_w * s.in_channels;
   const Scratch<float> packed(static_cast<std::size_t>(panels.count * panels.width * depth));

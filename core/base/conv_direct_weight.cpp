@@ -37,7 +37,7 @@ struct Cut {
 
 class WeightGradient {
  public:
-  WeightGradient(const ConvShape& shape, const float* x, const float* dy)
+  WeightGradient(const ConvShape& shape, Elements<float> x, const float* dy)
       : s_(shape),
         x_(x),
         dy_(dy),
@@ -71,6 +71,7 @@ class WeightGradient {
   // Elements of a sum from one output channel, and from one element of the run, to the next. With channels as
   // columns the sum is [kernel row][run][output channel], otherwise it is laid out as dweight.
   std::int64_t channel_step() const { return channels_as_columns_ ? 1 : s_.kernel_h * run_; }
+  std::int64_t in_image() const { return s_.height * s_.width * s_.in_channels; }
   std::int64_t run_step() const { return channels_as_columns_ ? s_.out_channels : 1; }
 
   void add_piece(Range images, Range kernel_rows, Range channels, float* sum) const {
@@ -80,11 +81,12 @@ class WeightGradient {
     const std::int64_t all = images.end - images.begin,
                        parts = (all + images_at_once() - 1) / images_at_once();
     for (std::int64_t part = 0; part < parts; ++part) {
-      const Range some = part_of(all, parts, part);
+      const Range local = part_of(all, parts, part),
+                  some{images.begin + local.begin, images.begin + local.end};
+      const Window<float> in(x_, some.begin * in_image(), some.end * in_image());
       for (std::int64_t ky = kernel_rows.begin; ky < kernel_rows.end; ++ky)
         for (const Band& x : columns_)
-          add_rectangle({images.begin + some.begin, images.begin + some.end}, channels,
-                        rows_[static_cast<std::size_t>(ky)], x, sum);
+          add_rectangle(in.data(), some, channels, rows_[static_cast<std::size_t>(ky)], x, sum);
     }
   }
 
@@ -104,8 +106,10 @@ class WeightGradient {
     std::int64_t step[3];
   };
 
-  // The products of the output pixels of y and x with the taps that they have in common.
-  void add_rectangle(Range images, Range channels, const Band& y, const Band& x, float* sum) const {
+  // The products of the output pixels of y and x with the taps that they have in common. `images_in` holds
+  // the images of the range.
+  void add_rectangle(const float* images_in, Range images, Range channels, const Band& y, const Band& x,
+                     float* sum) const {
     const std::int64_t pixels[3] = {images.end - images.begin, y.end - y.begin, x.end - x.begin};
     if (pixels[0] * pixels[1] * pixels[2] == 0 || x.taps() == 0) return;
     const std::int64_t out_row = s_.out_width() * s_.out_channels, in_row = s_.width * s_.in_channels;
@@ -114,7 +118,7 @@ class WeightGradient {
     const Operand dy{dy_ + (images.begin * s_.out_height() + y.begin) * out_row + x.begin * s_.out_channels +
                          channels.begin,
                      {s_.out_height() * out_row, out_row, s_.out_channels}};
-    const Operand in{x_ + (images.begin * s_.height + in_y) * in_row + in_x * s_.in_channels,
+    const Operand in{images_in + in_y * in_row + in_x * s_.in_channels,
                      {s_.height * in_row, s_.stride_h * in_row, s_.stride_w * s_.in_channels}};
     const std::int64_t run = x.taps() * s_.in_channels, outputs = channels.end - channels.begin;
     float* c = sum + channels.begin * channel_step() +
@@ -245,7 +249,8 @@ class WeightGradient {
   static constexpr std::int64_t kTileRows = 16;  // places for the rows of a tile, not fewer than any tile has
 
   const ConvShape& s_;
-  const float *x_, *dy_;
+  Elements<float> x_;
+  const float* dy_;
   const Kernel& kernel_;
   std::int64_t run_, elements_;
   bool channels_as_columns_, packs_;
@@ -255,7 +260,7 @@ class WeightGradient {
 
 }  // namespace
 
-void backward_weight(const ConvShape& s, const float* x, const float* dy, float* dweight) {
+void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, float* dweight) {
   WeightGradient(s, x, dy).compute(dweight);
 }
 

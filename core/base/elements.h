@@ -1,0 +1,53 @@
+#pragma once
+// Elements of a large array: there already, or computed piece by piece by whoever reads them.
+#include <algorithm>
+#include <cstdint>
+
+#include "core/base/memory.h"
+#include "core/base/parallel.h"
+
+namespace coarsegrad {
+
+template <class T>
+class Elements {
+ public:
+  /// Writes elements [begin, end) to `out`; called from several threads at once. Both lie on borders that the
+  /// reader and the array agree on: rows of an image, at least.
+  using Read = void (*)(const void* array, std::int64_t begin, std::int64_t end, T* out);
+
+  Elements(const T* values) : values_(values) {}  // NOLINT(google-explicit-constructor): arrays are elements
+  Elements(const void* array, Read reader) : array_(array), read_(reader) {}
+
+  /// Whether values() are all of them; they have to be read otherwise.
+  bool there() const { return !read_; }
+  const T* values() const { return values_; }
+  void read(std::int64_t begin, std::int64_t end, T* out) const {
+    if (there())
+      std::copy_n(values_ + begin, end - begin, out);
+    else
+      read_(array_, begin, end, out);
+  }
+
+ private:
+  const T* values_ = nullptr;
+  const void* array_ = nullptr;
+  Read read_ = nullptr;
+};
+
+/// Some consecutive elements as an array: in place where they are there, else in working space.
+template <class T>
+class Window {
+ public:
+  Window(const Elements<T>& all, std::int64_t begin, std::int64_t end)
+      : own_(all.there() ? 0 : static_cast<std::size_t>(end - begin)),
+        values_(all.there() ? all.values() + begin : own_.data()) {
+    if (!all.there()) all.read(begin, end, own_.data());
+  }
+  const T* data() const { return values_; }
+
+ private:
+  Scratch<T> own_;
+  const T* values_;
+};
+
+}  // namespace coarsegrad

@@ -1,0 +1,36 @@
+#include "core/deferred.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/kernels/kernels.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+
+Coded::Coded(std::int64_t size, int bits, Sign sign, std::vector<Real> scales)
+    : size_(size),
+      bits_(bits),
+      sign_(sign),
+      scales_(std::move(scales)),
+      codes_(static_cast<std::size_t>(size)) {
+  const auto count = static_cast<std::int64_t>(scales_.size());
+  check(bits >= 1 && bits <= 8 && count >= 1 && size % count == 0, "coded tensor: given ", bits, " bits, ",
+        count, " scales for ", size, " elements, expected 1 to 8 bits, a number of scales that divides them");
+}
+
+void Coded::read(std::int64_t begin, std::int64_t end, Real* out) const {
+  const std::int64_t slice = std::max<std::int64_t>(size_ / static_cast<std::int64_t>(scales_.size()), 1);
+  for (std::int64_t i = begin; i < end;) {
+    const std::int64_t next = std::min(end, (i / slice + 1) * slice);
+    const Real scale = scales_[static_cast<std::size_t>(i / slice)];
+    if (is_signed())
+      for (std::int64_t j = i; j < next; ++j) out[j - begin] = scale * static_cast<Real>(signed_codes()[j]);
+    else
+      real_kernels<Real>().activation.decode(next - i, codes() + i, scale, out + (i - begin));
+    i = next;
+  }
+}
+
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
