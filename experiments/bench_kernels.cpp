@@ -39,12 +39,17 @@ constexpr double kCount = kElements, kArray = 4.0 * kElements;  // bytes of one 
 struct Arrays {
   std::vector<float> x, dy, y, w, buf, m, v, row, row2, row3, row4;
   std::vector<std::uint8_t> codes, mask;
+  std::vector<std::int8_t> signed_codes;
   std::vector<std::uint16_t> number;
   std::vector<std::uint32_t> words;
   std::vector<double> sums, sums2;
 
   explicit Arrays(Rng rng)
-      : codes(kElements, 1), mask(kElements / 8, 0x5A), number(kElements, 1), words(kElements) {
+      : codes(kElements, 1),
+        mask(kElements / 8, 0x5A),
+        signed_codes(kElements, -1),
+        number(kElements, 1),
+        words(kElements) {
     for (auto* array : {&x, &dy, &y, &w, &buf, &m, &v}) {
       array->resize(kElements);
       rng.normal(array->data(), array->size(), 1.f, 0.1f);
@@ -197,6 +202,25 @@ void pool_jobs(Jobs& jobs, Arrays& a) {
       [&a, tiled](const Kernels& k) { k.real.pool.average_backward(tiled, a.dy.data(), 4, a.y.data()); });
 }
 
+// Weights of 4 bits: seven thresholds.
+void projection_jobs(Jobs& jobs, Arrays& a) {
+  const double codes = kCount;
+  jobs.push_back({"projection.magnitude", kArray, 0, [&](const Kernels& k) {
+                    k.real.projection.magnitude(kElements, a.x.data(), a.sums.data(), a.y.data());
+                  }});
+  for (const int levels : {1, 7})
+    jobs.push_back({levels == 1 ? "projection.encode" : "projection.encode (4 bits)", kArray + codes, 0,
+                    [&, levels](const Kernels& k) {
+                      const float thresholds[] = {0.7f, 0.8f, 0.9f, 1.0f, 1.1f, 1.2f, 1.3f};
+                      std::int64_t squares;
+                      k.real.projection.encode(kElements, a.x.data(), levels, thresholds,
+                                               a.signed_codes.data(), a.sums.data(), &squares);
+                    }});
+  jobs.push_back({"projection.decode", kArray + codes, 0, [&](const Kernels& k) {
+                    k.real.projection.decode(kElements, a.signed_codes.data(), 0.65f, a.y.data());
+                  }});
+}
+
 void update_jobs(Jobs& jobs, Arrays& a) {
   jobs.push_back({"update.sgd", 5 * kArray, 6 * kCount, [&](const Kernels& k) {
                     k.real.update.sgd(kElements, {1e-9f, 0.9f, 1e-4f, false, false}, a.dy.data(), a.w.data(),
@@ -241,6 +265,7 @@ Jobs all_jobs(Arrays& a) {
   matmul_jobs(jobs, a);
   norm_jobs(jobs, a);
   pool_jobs(jobs, a);
+  projection_jobs(jobs, a);
   update_jobs(jobs, a);
   sampling_jobs(jobs, a);
   two_layer_jobs(jobs, a);

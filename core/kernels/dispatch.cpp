@@ -13,21 +13,21 @@ namespace {
 const Kernels& scalar_table() {
   using namespace kernels::scalar;
   static const Kernels table{
-      "scalar", {activation, elementwise, math, matmul, norm, pool, update}, sampling, two_layer};
+      "scalar", {activation, elementwise, math, matmul, norm, pool, projection, update}, sampling, two_layer};
   return table;
 }
 
 const Kernels& avx2_table() {
   using namespace kernels::avx2;
   static const Kernels table{
-      "avx2", {activation, elementwise, math, matmul, norm, pool, update}, sampling, two_layer};
+      "avx2", {activation, elementwise, math, matmul, norm, pool, projection, update}, sampling, two_layer};
   return table;
 }
 
 const Kernels& avx512_table() {
   using namespace kernels::avx512;
   static const Kernels table{
-      "avx512", {activation, elementwise, math, matmul, norm, pool, update}, sampling, two_layer};
+      "avx512", {activation, elementwise, math, matmul, norm, pool, projection, update}, sampling, two_layer};
   return table;
 }
 
@@ -79,8 +79,8 @@ const RealKernels<float>& real_kernels<float>() {
 template <>
 const RealKernels<double>& real_kernels<double>() {
   using namespace kernels::scalar;
-  static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,  matmul_f64,
-                                             norm_f64,       pool_f64,        update_f64};
+  static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,       matmul_f64,
+                                             norm_f64,       pool_f64,        projection_f64, update_f64};
   return reference;
 }
 

@@ -12,6 +12,7 @@
 #include "core/kernels/matmul.h"
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
+#include "core/kernels/projection.h"
 #include "core/kernels/sampling.h"
 #include "core/kernels/two_layer.h"
 #include "core/kernels/update.h"
@@ -27,6 +28,7 @@ struct RealKernels {
   kernels::Matmul<T> matmul;
   kernels::Norm<T> norm;
   kernels::Pool<T> pool;
+  kernels::Projection<T> projection;
   kernels::Update<T> update;
 };
 

@@ -6,6 +6,7 @@
 #include "core/kernels/matmul.h"
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
+#include "core/kernels/projection.h"
 #include "core/kernels/sampling.h"
 #include "core/kernels/two_layer.h"
 #include "core/kernels/update.h"
@@ -24,6 +25,8 @@ extern const Norm<float> norm;
 extern const Norm<double> norm_f64;
 extern const Pool<float> pool;
 extern const Pool<double> pool_f64;
+extern const Projection<float> projection;
+extern const Projection<double> projection_f64;
 extern const Update<float> update;
 extern const Update<double> update_f64;
 extern const Sampling sampling;
@@ -36,6 +39,7 @@ extern const Math<float> math;
 extern const Matmul<float> matmul;
 extern const Norm<float> norm;
 extern const Pool<float> pool;
+extern const Projection<float> projection;
 extern const Update<float> update;
 extern const Sampling sampling;
 extern const TwoLayer two_layer;
@@ -47,6 +51,7 @@ extern const Math<float> math;
 extern const Matmul<float> matmul;
 extern const Norm<float> norm;
 extern const Pool<float> pool;
+extern const Projection<float> projection;
 extern const Update<float> update;
 extern const Sampling sampling;
 extern const TwoLayer two_layer;

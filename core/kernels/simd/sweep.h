@@ -20,7 +20,13 @@ struct Whole {
   static I32 load(const std::uint16_t* p) {
     return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
   }
+  static I32 load(const std::int8_t* p) {
+    return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+  }
   static void store(std::uint8_t* p, I32 a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+  }
+  static void store(std::int8_t* p, I32 a) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
   }
   static void store(std::uint16_t* p, I32 a) {
@@ -46,7 +52,9 @@ struct Part {
   I32 load(const std::uint16_t* p) const {
     return {_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first(n).v, p))};
   }
+  I32 load(const std::int8_t* p) const { return {_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n).v, p))}; }
   void store(std::uint8_t* p, I32 a) const { _mm512_mask_cvtepi32_storeu_epi8(p, first(n).v, a.v); }
+  void store(std::int8_t* p, I32 a) const { _mm512_mask_cvtepi32_storeu_epi8(p, first(n).v, a.v); }
   void store(std::uint16_t* p, I32 a) const { _mm512_mask_cvtepi32_storeu_epi16(p, first(n).v, a.v); }
   Mask load_bits(const std::uint8_t* p) const {
     const unsigned high = n > 8 ? p[1] : 0u;
@@ -67,6 +75,13 @@ struct Whole {
   }
   static I32 load(const std::uint16_t* p) {
     return {_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+  }
+  static I32 load(const std::int8_t* p) {
+    return {_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
+  }
+  static void store(std::int8_t* p, I32 a) {
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(a.v), _mm256_extracti128_si256(a.v, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
   }
   static void store(std::uint8_t* p, I32 a) {
     const __m128i words = packed(a);

@@ -24,6 +24,9 @@ struct I32 {
 struct U64 {  // kLanes / 2 lanes
   __m512i v;
 };
+struct F64 {  // kLanes / 2 lanes
+  __m512d v;
+};
 struct Mask {
   __mmask16 v;
 };
@@ -37,6 +40,9 @@ struct I32 {
 };
 struct U64 {  // kLanes / 2 lanes
   __m256i v;
+};
+struct F64 {  // kLanes / 2 lanes
+  __m256d v;
 };
 struct Mask {  // each lane all ones or all zeros
   __m256 v;
@@ -176,6 +182,13 @@ COARSEGRAD_INLINE void store_pairs_in_turn(std::int32_t* p, I32 a, I32 b) {
 COARSEGRAD_INLINE __m256 low_half(F32 a) { return _mm512_castps512_ps256(a.v); }
 COARSEGRAD_INLINE __m256 high_half(F32 a) { return _mm512_extractf32x8_ps(a.v, 1); }
 
+COARSEGRAD_INLINE F64 zero_f64() { return {_mm512_setzero_pd()}; }
+COARSEGRAD_INLINE F64 low_f64(F32 a) { return {_mm512_cvtps_pd(low_half(a))}; }
+COARSEGRAD_INLINE F64 high_f64(F32 a) { return {_mm512_cvtps_pd(high_half(a))}; }
+COARSEGRAD_INLINE F64 fma(F64 a, F64 b, F64 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+COARSEGRAD_INLINE F64 operator+(F64 a, F64 b) { return {_mm512_add_pd(a.v, b.v)}; }
+COARSEGRAD_INLINE void store(double* p, F64 a) { _mm512_storeu_pd(p, a.v); }
+
 #else
 
 COARSEGRAD_INLINE F32 set1(float x) { return {_mm256_set1_ps(x)}; }
@@ -307,6 +320,13 @@ COARSEGRAD_INLINE void store_pairs_in_turn(std::int32_t* p, I32 a, I32 b) {
 
 COARSEGRAD_INLINE __m128 low_half(F32 a) { return _mm256_castps256_ps128(a.v); }
 COARSEGRAD_INLINE __m128 high_half(F32 a) { return _mm256_extractf128_ps(a.v, 1); }
+
+COARSEGRAD_INLINE F64 zero_f64() { return {_mm256_setzero_pd()}; }
+COARSEGRAD_INLINE F64 low_f64(F32 a) { return {_mm256_cvtps_pd(low_half(a))}; }
+COARSEGRAD_INLINE F64 high_f64(F32 a) { return {_mm256_cvtps_pd(high_half(a))}; }
+COARSEGRAD_INLINE F64 fma(F64 a, F64 b, F64 c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+COARSEGRAD_INLINE F64 operator+(F64 a, F64 b) { return {_mm256_add_pd(a.v, b.v)}; }
+COARSEGRAD_INLINE void store(double* p, F64 a) { _mm256_storeu_pd(p, a.v); }
 
 #endif
 

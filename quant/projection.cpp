@@ -1,0 +1,139 @@
+#include "quant/projection.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "core/kernels/kernels.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+namespace {
+
+class UniformProjection : public WeightProjection {
+ public:
+  UniformProjection(std::string name, const ProjectionOptions& options, ThresholdRule thresholds)
+      : name_(std::move(name)), options_(options), thresholds_(std::move(thresholds)) {}
+
+  std::string name() const override { return name_; }
+  int bits() const override { return options_.bits; }
+
+  Projected project(const Tensor& w) const override {
+    const bool rows = options_.per_channel && w.shape().rank() > 0;
+    const std::int64_t groups = w.size() == 0 ? 0 : rows ? w.dim(0) : 1;
+    const std::int64_t length = groups == 0 ? 0 : w.size() / groups;
+    Projected p{Tensor::uninitialized(w.shape()),
+                std::make_shared<Scratch<std::int8_t>>(static_cast<std::size_t>(w.size())),
+                std::vector<Real>(static_cast<std::size_t>(groups))};
+    Real* values = p.values.mutable_data();
+    parallel_for(groups, [&](std::int64_t g) {
+      std::int8_t* codes = p.codes->data() + g * length;
+      const Real scale = encode({w.data() + g * length, static_cast<std::size_t>(length)}, codes);
+      p.scales[static_cast<std::size_t>(g)] = scale;
+      parallel_ranges(length, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+        real_kernels<Real>().projection.decode(end - begin, codes + begin, scale,
+                                               values + g * length + begin);
+      });
+    });
+    return p;
+  }
+
+ private:
+  Real encode(std::span<const Real> w, std::int8_t* codes) const {
+    return static_cast<Real>(encode_weights<Real>(w, thresholds_(w), codes));
+  }
+
+  std::string name_;
+  ProjectionOptions options_;
+  ThresholdRule thresholds_;
+};
+
+std::unique_ptr<WeightProjection> exact(std::string name, const ProjectionOptions& o) {
+  const int levels = highest_weight_level(o.bits);
+  if (o.bits == 1)
+    return uniform_projection(
+        std::move(name), o,
+        [thresholds = binary_thresholds<Real>(o.sign_of_zero)](std::span<const Real>) { return thresholds; });
+  return uniform_projection(std::move(name), o,
+                            [levels](std::span<const Real> w) { return exact_thresholds<Real>(w, levels); });
+}
+
+MakeProjection exact_with(const std::string& name, int bits) {
+  return [name, bits](const ProjectionOptions& o) {
+    check_usage(o.bits == bits, name, " weights: given ", o.bits, " bits, expected ", bits);
+    return exact(name, o);
+  };
+}
+
+std::unique_ptr<WeightProjection> lloyd(const ProjectionOptions& o) {
+  if (o.bits == 1) return exact("lloyd", o);  // codes +-1 leave a step nothing but the scale
+  const int levels = highest_weight_level(o.bits);
+  return uniform_projection("lloyd", o, [bits = o.bits, levels](std::span<const Real> w) {
+    return nearest_thresholds<Real>(lloyd_start(static_cast<double>(magnitude<Real>(w).max), bits), levels);
+  });
+}
+
+std::unique_ptr<WeightProjection> threshold(const ProjectionOptions& o) {
+  check_usage(o.bits == 2, "threshold weights: given ", o.bits, " bits, expected 2");
+  return uniform_projection("threshold", o, [](std::span<const Real> w) {
+    const double mean = magnitude<Real>(w).sum / static_cast<double>(w.size());
+    return std::vector<Real>{std::max(static_cast<Real>(0.7 * mean), std::numeric_limits<Real>::min())};
+  });
+}
+
+struct Registry {
+  std::mutex mutex;
+  std::vector<std::pair<std::string, MakeProjection>> list{
+      {"binary", exact_with("binary", 1)},
+      {"ternary", exact_with("ternary", 2)},
+      {"lloyd", lloyd},
+      {"exact", [](const ProjectionOptions& o) { return exact("exact", o); }},
+      {"threshold", threshold}};
+};
+
+Registry& registry() {
+  static Registry r;
+  return r;
+}
+
+}  // namespace
+
+std::unique_ptr<WeightProjection> uniform_projection(std::string name, const ProjectionOptions& options,
+                                                     ThresholdRule thresholds) {
+  highest_weight_level(options.bits);
+  return std::make_unique<UniformProjection>(std::move(name), options, std::move(thresholds));
+}
+
+std::unique_ptr<WeightProjection> weight_projection(std::string_view name, const ProjectionOptions& options) {
+  Registry& r = registry();
+  const std::lock_guard lock(r.mutex);
+  std::string known;
+  for (const auto& [registered, make] : r.list) {
+    if (registered == name) return make(options);
+    known += cat(" ", registered);
+  }
+  throw UsageError(cat("weight projection: given '", name, "', expected one of:", known));
+}
+
+void register_projection(std::string name, MakeProjection make) {
+  check_usage(!name.empty(), "register_projection: given an empty name, expected one");
+  Registry& r = registry();
+  const std::lock_guard lock(r.mutex);
+  check_usage(std::ranges::none_of(r.list, [&](const auto& entry) { return entry.first == name; }),
+              "register_projection: '", name, "' is registered already");
+  r.list.emplace_back(std::move(name), std::move(make));
+}
+
+std::vector<std::string> projection_names() {
+  Registry& r = registry();
+  const std::lock_guard lock(r.mutex);
+  std::vector<std::string> names;
+  for (const auto& [name, make] : r.list) names.push_back(name);
+  return names;
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,68 @@
+#pragma once
+// Projections of weights onto quantized ones. A projection is a forward map alone: gradients reach the float
+// copy as they are, taken at the projected weights (BinaryConnect, blended coarse gradient descent).
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/tensor.h"
+#include "quant/uniform_weight.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// Weights on a grid: values[i] = scales[group of i] * codes[i], exactly; the groups are equal runs of
+/// elements, one for each scale.
+struct Projected {
+  Tensor values;
+  std::shared_ptr<Scratch<std::int8_t>> codes;  ///< as many as values
+  std::vector<Real> scales;                     ///< one, or one per output channel (the first axis)
+};
+
+class WeightProjection {
+ public:
+  virtual ~WeightProjection() = default;
+  virtual std::string name() const = 0;
+  virtual int bits() const = 0;
+  /// w: any shape; all zeros give zeros, and a weight that is not finite makes all of its group NaN. Bitwise
+  /// the same for any number of threads; codes and values also for every kernel table.
+  virtual Projected project(const Tensor& w) const = 0;
+};
+
+struct ProjectionOptions {
+  int bits = 1;              ///< 1 to 8
+  int sign_of_zero = 1;      ///< of 1-bit codes: +1, or 0, which is outside of the grid {-delta, +delta}
+  bool per_channel = false;  ///< a scale for each index of the first axis instead of one for the tensor
+};
+
+/// Where the codes of one group of weights change (quant/uniform_weight.h): all that a projection onto a
+/// uniform grid chooses. w is not empty.
+using ThresholdRule = std::function<std::vector<Real>(std::span<const Real> w)>;
+
+/// The projection with these thresholds: the scale is the best one for the codes that they give.
+std::unique_ptr<WeightProjection> uniform_projection(std::string name, const ProjectionOptions& options,
+                                                     ThresholdRule thresholds);
+
+/// By name; those shipped are
+///   exact      the nearest point of the grid of 1 to 8 bits
+///   binary     exact with 1 bit: delta = mean |w|, code sign(w)
+///   ternary    exact with 2 bits
+///   lloyd      one step of Lloyd's alternation from delta = 2 max|w| / (2^bits - 1)
+///   threshold  2 bits, zero where |w| < 0.7 mean|w| (Li, Zhang, Liu: Ternary weight networks, 2016)
+/// Source but for the last: Yin et al., "Blended coarse gradient descent for full quantization of deep neural
+/// networks" (2018), section 3. Throws UsageError for an unknown name, listing the known ones, and for bits
+/// that the projection does not have.
+std::unique_ptr<WeightProjection> weight_projection(std::string_view name, const ProjectionOptions& options);
+
+/// Makes a projection known by name. Throws UsageError if the name is empty or taken.
+using MakeProjection = std::function<std::unique_ptr<WeightProjection>(const ProjectionOptions& options)>;
+void register_projection(std::string name, MakeProjection make);
+/// Those shipped, then those registered, in that order.
+std::vector<std::string> projection_names();
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
