@@ -42,6 +42,7 @@ class DataLoader {
   DataLoader& operator=(const DataLoader&) = delete;
 
   std::int64_t batches_per_epoch() const { return batches_; }
+  std::int64_t batch_size() const { return options_.batch_size; }
 
   /// The batch returned by next() will be number `index` of `epoch`. Costs nothing when that is the next one
   /// anyway. Throws Error unless epoch >= 0 and 0 <= index < batches_per_epoch().

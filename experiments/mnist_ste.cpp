@@ -7,17 +7,15 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "datasets/mnist.h"
 #include "datasets/synthetic.h"
-#include "experiments/support/progress.h"
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/statistics.h"
 #include "experiments/training/sweep.h"
-#include "experiments/training/training.h"
+#include "experiments/training/trainer.h"
 #include "nn/networks.h"
 #include "optim/schedule.h"
 #include "optim/sgd.h"
@@ -72,29 +70,17 @@ std::string cell_settings(const Settings& s, std::uint64_t seed) {
       .dump();
 }
 
-struct Data {
-  datasets::Dataset train, held_out, test;
-};
-
-datasets::Dataset first(const datasets::Dataset& data, std::int64_t count) {
-  std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(count, data.size())));
-  std::iota(indices.begin(), indices.end(), 0);
-  return datasets::subset(data, indices);
-}
-
 datasets::TrainTest load_digits(const Settings& s, std::uint64_t seed) {
   if (s.digits == "drawn")
     return {datasets::drawn_digits(s.images, seed), datasets::drawn_digits(s.images / 10, seed, 1)};
   datasets::TrainTest mnist = datasets::load_mnist(s.data);
-  return {first(mnist.train, s.images), std::move(mnist.test)};
+  return {first_images(mnist.train, s.images), std::move(mnist.test)};
 }
 
-Data load(const Settings& s, std::uint64_t seed) {
+SplitData load(const Settings& s, std::uint64_t seed) {
   check_usage(s.held_out + s.batch <= s.images, "mnist_ste: given ", s.images, " images, ", s.held_out,
               " of them held out, expected at least a batch of ", s.batch, " to be left");
-  auto [train, test] = load_digits(s, seed);
-  auto [rest, held_out] = datasets::hold_out(train, s.held_out, seed);
-  return {std::move(rest), std::move(held_out), std::move(test)};
+  return split(load_digits(s, seed), s.held_out, seed);
 }
 
 // One row per epoch, the columns of the log's table `epochs` from `epoch` on.
@@ -107,32 +93,31 @@ struct Fit {
   std::string label;
 };
 
-// Trains the network in place; leaves it at the last epoch and hands out the state of the best one on demand.
-CellRows fit(nn::Module& net, const Data& data, const Settings& s, const Fit& f, bool quiet,
-             nn::StateDict* best_state = nullptr) {
+struct Fitted {
+  CellRows rows;
+  nn::StateDict best;
+};
+
+// Trains the network in place and leaves it at the last epoch. A training that was broken off goes on.
+Fitted fit(nn::Module& net, const SplitData& data, const Settings& s, const Sweep& sweep, const Fit& f,
+           bool quiet) {
   datasets::DataLoader loader(data.train, {.batch_size = s.batch, .drop_last = true, .seed = f.seed});
   optim::Sgd optimizer(net.parameters(),
                        {.lr = f.lr, .momentum = s.momentum, .weight_decay = s.weight_decay});
-  const std::int64_t steps = loader.batches_per_epoch() * f.epochs;
-  Progress progress(f.label, steps * s.batch, quiet);
-  EpochOptions options;
-  const optim::Schedule rate = optim::cosine(f.lr, steps);
-  options.before_step = [&](std::int64_t step) { optimizer.lr = rate(step); };
-  options.after_step = [&](std::int64_t step, double loss) {
-    progress.update((step + 1) * s.batch, "loss " + number(loss));
-  };
+  TrainerOptions options;
+  options.label = f.label;
+  options.epochs = f.epochs;
+  options.rate = optim::cosine(f.lr, loader.batches_per_epoch() * f.epochs);
+  options.checkpoint = sweep.checkpoint(f.label);
+  options.quiet = quiet;
+  Trainer trainer(net, optimizer, loader, data, options);
+  trainer.restore();
+  trainer.run();
   CellRows rows;
-  double best = -1;
-  for (int epoch = 0; epoch < f.epochs; ++epoch) {
-    const double loss = train_epoch(net, optimizer, loader, epoch, options);
-    const bool last = epoch + 1 == f.epochs;
-    const double held_out = evaluate(net, data.held_out).accuracy, test = evaluate(net, data.test).accuracy;
-    rows.push_back({static_cast<double>(epoch + 1), loss, held_out, test,
-                    last ? evaluate(net, data.train).loss : std::nan("")});
-    if (held_out > best && best_state) *best_state = net.state_dict();
-    best = std::max(best, held_out);
-  }
-  return rows;
+  for (const EpochResult& r : trainer.results())
+    rows.push_back({r.epoch, r.loss, r.held_out.accuracy, r.test.accuracy, std::nan("")});
+  rows.back()[kTrainLoss] = evaluate(net, data.train).loss;
+  return {rows, trainer.best_network()};
 }
 
 // Test accuracy of the epoch with the best held-out accuracy (the first one of equals).
@@ -141,14 +126,12 @@ double best_test(const CellRows& rows) {
                             [](const auto& a, const auto& b) { return a[kHeldOut] < b[kHeldOut]; }))[kTest];
 }
 
-CellRows train_float(const Data& data, const Settings& s, const Sweep& sweep, const Args& args) {
+CellRows train_float(const SplitData& data, const Settings& s, const Sweep& sweep, const Args& args) {
   return sweep.cell("float", [&] {
     const auto net = nn::lenet5(nn::relu_activation(), Rng(args.seed()).split("lenet5"));
-    nn::StateDict best;
-    const CellRows rows =
-        fit(*net, data, s, {s.float_epochs, s.float_lr, args.seed(), "float"}, args.quiet(), &best);
-    net->load_state_dict(best);
-    save_network(sweep.folder() / "float.safetensors", *net, {{"network", "lenet5"}, {"data", "mnist"}});
+    const auto [rows, best] =
+        fit(*net, data, s, sweep, {s.float_epochs, s.float_lr, args.seed(), "float"}, args.quiet());
+    save_network(sweep.folder() / "float.safetensors", best, {{"network", "lenet5"}, {"data", "mnist"}});
     return rows;
   });
 }
@@ -161,12 +144,15 @@ struct Cell {
 
 std::string name(const std::string& ste, int bits) { return ste + "-" + std::to_string(bits) + "bit"; }
 
-CellRows fine_tune(const Data& data, const Settings& s, const Sweep& sweep, const Args& args, const Cell& c) {
+CellRows fine_tune(const SplitData& data, const Settings& s, const Sweep& sweep, const Args& args,
+                   const Cell& c) {
   const std::string label = name(c.ste, c.bits) + "-seed" + std::to_string(c.seed);
   return sweep.cell(label, [&] {
     const auto net = nn::lenet5(quant::uniform_activation(c.bits, surrogate(c.ste)), Rng(args.seed()));
     load_network(sweep.folder() / "float.safetensors", *net);
-    return fit(*net, data, s, {s.epochs, s.lr, static_cast<std::uint64_t>(c.seed), label}, args.quiet());
+    return fit(*net, data, s, sweep, {s.epochs, s.lr, static_cast<std::uint64_t>(c.seed), label},
+               args.quiet())
+        .rows;
   });
 }
 
@@ -259,7 +245,7 @@ struct Tables {
 };
 
 void run_sweep(const Settings& s, const Args& args, RunLog& log) {
-  const Data data = load(s, args.seed());
+  const SplitData data = load(s, args.seed());
   const Sweep sweep(args.out() + ".cells", cell_settings(s, args.seed()));
   const Tables tables(log, s);
   log.start();

@@ -89,12 +89,12 @@ class Flatten : public Module {
 /// Active in training mode only. Successive calls draw successive numbers of one stream.
 class Dropout : public Module {
  public:
-  Dropout(Real p, const Rng& rng) : p_(p), rng_(rng) {}
+  Dropout(Real p, const Rng& rng) : p_(p), rng_(register_generator("rng", rng)) {}
   Var forward(const Var& x) override { return training() ? dropout(x, p_, rng_) : x; }
 
  private:
   Real p_;
-  Rng rng_;
+  Rng& rng_;
 };
 
 }  // namespace nn

@@ -47,6 +47,14 @@ std::vector<std::pair<std::string, Tensor*>> Module::named_buffers() {
   return all;
 }
 
+std::vector<std::pair<std::string, Rng*>> Module::named_generators() {
+  std::vector<std::pair<std::string, Rng*>> all;
+  for (auto& [prefix, module] : named_modules())
+    for (auto& [name, generator] : module->generators_)
+      all.emplace_back(joined(prefix, name), generator.get());
+  return all;
+}
+
 std::vector<Parameter*> Module::parameters() {
   std::vector<Parameter*> all;
   for (auto& [name, parameter] : named_parameters()) all.push_back(parameter);
@@ -99,8 +107,8 @@ void Module::check_name(const std::string& name) const {
   const auto used = [&name](const auto& list) {
     return std::any_of(list.begin(), list.end(), [&name](const auto& entry) { return entry.first == name; });
   };
-  check(!used(parameters_) && !used(buffers_) && !used(children_), "register: the name '", name,
-        "' is taken");
+  check(!used(parameters_) && !used(buffers_) && !used(generators_) && !used(children_),
+        "register: the name '", name, "' is taken");
 }
 
 Parameter& Module::register_parameter(const std::string& name, Tensor init) {
@@ -111,6 +119,11 @@ Parameter& Module::register_parameter(const std::string& name, Tensor init) {
 Tensor& Module::register_buffer(const std::string& name, Tensor init) {
   check_name(name);
   return *buffers_.emplace_back(name, std::make_unique<Tensor>(std::move(init))).second;
+}
+
+Rng& Module::register_generator(const std::string& name, const Rng& init) {
+  check_name(name);
+  return *generators_.emplace_back(name, std::make_unique<Rng>(init)).second;
 }
 
 Module& Module::adopt(const std::string& name, std::unique_ptr<Module> child) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/autograd.h"
+#include "core/base/random.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -30,6 +31,8 @@ class Module {
   /// valid.
   std::vector<std::pair<std::string, Parameter*>> named_parameters();
   std::vector<std::pair<std::string, Tensor*>> named_buffers();
+  /// Random streams that forward() draws from: their positions are a part of where a training stands.
+  std::vector<std::pair<std::string, Rng*>> named_generators();
   /// This module itself comes first, with an empty name.
   std::vector<std::pair<std::string, Module*>> named_modules();
   std::vector<Parameter*> parameters();
@@ -56,6 +59,7 @@ class Module {
   /// in it.
   Parameter& register_parameter(const std::string& name, Tensor init);
   Tensor& register_buffer(const std::string& name, Tensor init);
+  Rng& register_generator(const std::string& name, const Rng& init);
   /// Makes the submodule in place: auto& conv = register_module<Conv2d>("conv", options, rng).
   template <class M, class... Arguments>
   M& register_module(const std::string& name, Arguments&&... arguments) {
@@ -71,6 +75,7 @@ class Module {
 
   Named<Parameter> parameters_;
   Named<Tensor> buffers_;
+  Named<Rng> generators_;
   Named<Module> children_;
   std::vector<std::pair<int, ForwardHook>> hooks_;
   int hooks_made_ = 0;

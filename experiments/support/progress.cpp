@@ -46,9 +46,11 @@ std::string bar_text(double fraction) {
 
 }  // namespace
 
-Progress::Progress(std::string label, std::int64_t total, bool quiet)
+Progress::Progress(std::string label, std::int64_t total, bool quiet, std::int64_t begun)
     : label_(std::move(label)),
       total_(total),
+      begun_(begun),
+      done_(begun),
       style_(quiet           ? Style::none
              : on_terminal() ? Style::bar
                              : Style::lines),
@@ -79,7 +81,7 @@ void Progress::update(std::int64_t done, std::string_view text) {
 void Progress::show(Clock::time_point now) {
   const double fraction = std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
   const double passed = Seconds(now - start_).count(),
-               rate = passed > 0 ? static_cast<double>(done_) / passed : 0;
+               rate = passed > 0 ? static_cast<double>(done_ - begun_) / passed : 0;
   std::string line = label_ + " ";
   if (style_ == Style::bar) line += bar_text(fraction) + " ";
   line += cat(static_cast<int>(100 * fraction), "%  ", done_, "/", total_, "  ", number(rate, 3), "/s");

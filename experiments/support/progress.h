@@ -12,8 +12,9 @@ namespace coarsegrad::experiments {
 /// more, with gaps that grow to a tenth of the time passed.
 class Progress {
  public:
-  /// `total` > 0 counts whatever update() counts.
-  Progress(std::string label, std::int64_t total, bool quiet = false);
+  /// `total` > 0 counts whatever update() counts; `begun` of them were done before, and do not count for the
+  /// rate.
+  Progress(std::string label, std::int64_t total, bool quiet = false, std::int64_t begun = 0);
   /// Leaves the last bar on the terminal and ends its line.
   ~Progress();
   Progress(const Progress&) = delete;
@@ -27,7 +28,7 @@ class Progress {
   void show(Clock::time_point now);
 
   std::string label_, text_;
-  std::int64_t total_, done_ = 0;
+  std::int64_t total_, begun_, done_;
   enum class Style { none, lines, bar } style_;
   Clock::time_point start_, next_;
   bool drawn_ = false;

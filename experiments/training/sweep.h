@@ -4,12 +4,13 @@
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <vector>
+
+#include "experiments/training/json_values.h"
 
 namespace coarsegrad::experiments {
 
-/// Rows of numbers that a cell produced; what they mean is up to the experiment.
-using CellRows = std::vector<std::vector<double>>;
+/// What a cell produced.
+using CellRows = Rows;
 
 class Sweep {
  public:
@@ -17,6 +18,8 @@ class Sweep {
   /// JSON text). Throws UsageError when the folder holds cells that were made with other settings.
   Sweep(std::filesystem::path folder, const std::string& settings);
 
+  /// Where the training of a cell that is not finished keeps its checkpoint; cell() removes it at the end.
+  std::filesystem::path checkpoint(const std::string& name) const;
   /// The stored rows of cell `name`, or those that `compute` returns, stored. NaN and infinity survive.
   /// Throws Error when a stored cell is damaged or cannot be written.
   CellRows cell(const std::string& name, const std::function<CellRows()>& compute) const;

@@ -1,7 +1,9 @@
 #include "experiments/training/training.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <numeric>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -22,22 +24,27 @@ std::int64_t count_right(const Tensor& logits, std::span<const std::uint8_t> lab
   return right;
 }
 
-// Puts the network into a mode and back.
-class ModeScope {
- public:
-  ModeScope(nn::Module& net, bool training) : net_(net), before_(net.training()) { net.train(training); }
-  ~ModeScope() { net_.train(before_); }
-  ModeScope(const ModeScope&) = delete;
-  ModeScope& operator=(const ModeScope&) = delete;
-
- private:
-  nn::Module& net_;
-  bool before_;
-};
-
 }  // namespace
 
+SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed) {
+  check_usage(count >= 0 && count < data.train.size(), "held-out: given ", count, " images of ",
+              data.train.size(), ", expected fewer");
+  if (count == 0) {
+    datasets::Dataset none = first_images(data.train, 0);
+    return {std::move(data.train), std::move(none), std::move(data.test)};
+  }
+  auto [rest, held_out] = datasets::hold_out(data.train, count, seed);
+  return {std::move(rest), std::move(held_out), std::move(data.test)};
+}
+
+datasets::Dataset first_images(const datasets::Dataset& data, std::int64_t count) {
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(count, data.size())));
+  std::iota(indices.begin(), indices.end(), 0);
+  return datasets::subset(data, indices);
+}
+
 Evaluation evaluate(nn::Module& net, const datasets::Dataset& data) {
+  if (data.size() == 0) return {std::nan(""), std::nan("")};
   const NoGrad constant;
   const FlushDenormals flush;
   const ModeScope mode(net, false);
@@ -54,39 +61,41 @@ Evaluation evaluate(nn::Module& net, const datasets::Dataset& data) {
   return {sum.loss / n, sum.accuracy / n};
 }
 
-double train_epoch(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader,
-                   std::int64_t epoch, const EpochOptions& options) {
-  const FlushDenormals flush;
-  const ModeScope mode(net, true);
-  std::int64_t step = epoch * loader.batches_per_epoch();
-  double total_loss = 0;
-  for (const datasets::Batch& batch : loader.epoch(epoch)) {
-    check_stop();
-    if (options.before_step) options.before_step(step);
-    const Var loss =
-        cross_entropy(net(batch.images), batch.labels, static_cast<Real>(options.label_smoothing));
-    total_loss += check_finite("training loss", loss.item());
-    optimizer.zero_grad();
-    loss.backward();
-    optimizer.step();
-    if (options.after_step) options.after_step(step, loss.item());
-    ++step;
-  }
-  return total_loss / static_cast<double>(loader.batches_per_epoch());
+// A float is finite unless all bits of its exponent are set; adding one there carries into the sign bit.
+// Integers are summed in any order, so that the compiler may use vectors.
+bool all_finite(std::span<const Real> values) {
+  static_assert(sizeof(Real) == sizeof(std::uint32_t), "the mains train in float");
+  std::uint32_t carried = 0;
+  for (const Real v : values) carried |= (std::bit_cast<std::uint32_t>(v) & 0x7fffffffU) + 0x00800000U;
+  return carried >> 31 == 0;
 }
 
 void check_gradients(nn::Module& net) {
-  for (const auto& [name, parameter] : net.named_parameters()) {
-    const auto g = parameter->grad().view();
-    if (!std::all_of(g.begin(), g.end(), [](Real v) { return std::isfinite(v); }))
+  for (const auto& [name, parameter] : net.named_parameters())
+    if (!all_finite(parameter->grad().view()))
       throw Diverged(cat("the gradient of ", name, " is not finite"));
-  }
 }
 
-void save_network(const std::filesystem::path& path, nn::Module& net,
+std::string first_not_finite(nn::Module& net, const Tensor& images) {
+  if (!all_finite(images.view())) return "the input";
+  const NoGrad constant;
+  std::string found;
+  std::vector<std::pair<nn::Module*, int>> hooks;
+  for (const auto& [name, module] : net.named_modules())
+    hooks.emplace_back(module, module->register_forward_hook(
+                                   [&found, name = name](nn::Module&, const Var&, const Var& output) {
+                                     if (found.empty() && !all_finite(output.value().view()))
+                                       found = cat("the output of ", name.empty() ? "the network" : name);
+                                   }));
+  const Var output = net(images);
+  for (const auto& [module, number] : hooks) module->remove_hook(number);
+  return found.empty() ? "the loss" : found;
+}
+
+void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata) {
   TensorFile file{{}, metadata};
-  for (const auto& [name, value] : net.state_dict())
+  for (const auto& [name, value] : state)
     file.tensors.push_back(
         {name, value.shape(), std::vector<float>(value.view().begin(), value.view().end())});
   write_tensor_file(path, file);

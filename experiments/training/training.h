@@ -1,44 +1,56 @@
 #pragma once
-// What the training mains share: evaluation, one epoch of training, networks on disk.
+// What the training mains share: data cut in three, evaluation, checks, networks on disk.
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <string>
 
 #include "datasets/loader.h"
 #include "nn/module.h"
-#include "optim/optimizer.h"
 
 namespace coarsegrad::experiments {
+
+/// What a net learns from, what its best epoch is chosen by (may be empty), and what it is judged by.
+struct SplitData {
+  datasets::Dataset train, held_out, test;
+};
+/// Sets `count` of the training images aside, chosen by `seed` alone. Throws UsageError unless 0 <= count <
+/// data.train.size().
+SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed);
+
+/// The first `count` images, or all when there are fewer.
+datasets::Dataset first_images(const datasets::Dataset& data, std::int64_t count);
 
 struct Evaluation {
   double loss = 0;      ///< mean cross entropy
   double accuracy = 0;  ///< share of images whose largest logit is that of their label, 0 to 1
 };
-
-/// Of a whole data set, in evaluation mode; the network's mode is restored. Polls stop requests.
+/// Of a whole data set, in evaluation mode; the network's mode is restored. NaN for an empty one. Polls stop
+/// requests.
 Evaluation evaluate(nn::Module& net, const datasets::Dataset& data);
 
-struct EpochOptions {
-  double label_smoothing = 0;
-  /// Called before each step with its number since the start of the training; sets the learning rate, for
-  /// example.
-  std::function<void(std::int64_t step)> before_step = {};
-  /// Called after each step with its number and its loss.
-  std::function<void(std::int64_t step, double loss)> after_step = {};
+/// Puts a network into a mode and back.
+class ModeScope {
+ public:
+  ModeScope(nn::Module& net, bool training) : net_(net), before_(net.training()) { net.train(training); }
+  ~ModeScope() { net_.train(before_); }
+  ModeScope(const ModeScope&) = delete;
+  ModeScope& operator=(const ModeScope&) = delete;
+
+ private:
+  nn::Module& net_;
+  bool before_;
 };
 
-/// One pass over the loader's epoch `epoch` in training mode; returns the mean loss of its batches.
-/// Throws Diverged, before any weight moves, when a loss is not finite; Interrupted when a stop was
-/// requested.
-double train_epoch(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader,
-                   std::int64_t epoch, const EpochOptions& options = {});
-
+/// No element is NaN or infinite. Costs one pass over memory.
+bool all_finite(std::span<const Real> values);
 /// Throws Diverged, naming the parameter, when a gradient is not finite.
 void check_gradients(nn::Module& net);
+/// Where numbers that are not finite come from: "the input", "the output of NAME", the first module in order
+/// of execution, or "the loss". Runs the network once in its present mode.
+std::string first_not_finite(nn::Module& net, const Tensor& images);
 
 /// The state dict of a network as a tensor file (experiments/support/tensor_file.h), float whatever Real is.
-void save_network(const std::filesystem::path& path, nn::Module& net,
+void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata);
 /// Fills the network and returns the metadata. Throws Error when file and network do not fit.
 std::map<std::string, std::string> load_network(const std::filesystem::path& path, nn::Module& net);

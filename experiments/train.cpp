@@ -1,0 +1,114 @@
+// Trains a network, float or quantized, from a configuration; goes on where it was broken off.
+//   train --config experiments/configs/coarsegrad/resnet20_float.json --out results/resnet20.h5
+// Beside the log FILE.h5 it keeps FILE.checkpoint, from which the same command goes on, and, once it is done,
+// FILE.best.safetensors (best held-out accuracy) and FILE.last.safetensors.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "core/base/check.h"
+#include "experiments/support/run.h"
+#include "experiments/support/tensor_file.h"
+#include "experiments/support/text_table.h"
+#include "experiments/training/settings.h"
+#include "experiments/training/trainer.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::experiments;
+
+namespace {
+
+struct Settings {
+  DataSettings data;
+  NetSettings net;
+  OptimSettings optim;
+  KeepSettings keep;
+  std::string init, comment;
+  double average_decay = 0;
+  int norm_batches = 0;
+};
+
+void declare(Args& args, Settings& s) {
+  declare(args, s.data);
+  declare(args, s.net);
+  args.add("init", s.init, "tensor file with the network to start from; empty: random");
+  declare(args, s.optim);
+  args.add("average-decay", s.average_decay, "judge a moving average of the weights with this decay; 0: no",
+           {0, 0.999999});
+  args.add("norm-batches", s.norm_batches,
+           "estimate norm statistics from so many batches before judging; 0: running ones", {0, 100000});
+  declare(args, s.keep);
+  args.add("comment", s.comment, "said in the log, means nothing");
+}
+
+TrainerOptions trainer_options(const Settings& s, const Args& args, const std::filesystem::path& base,
+                               std::int64_t steps_per_epoch) {
+  TrainerOptions o;
+  o.label = s.net.net;
+  o.config = result_config(args);
+  o.epochs = s.optim.epochs;
+  o.rate = make_schedule(s.optim, steps_per_epoch);
+  o.label_smoothing = s.optim.label_smoothing;
+  o.average_decay = s.average_decay;
+  o.norm_batches = s.norm_batches;
+  o.checkpoint = base.string() + ".checkpoint";
+  o.save_steps = s.keep.save_steps;
+  o.save_minutes = s.keep.save_minutes;
+  o.quiet = args.quiet();
+  return o;
+}
+
+// Both networks with their accuracies, and the table on the terminal.
+void report(Trainer& trainer, const Settings& s, const std::filesystem::path& base) {
+  TextTable table({"network", "epoch", "training loss", "held out %", "test %"});
+  const auto keep = [&](const std::string& name, const EpochResult& r, const nn::StateDict& state) {
+    table.row(name, static_cast<int>(r.epoch), r.loss, 100 * r.held_out.accuracy, 100 * r.test.accuracy);
+    save_network(base.string() + "." + name + ".safetensors", state,
+                 {{"network", s.net.net},
+                  {"data", s.data.dataset},
+                  {"activation_bits", std::to_string(s.net.activation_bits)},
+                  {"epoch", std::to_string(static_cast<int>(r.epoch))},
+                  {"test_accuracy", number(r.test.accuracy)}});
+  };
+  keep("best", trainer.best(), trainer.best_network());
+  keep("last", trainer.results().back(), trainer.judged_network());
+  std::printf("%s%s minutes of training\n", table.str().c_str(), number(trainer.seconds() / 60).c_str());
+}
+
+void train(const Settings& s, const Args& args, RunLog& log) {
+  const SplitData data = load_data(s.data, args.seed());
+  const auto net = make_net(s.net, data.train, args.seed());
+  if (!s.init.empty()) load_network(s.init, *net);
+  datasets::DataLoader loader(data.train, {.batch_size = s.optim.batch,
+                                           .drop_last = true,
+                                           .seed = args.seed(),
+                                           .augmentation = augmentation_of(s.data)});
+  const auto optimizer = make_optimizer(s.optim, *net);
+  const std::filesystem::path base = std::filesystem::path(args.out()).replace_extension();
+  Trainer trainer(*net, *optimizer, loader, data, trainer_options(s, args, base, loader.batches_per_epoch()));
+  trainer.restore();
+  const Series loss = log.series("loss", "1", "cross entropy of the batch, training mode");
+  const Series rate = log.series("learning_rate", "1", "learning rate of the step");
+  const Table epochs = log.table("epochs", EpochResult::columns());
+  log.start();
+  trainer.run({.step =
+                   [&](std::int64_t step, double lr, double value) {
+                     loss.add(step, value);
+                     rate.add(step, lr);
+                   },
+               .epoch = [&](const EpochResult& result) { epochs.add(result.row()); },
+               .sync_log =
+                   [&] {
+                     log.flush();
+                     return std::string();
+                   }});
+  report(trainer, s, base);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings s;
+  Args args("train", "Trains a network, float or quantized; goes on where it was broken off.");
+  declare(args, s);
+  return run(args, argc, argv, [&](RunLog& log) { train(s, args, log); });
+}

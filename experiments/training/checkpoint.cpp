@@ -1,0 +1,157 @@
+#include "experiments/training/checkpoint.h"
+
+#include <span>
+
+#include "core/base/check.h"
+#include "core/base/sha256.h"
+#include "experiments/support/tensor_file.h"
+#include "experiments/training/json_values.h"
+
+namespace coarsegrad::experiments {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kFormat = "coarsegrad-checkpoint";
+constexpr int kVersion = 1;
+
+std::string hash_of(const std::string& text) { return sha256({std::as_bytes(std::span(text))}); }
+
+// ---- tensors, named "part/name" in the file; the names of a part stand in its JSON, in their order
+
+json put(TensorFile& file, const std::string& part, const nn::StateDict& state) {
+  json names = json::array();
+  for (const auto& [name, value] : state) {
+    names.push_back({name, value.defined()});
+    if (!value.defined()) continue;
+    const auto view = value.view();
+    file.tensors.push_back({cat(part, "/", name), value.shape(), {view.begin(), view.end()}});
+  }
+  return names;
+}
+
+// Takes the tensors of a file out by name; every one of them must be asked for.
+class Tensors {
+ public:
+  explicit Tensors(std::vector<StoredTensor> tensors) {
+    for (StoredTensor& t : tensors) by_name_.emplace(t.name, std::move(t));
+  }
+  nn::StateDict take(const std::string& part, const json& names) {
+    nn::StateDict state;
+    for (const json& entry : names) {
+      const auto name = entry.at(0).get<std::string>();
+      state.emplace_back(name, entry.at(1).get<bool>() ? take(cat(part, "/", name)) : Tensor());
+    }
+    return state;
+  }
+  void check_empty() const {
+    check(by_name_.empty(), "the tensor '", by_name_.empty() ? "" : by_name_.begin()->first,
+          "' belongs to no part");
+  }
+
+ private:
+  Tensor take(const std::string& name) {
+    const auto node = by_name_.extract(name);
+    check(!node.empty(), "the tensor '", name, "' is missing");
+    const StoredTensor& t = node.mapped();
+    return Tensor(t.shape, std::vector<Real>(t.values.begin(), t.values.end()));
+  }
+  std::map<std::string, StoredTensor> by_name_;
+};
+
+// ---- everything else
+
+json generators_to_json(const std::vector<GeneratorState>& generators) {
+  json all = json::array();
+  for (const auto& [name, key, position] : generators) all.push_back({name, key, position});
+  return all;
+}
+
+std::vector<GeneratorState> generators_from_json(const json& all) {
+  std::vector<GeneratorState> generators;
+  for (const json& g : all)
+    generators.push_back(
+        {g.at(0).get<std::string>(), g.at(1).get<std::uint64_t>(), g.at(2).get<std::uint64_t>()});
+  return generators;
+}
+
+// A whole number >= `least`; get<>() would take 1.5 and true for one.
+std::int64_t count_at(const json& state, const char* key, std::int64_t least) {
+  const json& value = state.at(key);
+  check(value.is_number_integer() && value.get<std::int64_t>() >= least, key, ": given ", value.dump(),
+        ", expected a whole number >= ", least);
+  return value.get<std::int64_t>();
+}
+
+Checkpoint from_file(TensorFile file) {
+  const auto& meta = file.metadata;
+  const auto word = [&](const std::string& key) {
+    const auto found = meta.find(key);
+    check(found != meta.end(), "is no checkpoint: '", key, "' is missing");
+    return found->second;
+  };
+  check(word("format") == kFormat, "is no checkpoint, but '", word("format"), "'");
+  check(word("version") == std::to_string(kVersion), "given version ", word("version"),
+        ", this program knows version ", kVersion);
+  Checkpoint c;
+  c.config = word("config");
+  check(word("config_sha256") == hash_of(c.config), "the checksum of the configuration does not match");
+  c.commit = word("git_commit");
+  const json state = json::parse(word("state"));
+  c.step = count_at(state, "step", 0);
+  c.best = count_at(state, "best", -1);
+  c.loss_sum = double_from_json(state.at("loss_sum"));
+  c.seconds = double_from_json(state.at("seconds"));
+  c.rows = rows_from_json(state.at("rows"));
+  check(c.best < static_cast<std::int64_t>(c.rows.size()), "best: given ", c.best, ", expected one of ",
+        c.rows.size(), " epochs");
+  c.log = state.at("log").get<std::string>();
+  c.generators = generators_from_json(state.at("generators"));
+  c.optimizer.lr = double_from_json(state.at("lr"));
+  c.optimizer.steps = state.at("optimizer_steps").get<std::vector<std::int64_t>>();
+  Tensors tensors(std::move(file.tensors));
+  const json& parts = state.at("tensors");
+  c.network = tensors.take("network", parts.at("network"));
+  c.average = tensors.take("average", parts.at("average"));
+  c.best_network = tensors.take("best", parts.at("best"));
+  c.rule = tensors.take("rule", parts.at("rule"));
+  c.optimizer.tensors = tensors.take("optimizer", parts.at("optimizer"));
+  tensors.check_empty();
+  return c;
+}
+
+}  // namespace
+
+void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
+  TensorFile file;
+  const json parts{{"network", put(file, "network", c.network)},
+                   {"average", put(file, "average", c.average)},
+                   {"best", put(file, "best", c.best_network)},
+                   {"rule", put(file, "rule", c.rule)},
+                   {"optimizer", put(file, "optimizer", c.optimizer.tensors)}};
+  const json state{{"step", c.step},
+                   {"best", c.best},
+                   {"loss_sum", to_json(c.loss_sum)},
+                   {"seconds", to_json(c.seconds)},
+                   {"rows", to_json(c.rows)},
+                   {"log", c.log},
+                   {"generators", generators_to_json(c.generators)},
+                   {"lr", to_json(c.optimizer.lr)},
+                   {"optimizer_steps", c.optimizer.steps},
+                   {"tensors", parts}};
+  file.metadata = {{"format", kFormat},      {"version", std::to_string(kVersion)},
+                   {"config", c.config},     {"config_sha256", hash_of(c.config)},
+                   {"git_commit", c.commit}, {"state", state.dump()}};
+  write_tensor_file(path, file);
+}
+
+Checkpoint read_checkpoint(const std::filesystem::path& path) {
+  TensorFile file = read_tensor_file(path);
+  try {
+    return from_file(std::move(file));
+  } catch (const std::exception& e) {
+    throw Error(cat("checkpoint ", path.string(), ": ", e.what()));
+  }
+}
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,49 @@
+#pragma once
+// Checkpoint: where a training stands between two steps, in one file. Reading is strict and treats the file
+// as hostile; a file under its final name is whole (experiments/support/tensor_file.h).
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "experiments/training/json_values.h"
+#include "nn/module.h"
+#include "optim/optimizer.h"
+
+namespace coarsegrad::experiments {
+
+/// What a random stream is made of (core/base/random.h).
+struct GeneratorState {
+  std::string name;
+  std::uint64_t key = 0, position = 0;
+};
+
+/// Batch order, augmentation and learning rate are functions of `step` and the configuration, so nothing else
+/// is kept of them.
+struct Checkpoint {
+  std::string config = "{}";  ///< everything that the results depend on: a JSON object
+  std::string commit;         ///< of the program that wrote it
+  std::int64_t step = 0;      ///< steps taken; epoch and batch follow from it
+  double loss_sum = 0;        ///< of the steps of the epoch that has begun
+  double seconds = 0;         ///< spent on the training so far, breaks left out
+  Rows rows;                  ///< results of each finished epoch
+  std::int64_t best = -1;     ///< the best of them; -1: none
+  std::string log;            ///< where the log stood, in its own words
+
+  nn::StateDict network;       ///< float copies and buffers
+  nn::StateDict average;       ///< moving average of the network; empty: none
+  nn::StateDict best_network;  ///< as it was judged after the best epoch; empty: none
+  nn::StateDict rule;          ///< of the weight rule; empty: none
+  optim::OptimizerState optimizer;
+  std::vector<GeneratorState> generators;
+};
+
+/// Replaces the file as a whole. Throws Error when it cannot be written; what was there stays then.
+void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
+
+/// Comes back bit for bit. Throws Error "checkpoint PATH: ..." for a file that is damaged, no checkpoint, or
+/// of a version that this program does not know; the file is left as it is.
+Checkpoint read_checkpoint(const std::filesystem::path& path);
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,56 @@
+#include "experiments/training/norm_statistics.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "experiments/support/run.h"
+#include "experiments/training/training.h"
+#include "nn/layers.h"
+
+namespace coarsegrad::experiments {
+namespace {
+
+// One running statistic. A forward pass leaves (1 - momentum) old + momentum batch; with old = 0 the batch's
+// own value can be read off.
+struct Statistic {
+  Tensor& running;
+  double momentum;
+  std::vector<double> sum;
+
+  Statistic(Tensor& r, double m) : running(r), momentum(m), sum(static_cast<std::size_t>(r.size())) {}
+  void clear() { std::ranges::fill(running.mut(), Real(0)); }
+  void add() {
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(running.view()[i]) / momentum;
+  }
+  void finish(double n) {
+    const auto out = running.mut();
+    for (std::size_t i = 0; i < sum.size(); ++i) out[i] = static_cast<Real>(sum[i] / n);
+  }
+};
+
+}  // namespace
+
+void estimate_norm_statistics(nn::Module& net, datasets::DataLoader& loader, std::int64_t epoch,
+                              std::int64_t batches) {
+  check(batches >= 1, "norm statistics: given ", batches, " batches, expected 1 or more");
+  const NoGrad constant;
+  const FlushDenormals flush;
+  const ModeScope mode(net, true);
+  std::vector<Statistic> statistics;
+  for (const auto& [name, module] : net.named_modules())
+    if (auto* norm = dynamic_cast<nn::BatchNorm*>(module); norm && norm->options.momentum > 0) {
+      statistics.emplace_back(norm->running_mean, norm->options.momentum);
+      statistics.emplace_back(norm->running_var, norm->options.momentum);
+    }
+  loader.seek(epoch, 0);
+  for (std::int64_t i = 0; i < batches; ++i) {
+    check_stop();
+    for (Statistic& s : statistics) s.clear();
+    net(loader.next().images);
+    for (Statistic& s : statistics) s.add();
+  }
+  for (Statistic& s : statistics) s.finish(static_cast<double>(batches));
+}
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,17 @@
+#pragma once
+// Running statistics of batch normalisation, estimated anew: those of the training belong to a mixture of
+// past weights, which matters most when the weights jump (quantized ones) or are averaged.
+#include <cstdint>
+
+#include "datasets/loader.h"
+#include "nn/module.h"
+
+namespace coarsegrad::experiments {
+
+/// Gives every BatchNorm of the network the mean over `batches` >= 1 training batches of their means and
+/// variances: the loader's first ones of `epoch`. Weights stay as they are; what else a forward pass in
+/// training mode changes does change. Polls stop requests.
+void estimate_norm_statistics(nn::Module& net, datasets::DataLoader& loader, std::int64_t epoch,
+                              std::int64_t batches);
+
+}  // namespace coarsegrad::experiments

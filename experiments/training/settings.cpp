@@ -1,0 +1,151 @@
+#include "experiments/training/settings.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/base/check.h"
+#include "datasets/cifar.h"
+#include "datasets/mnist.h"
+#include "datasets/synthetic.h"
+#include "nn/networks.h"
+#include "optim/adam.h"
+#include "optim/sgd.h"
+#include "quant/activation.h"
+
+namespace coarsegrad::experiments {
+namespace {
+
+bool is_digits(const DataSettings& s) { return s.dataset == "mnist" || s.dataset == "drawn_digits"; }
+
+datasets::TrainTest drawn(datasets::Dataset (*draw)(std::int64_t, std::uint64_t, std::uint64_t),
+                          const DataSettings& s, std::uint64_t seed) {
+  const std::int64_t count = s.images > 0 ? s.images : 10000;
+  return {draw(count, seed, 0), draw(std::max<std::int64_t>(1, count / 5), seed, 1)};
+}
+
+datasets::TrainTest load(const DataSettings& s, std::uint64_t seed) {
+  if (s.dataset == "cifar10") return datasets::load_cifar10(s.folder);
+  if (s.dataset == "cifar100") return datasets::load_cifar100(s.folder);
+  if (s.dataset == "mnist") return datasets::load_mnist(s.folder);
+  return drawn(is_digits(s) ? datasets::drawn_digits : datasets::drawn_shapes, s, seed);
+}
+
+}  // namespace
+
+// ---- data
+
+void declare(Args& args, DataSettings& s) {
+  args.add("dataset", s.dataset, "images; drawn ones need no download",
+           {"cifar10", "cifar100", "mnist", "drawn_shapes", "drawn_digits"});
+  args.add("data", s.folder, "folder that holds them (datasets/download makes it)");
+  args.add("images", s.images, "training images to use, the first ones; 0: all, or 10000 drawn ones",
+           {0, 1000000});
+  args.add("held-out", s.held_out, "of them set aside to choose the best epoch", {0, 1000000});
+  args.add("augmentation", s.augmentation, "standard: random crops of 4 padded pixels, flips; not for digits",
+           {"standard", "none"});
+  args.add("cutout", s.cutout, "side of a square that is erased from each training image", {0, 64});
+}
+
+SplitData load_data(const DataSettings& s, std::uint64_t seed) {
+  datasets::TrainTest data = load(s, seed);
+  if (s.images > 0) data.train = first_images(data.train, s.images);
+  return split(std::move(data), s.held_out, seed);
+}
+
+datasets::Augmentation augmentation_of(const DataSettings& s) {
+  datasets::Augmentation augmentation;
+  if (s.augmentation == "standard" && !is_digits(s)) augmentation = datasets::kCropAndFlip;
+  augmentation.cutout = s.cutout;
+  return augmentation;
+}
+
+// ---- network
+
+void declare(Args& args, NetSettings& s) {
+  args.add("net", s.net, "network", nn::network_names());
+  args.add("width", s.width, "channels of its first convolution; 0: as in the paper", {0, 4096});
+  args.add("shortcut", s.shortcut, "of a ResNet: without parameters, or a 1x1 convolution",
+           {"subsample", "projection"});
+  args.add("activation-bits", s.activation_bits, "bits of the activations; 0: float ReLU", {0, 8});
+  args.add("ste", s.ste, "straight-through estimator of quantized activations", surrogate_names());
+}
+
+std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data,
+                                     std::uint64_t seed) {
+  check_usage(nn::network_input(s.net) == data.image, "net: ", s.net, " takes images of shape ",
+              nn::network_input(s.net), ", given ", data.name, " with ", data.image);
+  const nn::MakeActivation activation = s.activation_bits == 0
+                                            ? nn::relu_activation()
+                                            : quant::uniform_activation(s.activation_bits, surrogate(s.ste));
+  return nn::make_network(
+      s.net, activation, Rng(seed).split("net"),
+      {.classes = data.classes,
+       .width = s.width,
+       .shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample});
+}
+
+// ---- optimization
+
+void declare(Args& args, OptimSettings& s) {
+  args.add("epochs", s.epochs, "passes over the training images", {1, 100000});
+  args.add("batch", s.batch, "images per step; what is left over at the end of an epoch is left out",
+           {2, 100000});
+  args.add("optimizer", s.optimizer, "update rule", {"sgd", "adam"});
+  args.add("lr", s.lr, "learning rate, the largest of the schedule", {0, 100});
+  args.add("momentum", s.momentum, "of sgd", {0, 0.9999});
+  args.add("nesterov", s.nesterov, "look-ahead momentum");
+  args.add("weight-decay", s.weight_decay, "of weights, not of norms", {0, 10});
+  args.add("label-smoothing", s.label_smoothing, "share of each target given to all classes alike",
+           {0, 0.99});
+  args.add("schedule", s.schedule, "learning rate over time", {"constant", "steps", "cosine", "one_cycle"});
+  args.add("rise", s.rise, "one_cycle: share of the time spent going up", {0.001, 0.999});
+  args.add("milestones", s.milestones, "steps: epochs at which the rate falls", {0, 100000});
+  args.add("factor", s.factor, "steps: what it is multiplied by", {1e-9, 1});
+  args.add("warmup-epochs", s.warmup_epochs, "epochs of linear rise from 0 before the schedule", {0, 100000});
+}
+
+std::unique_ptr<optim::Optimizer> make_optimizer(const OptimSettings& s, nn::Module& net) {
+  check_usage(!s.nesterov || s.momentum > 0, "nesterov: given momentum 0, expected more");
+  if (s.optimizer == "adam")
+    return std::make_unique<optim::Adam>(net.parameters(),
+                                         optim::AdamOptions{.lr = s.lr, .weight_decay = s.weight_decay});
+  return std::make_unique<optim::Sgd>(
+      net.parameters(),
+      optim::SgdOptions{
+          .lr = s.lr, .momentum = s.momentum, .nesterov = s.nesterov, .weight_decay = s.weight_decay});
+}
+
+optim::Schedule make_schedule(const OptimSettings& s, std::int64_t per_epoch) {
+  const auto warmup =
+      static_cast<std::int64_t>(std::llround(s.warmup_epochs * static_cast<double>(per_epoch)));
+  const std::int64_t steps = s.epochs * per_epoch - warmup;
+  check_usage(steps >= 2, "warmup-epochs: given ", s.warmup_epochs, " of ", s.epochs,
+              " epochs, expected at least two steps to be left");
+  const auto body = [&]() -> optim::Schedule {
+    if (s.schedule == "constant") return optim::constant(s.lr);
+    if (s.schedule == "cosine") return optim::cosine(s.lr, steps);
+    if (s.schedule == "one_cycle")
+      return optim::one_cycle({.max_rate = s.lr, .steps = steps, .rise = s.rise});
+    std::vector<std::int64_t> milestones;
+    for (const int epoch : s.milestones) milestones.push_back(epoch * per_epoch - warmup);
+    check_usage(std::ranges::is_sorted(milestones) && milestones.front() >= 0,
+                "milestones: expected them in ascending order, none before the end of the warm-up");
+    return optim::multi_step(s.lr, milestones, s.factor);
+  };
+  return warmup > 0 ? optim::linear_warmup(body(), warmup) : body();
+}
+
+// ---- keeping
+
+void declare(Args& args, KeepSettings& s) {
+  args.add("save-steps", s.save_steps, "steps between two checkpoints; 0: by time only", {0, 1000000000});
+  args.add("save-minutes", s.save_minutes, "longest time between two checkpoints", {0.001, 100000});
+}
+
+std::string result_config(const Args& args) {
+  auto config = nlohmann::json::parse(args.config());
+  for (const char* key : {"threads", "data", "save-steps", "save-minutes", "comment"}) config.erase(key);
+  return config.dump();
+}
+
+}  // namespace coarsegrad::experiments

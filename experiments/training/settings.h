@@ -1,0 +1,56 @@
+#pragma once
+// The knobs of a training, in groups that a main takes as it needs them, and what is made of them.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "experiments/support/args.h"
+#include "experiments/training/training.h"
+#include "nn/activation.h"
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+
+namespace coarsegrad::experiments {
+
+struct DataSettings {
+  std::string dataset = "cifar10", folder = "data", augmentation = "standard";
+  int images = 0, held_out = 5000, cutout = 0;
+};
+void declare(Args& args, DataSettings& s);
+/// Loads or draws the images and sets the held-out ones aside. Throws UsageError when there are too few.
+SplitData load_data(const DataSettings& s, std::uint64_t seed);
+/// Cuts and mirrors as the papers do for CIFAR and what looks like it; leaves digits alone.
+datasets::Augmentation augmentation_of(const DataSettings& s);
+
+struct NetSettings {
+  std::string net = "resnet20", shortcut = "subsample", ste = "clipped_relu";
+  int width = 0, activation_bits = 0;
+};
+void declare(Args& args, NetSettings& s);
+/// Throws UsageError when the network does not take these images.
+std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data, std::uint64_t seed);
+
+struct OptimSettings {
+  std::string optimizer = "sgd", schedule = "one_cycle";
+  int epochs = 30, batch = 128;
+  double lr = 0.2, momentum = 0.9, weight_decay = 5e-4, label_smoothing = 0;
+  bool nesterov = false;
+  double rise = 0.25, factor = 0.1, warmup_epochs = 0;
+  std::vector<int> milestones{80, 140};
+};
+void declare(Args& args, OptimSettings& s);
+std::unique_ptr<optim::Optimizer> make_optimizer(const OptimSettings& s, nn::Module& net);
+optim::Schedule make_schedule(const OptimSettings& s, std::int64_t steps_per_epoch);
+
+/// What a run keeps of itself, and how often. Results do not depend on it.
+struct KeepSettings {
+  int save_steps = 0;
+  double save_minutes = 5;
+};
+void declare(Args& args, KeepSettings& s);
+
+/// The configuration of `args` (Args::config()) without the knobs that results do not depend on: threads, the
+/// folder of the data, how often is saved, the comment.
+std::string result_config(const Args& args);
+
+}  // namespace coarsegrad::experiments

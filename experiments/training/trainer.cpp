@@ -1,0 +1,249 @@
+#include "experiments/training/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "core/ops.h"
+#include "experiments/support/progress.h"
+#include "experiments/support/provenance.h"
+#include "experiments/support/run.h"
+#include "experiments/support/text_table.h"
+#include "experiments/training/norm_statistics.h"
+
+namespace coarsegrad::experiments {
+namespace {
+
+std::vector<GeneratorState> generators_of(nn::Module& net) {
+  std::vector<GeneratorState> all;
+  for (const auto& [name, rng] : net.named_generators()) all.push_back({name, rng->key(), rng->position()});
+  return all;
+}
+
+void load_generators(nn::Module& net, const std::vector<GeneratorState>& states) {
+  const auto own = net.named_generators();
+  check(own.size() == states.size(), "given ", states.size(), " random streams, expected ", own.size());
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    const auto& [name, rng] = own[i];
+    check(name == states[i].name && rng->key() == states[i].key, "given the random stream '", states[i].name,
+          "', expected '", name, "' with key ", rng->key());
+  }
+  for (std::size_t i = 0; i < own.size(); ++i) own[i].second->set_position(states[i].position);
+}
+
+// Gives a network its state back.
+class NetworkScope {
+ public:
+  explicit NetworkScope(nn::Module& net)
+      : net_(net), state_(net.state_dict()), generators_(generators_of(net)) {}
+  ~NetworkScope() {
+    net_.load_state_dict(state_);
+    load_generators(net_, generators_);
+  }
+  NetworkScope(const NetworkScope&) = delete;
+  NetworkScope& operator=(const NetworkScope&) = delete;
+
+ private:
+  nn::Module& net_;
+  nn::StateDict state_;
+  std::vector<GeneratorState> generators_;
+};
+
+}  // namespace
+
+// ---- EpochResult
+
+std::vector<Column> EpochResult::columns() {
+  return {{"epoch", "1", "epoch of the training, from 1"},
+          {"loss", "1", "mean of the batches' losses, training mode"},
+          {"held_out_loss", "1", "cross entropy of the held-out images"},
+          {"held_out_accuracy", "1", "share right of the held-out images"},
+          {"test_loss", "1", "cross entropy of the test images"},
+          {"test_accuracy", "1", "share right of the test images"}};
+}
+
+std::vector<double> EpochResult::row() const {
+  return {epoch, loss, held_out.loss, held_out.accuracy, test.loss, test.accuracy};
+}
+
+EpochResult EpochResult::from(std::span<const double> row) {
+  check(row.size() == columns().size(), "epoch result: given ", row.size(), " numbers, expected ",
+        columns().size());
+  return {row[0], row[1], {row[2], row[3]}, {row[4], row[5]}};
+}
+
+// ---- Trainer
+
+Trainer::Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader,
+                 const SplitData& data, TrainerOptions options)
+    : net_(net),
+      optimizer_(optimizer),
+      loader_(loader),
+      data_(data),
+      options_(std::move(options)),
+      average_(net, options_.average_decay) {
+  check(options_.epochs >= 1 && options_.norm_batches >= 0 && options_.save_steps >= 0 &&
+            options_.save_minutes > 0 && options_.rate,
+        "trainer: given ", options_.epochs, " epochs, ", options_.norm_batches,
+        " batches for the statistics, a save every ", options_.save_steps, " steps and ",
+        options_.save_minutes, " minutes, expected 1 or more epochs, none negative and a schedule");
+}
+
+bool Trainer::restore() {
+  if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint)) return false;
+  const std::string path = options_.checkpoint.string();
+  const Checkpoint c = read_checkpoint(options_.checkpoint);
+  const auto before = nlohmann::json::parse(c.config, nullptr, false);
+  check(before.is_object(), "checkpoint ", path, ": the configuration is damaged");
+  check_same_settings(cat("the training in ", path), before, nlohmann::json::parse(options_.config),
+                      "choose another --out or remove the file");
+  try {
+    const auto epochs = static_cast<std::int64_t>(c.rows.size());
+    const std::int64_t per_epoch = loader_.batches_per_epoch();
+    check(epochs <= options_.epochs && c.step >= epochs * per_epoch &&
+              c.step <= std::min((epochs + 1) * per_epoch, options_.epochs * per_epoch),
+          "given ", epochs, " finished epochs and ", c.step, " steps of ", per_epoch, " an epoch");
+    std::vector<EpochResult> results;
+    for (const auto& row : c.rows) results.push_back(EpochResult::from(row));
+    load_generators(net_, c.generators);
+    net_.load_state_dict(c.network);
+    optimizer_.load_state(c.optimizer);
+    average_.load(c.average);
+    results_ = std::move(results);
+  } catch (const std::exception& e) {
+    throw Error(cat("checkpoint ", path, ": ", e.what()));
+  }
+  step_ = c.step;
+  best_ = c.best;
+  loss_sum_ = c.loss_sum;
+  best_network_ = c.best_network;
+  log_ = c.log;
+  seconds_ = c.seconds;
+  return true;
+}
+
+void Trainer::save(const TrainerEvents& events) {
+  const Clock::time_point now = Clock::now();
+  seconds_ += std::chrono::duration<double>(now - saved_).count();
+  saved_ = now;
+  if (options_.checkpoint.empty()) return;
+  Checkpoint c;
+  c.config = options_.config;
+  c.commit = build_commit();
+  c.step = step_;
+  c.loss_sum = loss_sum_;
+  c.seconds = seconds_;
+  for (const EpochResult& r : results_) c.rows.push_back(r.row());
+  c.best = best_;
+  c.network = net_.state_dict();
+  c.average = average_.state();
+  c.best_network = best_network_;
+  c.optimizer = optimizer_.state();
+  c.generators = generators_of(net_);
+  c.log = log_ = events.sync_log ? events.sync_log() : log_;
+  write_checkpoint(options_.checkpoint, c);
+}
+
+bool Trainer::due() const {
+  return (options_.save_steps > 0 && step_ % options_.save_steps == 0) ||
+         Clock::now() - saved_ > std::chrono::duration<double>(60 * options_.save_minutes);
+}
+
+void Trainer::run(const TrainerEvents& events) {
+  const FlushDenormals flush;
+  const ModeScope mode(net_, true);
+  const std::int64_t per_epoch = loader_.batches_per_epoch();
+  saved_ = Clock::now();
+  Progress progress(options_.label, options_.epochs * images_per_epoch(), options_.quiet, images_done());
+  if (epoch() < options_.epochs) loader_.seek(epoch(), step_ % per_epoch);
+  try {
+    while (finished_epochs() < options_.epochs) {
+      while (step_ < (finished_epochs() + 1) * per_epoch) {
+        check_stop();
+        const double loss = train_step(events);
+        progress.update(images_done(), cat("loss ", number(loss), latest_test()));
+        if (due()) save(events);
+      }
+      finish_epoch(events);
+      save(events);
+    }
+  } catch (const Interrupted&) {
+    save(events);
+    throw;
+  }
+}
+
+double Trainer::train_step(const TrainerEvents& events) {
+  const datasets::Batch& batch = loader_.next();
+  optimizer_.lr = options_.rate(step_);
+  const Var loss =
+      cross_entropy(net_(batch.images), batch.labels, static_cast<Real>(options_.label_smoothing));
+  const double value = loss.item();
+  if (!std::isfinite(value))
+    throw Diverged(cat("training loss is ", value, " at step ", step_, "; what is not finite first is ",
+                       first_not_finite(net_, batch.images)));
+  optimizer_.zero_grad();
+  loss.backward();
+  check_gradients(net_);
+  optimizer_.step();
+  if (average_.on()) average_.update(step_);
+  loss_sum_ += value;
+  ++step_;
+  if (events.step) events.step(step_, optimizer_.lr, value);
+  return value;
+}
+
+std::string Trainer::latest_test() const {
+  return results_.empty() ? "" : cat("  test ", number(100 * results_.back().test.accuracy), " %");
+}
+
+// Calls f while the network is as it is judged: averaged weights, norm statistics estimated anew.
+void Trainer::judge(const std::function<void()>& f) {
+  const NetworkScope scope(net_);
+  if (average_.on()) net_.load_state_dict(average_.state());
+  if (options_.norm_batches > 0) estimate_norm_statistics(net_, loader_, epoch(), options_.norm_batches);
+  f();
+  if (options_.norm_batches > 0) loader_.seek(epoch(), step_ % loader_.batches_per_epoch());
+}
+
+void Trainer::finish_epoch(const TrainerEvents& events) {
+  EpochResult result{static_cast<double>(finished_epochs() + 1),
+                     loss_sum_ / static_cast<double>(loader_.batches_per_epoch()),
+                     {},
+                     {}};
+  judge([&] {
+    result.held_out = evaluate(net_, data_.held_out);
+    result.test = evaluate(net_, data_.test);
+    const bool better =
+        best_ < 0 || data_.held_out.size() == 0 ||
+        result.held_out.accuracy > results_[static_cast<std::size_t>(best_)].held_out.accuracy;
+    if (!better) return;
+    best_ = finished_epochs();
+    best_network_ = net_.state_dict();
+  });
+  results_.push_back(result);
+  loss_sum_ = 0;
+  if (events.epoch) events.epoch(result);
+}
+
+const EpochResult& Trainer::best() const {
+  check(best_ >= 0, "trainer: no epoch is finished");
+  return results_[static_cast<std::size_t>(best_)];
+}
+
+nn::StateDict Trainer::judged_network() {
+  nn::StateDict state;
+  judge([&] { state = net_.state_dict(); });
+  return state;
+}
+
+std::int64_t Trainer::images_per_epoch() const {
+  return std::min(data_.train.size(), loader_.batches_per_epoch() * loader_.batch_size());
+}
+
+std::int64_t Trainer::images_done() const {
+  return epoch() * images_per_epoch() + step_ % loader_.batches_per_epoch() * loader_.batch_size();
+}
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,118 @@
+#pragma once
+// Trainer: one training from its first step to its last, which may be broken off at any moment (a signal, a
+// kill) and goes on from its checkpoint to the very same end, bit for bit, in the same program on the same
+// machine with any number of threads.
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "experiments/support/run_log.h"
+#include "experiments/training/checkpoint.h"
+#include "experiments/training/training.h"
+#include "experiments/training/weight_average.h"
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+
+namespace coarsegrad::experiments {
+
+struct TrainerOptions {
+  std::string label = "training";  ///< of the progress bar
+  /// A JSON object: everything that the results depend on. A checkpoint of another configuration is refused.
+  std::string config = "{}";
+  std::int64_t epochs = 1;
+  optim::Schedule rate = optim::constant(0.1);  ///< learning rate of each step
+  double label_smoothing = 0;
+  double average_decay = 0;  ///< of a moving average of the weights, which is judged in their place; 0: none
+  std::int64_t norm_batches =
+      0;  ///< batches that norm statistics are estimated from before judging; 0: running
+  std::filesystem::path checkpoint = {};  ///< empty: none is kept
+  std::int64_t save_steps = 0;            ///< saved every so many steps; 0: no
+  double save_minutes = 5;                ///< and after so many minutes; each epoch ends with one, too
+  bool quiet = false;                     ///< no progress on the terminal
+};
+
+/// After an epoch: the images trained on in training mode, the others as the net is judged.
+struct EpochResult {
+  double epoch = 0;  ///< from 1
+  double loss = 0;   ///< mean of the batches' losses, with label smoothing
+  Evaluation held_out, test;
+
+  /// What a log's table of results needs, in the order of row().
+  static std::vector<Column> columns();
+  std::vector<double> row() const;
+  /// Throws Error for a row of another length.
+  static EpochResult from(std::span<const double> row);
+};
+
+/// What a main hears of. Whatever of it is logged must be logged before the function returns.
+struct TrainerEvents {
+  std::function<void(std::int64_t step, double rate, double loss)> step = {};
+  std::function<void(const EpochResult& result)> epoch = {};
+  /// Called before a checkpoint is written; returns where the log stands, after everything up to there has
+  /// reached the disk.
+  std::function<std::string()> sync_log = {};
+};
+
+class Trainer {
+ public:
+  /// All references must outlive the trainer; the loader serves data.train, and `optimizer` moves the
+  /// parameters of `net`. Throws Error for options out of range.
+  Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData& data,
+          TrainerOptions options);
+
+  /// Goes back to where the checkpoint stands; false when there is none. Throws UsageError when it belongs to
+  /// another configuration, Error when it is damaged or does not fit; it is left as it is then.
+  bool restore();
+  /// What sync_log() had returned when the restored checkpoint was written.
+  const std::string& log_position() const { return log_; }
+
+  /// The rest of the training. Throws Diverged before any weight moves when a loss or a gradient is not
+  /// finite; Interrupted, the checkpoint written, when a stop was requested.
+  void run(const TrainerEvents& events = {});
+
+  std::int64_t steps_taken() const { return step_; }
+  /// Seconds spent on the training until it was saved last, breaks left out.
+  double seconds() const { return seconds_; }
+  /// Of the epochs so far.
+  const std::vector<EpochResult>& results() const { return results_; }
+  /// The epoch with the best held-out accuracy, the first one of equals; without held-out images the last
+  /// one.
+  const EpochResult& best() const;
+  /// The network as it was judged after best().
+  const nn::StateDict& best_network() const { return best_network_; }
+  /// The network as it is judged now.
+  nn::StateDict judged_network();
+
+ private:
+  double train_step(const TrainerEvents& events);
+  void finish_epoch(const TrainerEvents& events);
+  void judge(const std::function<void()>& f);
+  void save(const TrainerEvents& events);
+  bool due() const;
+  std::int64_t epoch() const { return step_ / loader_.batches_per_epoch(); }
+  std::int64_t finished_epochs() const { return static_cast<std::int64_t>(results_.size()); }
+  std::int64_t images_per_epoch() const;
+  std::int64_t images_done() const;
+  std::string latest_test() const;
+
+  nn::Module& net_;
+  optim::Optimizer& optimizer_;
+  datasets::DataLoader& loader_;
+  const SplitData& data_;
+  const TrainerOptions options_;
+
+  WeightAverage average_;
+  std::int64_t step_ = 0, best_ = -1;
+  double loss_sum_ = 0;
+  std::vector<EpochResult> results_;
+  nn::StateDict best_network_;
+  std::string log_;
+
+  using Clock = std::chrono::steady_clock;
+  double seconds_ = 0;
+  Clock::time_point saved_ = Clock::now();
+};
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,41 @@
+#include "experiments/training/weight_average.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/map.h"
+
+namespace coarsegrad::experiments {
+
+WeightAverage::WeightAverage(nn::Module& net, double decay) : decay_(decay) {
+  check(decay >= 0 && decay < 1, "weight average: given a decay of ", decay, ", expected 0 <= decay < 1");
+  if (!on()) return;
+  for (const auto& [name, parameter] : net.named_parameters()) live_.push_back(&parameter->value);
+  for (const auto& [name, buffer] : net.named_buffers()) live_.push_back(buffer);
+  average_ = net.state_dict();
+}
+
+void WeightAverage::update(std::int64_t step) {
+  const double t = static_cast<double>(step);
+  const Real share = static_cast<Real>(1 - std::min(decay_, (1 + t) / (10 + t)));
+  for (std::size_t i = 0; i < live_.size(); ++i) {
+    const Real* now = live_[i]->data();
+    Real* average = average_[i].second.mutable_data();
+    parallel_pieces(live_[i]->size(), [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t k = begin; k < end; ++k) average[k] += share * (now[k] - average[k]);
+    });
+  }
+}
+
+void WeightAverage::load(const nn::StateDict& state) {
+  check(state.size() == average_.size(), "weight average: given ", state.size(), " tensors, expected ",
+        average_.size());
+  for (std::size_t i = 0; i < state.size(); ++i)
+    check(state[i].first == average_[i].first && state[i].second.defined() &&
+              state[i].second.shape() == average_[i].second.shape(),
+          "weight average: given '", state[i].first, "' of shape ", state[i].second.shape(), ", expected '",
+          average_[i].first, "' of shape ", average_[i].second.shape());
+  average_ = state;
+}
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,32 @@
+#pragma once
+// Exponential moving average of a network's weights, which often judges better than the weights themselves
+// (Polyak and Juditsky 1992; with the warm-up of Tarvainen and Valpola, arXiv 1703.01780).
+#include <cstdint>
+
+#include "nn/module.h"
+
+namespace coarsegrad::experiments {
+
+class WeightAverage {
+ public:
+  /// Starts from the network's present state. decay in [0, 1): 0 keeps no average. The network must outlive
+  /// this object.
+  WeightAverage(nn::Module& net, double decay);
+
+  bool on() const { return decay_ > 0; }
+  /// average += (1 - d)(state - average) with d = min(decay, (1 + step) / (10 + step)), for float copies and
+  /// buffers alike.
+  void update(std::int64_t step);
+
+  /// Empty when off.
+  const nn::StateDict& state() const { return average_; }
+  /// Throws Error unless names and shapes are those of the network's state (none when off).
+  void load(const nn::StateDict& state);
+
+ private:
+  std::vector<const Tensor*> live_;  // in the order of the state dict
+  nn::StateDict average_;
+  double decay_;
+};
+
+}  // namespace coarsegrad::experiments
