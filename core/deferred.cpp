@@ -25,7 +25,7 @@ void Coded::read(std::int64_t begin, std::int64_t end, Real* out) const {
     const std::int64_t next = std::min(end, (i / slice + 1) * slice);
     const Real scale = scales_[static_cast<std::size_t>(i / slice)];
     if (is_signed())
-      for (std::int64_t j = i; j < next; ++j) out[j - begin] = scale * static_cast<Real>(signed_codes()[j]);
+      real_kernels<Real>().projection.decode(next - i, signed_codes() + i, scale, out + (i - begin));
     else
       real_kernels<Real>().activation.decode(next - i, codes() + i, scale, out + (i - begin));
     i = next;

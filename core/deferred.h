@@ -41,8 +41,9 @@ class Coded : public Deferred {
   int bits() const { return bits_; }
   bool is_signed() const { return sign_ == Sign::two_s_complement; }
   std::int64_t size() const { return size_; }
+  /// Write scales and codes before the tensor is made.
+  std::span<Real> scales() { return scales_; }
   std::span<const Real> scales() const { return scales_; }
-  /// The codes; write them before the tensor is made.
   std::uint8_t* codes() { return codes_.data(); }
   const std::uint8_t* codes() const { return codes_.data(); }
   /// The same bytes. Only for signed codes.

@@ -5,7 +5,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
-#include "core/kernels/kernels.h"
+#include "core/deferred.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -20,31 +20,21 @@ class UniformProjection : public WeightProjection {
   std::string name() const override { return name_; }
   int bits() const override { return options_.bits; }
 
-  Projected project(const Tensor& w) const override {
-    const bool rows = options_.per_channel && w.shape().rank() > 0;
-    const std::int64_t groups = w.size() == 0 ? 0 : rows ? w.dim(0) : 1;
-    const std::int64_t length = groups == 0 ? 0 : w.size() / groups;
-    Projected p{Tensor::uninitialized(w.shape()),
-                std::make_shared<Scratch<std::int8_t>>(static_cast<std::size_t>(w.size())),
-                std::vector<Real>(static_cast<std::size_t>(groups))};
-    Real* values = p.values.mutable_data();
+  Tensor project(const Tensor& w) const override {
+    if (w.size() == 0) return w;
+    const std::int64_t groups = options_.per_channel && w.shape().rank() > 0 ? w.dim(0) : 1;
+    const std::int64_t length = w.size() / groups;
+    const auto coded = std::make_shared<Coded>(w.size(), options_.bits, Coded::Sign::two_s_complement,
+                                               std::vector<Real>(static_cast<std::size_t>(groups)));
     parallel_for(groups, [&](std::int64_t g) {
-      std::int8_t* codes = p.codes->data() + g * length;
-      const Real scale = encode({w.data() + g * length, static_cast<std::size_t>(length)}, codes);
-      p.scales[static_cast<std::size_t>(g)] = scale;
-      parallel_ranges(length, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
-        real_kernels<Real>().projection.decode(end - begin, codes + begin, scale,
-                                               values + g * length + begin);
-      });
+      const std::span<const Real> group(w.data() + g * length, static_cast<std::size_t>(length));
+      coded->scales()[static_cast<std::size_t>(g)] = static_cast<Real>(
+          encode_weights<Real>(group, thresholds_(group), coded->signed_codes() + g * length));
     });
-    return p;
+    return Tensor::deferred(w.shape(), coded);
   }
 
  private:
-  Real encode(std::span<const Real> w, std::int8_t* codes) const {
-    return static_cast<Real>(encode_weights<Real>(w, thresholds_(w), codes));
-  }
-
   std::string name_;
   ProjectionOptions options_;
   ThresholdRule thresholds_;

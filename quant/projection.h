@@ -14,22 +14,16 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-/// Weights on a grid: values[i] = scales[group of i] * codes[i], exactly; the groups are equal runs of
-/// elements, one for each scale.
-struct Projected {
-  Tensor values;
-  std::shared_ptr<Scratch<std::int8_t>> codes;  ///< as many as values
-  std::vector<Real> scales;                     ///< one, or one per output channel (the first axis)
-};
-
 class WeightProjection {
  public:
   virtual ~WeightProjection() = default;
   virtual std::string name() const = 0;
   virtual int bits() const = 0;
-  /// w: any shape; all zeros give zeros, and a weight that is not finite makes all of its group NaN. Bitwise
-  /// the same for any number of threads; codes and values also for every kernel table.
-  virtual Projected project(const Tensor& w) const = 0;
+  /// w: any shape. The result has its integer codes (Tensor::coded(), signed, one scale or one for each index
+  /// of the first axis), unless it is empty or the projection has none. All zeros give zeros, and a weight
+  /// that is not finite makes its whole group NaN. Bitwise the same for any number of threads; those shipped
+  /// also for every kernel table.
+  virtual Tensor project(const Tensor& w) const = 0;
 };
 
 struct ProjectionOptions {

@@ -9,16 +9,17 @@
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
+#include "core/deferred.h"
 #include "nn/init.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
-using quant::ProjectionOptions, quant::Projected;
+using quant::ProjectionOptions;
 
 namespace {
 
-Projected projected(std::string_view name, const ProjectionOptions& options, const Tensor& w) {
+Tensor projected(std::string_view name, const ProjectionOptions& options, const Tensor& w) {
   return quant::weight_projection(name, options)->project(w);
 }
 
@@ -42,15 +43,19 @@ TEST_SUITE("quant") {
         const auto projection = quant::weight_projection(name, {.bits = bits, .per_channel = per_channel});
         CHECK(projection->name() == name);
         CHECK(projection->bits() == bits);
-        const Projected p = projection->project(w);
-        REQUIRE(p.values.shape() == w.shape());
-        REQUIRE(p.scales.size() == (per_channel ? 6u : 1u));
-        const auto group = w.size() / static_cast<std::int64_t>(p.scales.size());
+        const Tensor p = projection->project(w);
+        REQUIRE(p.shape() == w.shape());
+        REQUIRE(p.coded() != nullptr);
+        const Coded& coded = *p.coded();
+        CHECK(coded.bits() == bits);
+        CHECK(coded.is_signed());
+        REQUIRE(coded.scales().size() == (per_channel ? 6u : 1u));
+        const auto group = w.size() / static_cast<std::int64_t>(coded.scales().size());
         const int most = highest_weight_level(bits);
         int largest = 0;
         for (std::int64_t i = 0; i < w.size(); ++i) {
-          const int code = (*p.codes)[static_cast<std::size_t>(i)];
-          CHECK(p.values[i] == p.scales[static_cast<std::size_t>(i / group)] * static_cast<Real>(code));
+          const int code = coded.signed_codes()[i];
+          CHECK(p[i] == coded.scales()[static_cast<std::size_t>(i / group)] * static_cast<Real>(code));
           CHECK_UNARY(bits == 1 ? std::abs(code) == 1 : std::abs(code) <= most);
           largest = std::max(largest, std::abs(code));
         }
@@ -62,33 +67,33 @@ TEST_SUITE("quant") {
     const Tensor w = nn::uniform({4, 3, 3, 50}, 1, Rng(2));
     for (const auto& [name, bits] : shipped()) {
       if (bits > 4) continue;
-      const Projected whole = projected(name, {.bits = bits, .per_channel = true}, w);
+      const Tensor whole = projected(name, {.bits = bits, .per_channel = true}, w);
       for (std::int64_t c = 0; c < 4; ++c) {
         const Tensor channel({450}, std::vector<Real>(w.data() + c * 450, w.data() + (c + 1) * 450));
-        const Projected part = projected(name, {.bits = bits}, channel);
-        CHECK(part.scales[0] == whole.scales[static_cast<std::size_t>(c)]);
-        CHECK(std::equal(part.codes->data(), part.codes->data() + 450, whole.codes->data() + c * 450));
+        const Tensor part = projected(name, {.bits = bits}, channel);
+        CHECK(part.coded()->scales()[0] == whole.coded()->scales()[static_cast<std::size_t>(c)]);
+        CHECK(std::equal(part.data(), part.data() + 450, whole.data() + c * 450));
       }
     }
   }
 
   TEST_CASE("sign of zero: +1 by default, 0 on request") {
     const Tensor w({4}, {0, -1, Real(-0.0), 3});
-    const Projected plus = projected("binary", {}, w), none = projected("binary", {.sign_of_zero = 0}, w);
+    const Tensor plus = projected("binary", {}, w), none = projected("binary", {.sign_of_zero = 0}, w);
     const Real expected_plus[] = {1, -1, 1, 1}, expected_none[] = {0, -2, 0, 2};
     for (std::int64_t i = 0; i < 4; ++i) {
-      CHECK(plus.values[i] == expected_plus[i]);
-      CHECK(none.values[i] == expected_none[i]);
+      CHECK(plus[i] == expected_plus[i]);
+      CHECK(none[i] == expected_none[i]);
     }
   }
 
   TEST_CASE("exact is the best of all projections with as many bits; lloyd at 1 bit and exact are binary") {
     const Tensor w = nn::uniform({8, 100}, 1, Rng(3));
     const auto residual = [&](std::string_view name, int bits) {
-      const Projected p = projected(name, {.bits = bits}, w);
+      const Tensor p = projected(name, {.bits = bits}, w);
       double sum = 0;
       for (std::int64_t i = 0; i < w.size(); ++i)
-        sum += std::pow(static_cast<double>(w[i]) - static_cast<double>(p.values[i]), 2);
+        sum += std::pow(static_cast<double>(w[i]) - static_cast<double>(p[i]), 2);
       return sum;
     };
     for (int bits = 2; bits <= 8; ++bits)
@@ -103,14 +108,13 @@ TEST_SUITE("quant") {
 
   TEST_CASE("zero, empty and NaN weights: zeros, nothing, and NaN throughout the group") {
     for (const auto& [name, bits] : shipped()) {
-      for (const Real v : projected(name, {.bits = bits}, Tensor({3, 5})).values.view()) CHECK(v == 0);
-      CHECK(projected(name, {.bits = bits}, Tensor({0, 5})).values.shape() == Shape{0, 5});
-      CHECK(projected(name, {.bits = bits, .per_channel = true}, Tensor({3, 0})).values.shape() ==
-            Shape{3, 0});
+      for (const Real v : projected(name, {.bits = bits}, Tensor({3, 5})).view()) CHECK(v == 0);
+      CHECK(projected(name, {.bits = bits}, Tensor({0, 5})).shape() == Shape{0, 5});
+      CHECK(projected(name, {.bits = bits, .per_channel = true}, Tensor({3, 0})).shape() == Shape{3, 0});
       Tensor w = nn::uniform({3, 5}, 1, Rng(4));
       w.mutable_data()[7] = std::numeric_limits<Real>::quiet_NaN();
-      const Projected p = projected(name, {.bits = bits, .per_channel = true}, w);
-      for (std::int64_t i = 0; i < 15; ++i) CHECK(std::isnan(p.values[i]) == (i / 5 == 1));
+      const Tensor p = projected(name, {.bits = bits, .per_channel = true}, w);
+      for (std::int64_t i = 0; i < 15; ++i) CHECK(std::isnan(p[i]) == (i / 5 == 1));
     }
   }
 
@@ -119,8 +123,8 @@ TEST_SUITE("quant") {
     for (const char* name : {"ternary", "lloyd"})
       for (const bool per_channel : {false, true})
         CHECK(same_with_two_threads([&] {
-          const Projected p = projected(name, {.bits = 2, .per_channel = per_channel}, w);
-          return std::vector<Real>(p.values.view().begin(), p.values.view().end());
+          const Tensor p = projected(name, {.bits = 2, .per_channel = per_channel}, w);
+          return std::vector<Real>(p.view().begin(), p.view().end());
         }));
   }
 
@@ -143,9 +147,9 @@ TEST_SUITE("quant") {
       return quant::uniform_projection("halves_of_test", o,
                                        [](std::span<const Real>) { return std::vector<Real>{Real(0.5)}; });
     });
-    const Projected p = projected("halves_of_test", {.bits = 2}, Tensor({4}, {1, Real(0.25), -3, 0}));
+    const Tensor p = projected("halves_of_test", {.bits = 2}, Tensor({4}, {1, Real(0.25), -3, 0}));
     const Real expected[] = {2, 0, -2, 0};
-    for (std::int64_t i = 0; i < 4; ++i) CHECK(p.values[i] == expected[i]);
+    for (std::int64_t i = 0; i < 4; ++i) CHECK(p[i] == expected[i]);
     CHECK(quant::projection_names().back() == "halves_of_test");
     CHECK_THROWS_AS(quant::register_projection("binary", nullptr), UsageError);
     CHECK_THROWS_AS(quant::register_projection("", nullptr), UsageError);
