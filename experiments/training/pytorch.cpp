@@ -1,0 +1,168 @@
+#include "experiments/training/pytorch.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "core/base/check.h"
+#include "nn/layers.h"
+
+namespace coarsegrad::experiments {
+namespace {
+
+std::string layer_of(const std::string& name) { return name.substr(0, name.rfind('.') + 1); }
+std::string leaf_of(const std::string& name) { return name.substr(name.rfind('.') + 1); }
+
+/// The dense layers whose input is a flattened image, with the shape (H, W, C) of that image.
+std::map<const nn::Module*, Shape> flattened_inputs(nn::Module& net, const Shape& image) {
+  check(image.rank() == 3, "pytorch: given the image shape ", image, ", expected (H,W,C)");
+  std::map<const nn::Module*, Shape> found;
+  Shape flattened;  // what the last Flatten saw, until a dense layer reads it
+  std::vector<std::pair<nn::Module*, int>> hooks;
+  for (const auto& [name, module] : net.named_modules())
+    hooks.emplace_back(module, module->register_forward_hook([&](nn::Module& m, const Var& in, const Var&) {
+      if (dynamic_cast<nn::Flatten*>(&m) && in.shape().rank() == 4)
+        flattened = {in.shape()[1], in.shape()[2], in.shape()[3]};
+      if (dynamic_cast<nn::Linear*>(&m) && flattened.rank() == 3)
+        found[&m] = std::exchange(flattened, Shape{});
+    }));
+  const bool training = net.training();
+  net.eval();
+  {
+    const NoGrad no_grad;
+    net(Tensor({1, image[0], image[1], image[2]}));
+  }
+  net.train(training);
+  for (const auto& [module, number] : hooks) module->remove_hook(number);
+  return found;
+}
+
+PyTorchEntry entry_of(const std::string& name, const nn::Module* layer, const Shape& shape,
+                      const std::map<const nn::Module*, Shape>& flattened) {
+  const std::string leaf = leaf_of(name);
+  PyTorchEntry entry{name, name, shape, shape, {}};
+  if (dynamic_cast<const nn::BatchNorm*>(layer) && (leaf == "scale" || leaf == "shift"))
+    entry.pytorch_name = layer_of(name) + (leaf == "scale" ? "weight" : "bias");
+  if (leaf != "weight") return entry;
+  if (dynamic_cast<const nn::Conv2d*>(layer)) {
+    entry.channels_last = shape;
+    entry.pytorch_shape = {shape[0], shape[3], shape[1], shape[2]};
+  } else if (const auto found = flattened.find(layer); found != flattened.end()) {
+    entry.channels_last = {shape[0], found->second[0], found->second[1], found->second[2]};
+  }
+  return entry;
+}
+
+/// Copies `from` so that the last axis of (O, H, W, I) comes second, or, the other way, back to the end.
+enum class Direction { to_pytorch, from_pytorch };
+std::vector<float> reordered(const std::vector<float>& from, const Shape& channels_last,
+                             Direction direction) {
+  if (channels_last.rank() == 0) return from;
+  const std::int64_t pixels = channels_last[1] * channels_last[2], channels = channels_last[3];
+  std::vector<float> to(from.size());
+  for (std::int64_t o = 0; o < channels_last[0]; ++o)
+    for (std::int64_t p = 0; p < pixels; ++p)
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const auto last = static_cast<std::size_t>((o * pixels + p) * channels + c);
+        const auto first = static_cast<std::size_t>((o * channels + c) * pixels + p);
+        if (direction == Direction::to_pytorch)
+          to[first] = from[last];
+        else
+          to[last] = from[first];
+      }
+  return to;
+}
+
+using Tensors = std::vector<const StoredTensor*>;
+
+/// The tensors of a file, without PyTorch's counters, which take no part.
+Tensors counted(const TensorFile& file) {
+  Tensors tensors;
+  for (const StoredTensor& t : file.tensors)
+    if (leaf_of(t.name) != "num_batches_tracked") tensors.push_back(&t);
+  return tensors;
+}
+
+Tensors matched_by_name(const std::vector<PyTorchEntry>& entries, const Tensors& tensors) {
+  std::map<std::string, const StoredTensor*> by_name;
+  for (const StoredTensor* t : tensors) by_name[t->name] = t;
+  Tensors matched;
+  for (const PyTorchEntry& e : entries) {
+    check(by_name.contains(e.pytorch_name), "from_pytorch: '", e.pytorch_name,
+          "' is missing (matching by order ", "does not ask for names)");
+    matched.push_back(by_name.extract(e.pytorch_name).mapped());
+  }
+  check(by_name.empty(), "from_pytorch: '", by_name.empty() ? "" : by_name.begin()->first,
+        "' is unknown to this network");
+  return matched;
+}
+
+/// The n-th layer of the file for the n-th layer of the network, their entries by leaf name.
+Tensors matched_by_order(const std::vector<PyTorchEntry>& entries, const Tensors& tensors) {
+  Tensors matched;
+  std::size_t next = 0;
+  for (std::size_t begin = 0, end = 0; begin < entries.size(); begin = end) {
+    while (end < entries.size() && layer_of(entries[end].name) == layer_of(entries[begin].name)) ++end;
+    check(next < tensors.size(), "from_pytorch: the file ends before '", entries[begin].name, "'");
+    const std::string layer = layer_of(tensors[next]->name);
+    std::map<std::string, const StoredTensor*> leaves;
+    for (; next < tensors.size() && layer_of(tensors[next]->name) == layer; ++next)
+      leaves[leaf_of(tensors[next]->name)] = tensors[next];
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::string leaf = leaf_of(entries[i].pytorch_name);
+      check(leaves.contains(leaf), "from_pytorch: given the layer '", layer, "' without '", leaf, "' for '",
+            entries[i].name, "'");
+      matched.push_back(leaves.extract(leaf).mapped());
+    }
+    check(leaves.empty(), "from_pytorch: '", leaves.empty() ? "" : leaves.begin()->second->name,
+          "' has no counterpart in '", layer_of(entries[begin].name), "'");
+  }
+  check(next == tensors.size(), "from_pytorch: '", next < tensors.size() ? tensors[next]->name : "",
+        "' comes after the last layer of the network");
+  return matched;
+}
+
+}  // namespace
+
+std::vector<PyTorchEntry> pytorch_entries(nn::Module& net, const Shape& image) {
+  const auto flattened = flattened_inputs(net, image);
+  const nn::StateDict state = net.state_dict();
+  std::vector<PyTorchEntry> entries;
+  for (const auto& [path, module] : net.named_modules()) {
+    const std::string prefix = path.empty() ? "" : path + ".";
+    for (const auto& [name, value] : state)
+      if (layer_of(name) == prefix) entries.push_back(entry_of(name, module, value.shape(), flattened));
+  }
+  return entries;
+}
+
+TensorFile to_pytorch(nn::Module& net, const Shape& image) {
+  std::map<std::string, Tensor> values;
+  for (auto& [name, value] : net.state_dict()) values[name] = value;
+  TensorFile file;
+  for (const PyTorchEntry& e : pytorch_entries(net, image)) {
+    const auto view = values.at(e.name).view();
+    const std::vector<float> own(view.begin(), view.end());
+    file.tensors.push_back(
+        {e.pytorch_name, e.pytorch_shape, reordered(own, e.channels_last, Direction::to_pytorch)});
+  }
+  return file;
+}
+
+void from_pytorch(const TensorFile& file, nn::Module& net, const Shape& image, PyTorchMatching matching) {
+  const std::vector<PyTorchEntry> entries = pytorch_entries(net, image);
+  const Tensors tensors = counted(file);
+  const Tensors matched = matching == PyTorchMatching::names ? matched_by_name(entries, tensors)
+                                                             : matched_by_order(entries, tensors);
+  nn::StateDict state;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const PyTorchEntry& e = entries[i];
+    check(matched[i]->shape == e.pytorch_shape, "from_pytorch: given '", matched[i]->name, "' of shape ",
+          matched[i]->shape, " for '", e.name, "', expected ", e.pytorch_shape);
+    const auto values = reordered(matched[i]->values, e.channels_last, Direction::from_pytorch);
+    state.emplace_back(e.name, Tensor(e.shape, std::vector<Real>(values.begin(), values.end())));
+  }
+  net.load_state_dict(state);
+}
+
+}  // namespace coarsegrad::experiments

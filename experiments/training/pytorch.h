@@ -1,0 +1,37 @@
+#pragma once
+// Weights for and from PyTorch. Entries of a state dict correspond one to one; what differs:
+//   weights of a convolution    (O, kh, kw, I) here, (O, I, kh, kw) there
+//   a dense layer behind Flatten   its inputs are numbered (H, W, C) here, (C, H, W) there
+//   batch normalisation         scale, shift here, weight, bias there; running_mean and running_var in both
+// PyTorch's counter num_batches_tracked has no counterpart; it may be missing or there.
+#include <string>
+#include <vector>
+
+#include "experiments/support/tensor_file.h"
+#include "nn/module.h"
+
+namespace coarsegrad::experiments {
+
+/// One parameter or buffer and its counterpart.
+struct PyTorchEntry {
+  std::string name, pytorch_name;
+  Shape shape, pytorch_shape;
+  /// (O, H, W, I): as what the elements are seen to be put into the order (O, I, H, W); rank 0: as they lie.
+  Shape channels_last;
+};
+
+/// Of the state dict of `net`, layer by layer as PyTorch orders them. Finds out by a forward pass of a zero
+/// image (H,W,C) what the dense layers behind Flatten read. Throws Error when the network does not take it.
+std::vector<PyTorchEntry> pytorch_entries(nn::Module& net, const Shape& image);
+
+/// How entries of a file are recognised: by their names, or one layer after another in the order of the file
+/// (which has to be the order of the model), whatever they are called.
+enum class PyTorchMatching { names, order };
+
+TensorFile to_pytorch(nn::Module& net, const Shape& image);
+/// Fills the network. Throws Error "from_pytorch: ...", naming the entry, when one is missing, unknown or of
+/// another shape; nothing is changed then.
+void from_pytorch(const TensorFile& file, nn::Module& net, const Shape& image,
+                  PyTorchMatching matching = PyTorchMatching::names);
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,266 @@
+#!/usr/bin/python3
+"""Weights from PyTorch and for PyTorch: the same network gives the same logits on both sides, in both directions."""
+import io
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+import tempfile
+import unittest
+import zipfile
+
+import numpy as np
+
+try:
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+except ImportError:
+    torch = None
+
+PYTORCH_WEIGHTS = os.environ["PYTORCH_WEIGHTS"]
+TORCH_FILE = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "torch_file"
+NO_TORCH = "skipped: PyTorch is not installed"
+
+
+def lenet5():
+    """Named as here."""
+    net = nn.Sequential()
+    for name, module in [("conv1", nn.Conv2d(1, 32, 5)), ("pool1", nn.MaxPool2d(2)),
+                         ("norm1", nn.BatchNorm2d(32, affine=False)), ("act1", nn.ReLU()),
+                         ("conv2", nn.Conv2d(32, 64, 5)), ("pool2", nn.MaxPool2d(2)),
+                         ("norm2", nn.BatchNorm2d(64, affine=False)), ("act2", nn.ReLU()), ("flatten", nn.Flatten()),
+                         ("fc1", nn.Linear(1024, 512)), ("norm3", nn.BatchNorm1d(512, affine=False)),
+                         ("act3", nn.ReLU()), ("fc2", nn.Linear(512, 10))]:
+        net.add_module(name, module)
+    return net
+
+
+def resnet20(projection=False):
+    """With names of its own."""
+
+    class Block(nn.Module):
+        def __init__(self, channels_in, channels_out):
+            super().__init__()
+            stride = 1 if channels_in == channels_out else 2
+            self.c1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
+            self.b1 = nn.BatchNorm2d(channels_out)
+            self.c2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
+            self.b2 = nn.BatchNorm2d(channels_out)
+            self.missing = channels_out - channels_in
+            self.shortcut = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
+                                          nn.BatchNorm2d(channels_out)) if projection and self.missing else None
+
+        def forward(self, x):
+            y = self.b2(self.c2(F.relu(self.b1(self.c1(x)))))
+            if self.shortcut:
+                return F.relu(y + self.shortcut(x))
+            return F.relu(y + (F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.missing)) if self.missing else x))
+
+    layers, channels = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
+    for out in (16, 32, 64):
+        for _ in range(3):
+            layers.append(Block(channels, out))
+            channels = out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+def randomize(net):
+    """Weights and statistics as different from their start as those of a trained network are."""
+    torch.manual_seed(1)
+    for module in net.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias)
+    return net.eval()
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = pathlib.Path(self.folder.name)
+
+    def call(self, *command, code=0):
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=self.root)
+        self.assertEqual(done.returncode, code, f"{command}: {done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
+
+    def weights(self, *flags, **how):
+        return self.call(PYTORCH_WEIGHTS, *flags, **how)
+
+    def torch_file(self, *names, **how):
+        return self.call("/usr/bin/python3", "-B", TORCH_FILE, *names, **how)
+
+
+@unittest.skipUnless(torch, NO_TORCH)
+class SameLogits(Folder):
+    def save_logits(self, net, shape):
+        """check.safetensors: images and what the network of PyTorch makes of them."""
+        images = torch.randn(8, *shape, generator=torch.Generator().manual_seed(2))
+        with torch.no_grad():
+            torch.save({"images": images, "logits": net(images)}, self.root / "check.pt")
+        self.torch_file("check.pt", "check.safetensors")
+
+    def check_import(self, net, shape, *flags):
+        self.save_logits(randomize(net), shape)
+        torch.save(net.state_dict(), self.root / "theirs.pt")
+        self.torch_file("theirs.pt", "theirs.safetensors")
+        said = self.weights("--import", "theirs.safetensors", "--network", "ours.safetensors", "--check",
+                            "check.safetensors", *flags)
+        self.assertIn("largest deviation of 80 logits", said)
+        self.weights("--network", "ours.safetensors", "--check", "check.safetensors",
+                     *(f for f in flags if f not in ("--matching", "order")))
+
+    def check_export(self, net, shape, rename, *flags):
+        """Our weights, renamed, in `net`."""
+        self.weights("--network", "ours.safetensors", "--export", "exported.safetensors", *flags)
+        self.torch_file("exported.safetensors", "exported.pt")
+        state = torch.load(self.root / "exported.pt")
+        net.load_state_dict(rename(state))
+        self.save_logits(net.eval(), shape)
+        self.weights("--network", "ours.safetensors", "--check", "check.safetensors", *flags)
+
+    def test_lenet_by_names(self):
+        self.check_import(lenet5(), (1, 28, 28), "--net", "lenet5")
+        self.check_export(lenet5(), (1, 28, 28), lambda state: state, "--net", "lenet5")
+
+    def test_resnet20_by_order(self):
+        self.check_import(resnet20(), (3, 32, 32), "--matching", "order")
+        self.check_export(resnet20(), (3, 32, 32), self.in_order_of(resnet20()))
+
+    def test_resnet20_with_projections_by_order(self):
+        flags = ("--shortcut", "projection")
+        self.check_import(resnet20(True), (3, 32, 32), *flags, "--matching", "order")
+        self.check_export(resnet20(True), (3, 32, 32), self.in_order_of(resnet20(True)), *flags)
+
+    def in_order_of(self, net):
+        names = [name for name in net.state_dict() if not name.endswith("num_batches_tracked")]
+
+        def rename(state):
+            self.assertEqual(len(state), len(names))
+            return dict(zip(names, state.values()))
+        return rename
+
+    def test_other_weights_give_other_logits(self):
+        net = randomize(lenet5())
+        self.save_logits(net, (1, 28, 28))
+        for spoil in [lambda: net.fc1.weight.copy_(net.fc1.weight.view(512, 64, 16).transpose(1, 2).reshape(512, -1)),
+                      lambda: net.conv2.weight.copy_(net.conv2.weight.transpose(2, 3).clone()),
+                      lambda: net.norm2.running_var.mul_(1.01)]:
+            with torch.no_grad():
+                spoil()
+            torch.save(net.state_dict(), self.root / "theirs.pt")
+            self.torch_file("theirs.pt", "theirs.safetensors")
+            said = self.weights("--net", "lenet5", "--import", "theirs.safetensors", "--check", "check.safetensors",
+                                code=1)
+            self.assertIn("the logits differ by", said)
+
+    def test_another_network_is_refused_by_name_and_shape(self):
+        torch.save(resnet20().state_dict(), self.root / "theirs.pt")
+        self.torch_file("theirs.pt", "theirs.safetensors")
+        for flags, reason in [(("--net", "resnet32", "--matching", "order"), "has no counterpart in 'stages.stage2"),
+                              (("--net", "lenet5", "--matching", "order"), "without 'bias'"),
+                              (("--classes", 7, "--matching", "order"), "given '14.weight' of shape (10,64)"),
+                              (("--matching", "names"), "'conv.weight' is missing")]:
+            self.assertIn(reason, self.weights("--import", "theirs.safetensors", "--network", "new.safetensors", *flags,
+                                               code=1))
+            self.assertFalse((self.root / "new.safetensors").exists())
+
+
+class TorchFile(Folder):
+    @unittest.skipUnless(torch, NO_TORCH)
+    def test_every_float_type_stride_and_container_comes_through_without_pytorch(self):
+        base = torch.randn(6, 4)
+        tensors = {"a": base, "half": base.half(), "brain": base.bfloat16(), "double": base.double(), "t": base.t(),
+                   "part": base[1:, ::2], "scalar": torch.tensor(2.5), "empty": torch.zeros(0, 3),
+                   "module.wrapped": torch.nn.Parameter(base + 1)}
+        torch.save({"epoch": 3, "state_dict": {**tensors, "count": torch.tensor(4)}}, self.root / "in.pt")
+        blocked = "import sys; sys.modules['torch'] = None; sys.argv = ['x', 'in.pt', 'out.safetensors']; " \
+                  f"exec(open({str(TORCH_FILE)!r}).read())"
+        self.call("/usr/bin/python3", "-c", blocked)
+        self.torch_file("out.safetensors", "back.pt")
+        back = torch.load(self.root / "back.pt")
+        self.assertEqual(list(back), [name.removeprefix("module.") for name in tensors])
+        for name, tensor in tensors.items():
+            self.assertTrue(torch.equal(back[name.removeprefix("module.")], tensor.float()), name)
+        said = self.call("/usr/bin/python3", "-c", blocked.replace("'in.pt', 'out.safetensors'",
+                                                                  "'out.safetensors', 'out.pt'"), code=1)
+        self.assertIn("needs PyTorch", said)
+
+    def pt(self, payload, files=()):
+        """in.pt with this pickle and these storages."""
+        with zipfile.ZipFile(self.root / "in.pt", "w") as archive:
+            archive.writestr("archive/data.pkl", payload)
+            for name, data in files:
+                archive.writestr(f"archive/data/{name}", data)
+
+    def test_a_pickle_that_would_run_something_is_refused(self):
+        class Evil:
+            def __reduce__(self):
+                return os.system, ("touch harmed",)
+
+        for protocol in (2, 4):
+            self.pt(pickle.dumps({"a": Evil()}, protocol))
+            self.assertIn("expected tensors only", self.torch_file("in.pt", "out.safetensors", code=1))
+        self.assertEqual([p.name for p in self.root.iterdir()], ["in.pt"])
+
+    def test_damaged_files_end_in_one_line(self):
+        class Name(pickle.Pickler):
+            """Pickles tensors as torch does, whatever they claim."""
+
+            def persistent_id(self, item):
+                return item if isinstance(item, tuple) and item[:1] == ("storage",) else None
+
+        def tensor_of(count, offset, shape, strides):
+            body = io.BytesIO()
+            pickler = Name(body, 2)
+            fake = type("F", (), {"__reduce__": lambda self: (rebuild, (("storage", kind, "0", "cpu", count), offset,
+                                                                        shape, strides, False, None))})()
+            pickler.dump({"a": fake})
+            return body.getvalue()
+
+        sys.modules.setdefault("torch._utils", type(sys)("torch._utils"))
+        sys.modules.setdefault("torch", type(sys)("torch"))
+        rebuild = getattr(sys.modules["torch._utils"], "_rebuild_tensor_v2", None)
+        kind = getattr(sys.modules["torch"], "FloatStorage", None)
+        if rebuild is None:
+            def rebuild(*_):
+                pass
+            rebuild.__module__, rebuild.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+            sys.modules["torch._utils"]._rebuild_tensor_v2 = rebuild
+            kind = type("FloatStorage", (), {"__module__": "torch"})
+            sys.modules["torch"].FloatStorage = kind
+        data = np.arange(6, dtype="<f4").tobytes()
+        self.pt(tensor_of(6, 0, (2, 3), (3, 1)), [("0", data)])
+        self.torch_file("in.pt", "out.safetensors")
+        good = (self.root / "out.safetensors").read_bytes()
+        for claim in [(7, 0, (2, 3), (3, 1)), (6, 1, (2, 3), (3, 1)), (6, 0, (2, 3), (4, 1)), (6, -1, (2,), (1,)),
+                      (6, 0, (10**12,), (0,)), (6, 0, (2, 3), (1,)), (6, 0, (2, -3), (1, 1))]:
+            with self.subTest(claim):
+                self.pt(tensor_of(*claim), [("0", data)])
+                self.assertEqual(self.torch_file("in.pt", "new.safetensors", code=1).count("\n"), 1)
+        whole = (self.root / "in.pt").read_bytes()
+        for content in [b"", b"PK", whole[:len(whole) // 2], pickle.dumps({"a": 1})]:
+            (self.root / "in.pt").write_bytes(content)
+            self.assertEqual(self.torch_file("in.pt", "new.safetensors", code=1).count("\n"), 1)
+        for content in [b"", good[:7], good[:20], good[:-1], b"\xff" * 8 + good[8:]]:
+            (self.root / "in.safetensors").write_bytes(content)
+            self.assertEqual(self.torch_file("in.safetensors", "new.safetensors", code=1).count("\n"), 1)
+        self.assertFalse((self.root / "new.safetensors").exists())
+
+    def test_wrong_usage_ends_with_2(self):
+        self.assertIn("Between PyTorch's files", self.torch_file("a.txt", "b.pt", code=2))
+        for flags in [(), ("--import", "a", "--matching", "luck"), ("--network", "a")]:
+            self.weights(*flags, code=2)
+        self.assertIn("cannot be opened", self.weights("--import", "nothing.safetensors", code=1))
+
+
+if __name__ == "__main__":
+    if not torch:
+        print(NO_TORCH)
+    unittest.main(verbosity=2)
