@@ -144,7 +144,7 @@ void declare(Args& args, KeepSettings& s) {
 
 std::string result_config(const Args& args) {
   auto config = nlohmann::json::parse(args.config());
-  for (const char* key : {"threads", "data", "save-steps", "save-minutes", "comment"}) config.erase(key);
+  config.erase("threads");
   return config.dump();
 }
 

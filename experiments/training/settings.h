@@ -49,8 +49,8 @@ struct KeepSettings {
 };
 void declare(Args& args, KeepSettings& s);
 
-/// The configuration of `args` (Args::config()) without the knobs that results do not depend on: threads, the
-/// folder of the data, how often is saved, the comment.
+/// The configuration of `args` (Args::config()) without the number of threads, which results do not depend
+/// on.
 std::string result_config(const Args& args);
 
 }  // namespace coarsegrad::experiments

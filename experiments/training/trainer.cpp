@@ -110,6 +110,8 @@ bool Trainer::restore() {
     net_.load_state_dict(c.network);
     optimizer_.load_state(c.optimizer);
     average_.load(c.average);
+    check(c.best_network.size() == (c.best < 0 ? 0 : c.network.size()), "given ", c.best_network.size(),
+          " tensors of the best network, expected ", c.network.size());
     results_ = std::move(results);
   } catch (const std::exception& e) {
     throw Error(cat("checkpoint ", path, ": ", e.what()));

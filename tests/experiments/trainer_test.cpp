@@ -1,0 +1,342 @@
+#include "experiments/training/trainer.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <limits>
+
+#include "experiments/support/run.h"
+#include "experiments/training/norm_statistics.h"
+#include "tests/experiments/small_training.h"
+#include "tests/support/errors.h"
+#include "tests/support/temp_folder.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::tests;
+
+namespace {
+
+struct Broken {};  // thrown where a run is broken off
+
+bool same(const Tensor& a, const Tensor& b) {
+  return a.defined() == b.defined() &&
+         (!a.defined() || (a.shape() == b.shape() && std::ranges::equal(a.view(), b.view())));
+}
+bool same(const nn::StateDict& a, const nn::StateDict& b) {
+  return std::ranges::equal(
+      a, b, [](const auto& x, const auto& y) { return x.first == y.first && same(x.second, y.second); });
+}
+
+/// Everything that a training ends with.
+struct Outcome {
+  nn::StateDict network, best, judged;
+  optim::OptimizerState optimizer;
+  Rows rows;
+  std::uint64_t drawn;
+
+  explicit Outcome(SmallTraining& t)
+      : network(t.net->state_dict()),
+        best(t.trainer.best_network()),
+        judged(t.trainer.judged_network()),
+        optimizer(t.optimizer.state()),
+        drawn(t.net->named_generators().front().second->position()) {
+    for (const EpochResult& r : t.trainer.results()) rows.push_back(r.row());
+  }
+  bool operator==(const Outcome& o) const {
+    return same(network, o.network) && same(best, o.best) && same(judged, o.judged) &&
+           same(optimizer.tensors, o.optimizer.tensors) && optimizer.steps == o.optimizer.steps &&
+           optimizer.lr == o.optimizer.lr && rows == o.rows && drawn == o.drawn;
+  }
+};
+
+/// Runs until `stop` steps are taken, with the last save at `saved`; both at most the number of all steps.
+void broken_off(const std::filesystem::path& checkpoint, std::int64_t saved, std::int64_t stop) {
+  TrainerOptions options = SmallTraining::options(checkpoint);
+  options.save_steps = saved;
+  SmallTraining t(options);
+  const auto at = [stop](std::int64_t step, double, double) {
+    if (step == stop) throw Broken();
+  };
+  CHECK_THROWS_AS(t.trainer.run({.step = at}), Broken);
+}
+
+const Outcome& uninterrupted() {
+  static const Outcome outcome = [] {
+    SmallTraining t;
+    t.trainer.run();
+    return Outcome(t);
+  }();
+  return outcome;
+}
+
+Outcome resumed(const std::filesystem::path& checkpoint) {
+  SmallTraining t(SmallTraining::options(checkpoint));
+  REQUIRE(t.trainer.restore());
+  t.trainer.run();
+  return Outcome(t);
+}
+
+/// A module that puts a number that is not finite into its output, or its gradient, from its n-th call on.
+class Poison : public nn::Module {
+ public:
+  Poison(int call, bool backward) : left_(call), backward_(backward) {}
+  Var forward(const Var& x) override {
+    if (--left_ > 0) return x;
+    const Tensor value = x.value();
+    Tensor out = value;
+    const Real bad = std::numeric_limits<Real>::quiet_NaN();
+    if (!backward_) out.mutable_data()[0] = bad;
+    return record("poison", out, {x}, [this, bad](const Tensor& g) -> Gradients {
+      Tensor in = g;
+      if (backward_) in.mutable_data()[0] = bad;
+      return {in};
+    });
+  }
+
+ private:
+  int left_;
+  bool backward_;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "trainer: broken off at any step, in the middle of an epoch or at its end, it goes on to the same bits") {
+  const TempFolder folder;
+  for (std::int64_t stop = 2; stop <= 15; ++stop) {
+    CAPTURE(stop);
+    const auto path = folder / std::to_string(stop);
+    broken_off(path, 1, stop);
+    CHECK(read_checkpoint(path).step == stop - 1);
+    CHECK(resumed(path) == uninterrupted());
+  }
+}
+
+TEST_CASE("trainer: broken off again and again, and steps after the last checkpoint are taken once more") {
+  const TempFolder folder;
+  const auto path = folder / "run";
+  broken_off(path, 4, 7);
+  for (const std::int64_t stop : {8, 12, 14}) {
+    TrainerOptions options = SmallTraining::options(path);
+    options.save_steps = 3;
+    SmallTraining t(options);
+    REQUIRE(t.trainer.restore());
+    CHECK(t.trainer.steps_taken() < stop);
+    const auto at = [stop](std::int64_t step, double, double) {
+      if (step == stop) throw Broken();
+    };
+    CHECK_THROWS_AS(t.trainer.run({.step = at}), Broken);
+  }
+  CHECK(resumed(path) == uninterrupted());
+}
+
+TEST_CASE("trainer: each part of a checkpoint is needed, without it the end is another one") {
+  const TempFolder folder;
+  const auto path = folder / "run";
+  broken_off(path, 7, 8);
+  const Checkpoint whole = read_checkpoint(path);
+  CHECK(resumed(path) == uninterrupted());
+  const auto without = [&](auto&& change) {
+    Checkpoint c = whole;
+    change(c);
+    write_checkpoint(path, c);
+    return !(resumed(path) == uninterrupted());
+  };
+  const auto fill = [](nn::StateDict& state) {
+    for (auto& [name, value] : state) std::ranges::fill(value.mut(), Real(0.5));
+  };
+  CHECK(without([&](Checkpoint& c) { c.network[0].second.mutable_data()[0] += Real(1e-3); }));
+  CHECK(without([&](Checkpoint& c) { c.network.back().second.mutable_data()[0] += Real(1e-3); }));
+  CHECK(without([&](Checkpoint& c) { fill(c.average); }));
+  CHECK(without([&](Checkpoint& c) { c.optimizer.tensors[0].second = Tensor(); }));
+  CHECK(without([&](Checkpoint& c) { c.optimizer.steps[0] = 0; }));
+  CHECK(without([&](Checkpoint& c) { c.generators[0].position = 0; }));
+  CHECK(without([&](Checkpoint& c) { --c.step; }));
+  CHECK(without([&](Checkpoint& c) { c.loss_sum += 1e-9; }));
+  CHECK(without([&](Checkpoint& c) { c.rows[0][1] += 1e-9; }));
+  CHECK(without([&](Checkpoint& c) {  // a best epoch that nothing surpasses
+    c.rows[0][3] = 2;
+    fill(c.best_network);
+  }));
+  CHECK_FALSE(without([](Checkpoint&) {}));
+}
+
+TEST_CASE("trainer: a checkpoint that does not fit is refused by name and left as it is") {
+  const TempFolder folder;
+  const auto path = folder / "run";
+  broken_off(path, 7, 8);
+  const Checkpoint whole = read_checkpoint(path);
+  const auto refused = [&](auto&& change) {
+    Checkpoint c = whole;
+    change(c);
+    write_checkpoint(path, c);
+    const std::string before = file_content(path);
+    SmallTraining t(SmallTraining::options(path));
+    const std::string said = complaint_of([&] { t.trainer.restore(); });
+    CHECK(file_content(path) == before);
+    return said;
+  };
+  CHECK_SAYS(refused([](Checkpoint& c) { c.config = R"({"lr":0.2})"; }),
+             "was begun with lr = 0.2, given 0.1");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.config = R"({"lr":0.1,"bits":2})"; }), "bits = 2, given null");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.config = "[]"; }), "configuration is damaged");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.network[0].first = "conv.wait"; }), "conv.weight");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.network[0].second = Tensor({2}); }), "conv.weight");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.average.pop_back(); }), "weight average");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.average[1].second = Tensor({7}); }), "weight average");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.optimizer.steps.pop_back(); }), "step counts");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.optimizer.lr = std::nan(""); }), "learning rate");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.generators.clear(); }), "random streams");
+  CHECK_SAYS(refused([](Checkpoint& c) { ++c.generators[0].key; }), "random stream");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.rows[0].pop_back(); }), "given 5 numbers");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.step = 4; }), "1 finished epochs and 4 steps");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.step = 11; }), "steps");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.best_network.pop_back(); }), "best");
+  SmallTraining t(SmallTraining::options(folder / "nowhere"));
+  CHECK_FALSE(t.trainer.restore());
+}
+
+TEST_CASE("trainer: a run that is over is restored with its results and does nothing more") {
+  const TempFolder folder;
+  const auto path = folder / "run";
+  SmallTraining first(SmallTraining::options(path));
+  first.trainer.run();
+  const std::string before = file_content(path);
+  SmallTraining again(SmallTraining::options(path));
+  REQUIRE(again.trainer.restore());
+  int steps = 0;
+  again.trainer.run({.step = [&](std::int64_t, double, double) { ++steps; }});
+  CHECK(steps == 0);
+  CHECK(Outcome(again) == uninterrupted());
+  CHECK(file_content(path) == before);
+}
+
+TEST_CASE("trainer: the log is brought to the disk before each checkpoint, which remembers where it stood") {
+  const TempFolder folder;
+  const auto path = folder / "run";
+  TrainerOptions options = SmallTraining::options(path);
+  options.save_steps = 2;
+  SmallTraining t(options);
+  std::vector<std::int64_t> stood;
+  std::int64_t steps = 0;
+  t.trainer.run({.step = [&](std::int64_t step, double, double) { steps = step; },
+                 .sync_log =
+                     [&] {
+                       if (!stood.empty()) CHECK(read_checkpoint(path).log == std::to_string(stood.back()));
+                       stood.push_back(steps);
+                       return std::to_string(steps);
+                     }});
+  CHECK(stood == std::vector<std::int64_t>{2, 4, 5, 6, 8, 10, 10, 12, 14, 15});
+  CHECK(read_checkpoint(path).log == "15");
+}
+
+TEST_CASE(
+    "trainer: best is the first epoch of the best held-out accuracy; without held-out images the last one") {
+  SmallTraining t;
+  t.trainer.run();
+  double best = -1;
+  for (const EpochResult& r : t.trainer.results()) best = std::max(best, r.held_out.accuracy);
+  CHECK(t.trainer.best().held_out.accuracy == best);
+  const auto first =
+      std::ranges::find(t.trainer.results(), best, [](const EpochResult& r) { return r.held_out.accuracy; });
+  CHECK(first->epoch == t.trainer.best().epoch);
+  t.net->load_state_dict(t.trainer.best_network());
+  CHECK(evaluate(*t.net, t.data.test).accuracy == t.trainer.best().test.accuracy);
+
+  TrainerOptions options = SmallTraining::options();
+  options.epochs = 2;
+  SmallTraining all(options, 0);
+  all.trainer.run();
+  CHECK(std::isnan(all.trainer.best().held_out.accuracy));
+  CHECK(all.trainer.best().epoch == 2);
+}
+
+TEST_CASE(
+    "trainer: what is not finite stops before any weight moves, with the layer's name, and the checkpoint "
+    "stays") {
+  for (const bool backward : {false, true}) {
+    CAPTURE(backward);
+    const TempFolder folder;
+    SmallTraining t;
+    auto net = small_net(Rng(5));
+    nn::Sequential poisoned;
+    poisoned.append("body", std::move(net));
+    poisoned.add<Poison>("poison", 10, backward);
+    optim::Sgd optimizer(poisoned.parameters(), {.lr = 0.1, .momentum = 0.9});
+    TrainerOptions options = SmallTraining::options(folder / "run");
+    options.norm_batches = 0;
+    options.save_steps = 2;
+    Trainer trainer(poisoned, optimizer, t.loader, t.data, options);
+    std::vector<Tensor> before;
+    std::string saved;
+    const auto note = [&](std::int64_t, double, double) {
+      before.clear();
+      for (const Parameter* p : poisoned.parameters()) before.push_back(p->value);
+      if (std::filesystem::exists(options.checkpoint)) saved = file_content(options.checkpoint);
+    };
+    std::string reason;
+    try {
+      trainer.run({.step = note});
+    } catch (const Diverged& e) {
+      reason = e.what();
+    }
+    CHECK_SAYS(reason, backward ? "the gradient of body.conv.weight is not finite" : "the output of poison");
+    const auto parameters = poisoned.parameters();
+    for (std::size_t i = 0; i < parameters.size(); ++i) CHECK(same(parameters[i]->value, before.at(i)));
+    CHECK(saved.size() > 1000);
+    CHECK(all_finite(read_checkpoint(options.checkpoint).network[0].second.view()));
+  }
+}
+
+TEST_CASE("training: finite is everything but NaN and the infinities") {
+  const float inf = std::numeric_limits<float>::infinity();
+  std::vector<Real> values(37, std::numeric_limits<float>::max());
+  values[3] = -0.f;
+  values[4] = std::numeric_limits<float>::denorm_min();
+  values[5] = std::numeric_limits<float>::lowest();
+  CHECK(all_finite(values));
+  CHECK(all_finite({}));
+  for (const float bad : {inf, -inf, std::nanf(""), -std::nanf("")})
+    for (const std::size_t at : {0u, 17u, 36u}) {
+      std::vector<Real> spoilt = values;
+      spoilt[at] = bad;
+      CHECK_FALSE(all_finite(spoilt));
+    }
+}
+
+TEST_CASE("norm statistics: the mean over batches of what each batch has, whatever was there before") {
+  const SplitData data = small_data();
+  const auto net = small_net(Rng(5));
+  datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  auto& running_var = *net->named_buffers()[1].second;
+  const auto variance_of = [&](std::int64_t index) {  // momentum 0.1 from 0: a tenth of the batch's own
+    std::ranges::fill(running_var.mut(), Real(0));
+    loader.seek(4, index);
+    (*net)(loader.next().images);
+    return static_cast<double>(running_var.view()[2]) * 10;
+  };
+  const double wanted = (variance_of(0) + variance_of(1)) / 2;
+  std::ranges::fill(running_var.mut(), Real(77));
+  estimate_norm_statistics(*net, loader, 4, 2);
+  CHECK(running_var.view()[2] == doctest::Approx(wanted).epsilon(1e-5));
+  CHECK(wanted != doctest::Approx(variance_of(0)).epsilon(1e-5));
+}
+
+TEST_CASE("weight average: follows its definition and refuses decays outside of [0, 1)") {
+  const auto net = small_net(Rng(5));
+  Parameter& p = *net->parameters().front();
+  p.value = Tensor(p.value.shape(), Real(1));
+  WeightAverage average(*net, 0.5);
+  double expected = 1;
+  for (std::int64_t step = 0; step < 20; ++step) {
+    p.value = Tensor(p.value.shape(), static_cast<Real>(step));
+    average.update(step);
+    const double d = std::min(0.5, (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step)));
+    expected = d * expected + (1 - d) * static_cast<double>(step);
+    CHECK(average.state().front().second.view()[0] == doctest::Approx(expected).epsilon(1e-5));
+  }
+  CHECK_FALSE(WeightAverage(*net, 0).on());
+  CHECK_THROWS_AS(WeightAverage(*net, 1), Error);
+}
