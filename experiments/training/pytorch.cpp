@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "nn/layers.h"
+#include "nn/trace.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -15,25 +16,13 @@ std::string leaf_of(const std::string& name) { return name.substr(name.rfind('.'
 
 /// The dense layers whose input is a flattened image, with the shape (H, W, C) of that image.
 std::map<const nn::Module*, Shape> flattened_inputs(nn::Module& net, const Shape& image) {
-  check(image.rank() == 3, "pytorch: given the image shape ", image, ", expected (H,W,C)");
   std::map<const nn::Module*, Shape> found;
   Shape flattened;  // what the last Flatten saw, until a dense layer reads it
-  std::vector<std::pair<nn::Module*, int>> hooks;
-  for (const auto& [name, module] : net.named_modules())
-    hooks.emplace_back(module, module->register_forward_hook([&](nn::Module& m, const Var& in, const Var&) {
-      if (dynamic_cast<nn::Flatten*>(&m) && in.shape().rank() == 4)
-        flattened = {in.shape()[1], in.shape()[2], in.shape()[3]};
-      if (dynamic_cast<nn::Linear*>(&m) && flattened.rank() == 3)
-        found[&m] = std::exchange(flattened, Shape{});
-    }));
-  const bool training = net.training();
-  net.eval();
-  {
-    const NoGrad no_grad;
-    net(Tensor({1, image[0], image[1], image[2]}));
-  }
-  net.train(training);
-  for (const auto& [module, number] : hooks) module->remove_hook(number);
+  nn::trace(net, image, [&](const std::string&, nn::Module& m, const Var& in, const Var&) {
+    if (dynamic_cast<nn::Flatten*>(&m) && in.shape().rank() == 4)
+      flattened = {in.shape()[1], in.shape()[2], in.shape()[3]};
+    if (dynamic_cast<nn::Linear*>(&m) && flattened.rank() == 3) found[&m] = std::exchange(flattened, Shape{});
+  });
   return found;
 }
 

@@ -1,0 +1,136 @@
+#include "quant/summary.h"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <set>
+#include <typeinfo>
+
+#include "core/base/check.h"
+#include "nn/layers.h"
+#include "nn/trace.h"
+#include "quant/activation.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+namespace {
+
+/// The name of the type without its namespaces.
+std::string kind_of(const nn::Module& module) {
+  int status = 0;
+  const char* mangled = typeid(module).name();
+  const std::unique_ptr<char, void (*)(void*)> readable(
+      abi::__cxa_demangle(mangled, nullptr, nullptr, &status), &std::free);
+  const std::string name = status == 0 ? readable.get() : mangled;
+  const std::size_t colon = name.rfind("::");
+  return colon == std::string::npos ? name : name.substr(colon + 2);
+}
+
+std::int64_t per_image(const Shape& batch) { return batch.size() / batch[0]; }
+
+Shape without_batch(const Shape& batch) { return Shape(batch.begin() + 1, batch.rank() - 1); }
+
+/// Multiplications behind one output of a layer with this weight: all but its first axis.
+std::int64_t products(const Parameter& weight) { return weight.value.size() / weight.value.dim(0); }
+
+const Parameter* weight_of(const nn::Module& module) {
+  if (const auto* conv = dynamic_cast<const nn::Conv2d*>(&module)) return &conv->weight;
+  if (const auto* dense = dynamic_cast<const nn::Linear*>(&module)) return &dense->weight;
+  return nullptr;
+}
+
+const Coded* codes_of(const Parameter& p) { return p.used.defined() ? p.used.coded() : nullptr; }
+
+std::int64_t bytes_of(const Parameter& p) {
+  const Coded* codes = codes_of(p);
+  if (!codes) return p.value.size() * 4;
+  return (p.value.size() * codes->bits() + 7) / 8 + static_cast<std::int64_t>(codes->scales().size()) * 4;
+}
+
+std::int64_t deployed_bytes(const nn::Module& module, const std::vector<const Parameter*>& own) {
+  if (const auto* norm = dynamic_cast<const nn::BatchNorm*>(&module)) return norm->running_mean.size() * 8;
+  std::int64_t bytes = 0;
+  for (const Parameter* p : own) bytes += bytes_of(*p);
+  return bytes;
+}
+
+class Summarizer {
+ public:
+  explicit Summarizer(nn::Module& net) {
+    for (const auto& [name, module] : net.named_modules())
+      if (!name.empty()) parents_.insert(name.substr(0, name.find_last_of('.') + 1));
+    for (const auto& [name, parameter] : net.named_parameters())
+      own_[name.substr(0, name.find_last_of('.') + 1)].push_back(parameter);
+  }
+
+  void visit(const std::string& name, nn::Module& module, const Var& in, const Var& out) {
+    const int input_bits = bits_of(in.value());
+    const int output_bits = output_bits_of(module, input_bits, in.value(), out.value());
+    bits_[out.value().data()] = output_bits;
+    kept_.push_back(out.value());
+    const std::string prefix = name.empty() ? "" : name + ".";
+    if (parents_.contains(prefix) && !own_.contains(prefix)) return;
+
+    LayerSummary layer{name, kind_of(module), without_batch(out.shape())};
+    layer.input_bits = input_bits;
+    layer.output_bits = output_bits;
+    if (const Parameter* weight = weight_of(module)) {
+      const Coded* codes = codes_of(*weight);
+      layer.weight_bits = codes ? codes->bits() : kFloatBits;
+      layer.macs = per_image(out.shape()) * products(*weight);
+      layer.bops = layer.macs * layer.weight_bits * layer.input_bits;
+    }
+    if (counted_.insert(&module).second) {
+      for (const Parameter* p : own_[prefix]) layer.parameters += p->value.size();
+      layer.bytes = deployed_bytes(module, own_[prefix]);
+    }
+    add(layer);
+  }
+
+  Summary summary;
+
+ private:
+  int bits_of(const Tensor& x) const {
+    if (const Coded* codes = x.coded()) return codes->bits();
+    const auto found = bits_.find(x.data());
+    return found == bits_.end() ? kFloatBits : found->second;
+  }
+
+  int output_bits_of(const nn::Module& module, int input_bits, const Tensor& in, const Tensor& out) const {
+    if (const auto* quantizer = dynamic_cast<const ActivationQuantizer*>(&module)) return quantizer->bits();
+    if (dynamic_cast<const nn::MaxPool2d*>(&module) || in.data() == out.data()) return input_bits;
+    return bits_of(out);
+  }
+
+  void add(const LayerSummary& layer) {
+    summary.parameters += layer.parameters;
+    summary.bytes += layer.bytes;
+    summary.macs += layer.macs;
+    summary.bops += layer.bops;
+    summary.layers.push_back(layer);
+  }
+
+  std::set<std::string> parents_;  // prefixes below which there are modules
+  std::map<std::string, std::vector<const Parameter*>> own_;
+  std::set<const nn::Module*> counted_;
+  std::map<const Real*, int> bits_;  // by buffer; the tensors are kept so that no buffer comes up twice
+  std::vector<Tensor> kept_;
+};
+
+}  // namespace
+
+Summary summarize(nn::Module& net, const Shape& image) {
+  Summarizer summarizer(net);
+  nn::trace(net, image, [&](const std::string& name, nn::Module& module, const Var& in, const Var& out) {
+    summarizer.visit(name, module, in, out);
+  });
+  return summarizer.summary;
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
