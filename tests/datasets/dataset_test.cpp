@@ -11,7 +11,7 @@
 #include "core/ops.h"
 #include "datasets/loader.h"
 #include "datasets/synthetic.h"
-#include "nn/layers.h"
+#include "nn/activation.h"
 #include "optim/sgd.h"
 #include "tests/support/errors.h"
 
