@@ -5,7 +5,8 @@ set(package ${CMAKE_INSTALL_LIBDIR}/cmake/CoarseGrad)
 
 install(DIRECTORY core nn quant optim datasets DESTINATION ${headers} FILES_MATCHING PATTERN "*.h"
         PATTERN simd EXCLUDE PATTERN scalar EXCLUDE)
-install(DIRECTORY experiments/support DESTINATION ${headers}/experiments FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY experiments/support DESTINATION ${headers}/experiments FILES_MATCHING PATTERN "*.h"
+        PATTERN hdf5_objects.h EXCLUDE)
 
 install(TARGETS coarsegrad_base coarsegrad coarsegrad_f64 EXPORT CoarseGradTargets)
 install(EXPORT CoarseGradTargets NAMESPACE CoarseGrad:: DESTINATION ${package})

@@ -74,24 +74,21 @@ def _children(group):
 
 
 def _columns(group):
-    """The datasets of a group, cut to the shortest: a live log may be caught between two of its columns."""
-    arrays = {}
-    for name, dataset in _children(group).items():
-        if hasattr(dataset, "refresh"):
-            dataset.refresh()
-        arrays[name] = dataset[...]
+    """The datasets of a group, cut to the shortest: a live log may be caught between two of its columns. No
+    refresh(): where a dataset is open a second time in the process, HDF5 1.10 then reads wrong values."""
+    arrays = {name: dataset[...] for name, dataset in _children(group).items()}
     rows = min((len(array) for array in arrays.values()), default=0)
     return {name: array[:rows] for name, array in arrays.items()}
 
 
 def _walk(group, prefix=""):
     """(name, group) of every group that holds datasets; names keep their slashes ("train/loss")."""
-    children = _children(group)
-    if any(isinstance(child, h5py.Dataset) for child in children.values()):
+    kinds = {name: group.get(name, getclass=True) for name in group}
+    if h5py.Dataset in kinds.values():
         yield prefix, group
-    for name, child in children.items():
-        if isinstance(child, h5py.Group):
-            yield from _walk(child, f"{prefix}/{name}" if prefix else name)
+    for name, kind in kinds.items():
+        if kind is h5py.Group:
+            yield from _walk(group[name], f"{prefix}/{name}" if prefix else name)
 
 
 def _unit(item):

@@ -11,4 +11,11 @@ std::string temporary_name(const std::string& path);
 /// still there.
 void move_into_place(const std::string& from, const std::string& to);
 
+/// Gives the file `from` the name `to` in place of what had that name. The contents are on the disk before
+/// the name, and the name before this returns. Throws Error; then what had the name has it still.
+void replace_file(const std::string& from, const std::string& to);
+
+/// Returns when the contents of the file, and its name, are on the disk. Throws Error.
+void sync_file(const std::string& path);
+
 }  // namespace coarsegrad::experiments

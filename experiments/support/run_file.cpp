@@ -1,6 +1,5 @@
 #include "experiments/support/run_file.h"
 
-#include <hdf5.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -15,6 +15,7 @@
 #include "core/kernels/kernels.h"
 #include "experiments/support/disk_room.h"
 #include "experiments/support/file_place.h"
+#include "experiments/support/hdf5_objects.h"
 #include "experiments/support/provenance.h"
 
 namespace coarsegrad::experiments {
@@ -23,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr hsize_t kChunkRows = 1024;
+constexpr hsize_t kCopyRows = 1 << 16;  // at a time
 constexpr hsize_t kPageBytes = 4096;
 // A reader waits 1, 2, 4, ... ns for the checksum of a block that is being written: 2 s in all, then it gives
 // up.
@@ -32,104 +34,24 @@ constexpr std::size_t kStatusBytes = 16, kReasonBytes = 1024;
 // closing, a few blocks of metadata. Measured files stay far below.
 constexpr std::uint64_t kMetadataBytes = 256 << 10, kBytesPerObject = 4096;
 
-// ---- handles and errors
+// ---- provenance
 
-/// HDF5 prints its errors by itself, in each thread that has not told it not to. We report them.
-void silence_hdf5() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
-
-/// The innermost message of HDF5's error stack, cut down to the system's words where it has them.
-std::string hdf5_reason() {
-  std::string reason = "HDF5 gives no reason";
-  H5Ewalk2(
-      H5E_DEFAULT, H5E_WALK_UPWARD,
-      [](unsigned n, const H5E_error2_t* e, void* out) -> herr_t {
-        if (n == 0 && e->desc) *static_cast<std::string*>(out) = e->desc;
-        return 0;
-      },
-      &reason);
-  const std::string lead = "error message = '";
-  if (const auto at = reason.find(lead); at != std::string::npos) {
-    reason.erase(0, at + lead.size());
-    reason.resize(std::min(reason.size(), reason.find('\'')));
-  }
-  return reason;
-}
-
-/// Owns one identifier.
-class Handle {
- public:
-  Handle(hid_t id, herr_t (*close)(hid_t), const char* what) : id_(id), close_(close) {
-    check(id >= 0, "log: cannot ", what, ": ", hdf5_reason());
-  }
-  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
-  Handle& operator=(Handle&&) = delete;
-  ~Handle() {
-    if (id_ >= 0) close_(id_);
-  }
-  /// Lets go without closing: after a failed write HDF5 can neither close nor recover.
-  void abandon() { id_ = -1; }
-  operator hid_t() const { return id_; }
-
- private:
-  hid_t id_;
-  herr_t (*close_)(hid_t);
+/// What the attributes of a log say about the processes before the one that writes it.
+struct Past {
+  std::string created = utc_now();
+  nlohmann::json processes = nlohmann::json::array();
 };
 
-// ---- attributes
-
-Handle text_type(std::size_t bytes) {
-  Handle type(H5Tcopy(H5T_C_S1), H5Tclose, "make a text type");
-  H5Tset_size(type, bytes);
-  H5Tset_cset(type, H5T_CSET_UTF8);
-  H5Tset_strpad(type, H5T_STR_NULLPAD);
-  return type;
-}
-
-void write_attribute(hid_t object, const char* name, hid_t type, const void* data, hsize_t count = 0) {
-  const Handle space(count ? H5Screate_simple(1, &count, nullptr) : H5Screate(H5S_SCALAR), H5Sclose,
-                     "make a space");
-  const Handle attribute(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
-                         "make an attribute");
-  check(H5Awrite(attribute, type, data) >= 0, "log: cannot write attribute ", name, ": ", hdf5_reason());
-}
-
-/// Texts that never change have variable length: h5py reads them as str.
-void write_attribute(hid_t object, const char* name, const std::string& text) {
-  const char* data = text.c_str();
-  write_attribute(object, name, text_type(H5T_VARIABLE), &data);
-}
-
-void write_attribute(hid_t object, const char* name, const std::vector<std::string>& texts) {
-  std::vector<const char*> data;
-  for (const std::string& text : texts) data.push_back(text.c_str());
-  write_attribute(object, name, text_type(H5T_VARIABLE), data.data(), data.size());
-}
-
-/// `text` cut to fit, never inside a character, and padded.
-template <std::size_t bytes>
-std::array<char, bytes> padded(std::string_view text) {
-  std::array<char, bytes> out{};
-  std::size_t n = std::min(text.size(), bytes);
-  while (n < text.size() && n > 0 && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80) --n;
-  std::copy_n(text.begin(), n, out.begin());
-  return out;
-}
-
-/// Negative on failure.
-herr_t overwrite_attribute(hid_t file, const char* name, hid_t type, const void* data) {
-  const hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
-  if (attribute < 0) return -1;
-  const herr_t result = H5Awrite(attribute, type, data);
-  return H5Aclose(attribute) < 0 ? -1 : result;
-}
-
-void write_provenance(hid_t file, const RunInfo& info) {
+void write_provenance(hid_t file, const RunInfo& info, const Past& past) {
   write_attribute(file, "schema", std::string(RunFile::kSchema));
   write_attribute(file, "experiment", info.experiment);
   write_attribute(file, "status", text_type(kStatusBytes),
                   padded<kStatusBytes>(name(Status::running)).data());
   write_attribute(file, "reason", text_type(kReasonBytes), padded<kReasonBytes>("").data());
-  write_attribute(file, "created", utc_now());
+  write_attribute(file, "created", past.created);
+  const auto resumed = static_cast<std::int64_t>(past.processes.size());
+  write_attribute(file, "resumed", H5T_NATIVE_INT64, &resumed);
+  write_attribute(file, "earlier_processes", past.processes.dump());
   write_attribute(file, "version", build_version());
   write_attribute(file, "git_commit", build_commit());
   write_attribute(file, "command_line", info.command_line);
@@ -206,30 +128,59 @@ Handle create_file(const std::string& path) {
   return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), H5Fclose, "make the file"};
 }
 
-// ---- what is at the target already
-
-std::string read_text(hid_t file, const char* name) {
-  if (H5Aexists(file, name) <= 0) return "";
-  const Handle attribute(H5Aopen(file, name, H5P_DEFAULT), H5Aclose, "open an attribute");
-  const Handle type(H5Aget_type(attribute), H5Tclose, "read a type");
-  if (H5Tget_class(type) != H5T_STRING) return "";
-  if (H5Tis_variable_str(type) > 0) {
-    char* text = nullptr;
-    if (H5Aread(attribute, text_type(H5T_VARIABLE), &text) < 0 || !text) return "";
-    const std::string copy = text;
-    H5free_memory(text);
-    return copy;
-  }
-  std::string text(H5Tget_size(type), '\0');
-  if (H5Aread(attribute, type, text.data()) < 0) return "";
-  return text.substr(0, text.find('\0'));
+/// What `columns` columns need more when they grow.
+hsize_t chunk_bytes(hsize_t rows_before, hsize_t rows_after, std::size_t columns) {
+  const auto chunks = [](hsize_t rows) { return (rows + kChunkRows - 1) / kChunkRows; };
+  return (chunks(rows_after) - chunks(rows_before)) * kChunkRows * sizeof(Cell) * columns;
 }
 
-template <class T>
-void read_number(hid_t file, const char* name, hid_t type, T& value) {
-  if (H5Aexists(file, name) <= 0) return;
-  const Handle attribute(H5Aopen(file, name, H5P_DEFAULT), H5Aclose, "open an attribute");
-  H5Aread(attribute, type, &value);
+// ---- a log that is there already
+
+std::optional<Handle> open_for_reading(const std::string& path) {
+  silence_hdf5();
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "make a property list");
+  H5Pset_metadata_read_attempts(access, kReadAttempts);
+  const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
+  if (id < 0) return std::nullopt;
+  return Handle(id, H5Fclose, "open the file");
+}
+
+Past past_of(hid_t file, double wall_seconds) {
+  Past past{read_text(file, "created"), nlohmann::json::parse(read_text(file, "earlier_processes"))};
+  nlohmann::json process{{"until_wall_seconds", wall_seconds}};
+  for (const char* name :
+       {"version", "git_commit", "command_line", "cpu", "kernels", "blas", "host", "status", "reason"})
+    process[name] = read_text(file, name);
+  std::int64_t threads = 0;
+  read_number(file, "threads", threads);
+  process["threads"] = threads;
+  past.processes.push_back(std::move(process));
+  return past;
+}
+
+/// Copies the first rows of a column, bit for bit.
+void copy_column(hid_t from, hid_t to, const std::string& path, const GroupLayout::Field& field,
+                 hsize_t rows) {
+  const Handle source(H5Dopen2(from, path.c_str(), H5P_DEFAULT), H5Dclose, ("find " + path).c_str());
+  const Handle target(H5Dopen2(to, path.c_str(), H5P_DEFAULT), H5Dclose, "open a column");
+  const Handle extent(H5Dget_space(source), H5Sclose, "read a space");
+  const hssize_t there = H5Sget_simple_extent_npoints(extent);
+  check(there >= 0 && static_cast<hsize_t>(there) >= rows, "log: ", path, " holds ", there,
+        " rows, expected at least ", rows);
+  check(read_texts(source, "labels") == field.column.labels, "log: ", path, " has other labels");
+  check(H5Dset_extent(target, &rows) >= 0, "log: cannot grow ", path, ": ", hdf5_reason());
+  const hid_t type = field.integer ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE;
+  std::vector<Cell> cells(std::min<hsize_t>(rows, kCopyRows));
+  for (hsize_t done = 0; done < rows; done += cells.size()) {
+    const hsize_t count = std::min<hsize_t>(cells.size(), rows - done);
+    const Handle memory(H5Screate_simple(1, &count, nullptr), H5Sclose, "make a space");
+    const Handle place(H5Screate_simple(1, &rows, nullptr), H5Sclose, "make a space");
+    H5Sselect_hyperslab(extent, H5S_SELECT_SET, &done, nullptr, &count, nullptr);
+    H5Sselect_hyperslab(place, H5S_SELECT_SET, &done, nullptr, &count, nullptr);
+    check(H5Dread(source, type, memory, extent, H5P_DEFAULT, cells.data()) >= 0 &&
+              H5Dwrite(target, type, memory, place, H5P_DEFAULT, cells.data()) >= 0,
+          "log: cannot copy ", path, ": ", hdf5_reason());
+  }
 }
 
 }  // namespace
@@ -243,28 +194,32 @@ struct RunFile::Impl {
     hsize_t rows = 0;
   };
 
-  std::string path;
+  std::string path, created;
   std::optional<DiskRoom> room;
   std::optional<Handle> file;
   std::vector<Group> groups;
   std::vector<Cell> column;  // one column of the rows in hand, contiguous
 
-  void create(const RunInfo& info, const RunLayout& layout, const std::string& temporary);
+  void create(const std::string& temporary, const RunInfo& info, const RunLayout& layout, const Past& past);
+  void copy_rows(const Handle& before, const RunLayout& layout, const LogPosition& position);
   void open_columns(const RunLayout& layout);
   template <class Id>
   void wrote(Id result, const char* what);
   void abandon();
 };
 
-void RunFile::Impl::create(const RunInfo& info, const RunLayout& layout, const std::string& temporary) {
+void RunFile::Impl::create(const std::string& temporary, const RunInfo& info, const RunLayout& layout,
+                           const Past& past) {
+  created = past.created;
   room.emplace(temporary, path);
   file.emplace(create_file(temporary));
-  std::uint64_t bytes = kMetadataBytes + info.config.size() + info.command_line.size();
+  const std::string processes = past.processes.dump();
+  std::uint64_t bytes = kMetadataBytes + info.config.size() + info.command_line.size() + processes.size();
   for (const auto& input : layout.inputs) bytes += kBytesPerObject + 8 * input.values.size();
   for (const auto& group : layout.groups) bytes += kBytesPerObject * (1 + group.fields.size());
   room->reserve(bytes);
 
-  write_provenance(*file, info);
+  write_provenance(*file, info, past);
   for (const char* top : {"/series", "/tables", "/inputs"}) create_group(*file, top);
   for (const auto& input : layout.inputs) write_input(*file, input);
   for (const auto& layout_group : layout.groups) {
@@ -273,10 +228,20 @@ void RunFile::Impl::create(const RunInfo& info, const RunLayout& layout, const s
     if (!layout_group.description.empty()) write_attribute(group, "description", layout_group.description);
     for (const auto& field : layout_group.fields) create_column(group, field);
   }
-  wrote(H5Fstart_swmr_write(*file), "let readers in");
 }
 
-/// Only now: the switch would have reset the chunk caches of open datasets.
+void RunFile::Impl::copy_rows(const Handle& before, const RunLayout& layout, const LogPosition& position) {
+  hsize_t bytes = 0;
+  wrote(H5Fget_filesize(*file, &bytes), "find the size of the file");
+  for (const auto& group : layout.groups)
+    bytes += chunk_bytes(0, position.rows.at(group.path), group.fields.size());
+  room->reserve(bytes + bytes / 64 + kMetadataBytes);
+  for (const auto& group : layout.groups)
+    for (const auto& field : group.fields)
+      copy_column(before, *file, group.path + "/" + field.column.name, field, position.rows.at(group.path));
+}
+
+/// Only after the switch to concurrent reading, which would have reset the chunk caches of open datasets.
 void RunFile::Impl::open_columns(const RunLayout& layout) {
   for (const auto& layout_group : layout.groups) {
     Group& group = groups.emplace_back();
@@ -304,7 +269,8 @@ void RunFile::Impl::wrote(Id result, const char* what) {
   throw Error(cat("log ", path, ": cannot ", what, ": ", reason));
 }
 
-RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout)
+RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout,
+                 const LogPosition* position)
     : impl_(std::make_unique<Impl>()) {
   std::error_code error;
   if (const fs::path folder = fs::path(path).parent_path(); !folder.empty())
@@ -314,9 +280,19 @@ RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& 
   const std::string temporary = temporary_name(path);
   fs::remove(temporary, error);  // left by a killed process that had our number
   try {
-    impl_->create(info, layout, temporary);
-    move_into_place(temporary, path);
+    if (position) {
+      const auto before = open_for_reading(path);
+      check(before.has_value(), "log ", path, ": cannot be read");
+      impl_->create(temporary, info, layout, past_of(*before, position->wall_seconds));
+      impl_->copy_rows(*before, layout, *position);
+    } else {
+      impl_->create(temporary, info, layout, {});
+    }
+    impl_->wrote(H5Fstart_swmr_write(*impl_->file), "let readers in");
+    position ? replace_file(temporary, path) : move_into_place(temporary, path);
     impl_->open_columns(layout);
+    for (std::size_t g = 0; position && g < layout.groups.size(); ++g)
+      impl_->groups[g].rows = position->rows.at(layout.groups[g].path);
   } catch (...) {
     fs::remove(temporary, error);
     throw;
@@ -324,20 +300,18 @@ RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& 
 }
 
 std::optional<RunState> RunFile::peek(const std::string& path) {
-  silence_hdf5();
-  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "make a property list");
-  H5Pset_metadata_read_attempts(access, kReadAttempts);
-  const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
-  if (id < 0) return std::nullopt;
-  const Handle file(id, H5Fclose, "open the file");
-  RunState state{read_text(file, "schema"), read_text(file, "experiment"), read_text(file, "status"),
-                 read_text(file, "host")};
-  read_number(file, "pid", H5T_NATIVE_INT64, state.pid);
-  read_number(file, "heartbeat", H5T_NATIVE_DOUBLE, state.heartbeat);
+  const auto file = open_for_reading(path);
+  if (!file) return std::nullopt;
+  RunState state{read_text(*file, "schema"), read_text(*file, "experiment"), read_text(*file, "status"),
+                 read_text(*file, "host"),   read_text(*file, "created"),    read_text(*file, "config")};
+  read_number(*file, "pid", state.pid);
+  read_number(*file, "heartbeat", state.heartbeat);
   return state;
 }
 
 RunFile::~RunFile() = default;
+
+const std::string& RunFile::created() const { return impl_->created; }
 
 void RunFile::make_room(std::span<const std::size_t> rows) {
   silence_hdf5();  // first call in the logger's thread
@@ -345,10 +319,8 @@ void RunFile::make_room(std::span<const std::size_t> rows) {
   impl_->wrote(H5Fget_filesize(*impl_->file, &bytes), "find the size of the file");
   bytes += kMetadataBytes + bytes / 64;
   for (std::size_t g = 0; g < rows.size(); ++g) {
-    const auto chunks = [&](hsize_t n) { return (n + kChunkRows - 1) / kChunkRows; };
     const Impl::Group& group = impl_->groups[g];
-    bytes += (chunks(group.rows + rows[g]) - chunks(group.rows)) * kChunkRows * sizeof(Cell) *
-             group.columns.size();
+    bytes += chunk_bytes(group.rows, group.rows + rows[g], group.columns.size());
   }
   impl_->room->reserve(bytes);
 }

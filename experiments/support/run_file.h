@@ -1,6 +1,5 @@
 #pragma once
-// RunFile: the HDF5 side of a run log. Its source is the only one that sees HDF5. Not thread-safe; see
-// run_log.h.
+// RunFile: the HDF5 side of a run log. Not thread-safe; see run_log.h.
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -9,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "experiments/support/log_position.h"
 #include "experiments/support/run_log.h"
 
 namespace coarsegrad::experiments {
@@ -40,7 +40,7 @@ struct RunLayout {
 
 /// What a file that is there says about the run that wrote it; empty where it says nothing.
 struct RunState {
-  std::string schema, experiment, status, host;
+  std::string schema, experiment, status, host, created, config;
   std::int64_t pid = 0;
   double heartbeat = 0;  // seconds since 1970
 };
@@ -52,11 +52,17 @@ class RunFile {
   /// Nothing when the file is not HDF5 or cannot be read.
   static std::optional<RunState> peek(const std::string& path);
 
-  /// Makes the file and puts it in its place with readers able to follow. What was
-  /// there is kept as `path`~. Throws Error.
-  RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout);
+  /// Makes the file and puts it in its place with readers able to follow. What was there is kept as `path`~.
+  /// With a `position`, of every group, the log goes on: it begins with the rows that what is there has up to
+  /// the position, and replaces it. Throws Error, also when rows or columns are missing there; then what is
+  /// there stays.
+  RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout,
+          const LogPosition* position = nullptr);
   /// Closes the file; without close() its status stays `running`.
   ~RunFile();
+
+  /// The file's attribute of that name.
+  const std::string& created() const;
 
   /// Throws Error unless the disk has room for these numbers of rows for the groups, and for closing the
   /// file.

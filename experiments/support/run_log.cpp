@@ -14,11 +14,13 @@
 #include <exception>
 #include <filesystem>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "core/base/check.h"
+#include "experiments/support/file_place.h"
 #include "experiments/support/provenance.h"
 #include "experiments/support/run_file.h"
 
@@ -63,12 +65,13 @@ void check_meaning(const std::string& name, const std::string& unit, const std::
         " needs a unit (\"1\" for none) and a description");
 }
 
-/// Throws Error unless nothing is at `path`, or an ended (or dead) log of the same experiment.
-void check_target(const std::string& path, const std::string& experiment) {
+/// The log at `path`, if there is anything. Throws Error unless it is an ended (or dead) log of the same
+/// experiment.
+std::optional<RunState> check_target(const std::string& path, const std::string& experiment) {
   namespace fs = std::filesystem;
   std::error_code error;
   const fs::file_type type = fs::status(path, error).type();
-  if (type == fs::file_type::not_found) return;
+  if (type == fs::file_type::not_found) return std::nullopt;
   check(type != fs::file_type::none, "log ", path, ": ", error.message());
   check(type == fs::file_type::regular, "log ", path, ": is there already and is no regular file");
   const auto there = RunFile::peek(path);
@@ -80,6 +83,22 @@ void check_target(const std::string& path, const std::string& experiment) {
                     (kill(static_cast<pid_t>(there->pid), 0) == 0 || errno == EPERM) &&
                     std::abs(unix_now() - there->heartbeat) < kLiveSeconds;
   check(!live, "log ", path, ": is being written by process ", there->pid);
+  return there;
+}
+
+/// The settings in which two configurations differ, with both values; any number of threads gives the same
+/// numbers. Empty for none.
+std::string differences(const std::string& before, const std::string& now) {
+  using nlohmann::json;
+  const json first = json::parse(before), second = json::parse(now);
+  json both = first;
+  both.update(second);
+  std::string found;
+  for (const auto& [key, value] : both.items()) {
+    const json a = first.value(key, json()), b = second.value(key, json());
+    if (a != b && key != "threads") found += cat(" ", key, ": ", a.dump(), ", now ", b.dump(), ".");
+  }
+  return found;
 }
 
 }  // namespace
@@ -105,6 +124,7 @@ struct RunLog::Impl {
   std::condition_variable wake, written;
   std::vector<Cell> journal;  // rows in the order they came, each led by the number of its group: one stream
                               // of writes touches less memory than a buffer for each group would
+  std::vector<std::uint64_t> added;  // rows of each group, the ones in the journal included
   std::uint64_t flushes_wanted = 0, flushes_done = 0;
   bool ending = false;
   std::exception_ptr error;  // the logger stopped
@@ -112,6 +132,8 @@ struct RunLog::Impl {
   void take_name(const std::string& taken);
   std::size_t add_group(GroupLayout group);
   void add_row(std::size_t group, std::span<const Cell> row);
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start).count(); }
+  void begin(const LogPosition* position);
   void log_loop();
   void write(std::span<const Cell> taken, std::vector<std::vector<Cell>>& rows);
   void stop_logger();
@@ -192,12 +214,12 @@ void RunLog::Impl::add_row(std::size_t group, std::span<const Cell> row) {
   const bool was_small = journal.size() < kWakeCells;
   journal.push_back(group);
   journal.insert(journal.end(), row.begin(), row.end());
+  ++added[group];
   if (was_small && journal.size() >= kWakeCells) wake.notify_one();
 }
 
 void Series::add(std::int64_t step, double value) const {
-  const double seconds = std::chrono::duration<double>(Clock::now() - log_->impl_->start).count();
-  const std::array<Cell, 3> row{std::bit_cast<Cell>(step), std::bit_cast<Cell>(seconds),
+  const std::array<Cell, 3> row{std::bit_cast<Cell>(step), std::bit_cast<Cell>(log_->impl_->seconds()),
                                 std::bit_cast<Cell>(value)};
   log_->impl_->add_row(group_, row);
 }
@@ -280,16 +302,54 @@ RunLog::~RunLog() {
   }
 }
 
+void RunLog::Impl::begin(const LogPosition* position) {
+  file.emplace(path, info, layout, position);
+  journal.reserve(kReservedCells);
+  layout.inputs.clear();
+  for (const GroupLayout& group : layout.groups)
+    added.push_back(position ? position->rows.at(group.path) : 0);
+  const std::chrono::duration<double> before(position ? position->wall_seconds : 0);
+  start = Clock::now() - std::chrono::duration_cast<Clock::duration>(before);
+  stage = Stage::writing;
+  const SignalsBlocked blocked;
+  logger = std::thread([this] { log_loop(); });
+}
+
 void RunLog::start() {
   check(impl_->stage == Impl::Stage::declaring, "log: started twice");
   check_target(impl_->path, impl_->info.experiment);
-  impl_->file.emplace(impl_->path, impl_->info, impl_->layout);
-  impl_->journal.reserve(kReservedCells);
-  impl_->layout.inputs.clear();
-  impl_->start = Clock::now();
-  impl_->stage = Impl::Stage::writing;
-  const SignalsBlocked blocked;
-  impl_->logger = std::thread([impl = impl_.get()] { impl->log_loop(); });
+  impl_->begin(nullptr);
+}
+
+void RunLog::resume(const std::string& text) {
+  check(impl_->stage == Impl::Stage::declaring, "log: started twice");
+  const LogPosition position = LogPosition::parse(text);
+  const auto there = check_target(impl_->path, impl_->info.experiment);
+  check(there.has_value(), "log ", impl_->path, ": is not there any more, and cannot go on");
+  check(there->created == position.created, "log ", impl_->path, ": is of a run that began at ",
+        there->created, ", expected ", position.created);
+  const std::string other = differences(there->config, impl_->info.config);
+  check(other.empty(), "log ", impl_->path, ": is of another configuration.", other);
+  for (const GroupLayout& group : impl_->layout.groups)
+    check(position.rows.contains(group.path), "log ", impl_->path, ": ", group.path, " was not there before");
+  check(position.rows.size() == impl_->layout.groups.size(), "log ", impl_->path,
+        ": lacks a series or table that was there before");
+  impl_->begin(&position);
+}
+
+std::string RunLog::position() {
+  LogPosition position;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    check(impl_->stage == Impl::Stage::writing, "log: position() outside start() and finish()");
+    position.created = impl_->file->created();
+    position.wall_seconds = impl_->seconds();
+    for (std::size_t g = 0; g < impl_->added.size(); ++g)
+      position.rows[impl_->layout.groups[g].path] = impl_->added[g];
+  }
+  flush();
+  sync_file(impl_->path);
+  return position.text();
 }
 
 void RunLog::flush() {

@@ -90,6 +90,19 @@ class RunLog {
   /// folders. A log of the same experiment that was there is kept as FILE~ (one generation). Throws Error
   /// when anything else is there, when another process is still writing it, or when the file cannot be made.
   void start();
+  /// Goes on, in place of start(), with the log that is there, from where position() was called: rows added
+  /// after that are gone, wall seconds go on from there, `created` stays, and `resumed` and
+  /// `earlier_processes` say that and by whom the run was continued. Everything must be declared as it was.
+  /// The log is never cut in place: a shorter copy replaces it in one step, on the disk, so that a kill at
+  /// any moment leaves one or the other, and both can be resumed from the same position again. (A reader
+  /// that has the old file open sees no new rows until it opens the path again.) Throws Error, and leaves the
+  /// log alone, when it is missing or damaged, of another experiment, configuration (`threads` excepted) or
+  /// run, shorter than the position, laid out in another way, or being written.
+  void resume(const std::string& position);
+  /// Where the log stands now, as one line of text for a checkpoint; returns when everything up to there is
+  /// on the disk (not only safe from kill -9, as after flush()). Write the checkpoint after that: a log then
+  /// always holds what the checkpoint counts on. Call it while no other thread adds rows. Throws as flush().
+  std::string position();
   /// Returns when everything added so far can be read from the file. Throws Error when it could not be
   /// written.
   void flush();

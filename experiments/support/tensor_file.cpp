@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "core/base/check.h"
+#include "experiments/support/file_place.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -145,18 +146,11 @@ class TemporaryFile {
   }
 
   void install() {
-    require(::fsync(fd_) == 0);
     const int closed = ::close(fd_);
     fd_ = -1;
     require(closed == 0);
-    require(::rename(name_.c_str(), target_.c_str()) == 0);
+    replace_file(name_, target_.string());
     installed_ = true;
-    const std::filesystem::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
-    const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    require(directory >= 0);
-    const int synced = ::fsync(directory);
-    ::close(directory);
-    require(synced == 0);
   }
 
  private:

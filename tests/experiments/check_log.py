@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 
 TEXTS = ["schema", "experiment", "created", "version", "git_commit", "command_line", "config", "cpu", "kernels",
-         "blas", "real", "host"]
-INTEGERS = ["seed", "threads", "pid"]
+         "blas", "real", "host", "earlier_processes"]
+INTEGERS = ["seed", "threads", "pid", "resumed"]
 STATES = ["running", "finished", "diverged", "interrupted", "failed"]
 
 
@@ -68,6 +68,8 @@ def check_attributes(path, file):
     require(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", attributes["created"]), f"{path}: created")
     require(re.fullmatch(r"[0-9a-f]{40}(-dirty)?|unknown", attributes["git_commit"]), f"{path}: git_commit")
     require(attributes["real"] in ("float", "double"), f"{path}: real {attributes['real']}")
+    earlier = json.loads(attributes["earlier_processes"])
+    require(len(earlier) == attributes["resumed"], f"{path}: resumed {attributes['resumed']} times by {len(earlier)}")
     config = json.loads(attributes["config"])
     require(config["seed"] == attributes["seed"] and config["threads"] == attributes["threads"], f"{path}: config")
 

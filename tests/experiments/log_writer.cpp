@@ -3,12 +3,14 @@
 #include <time.h>
 
 #include <chrono>
+#include <fstream>
 #include <iostream>
 #include <limits>
 #include <thread>
 
 #include "experiments/support/progress.h"
 #include "experiments/support/run.h"
+#include "experiments/support/tensor_file.h"
 #include "experiments/support/text_table.h"
 
 using namespace coarsegrad;
@@ -16,7 +18,7 @@ using namespace coarsegrad;
 namespace {
 
 struct Knobs {
-  int series = 3, rows = 1000, layers = 2, flush_every = 0;
+  int series = 3, rows = 1000, layers = 2, flush_every = 0, checkpoint_every = 0;
   std::int64_t elements = 4;
   double pause_ms = 0, rate = 0.5;
   bool busy = false, measure = false;
@@ -30,6 +32,9 @@ struct Knobs {
     args.add("rows", rows, "rows of each series", {0, 1000000000});
     args.add("layers", layers, "rows of the table for each row of the series", {0, 100});
     args.add("flush-every", flush_every, "rows between calls of flush(), 0 for none", {0, 1000000});
+    args.add("checkpoint-every", checkpoint_every,
+             "rows between checkpoints in OUT.checkpoint, from which the next process goes on; 0 for none",
+             {0, 1000000});
     args.add("elements", elements, "length of the input", {1, std::int64_t{1} << 28});
     args.add("pause-ms", pause_ms, "milliseconds between rows", {0, 1e6});
     args.add("busy", busy, "spend the pauses computing");
@@ -61,6 +66,19 @@ void end_as(const std::string& end) {
   if (end == "memory") throw std::bad_alloc();
 }
 
+/// Starts the log, or goes on from the checkpoint if there is one; the first row to add.
+int begin(const Knobs& knobs, experiments::RunLog& log) {
+  int row = 0;
+  std::string position;
+  if (knobs.checkpoint_every > 0) {
+    std::ifstream file(log.path() + ".checkpoint");
+    file >> row;
+    std::getline(file >> std::ws, position);
+  }
+  position.empty() ? log.start() : log.resume(position);
+  return row;
+}
+
 void write_rows(const Knobs& knobs, experiments::RunLog& log, bool quiet) {
   using Clock = std::chrono::steady_clock;
   using Seconds = std::chrono::duration<double>;
@@ -75,12 +93,14 @@ void write_rows(const Knobs& knobs, experiments::RunLog& log, bool quiet) {
   if (knobs.end == "never-start") return;
   if (knobs.end == "add-early") series[0].add(0, 0);
   const double before_start = own_seconds();
-  log.start();
+  const int first = ::begin(knobs, log);
   const double start = own_seconds() - before_start;
   const auto begin = Clock::now();
   double adding = 0;
   experiments::Progress bar("rows", std::max(knobs.rows, 1), quiet);
-  for (int k = 0; k < knobs.rows; ++k) {
+  for (int k = first; k < knobs.rows; ++k) {
+    if (knobs.checkpoint_every > 0 && k % knobs.checkpoint_every == 0)
+      experiments::write_file_atomically(log.path() + ".checkpoint", cat(k, " ", log.position()));
     const auto before = Clock::now();  // reading the processor's time would take longer than a row
     for (std::size_t i = 0; i < series.size(); ++i) series[i].add(k, k + static_cast<double>(i));
     for (int l = 0; l < knobs.layers; ++l) table.add({l % 3 * 1.0, k * 1.0, -k * 1.0});
