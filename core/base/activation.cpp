@@ -89,7 +89,7 @@ double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, Quantize
 template <class T>
 double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* clipped_mask,
                                const T* dy, int levels, AlphaRule rule) {
-  check(clipped_mask || rule == AlphaRule::exact,
+  check(clipped_mask || rule == AlphaRule::exact || n == 0,
         "activation quantizer: this alpha rule needs the clipped mask");
   return sum_of_parts(n, [&](std::int64_t begin, std::int64_t end) {
     return real_kernels<T>().activation.alpha_gradient_codes(
