@@ -166,13 +166,23 @@ void norm_jobs(Jobs& jobs, Arrays& a) {
                     k.real.norm.normalize(kRows, kCols, a.x.data(), a.row.data(), a.row2.data(),
                                           a.row3.data(), a.y.data());
                   }});
-  jobs.push_back({"norm.backward_sums", 2 * kArray, 4 * kCount, [&](const Kernels& k) {
-                    k.real.norm.backward_sums(kRows, kCols, a.x.data(), a.dy.data(), a.row.data(),
-                                              a.sums.data(), a.sums2.data());
+  const double bits = static_cast<double>(kCount) / 8;
+  jobs.push_back({"norm.normalize_relu", 2 * kArray + bits, 4 * kCount, [&](const Kernels& k) {
+                    k.real.norm.normalize_relu(kRows, kCols, a.x.data(), a.row.data(), a.row2.data(),
+                                               a.row3.data(), nullptr, a.y.data(), a.mask.data());
                   }});
-  jobs.push_back({"norm.backward", 3 * kArray, 5 * kCount, [&](const Kernels& k) {
-                    k.real.norm.backward(kRows, kCols, a.x.data(), a.dy.data(), a.row.data(), a.row2.data(),
-                                         a.row3.data(), a.row4.data(), a.y.data());
+  jobs.push_back({"norm.normalize_quantize", 1.25 * kArray + bits, 6 * kCount, [&](const Kernels& k) {
+                    k.real.norm.normalize_quantize(kRows, kCols, a.x.data(), a.row.data(), a.row2.data(),
+                                                   a.row3.data(), nullptr, 0.1f, 15, 15, a.codes.data(),
+                                                   a.mask.data());
+                  }});
+  jobs.push_back({"norm.backward_sums", 2 * kArray + bits, 4 * kCount, [&](const Kernels& k) {
+                    k.real.norm.backward_sums(kRows, kCols, a.x.data(), a.dy.data(), a.mask.data(),
+                                              a.row.data(), a.sums.data(), a.sums2.data(), nullptr);
+                  }});
+  jobs.push_back({"norm.backward", 3 * kArray + bits, 5 * kCount, [&](const Kernels& k) {
+                    k.real.norm.backward(kRows, kCols, a.x.data(), a.dy.data(), a.mask.data(), a.row.data(),
+                                         a.row2.data(), a.row3.data(), a.row4.data(), a.y.data());
                   }});
 }
 

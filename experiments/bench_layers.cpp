@@ -66,12 +66,15 @@ class LeNetLayers {
   void add_batch_norm(std::int64_t rows, std::int64_t channels) {
     const double array = 4.0 * static_cast<double>(rows * channels);
     add("batch norm", rows, channels, 3 * array, [this, rows, channels] {
-      batch_norm_forward<float>(rows, channels, x_.data(), nullptr, nullptr, 1e-5f, y_.data(), mean_.data(),
-                                var_.data(), inv_std_.data());
+      batch_norm_statistics<float>(rows, channels, x_.data(), 1e-5f, mean_.data(), var_.data(),
+                                   inv_std_.data());
+      batch_norm_apply<float>(rows, channels, x_.data(), {mean_.data(), inv_std_.data(), nullptr, nullptr},
+                              y_.data());
     });
     add("batch norm backward", rows, channels, 5 * array, [this, rows, channels] {
-      batch_norm_backward<float>(rows, channels, x_.data(), dy_.data(), mean_.data(), inv_std_.data(),
-                                 nullptr, BatchStatistics::of_batch, y_.data(), nullptr, nullptr);
+      batch_norm_backward<float>(rows, channels, x_.data(), dy_.data(), nullptr,
+                                 {mean_.data(), inv_std_.data(), nullptr, nullptr}, BatchStatistics::of_batch,
+                                 {y_.data(), nullptr, nullptr, nullptr});
     });
   }
 

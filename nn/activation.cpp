@@ -9,10 +9,18 @@ Var Activation::after_norm(BatchNorm& norm, const Var& x, const Var& shortcut) {
   return (*this)(shortcut.defined() ? normalized + shortcut : normalized);
 }
 
+// Masks want whole bytes in each row.
+bool Activation::fuses(const BatchNorm& norm) { return norm.channels() % 8 == 0; }
+
 // A hook wants to see what lies between the steps.
 Var norm_act(BatchNorm& norm, Activation& act, const Var& x, const Var& shortcut) {
   return norm.has_hooks() || act.has_hooks() ? act.Activation::after_norm(norm, x, shortcut)
                                              : act.after_norm(norm, x, shortcut);
+}
+
+Var ReLU::after_norm(BatchNorm& norm, const Var& x, const Var& shortcut) {
+  if (!fuses(norm)) return Activation::after_norm(norm, x, shortcut);
+  return norm_relu(norm.normalized(x), shortcut);
 }
 
 MakeActivation relu_activation() {

@@ -16,6 +16,10 @@ class Activation : public Module {
   /// act(norm(x) + shortcut), where shortcut may be undefined. Activations override it where they can do that
   /// with fewer passes over memory; hooks of `norm` and of this module are not called.
   virtual Var after_norm(BatchNorm& norm, const Var& x, const Var& shortcut);
+
+ protected:
+  /// Whether one pass can do it (core/normalized.h).
+  static bool fuses(const BatchNorm& norm);
 };
 
 /// The same through whatever hooks there are: what networks call.
@@ -24,6 +28,7 @@ Var norm_act(BatchNorm& norm, Activation& act, const Var& x, const Var& shortcut
 class ReLU : public Activation {
  public:
   Var forward(const Var& x) override { return relu(x); }
+  Var after_norm(BatchNorm& norm, const Var& x, const Var& shortcut) override;
 };
 
 /// Makes one activation; `name` is its place in the network. This is how quantizers enter networks, which

@@ -61,6 +61,14 @@ Var BatchNorm::forward(const Var& x) {
                     &running_mean, &running_var);
 }
 
+Normalized BatchNorm::normalized(const Var& x) {
+  const Real eps = static_cast<Real>(options.eps);
+  if (!training())
+    return normalized_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);
+  return coarsegrad::normalized(x, optional_var(scale), optional_var(shift), eps,
+                                static_cast<Real>(options.momentum), &running_mean, &running_var);
+}
+
 Var Flatten::forward(const Var& x) {
   check(x.shape().rank() >= 1, "flatten: given a scalar, expected a batch");
   std::int64_t features = 1;  // not size / N: a batch may be empty

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/base/random.h"
+#include "core/normalized.h"
 #include "core/ops.h"
 #include "nn/module.h"
 
@@ -49,6 +50,10 @@ class BatchNorm : public Module {
  public:
   explicit BatchNorm(std::int64_t channels, const BatchNormOptions& options = {});
   Var forward(const Var& x) override;
+  /// Takes the statistics (and moves the running ones in training mode), but leaves the map itself to whoever
+  /// comes next.
+  Normalized normalized(const Var& x);
+  std::int64_t channels() const { return running_mean.size(); }
 
   const BatchNormOptions options;
   Parameter* scale;  ///< (channels), or null

@@ -26,6 +26,7 @@ class UniformActivation : public ActivationQuantizer {
   /// Throws UsageError unless 1 <= bits <= 8, and Error unless alpha is finite and positive.
   UniformActivation(int bits, double alpha, const Surrogate& surrogate);
   Var forward(const Var& x) override;
+  Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
   int bits() const override { return bits_; }
   double alpha() const { return alpha_; }
   const Surrogate& surrogate() const { return surrogate_; }

@@ -1,6 +1,7 @@
 #include "core/base/activation.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
 #include "core/base/check.h"
@@ -16,15 +17,6 @@ static_assert(kTaskElements % 8 == 0, "a task begins at a whole byte of the mask
 template <class P>
 P* at(P* p, std::int64_t i) {
   return p ? p + i : nullptr;
-}
-
-template <class T>
-void check_quantizer(Quantizer<T> q) {
-  using limits = std::numeric_limits<T>;
-  check(q.alpha >= limits::min() && q.alpha <= limits::max(), "activation quantizer: given alpha = ", q.alpha,
-        ", expected a positive number that is neither infinite nor subnormal");
-  check(q.levels >= 1 && q.levels <= 255, "activation quantizer: given ", q.levels,
-        " levels, expected 1 to 255");
 }
 
 // Adds up part(begin, end) over the tasks, in order.
@@ -43,6 +35,15 @@ double sum_of_parts(std::int64_t n, F part) {
 }  // namespace
 
 template <class T>
+void check_quantizer(Quantizer<T> q) {
+  using limits = std::numeric_limits<T>;
+  check(q.alpha >= limits::min() && q.alpha <= limits::max(), "activation quantizer: given alpha = ", q.alpha,
+        ", expected a positive number that is neither infinite nor subnormal");
+  check(q.levels >= 1 && q.levels <= 255, "activation quantizer: given ", q.levels,
+        " levels, expected 1 to 255");
+}
+
+template <class T>
 void relu_forward(std::int64_t n, const T* x, T* y, std::uint8_t* mask) {
   parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
     real_kernels<T>().activation.relu(end - begin, x + begin, at(y, begin), at(mask, begin / 8));
@@ -57,16 +58,19 @@ void mask_backward(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx)
 }
 
 template <class T>
-void quantize_forward(std::int64_t n, const T* x, Quantizer<T> quantizer, Ste ste, T* y, std::uint8_t* codes,
+bool quantize_forward(std::int64_t n, const T* x, Quantizer<T> quantizer, Ste ste, T* y, std::uint8_t* codes,
                       std::uint8_t* mask) {
   check_quantizer(quantizer);
   const auto [alpha, levels] = quantizer;
-  const T window = ste == Ste::clipped_relu ? static_cast<T>(levels) : std::numeric_limits<T>::infinity();
+  const T window = window_of(quantizer, ste);
   std::uint8_t* const bits = ste == Ste::identity ? nullptr : mask;
   const auto quantize = real_kernels<T>().activation.quantize;
+  std::atomic<bool> any_nan = false;
   parallel_ranges(n, kTaskElements, [&, a = alpha, k = levels](std::int64_t begin, std::int64_t end) {
-    quantize(end - begin, x + begin, a, k, window, at(y, begin), at(codes, begin), at(bits, begin / 8));
+    if (quantize(end - begin, x + begin, a, k, window, at(y, begin), at(codes, begin), at(bits, begin / 8)))
+      any_nan = true;
   });
+  return any_nan;
 }
 
 template <class T>
@@ -98,9 +102,10 @@ double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const 
 }
 
 #define COARSEGRAD_INSTANTIATE(T)                                                                           \
+  template void check_quantizer(Quantizer<T>);                                                              \
   template void relu_forward(std::int64_t, const T*, T*, std::uint8_t*);                                    \
   template void mask_backward(std::int64_t, const std::uint8_t*, const T*, T*);                             \
-  template void quantize_forward(std::int64_t, const T*, Quantizer<T>, Ste, T*, std::uint8_t*,              \
+  template bool quantize_forward(std::int64_t, const T*, Quantizer<T>, Ste, T*, std::uint8_t*,              \
                                  std::uint8_t*);                                                            \
   template void quantize_decode(std::int64_t, const std::uint8_t*, T, T*);                                  \
   template double quantize_alpha_gradient(std::int64_t, const T*, const T*, Quantizer<T>, AlphaRule);       \

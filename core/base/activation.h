@@ -5,6 +5,7 @@
 // for every kernel table.
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "core/kernels/activation.h"
 
@@ -34,11 +35,20 @@ struct Quantizer {
   int levels;  ///< 2^bits - 1: 1 to 255
 };
 
+/// Throws Error for a quantizer out of range.
+template <class T>
+void check_quantizer(Quantizer<T> quantizer);
+/// Largest quotient at which the backward pass of `ste` is 1; infinite where there is none.
+template <class T>
+T window_of(Quantizer<T> quantizer, Ste ste) {
+  return ste == Ste::clipped_relu ? static_cast<T>(quantizer.levels) : std::numeric_limits<T>::infinity();
+}
+
 /// Any of the outputs may be null. y: values, NaN where x is NaN; y may be x. codes: level indices (0 for
 /// NaN). mask: where the backward pass of `ste` is 1: q > 0 for relu, 0 < q <= levels for clipped_relu; none
-/// is written for identity. Throws Error for a quantizer out of range.
+/// is written for identity. Returns whether there is a NaN. Throws Error for a quantizer out of range.
 template <class T>
-void quantize_forward(std::int64_t n, const T* x, Quantizer<T> quantizer, Ste ste, T* y, std::uint8_t* codes,
+bool quantize_forward(std::int64_t n, const T* x, Quantizer<T> quantizer, Ste ste, T* y, std::uint8_t* codes,
                       std::uint8_t* mask);
 
 /// y = alpha * codes: what quantize_forward wrote to y, but for NaN.

@@ -34,19 +34,20 @@ class Elements {
   Read read_ = nullptr;
 };
 
-/// Some consecutive elements as an array: in place where they are there, else in working space.
+/// Some consecutive elements as an array: in place where they are there (null for null), else in working
+/// space.
 template <class T>
 class Window {
  public:
   Window(const Elements<T>& all, std::int64_t begin, std::int64_t end)
       : own_(all.there() ? 0 : static_cast<std::size_t>(end - begin)),
-        values_(all.there() ? all.values() + begin : own_.data()) {
+        values_(all.there() ? (all.values() ? all.values() + begin : nullptr) : own_.data()) {
     if (!all.there()) all.read(begin, end, own_.data());
   }
   const T* data() const { return values_; }
 
  private:
-  Scratch<T> own_;
+  const Scratch<T> own_;
   const T* values_;
 };
 

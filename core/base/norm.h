@@ -3,29 +3,57 @@
 // has N * H * W rows. T is float or double. Statistics are combined in double. Bitwise the same for any
 // number of threads.
 #include <cstdint>
+#include <type_traits>
+
+#include "core/base/activation.h"
+#include "core/base/elements.h"
 
 namespace coarsegrad {
 
-/// Training mode: y = (x - mean) * inv_std * scale + shift with the mean and the biased variance of each
-/// channel, which are handed out together with inv_std = 1 / sqrt(var + eps). scale and shift may be null (1
-/// and 0). y may be x. Throws Error without rows.
+/// Mean and biased variance of each channel, and inv_std = 1 / sqrt(var + eps). Throws Error without rows.
 template <class T>
-void batch_norm_forward(std::int64_t rows, std::int64_t channels, const T* x, const T* scale, const T* shift,
-                        T eps, T* y, T* mean, T* var, T* inv_std);
+void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, T* var,
+                           T* inv_std);
 
-/// The same with given statistics (evaluation mode).
+/// Values per channel of the map t = (x - mean) * inv_std * scale + shift; scale and shift may be null (1 and
+/// 0).
 template <class T>
-void batch_norm_apply(std::int64_t rows, std::int64_t channels, const T* x, const T* mean, const T* inv_std,
-                      const T* scale, const T* shift, T* y);
+struct NormColumns {
+  const T *mean, *inv_std, *scale, *shift;
+};
+
+/// y = t. y may be x.
+template <class T>
+void batch_norm_apply(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
+                      T* y);
+
+// The same and what usually follows in one pass, bit for bit: t + add, where add may be null, then an
+// activation; masks as in core/base/activation.h. Channels are a multiple of 8 where there is a mask; all
+// throw Error otherwise.
+
+/// y = relu(t + add), mask = t + add > 0; both may be null.
+template <class T>
+void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
+                     const std::type_identity_t<Elements<T>>& add, T* y, std::uint8_t* mask);
+/// The codes and the mask of quantize_forward, and whether there is a NaN; mask may be null.
+template <class T>
+bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
+                         const std::type_identity_t<Elements<T>>& add, Quantizer<T> quantizer, Ste ste,
+                         std::uint8_t* codes, std::uint8_t* mask);
 
 /// How the statistics came about: from this batch, or as constants that no gradient flows through.
 enum class BatchStatistics { of_batch, constant };
 
-/// Gradients from the input x of the forward pass and its mean and inv_std; the normalised value is computed
-/// again. dx may be dy; dx, dscale and dshift may be null.
+/// The gradients of a pass, any of which may be null.
 template <class T>
-void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, const T* dy, const T* mean,
-                         const T* inv_std, const T* scale, BatchStatistics statistics, T* dx, T* dscale,
-                         T* dshift);
+struct NormGradients {
+  T *dx, *dscale, *dshift, *dadd;
+};
+/// From the input x of the forward pass, the gradient dy of its output and the mask of its activation (null:
+/// none); the normalised value is computed again. dx may be dy.
+template <class T>
+void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, const T* dy,
+                         const std::uint8_t* mask, const NormColumns<T>& columns, BatchStatistics statistics,
+                         const NormGradients<T>& gradients);
 
 }  // namespace coarsegrad

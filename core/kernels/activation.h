@@ -21,8 +21,8 @@ struct Activation {
   /// y = x where x > 0 or x is NaN, else +0; mask = x > 0. y may be x; y and mask may be null.
   void (*relu)(std::int64_t n, const T* x, T* y, std::uint8_t* mask);
   /// y = alpha * code, NaN where x is NaN; codes = code (0 for NaN); mask = 0 < q <= window. Any of the three
-  /// may be null. y may be x. 1 <= levels <= 255.
-  void (*quantize)(std::int64_t n, const T* x, T alpha, int levels, T window, T* y, std::uint8_t* codes,
+  /// may be null. y may be x. 1 <= levels <= 255. Returns whether there is a NaN.
+  bool (*quantize)(std::int64_t n, const T* x, T alpha, int levels, T window, T* y, std::uint8_t* codes,
                    std::uint8_t* mask);
   /// y = alpha * codes.
   void (*decode)(std::int64_t n, const std::uint8_t* codes, T alpha, T* y);

@@ -1,5 +1,7 @@
 #include "core/base/norm.h"
 
+#include <limits>
+
 #include "core/base/check.h"
 #include "core/base/elementwise.h"
 #include "tests/support/tables.h"
@@ -87,8 +89,8 @@ TEST_CASE("normalize and backward kernels: every table gives the bits of the ref
       };
       const auto gradient = [&](const Kernels& k) {
         auto dx = output<float>(rows * cols);
-        k.real.norm.backward(rows, cols, x.data(), dy.data(), mean.data(), a.data(), b.data(), c.data(),
-                             dx.data());
+        k.real.norm.backward(rows, cols, x.data(), dy.data(), nullptr, mean.data(), a.data(), b.data(),
+                             c.data(), dx.data());
         return dx;
       };
       CHECK(same_bits(normalized(table), normalized(scalar)));
@@ -104,7 +106,8 @@ TEST_CASE("backward_sums and column_sums kernels: every table stays within the s
                  mean = gaussian(cols, 12, 2);
       const auto sums = [&](const Kernels& k, const std::vector<float>& g) {
         std::vector<std::vector<double>> s(3, output<double>(cols));
-        k.real.norm.backward_sums(rows, cols, x.data(), g.data(), mean.data(), s[0].data(), s[1].data());
+        k.real.norm.backward_sums(rows, cols, x.data(), g.data(), nullptr, mean.data(), s[0].data(),
+                                  s[1].data(), nullptr);
         k.real.elementwise.column_sums(rows, cols, g.data(), s[2].data());
         return s;
       };
@@ -181,10 +184,11 @@ Result batch_norm(std::int64_t rows, std::int64_t channels, const std::vector<fl
                   const std::vector<float>& shift, float eps) {
   const std::vector<float> elements(x.size()), per_channel(scale.size());
   Result r{elements, per_channel, per_channel, per_channel, elements, per_channel, per_channel};
-  batch_norm_forward(rows, channels, x.data(), scale.data(), shift.data(), eps, r.y.data(), r.mean.data(),
-                     r.var.data(), r.inv_std.data());
-  batch_norm_backward(rows, channels, x.data(), dy.data(), r.mean.data(), r.inv_std.data(), scale.data(),
-                      BatchStatistics::of_batch, r.dx.data(), r.dscale.data(), r.dshift.data());
+  batch_norm_statistics(rows, channels, x.data(), eps, r.mean.data(), r.var.data(), r.inv_std.data());
+  const NormColumns<float> columns{r.mean.data(), r.inv_std.data(), scale.data(), shift.data()};
+  batch_norm_apply(rows, channels, x.data(), columns, r.y.data());
+  batch_norm_backward(rows, channels, x.data(), dy.data(), nullptr, columns, BatchStatistics::of_batch,
+                      {r.dx.data(), r.dscale.data(), r.dshift.data(), nullptr});
   return r;
 }
 
@@ -223,9 +227,10 @@ TEST_CASE("batch norm: evaluation mode uses the statistics given and lets no gra
   const auto x = gaussian(rows * channels, 17), dy = gaussian(rows * channels, 18);
   const auto mean = gaussian(channels, 19), inv_std = gaussian(channels, 20, 3, 0.1f);
   std::vector<float> y(x.size()), dx(x.size());
-  batch_norm_apply<float>(rows, channels, x.data(), mean.data(), inv_std.data(), nullptr, nullptr, y.data());
-  batch_norm_backward<float>(rows, channels, x.data(), dy.data(), mean.data(), inv_std.data(), nullptr,
-                             BatchStatistics::constant, dx.data(), nullptr, nullptr);
+  const NormColumns<float> columns{mean.data(), inv_std.data(), nullptr, nullptr};
+  batch_norm_apply(rows, channels, x.data(), columns, y.data());
+  batch_norm_backward(rows, channels, x.data(), dy.data(), nullptr, columns, BatchStatistics::constant,
+                      {dx.data(), nullptr, nullptr, nullptr});
   for (std::size_t i = 0; i < x.size(); ++i) {
     const std::size_t c = i % static_cast<std::size_t>(channels);
     CHECK(y[i] == (x[i] - mean[c]) * inv_std[c]);
@@ -247,8 +252,110 @@ TEST_CASE("batch norm: bitwise the same with 1 and with 2 threads, for every tab
   });
 }
 
+namespace {
+
+struct Fused {
+  std::vector<float> y, gated, dx;
+  std::vector<double> sum_g, sum_gx;
+  std::vector<std::uint8_t> relu_mask, codes, mask;
+  bool any_nan = false;
+};
+// All that the kernels with an activation give, for one table.
+Fused fused(const Kernels& k, std::int64_t rows, std::int64_t cols, const std::vector<float>& x,
+            bool with_add) {
+  const auto dy = gaussian(rows * cols, 31), add = gaussian(rows * cols, 32), mean = gaussian(cols, 33),
+             factor = gaussian(cols, 34), shift = gaussian(cols, 35), slope = gaussian(cols, 36);
+  const auto bits = output<std::uint8_t>(rows * cols / 8);
+  Fused f{output<float>(rows * cols),
+          output<float>(rows * cols),
+          output<float>(rows * cols),
+          output<double>(cols),
+          output<double>(cols),
+          bits,
+          output<std::uint8_t>(rows * cols),
+          bits};
+  const float* const plus = with_add ? add.data() : nullptr;
+  const auto& norm = k.real.norm;
+  norm.normalize_relu(rows, cols, x.data(), mean.data(), factor.data(), shift.data(), plus, f.y.data(),
+                      f.relu_mask.data());
+  f.any_nan = norm.normalize_quantize(rows, cols, x.data(), mean.data(), factor.data(), shift.data(), plus,
+                                      0.3f, 3, 3, f.codes.data(), f.mask.data());
+  norm.backward_sums(rows, cols, x.data(), dy.data(), f.mask.data(), mean.data(), f.sum_g.data(),
+                     f.sum_gx.data(), f.gated.data());
+  norm.backward(rows, cols, x.data(), dy.data(), f.mask.data(), mean.data(), factor.data(), slope.data(),
+                shift.data(), f.dx.data());
+  return f;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "norm kernels with an activation: every table gives the bits of the reference, sums within the bound") {
+  for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
+    for (const std::int64_t rows : {1, 3, 64, 67})
+      for (const std::int64_t cols : {8, 16, 24, 64, 72, 136})
+        for (const bool with_add : {false, true}) {
+          INFO(rows, " x ", cols, " add ", with_add);
+          const auto x = gaussian(rows * cols, 30);
+          const Fused got = fused(table, rows, cols, x, with_add),
+                      want = fused(scalar, rows, cols, x, with_add);
+          CHECK(same_bits(got.y, want.y));
+          CHECK(same_bits(got.gated, want.gated));
+          CHECK(same_bits(got.dx, want.dx));
+          CHECK(got.relu_mask == want.relu_mask);
+          CHECK(got.codes == want.codes);
+          CHECK(got.mask == want.mask);
+          CHECK(!got.any_nan);
+          for (std::size_t c = 0; c < static_cast<std::size_t>(cols); ++c) {
+            double size = 0, product_size = 0;
+            for (std::size_t r = 0; r < static_cast<std::size_t>(rows); ++r) {
+              const double g = want.gated[r * static_cast<std::size_t>(cols) + c];
+              size += std::abs(g);
+              product_size += std::abs(g * x[r * static_cast<std::size_t>(cols) + c]) + 4 * std::abs(g);
+            }
+            CHECK(std::abs(got.sum_g[c] - want.sum_g[c]) <= kernels::kSumError * size);
+            CHECK(std::abs(got.sum_gx[c] - want.sum_gx[c]) <= kernels::kSumError * product_size);
+          }
+        }
+    auto x = gaussian(5 * 24, 30);
+    x[70] = std::numeric_limits<float>::quiet_NaN();
+    CHECK(fused(table, 5, 24, x, false).any_nan);
+    CHECK(fused(scalar, 5, 24, x, true).any_nan);
+  });
+}
+
+TEST_CASE("batch norm with activation: the bits of the separate passes, odd channels are refused") {
+  with_each_table([] {
+    for (const std::int64_t rows : {2, 129, 2049})
+      for (const std::int64_t channels : {8, 16, 40}) {
+        const auto n = static_cast<std::size_t>(rows * channels);
+        const auto x = gaussian(rows * channels, 41), add = gaussian(rows * channels, 42),
+                   mean = gaussian(channels, 43), inv_std = gaussian(channels, 44, 2),
+                   scale = gaussian(channels, 45), shift = gaussian(channels, 46);
+        const NormColumns<float> columns{mean.data(), inv_std.data(), scale.data(), shift.data()};
+        std::vector<float> t(n), want(n), got(n);
+        std::vector<std::uint8_t> want_mask(n / 8), mask(n / 8), want_codes(n), codes(n);
+        batch_norm_apply(rows, channels, x.data(), columns, t.data());
+        for (std::size_t i = 0; i < n; ++i) t[i] += add[i];
+        relu_forward(rows * channels, t.data(), want.data(), want_mask.data());
+        batch_norm_relu(rows, channels, x.data(), columns, add.data(), got.data(), mask.data());
+        CHECK(same_bits(got, want));
+        CHECK(mask == want_mask);
+        const Quantizer<float> quantizer{0.2f, 7};
+        quantize_forward(rows * channels, t.data(), quantizer, Ste::clipped_relu,
+                         static_cast<float*>(nullptr), want_codes.data(), want_mask.data());
+        batch_norm_quantize(rows, channels, x.data(), columns, add.data(), quantizer, Ste::clipped_relu,
+                            codes.data(), mask.data());
+        CHECK(codes == want_codes);
+        CHECK(mask == want_mask);
+      }
+  });
+  float x[6] = {}, one[3] = {1, 1, 1};
+  std::uint8_t mask = 0;
+  CHECK_THROWS_AS(batch_norm_relu<float>(2, 3, x, {one, one, nullptr, nullptr}, nullptr, x, &mask), Error);
+}
+
 TEST_CASE("batch norm: no rows are an error") {
   float none = 0;
-  CHECK_THROWS_AS(batch_norm_forward<float>(0, 1, &none, nullptr, nullptr, 1e-5f, &none, &none, &none, &none),
-                  Error);
+  CHECK_THROWS_AS(batch_norm_statistics(0, 1, &none, 1e-5f, &none, &none, &none), Error);
 }

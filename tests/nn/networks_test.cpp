@@ -3,8 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "core/base/check.h"
+#include "nn/init.h"
+#include "quant/activation.h"
 #include "tests/support/errors.h"
 
 using namespace coarsegrad;
@@ -91,4 +94,47 @@ TEST_CASE("an unknown network or depth is refused with what there is") {
              "expected one of lenet5, vgg11");
   CHECK_THROWS_AS(nn::make_network("resnet21", nn::relu_activation(), Rng(1)), UsageError);
   CHECK_THROWS_AS(nn::resnet(21, nn::relu_activation(), Rng(1)), Error);
+}
+
+namespace {
+
+// Loss and all gradients of one training step of a small residual network.
+std::vector<std::vector<Real>> step_of(const nn::MakeActivation& activation, bool watched) {
+  const auto net = nn::resnet(8, activation, Rng(3), {.classes = 5, .width = 8});
+  if (watched)  // a hook on a normalisation makes it a pass of its own
+    for (const auto& [name, module] : net->named_modules())
+      if (dynamic_cast<nn::BatchNorm*>(module))
+        module->register_forward_hook([](nn::Module&, const Var&, const Var&) {});
+  const std::uint8_t labels[] = {1, 0, 4};
+  const Var loss = cross_entropy((*net)(nn::normal({3, 32, 32, 3}, 1, Rng(4))), labels);
+  loss.backward();
+  std::vector<std::vector<Real>> all{{loss.item()}};
+  for (const Parameter* p : net->parameters())
+    all.emplace_back(p->grad().view().begin(), p->grad().view().end());
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "normalise, add and activate in one pass gives the bits of the three passes, forward and backward") {
+  CHECK(step_of(nn::relu_activation(), false) == step_of(nn::relu_activation(), true));
+  for (const char* ste : {"identity", "relu", "clipped_relu", "tanh"}) {
+    CAPTURE(ste);
+    const auto quantized = quant::uniform_activation(2, surrogate(ste));
+    CHECK(step_of(quantized, false) == step_of(quantized, true));
+  }
+  CHECK(step_of(nn::relu_activation(), false) !=
+        step_of(quant::uniform_activation(2, surrogate("relu")), false));
+}
+
+TEST_CASE("a NaN in a normalised and quantized activation is not lost") {
+  for (const bool training : {true, false}) {
+    const auto net =
+        nn::resnet(8, quant::uniform_activation(2, surrogate("clipped_relu")), Rng(3), {.width = 8});
+    net->train(training);
+    Tensor x({2, 32, 32, 3}, Real(1));
+    x.mutable_data()[5000] = std::numeric_limits<Real>::quiet_NaN();
+    CHECK(std::isnan((*net)(x).value()[10]));
+  }
 }

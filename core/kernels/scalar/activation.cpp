@@ -34,16 +34,19 @@ int level(T q, int levels) {
 }
 
 template <class T>
-void quantize(std::int64_t n, const T* x, T alpha, int levels, T window, T* y, std::uint8_t* codes,
+bool quantize(std::int64_t n, const T* x, T alpha, int levels, T window, T* y, std::uint8_t* codes,
               std::uint8_t* mask) {
   clear(n, mask);
+  bool any_nan = false;
   for (std::int64_t i = 0; i < n; ++i) {
     const T q = x[i] / alpha;
+    any_nan = any_nan || std::isnan(q);
     const int code = level(q, levels);
     if (mask && q > 0 && q <= window) set(mask, i);
     if (codes) codes[i] = static_cast<std::uint8_t>(code);
     if (y) y[i] = std::isnan(q) ? q : alpha * static_cast<T>(code);
   }
+  return any_nan;
 }
 
 template <class T>

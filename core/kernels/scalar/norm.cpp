@@ -1,5 +1,7 @@
 #include "core/kernels/norm.h"
 
+#include <cmath>
+
 #include "core/kernels/tables.h"
 
 namespace coarsegrad::kernels::scalar {
@@ -28,30 +30,76 @@ void normalize(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, 
 }
 
 template <class T>
-void backward_sums(std::int64_t rows, std::int64_t cols, const T* x, const T* dy, const T* mean,
-                   double* sum_dy, double* sum_dyx) {
+T normalized(std::int64_t i, std::int64_t c, const T* x, const T* mean, const T* factor, const T* shift,
+             const T* add) {
+  const T t = (x[i] - mean[c]) * factor[c] + shift[c];
+  return add ? t + add[i] : t;
+}
+
+void set(std::uint8_t* mask, std::int64_t i, bool on) {
+  const unsigned bit = 1u << i % 8;
+  mask[i / 8] = static_cast<std::uint8_t>(on ? mask[i / 8] | bit : mask[i / 8] & ~bit);
+}
+
+template <class T>
+void normalize_relu(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
+                    const T* shift, const T* add, T* y, std::uint8_t* mask) {
+  for (std::int64_t i = 0; i < rows * cols; ++i) {
+    const T t = normalized(i, i % cols, x, mean, factor, shift, add);
+    if (mask) set(mask, i, t > 0);
+    if (y) y[i] = t > 0 || std::isnan(t) ? t : T(0);
+  }
+}
+
+template <class T>
+bool normalize_quantize(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
+                        const T* shift, const T* add, T alpha, int levels, T window, std::uint8_t* codes,
+                        std::uint8_t* mask) {
+  bool any_nan = false;
+  for (std::int64_t i = 0; i < rows * cols; ++i) {
+    const T q = normalized(i, i % cols, x, mean, factor, shift, add) / alpha;
+    any_nan = any_nan || std::isnan(q);
+    if (mask) set(mask, i, q > 0 && q <= window);
+    codes[i] = static_cast<std::uint8_t>(!(q > 0)                     ? 0
+                                         : q > static_cast<T>(levels) ? levels
+                                                                      : static_cast<int>(std::ceil(q)));
+  }
+  return any_nan;
+}
+
+template <class T>
+T gated_at(const T* dy, const std::uint8_t* mask, std::int64_t i) {
+  return !mask || (mask[i / 8] >> i % 8 & 1) ? dy[i] : T(0);
+}
+
+template <class T>
+void backward_sums(std::int64_t rows, std::int64_t cols, const T* x, const T* dy, const std::uint8_t* mask,
+                   const T* mean, double* sum_g, double* sum_gx, T* gated) {
   for (std::int64_t c = 0; c < cols; ++c) {
-    sum_dy[c] = sum_dyx[c] = 0;
+    sum_g[c] = sum_gx[c] = 0;
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t i = r * cols + c;
-      sum_dy[c] += dy[i];
-      sum_dyx[c] += static_cast<double>(dy[i]) * (static_cast<double>(x[i]) - mean[c]);
+      const T g = gated_at(dy, mask, i);
+      sum_g[c] += g;
+      sum_gx[c] += static_cast<double>(g) * (static_cast<double>(x[i]) - mean[c]);
+      if (gated) gated[i] = g;
     }
   }
 }
 
 template <class T>
-void backward(std::int64_t rows, std::int64_t cols, const T* x, const T* dy, const T* mean, const T* mean_dy,
-              const T* slope, const T* factor, T* dx) {
+void backward(std::int64_t rows, std::int64_t cols, const T* x, const T* dy, const std::uint8_t* mask,
+              const T* mean, const T* mean_g, const T* slope, const T* factor, T* dx) {
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < cols; ++c) {
       const std::int64_t i = r * cols + c;
-      dx[i] = ((dy[i] - mean_dy[c]) - (x[i] - mean[c]) * slope[c]) * factor[c];
+      dx[i] = ((gated_at(dy, mask, i) - mean_g[c]) - (x[i] - mean[c]) * slope[c]) * factor[c];
     }
 }
 
 template <class T>
-constexpr Norm<T> table{moments<T>, normalize<T>, backward_sums<T>, backward<T>};
+constexpr Norm<T> table{moments<T>,       normalize<T>, normalize_relu<T>, normalize_quantize<T>,
+                        backward_sums<T>, backward<T>};
 
 }  // namespace
 

@@ -48,34 +48,110 @@ void normalize(std::int64_t rows, std::int64_t cols, const float* x, const float
   });
 }
 
-void backward_sums(std::int64_t rows, std::int64_t cols, const float* x, const float* dy, const float* mean,
-                   double* sum_dy, double* sum_dyx) {
+// t = normalize + add for each vector of the matrix: body(i, lanes, t).
+template <class Body>
+COARSEGRAD_INLINE void for_normalized(std::int64_t rows, std::int64_t cols, const float* x, const float* mean,
+                                      const float* factor, const float* shift, const float* add, Body body) {
   for_panels(cols, [=](std::int64_t c, auto panel) {
-    double* const sums[] = {sum_dy + c, sum_dyx + c};
-    const float *const px = x + c, *const pdy = dy + c, *const pmean = mean + c;
+    const auto lanes = panel.lanes;
+    const auto m = load_columns(mean + c, panel), f = load_columns(factor + c, panel),
+               s = load_columns(shift + c, panel);
+    for_rows(rows, cols, c, panel, [=](std::int64_t i, int v) {
+      const F32 t = (lanes.load(x + i) - m.vector[v]) * f.vector[v] + s.vector[v];
+      body(i, lanes, add ? t + lanes.load(add + i) : t);
+    });
+  });
+}
+
+void normalize_relu(std::int64_t rows, std::int64_t cols, const float* x, const float* mean,
+                    const float* factor, const float* shift, const float* add, float* y, std::uint8_t* mask) {
+  for_normalized(rows, cols, x, mean, factor, shift, add, [=](std::int64_t i, auto lanes, F32 t) {
+    const Mask positive = t > zero();
+    if (mask) lanes.store_bits(mask + i / 8, positive);
+    if (y) lanes.store(y + i, keep(positive | (t != t), t));
+  });
+}
+
+bool normalize_quantize(std::int64_t rows, std::int64_t cols, const float* x, const float* mean,
+                        const float* factor, const float* shift, const float* add, float alpha, int levels,
+                        float window, std::uint8_t* codes, std::uint8_t* mask) {
+  const F32 a = set1(alpha), top = set1(static_cast<float>(levels)), end = set1(window);
+  Mask nan = zero() != zero();
+  for_normalized(rows, cols, x, mean, factor, shift, add, [=, &nan](std::int64_t i, auto lanes, F32 t) {
+    const F32 q = t / a;
+    nan = nan | (q != q);
+    const F32 code = min(top, max(zero(), ceil(q)));
+    if (mask) lanes.store_bits(mask + i / 8, (q > zero()) & (q <= end));
+    lanes.store(codes + i, to_int(keep(code == code, code)));
+  });
+  return bits(nan) != 0;
+}
+
+// Loads dy where the mask is 1, else 0.
+struct Gate {
+  const float* dy;
+  const std::uint8_t* mask;
+  template <class Lanes>
+  COARSEGRAD_INLINE F32 load(std::int64_t i, Lanes lanes) const {
+    return keep(lanes.load_bits(mask + i / 8), lanes.load(dy + i));
+  }
+};
+struct NoGate {
+  const float* dy;
+  template <class Lanes>
+  COARSEGRAD_INLINE F32 load(std::int64_t i, Lanes lanes) const {
+    return lanes.load(dy + i);
+  }
+};
+
+template <class AnyGate>
+COARSEGRAD_INLINE void gated_sums(std::int64_t rows, std::int64_t cols, const float* x, AnyGate gate,
+                                  const float* mean, double* sum_g, double* sum_gx, float* gated) {
+  for_panels(cols, [=](std::int64_t c, auto panel) {
+    double* const sums[] = {sum_g + c, sum_gx + c};
+    const float *const px = x + c, *const pmean = mean + c;
     sum_panel(rows, cols, panel, sums, [=](std::int64_t i, std::int64_t j, auto lanes, F32(&s)[2]) {
-      const F32 g = lanes.load(pdy + i);
+      const F32 g = gate.load(c + i, lanes);
+      if (gated) lanes.store(gated + c + i, g);
       s[0] = s[0] + g;
       s[1] = fma(g, lanes.load(px + i) - lanes.load(pmean + j), s[1]);
     });
   });
 }
 
-void backward(std::int64_t rows, std::int64_t cols, const float* x, const float* dy, const float* mean,
-              const float* mean_dy, const float* slope, const float* factor, float* dx) {
+void backward_sums(std::int64_t rows, std::int64_t cols, const float* x, const float* dy,
+                   const std::uint8_t* mask, const float* mean, double* sum_g, double* sum_gx, float* gated) {
+  if (mask)
+    gated_sums(rows, cols, x, Gate{dy, mask}, mean, sum_g, sum_gx, gated);
+  else
+    gated_sums(rows, cols, x, NoGate{dy}, mean, sum_g, sum_gx, gated);
+}
+
+template <class AnyGate>
+COARSEGRAD_INLINE void gated_backward(std::int64_t rows, std::int64_t cols, const float* x, AnyGate gate,
+                                      const float* mean, const float* mean_g, const float* slope,
+                                      const float* factor, float* dx) {
   for_panels(cols, [=](std::int64_t c, auto panel) {
     const auto lanes = panel.lanes;
-    const auto m = load_columns(mean + c, panel), g = load_columns(mean_dy + c, panel),
+    const auto m = load_columns(mean + c, panel), g = load_columns(mean_g + c, panel),
                s = load_columns(slope + c, panel), f = load_columns(factor + c, panel);
     for_rows(rows, cols, c, panel, [=](std::int64_t i, int v) {
       const F32 centered = lanes.load(x + i) - m.vector[v];
-      lanes.store(dx + i, ((lanes.load(dy + i) - g.vector[v]) - centered * s.vector[v]) * f.vector[v]);
+      lanes.store(dx + i, ((gate.load(i, lanes) - g.vector[v]) - centered * s.vector[v]) * f.vector[v]);
     });
   });
 }
 
+void backward(std::int64_t rows, std::int64_t cols, const float* x, const float* dy, const std::uint8_t* mask,
+              const float* mean, const float* mean_g, const float* slope, const float* factor, float* dx) {
+  if (mask)
+    gated_backward(rows, cols, x, Gate{dy, mask}, mean, mean_g, slope, factor, dx);
+  else
+    gated_backward(rows, cols, x, NoGate{dy}, mean, mean_g, slope, factor, dx);
+}
+
 }  // namespace
 
-const Norm<float> norm{moments, normalize, backward_sums, backward};
+const Norm<float> norm{moments, normalize, normalize_relu, normalize_quantize, backward_sums, backward};
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

@@ -1,0 +1,150 @@
+#include "core/normalized.h"
+
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "core/ops.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace {
+
+std::int64_t check_channels(const Var& x, const Var& scale, const Var& shift) {
+  check(x.shape().rank() >= 2, "batch_norm: given x ", x.shape(), ", expected (N, ..., C)");
+  const std::int64_t channels = x.shape()[-1];
+  for (const Var* v : {&scale, &shift})
+    check(!v->defined() || v->shape() == Shape{channels}, "batch_norm: given scale or shift ", v->shape(),
+          ", expected (", channels, ")");
+  return channels;
+}
+
+void move_towards(Tensor& running, const Tensor& target, Real momentum, Real factor) {
+  Real* r = running.mutable_data();
+  for (std::int64_t c = 0; c < running.size(); ++c)
+    r[c] = (1 - momentum) * r[c] + momentum * (target[c] * factor);
+}
+
+// relu(t), made where it is read.
+class NormalizedRelu : public Deferred {
+ public:
+  explicit NormalizedRelu(const Normalized& n)
+      : x_(n.x.value()),
+        mean_(n.mean),
+        inv_std_(n.inv_std),
+        scale_(n.scale.value()),
+        shift_(n.shift.value()) {}
+
+  void read(std::int64_t begin, std::int64_t end, Real* out) const override {
+    run((end - begin) / granule(), x_.data() + begin, out, nullptr);
+  }
+  std::int64_t granule() const override { return mean_.size(); }
+
+  Mask mask() const {
+    auto bits = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x_.size()));
+    run(x_.size() / granule(), x_.data(), nullptr, bits->data());
+    return bits;
+  }
+
+ private:
+  void run(std::int64_t rows, const Real* x, Real* y, std::uint8_t* mask) const {
+    const NormColumns<Real> columns{mean_.data(), inv_std_.data(), scale_.data(), shift_.data()};
+    batch_norm_relu<Real>(rows, granule(), x, columns, nullptr, y, mask);
+  }
+
+  Tensor x_, mean_, inv_std_, scale_, shift_;
+};
+
+}  // namespace
+
+Normalized normalized(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum,
+                      Tensor* running_mean, Tensor* running_var) {
+  const FlushDenormals flush;
+  const std::int64_t channels = check_channels(x, scale, shift);
+  for (const Tensor* running : {running_mean, running_var})
+    check(!running || running->shape() == Shape{channels}, "batch_norm: given running statistics of shape ",
+          running ? running->shape() : Shape{}, ", expected (", channels, ")");
+  Normalized n{x,
+               scale,
+               shift,
+               Tensor::uninitialized({channels}),
+               Tensor::uninitialized({channels}),
+               BatchStatistics::of_batch};
+  Tensor var = Tensor::uninitialized({channels});
+  batch_norm_statistics<Real>(n.rows(), channels, x.value().data(), eps, n.mean.mutable_data(),
+                              var.mutable_data(), n.inv_std.mutable_data());
+  if (running_mean) move_towards(*running_mean, n.mean, momentum, 1);
+  const auto rows = static_cast<Real>(n.rows());
+  if (running_var) move_towards(*running_var, var, momentum, rows > 1 ? rows / (rows - 1) : 1);
+  return n;
+}
+
+Normalized normalized_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean,
+                           const Tensor& var, Real eps) {
+  const FlushDenormals flush;
+  const std::int64_t channels = check_channels(x, scale, shift);
+  check(mean.shape() == Shape{channels} && var.shape() == Shape{channels}, "batch_norm: given statistics ",
+        mean.shape(), " and ", var.shape(), ", expected (", channels, ")");
+  Normalized n{x, scale, shift, mean, Tensor::uninitialized({channels}), BatchStatistics::constant};
+  for (std::int64_t c = 0; c < channels; ++c) n.inv_std.mutable_data()[c] = 1 / std::sqrt(var[c] + eps);
+  return n;
+}
+
+Var record_activated(const char* op, const Normalized& n, const Var& shortcut, const Activated& result) {
+  // Copies of what backward needs: a captured Var would keep its history alive.
+  const auto constants = std::make_shared<const Normalized>(
+      Normalized{n.x.detach(), n.scale.detach(), n.shift.detach(), n.mean, n.inv_std, n.statistics});
+  const bool need[] = {n.x.requires_grad(), n.scale.requires_grad(), n.shift.requires_grad(),
+                       shortcut.requires_grad()};
+  const auto backward = [=, mask = result.mask,
+                         parameter = result.parameter_gradient](const Tensor& g) -> Gradients {
+    const Mask bits = mask ? mask() : nullptr;
+    Gradients grads(5);
+    for (const int i : {0, 1, 2, 3})
+      if (need[i])
+        grads[static_cast<std::size_t>(i)] =
+            Tensor::uninitialized(i == 0 || i == 3 ? g.shape() : constants->mean.shape());
+    batch_norm_backward<Real>(
+        constants->rows(), constants->channels(), constants->x.value().data(), g.data(),
+        bits ? bits->data() : nullptr, constants->columns(), constants->statistics,
+        {grads[0].mutable_data(), grads[1].mutable_data(), grads[2].mutable_data(), grads[3].mutable_data()});
+    if (parameter) grads[4] = parameter(g);
+    return grads;
+  };
+  return record(op, result.value, {n.x, n.scale, n.shift, shortcut, result.parameter}, backward);
+}
+
+Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum,
+               Tensor* running_mean, Tensor* running_var) {
+  const Normalized n = normalized(x, scale, shift, eps, momentum, running_mean, running_var);
+  Tensor y = Tensor::uninitialized(x.shape());
+  batch_norm_apply<Real>(n.rows(), n.channels(), x.value().data(), n.columns(), y.mutable_data());
+  return record_activated("batch_norm", n, {}, {y, {}, {}, {}});
+}
+
+Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var,
+                    Real eps) {
+  const Normalized n = normalized_eval(x, scale, shift, mean, var, eps);
+  Tensor y = Tensor::uninitialized(x.shape());
+  batch_norm_apply<Real>(n.rows(), n.channels(), x.value().data(), n.columns(), y.mutable_data());
+  return record_activated("batch_norm", n, {}, {y, {}, {}, {}});
+}
+
+Var norm_relu(const Normalized& n, const Var& shortcut) {
+  const FlushDenormals flush;
+  const Shape shape = n.x.shape();
+  if (!shortcut.defined()) {
+    const auto later = std::make_shared<const NormalizedRelu>(n);
+    return record_activated("norm_relu", n, {},
+                            {Tensor::deferred(shape, later), [later] { return later->mask(); }, {}, {}});
+  }
+  check(shortcut.shape() == shape, "norm_relu: given a shortcut ", shortcut.shape(), ", expected ", shape);
+  Tensor y = Tensor::uninitialized(shape);
+  const auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(y.size()));
+  batch_norm_relu<Real>(n.rows(), n.channels(), n.x.value().data(), n.columns(), shortcut.value().elements(),
+                        y.mutable_data(), mask->data());
+  return record_activated("norm_relu", n, shortcut, {y, [mask] { return mask; }, {}, {}});
+}
+
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
