@@ -1,6 +1,7 @@
 #include "quant/weight_sweep.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -75,16 +76,19 @@ Run promising(const Grid& grid) {
   const Array<Sums>& sums = grid.behind;
   const std::int64_t top = sums.size() - 1;
   std::int64_t best = top;
+  double enough = sums[top].gain();
   for (std::int64_t m = top - 1; m >= 0; --m)
-    if (sums[m].gain() > sums[best].gain()) best = m;
+    if (const double gain = sums[m].gain(); gain > enough) {
+      best = m;
+      enough = gain;
+    }
   constexpr double kRounding = 1e-9;  // events may lie on the other side of their interval's ends by so much
-  const double enough = sums[best].gain();
   Run run{std::max<std::int64_t>(best - 1, 0), std::min(best + 1, top)};
   for (std::int64_t m = 0; m < top; ++m) {
-    if (m >= run.first && m < run.last) continue;
+    const Sums &from = sums[m + 1], &to = sums[m];
+    if ((m >= run.first && m < run.last) || to.a * to.a <= enough * from.b) continue;
     const double low = grid.place(m) * (1 - kRounding), high = grid.place(m + 1) * (1 + kRounding);
-    if (bound(sums[m + 1], sums[m], low, high) > enough)
-      run = {std::min(run.first, m), std::max(run.last, m + 1)};
+    if (bound(from, to, low, high) > enough) run = {std::min(run.first, m), std::max(run.last, m + 1)};
   }
   return run;
 }
@@ -97,8 +101,7 @@ class Histogram {
   Histogram(std::span<const T> w, T max, int levels)
       : w_(w),
         levels_(levels),
-        cells_(std::clamp<std::int64_t>(static_cast<std::int64_t>(w.size()) * (levels + 1) / 4, 1,
-                                        1024 * (levels + 1))),
+        cells_(cells_for(static_cast<double>(w.size()), levels)),
         per_width_(static_cast<double>(cells_) / static_cast<double>(max)),
         parts_(std::clamp<std::int64_t>(static_cast<std::int64_t>(w.size()) / kTaskElements, 1, 8)),
         sums_(static_cast<std::size_t>(parts_ * cells_)) {
@@ -135,7 +138,10 @@ class Histogram {
         for (std::int64_t p = 0; p < parts_; ++p) begin[p + 1] += static_cast<std::int64_t>(part(p)[c].b);
       }
     for (std::int64_t p = 0; p < parts_; ++p) begin[p + 1] += begin[p];
-    Array<Event> events(begin[parts_]);
+    // Room in a few sizes only, so that the pool has it from one step to the next.
+    Array<Event> events(static_cast<std::int64_t>(
+        std::bit_ceil(static_cast<std::uint64_t>(std::max<std::int64_t>(begin[parts_], 1024)))));
+    events.keep_first(begin[parts_]);
     parallel_for(parts_, [&](std::int64_t p) {
       std::int64_t next = begin[p];
       for (const T x : piece(p)) {
@@ -151,6 +157,11 @@ class Histogram {
   }
 
  private:
+  // So many that going through them takes about as long as sorting the events of a few.
+  static std::int64_t cells_for(double n, int levels) {
+    return std::clamp(static_cast<std::int64_t>(1.5 * std::sqrt(n) * (levels + 1)), std::int64_t{1},
+                      std::int64_t{2048} * levels);
+  }
   std::int64_t cell_of(double a) const {
     return std::min(static_cast<std::int64_t>(a * per_width_), cells_ - 1);
   }

@@ -1,0 +1,99 @@
+// What do quantized weights cost a training step? Projecting all weights of a network, making their values,
+// blending the float copies.
+//   bench_projection --net resnet20,vgg11 --threads 2
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/base/random.h"
+#include "core/kernels/kernels.h"
+#include "experiments/support/run.h"
+#include "experiments/support/text_table.h"
+#include "experiments/support/timing.h"
+#include "nn/networks.h"
+#include "quant/weight_rule.h"
+
+using namespace coarsegrad;
+using experiments::number, experiments::Timing;
+
+namespace {
+
+struct Setting {
+  const char* projection;
+  int bits;
+  bool per_channel;
+  std::string name() const {
+    return cat(projection, " ", bits, bits == 1 ? " bit" : " bits", per_channel ? ", per channel" : "");
+  }
+};
+const Setting kSettings[] = {{"binary", 1, false}, {"ternary", 2, false}, {"lloyd", 4, false},
+                             {"exact", 4, false},  {"exact", 8, false},   {"binary", 1, true},
+                             {"ternary", 2, true}, {"exact", 4, true}};
+
+// What of the rule is timed: each part follows from the one before.
+struct Times {
+  Timing project, values, blend;
+};
+Times times_of(nn::Module& net, const Setting& s) {
+  quant::WeightRule rule(
+      net, quant::weight_projection(s.projection, {.bits = s.bits, .per_channel = s.per_channel}),
+      {.rho = 1e-5, .quantize_last = true});
+  const auto make_values = [&] {
+    for (const auto& [name, weight] : rule.weights()) weight->used.data();
+  };
+  Times t;
+  t.project = experiments::time_of([&] { rule.project(); });
+  t.values = experiments::time_of([&] {
+    rule.project();
+    make_values();
+  });
+  t.blend = experiments::time_of([&] { rule.before_step(); });
+  return t;
+}
+
+std::int64_t weights_of(nn::Module& net) {
+  std::int64_t n = 0;
+  for (const auto& [name, p] : net.named_parameters())
+    if (p->value.shape().rank() > 1) n += p->value.size();
+  return n;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> nets{"resnet20", "vgg11"};
+  std::string kernels = "auto";
+  experiments::Args args("bench_projection", "Time to project all weights of a network, and to blend them.");
+  args.add("net", nets, "networks", nn::network_names());
+  args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512"});
+  return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
+    use_kernels(kernels);
+    std::vector<std::string> settings;
+    for (const Setting& s : kSettings) settings.push_back(s.name());
+    const auto results = log.table("projections", {{"net", "1", "which network", nets},
+                                                   {"projection", "1", "which projection", settings},
+                                                   {"weights", "1", "how many"},
+                                                   {"project", "s", "codes and scales, median of 15 samples"},
+                                                   {"values", "s", "those and the values"},
+                                                   {"blend", "s", "the float copies with the values"}});
+    log.start();
+    std::printf("%d threads, table %s\n", args.threads(), active_kernels().name);
+    experiments::TextTable table(
+        {"net", "weights", "projection", "project ms", "with values ms", "blend ms", "spread %"});
+    for (std::size_t i = 0; i < nets.size(); ++i) {
+      const auto net = nn::make_network(nets[i], nn::relu_activation(), Rng(args.seed()));
+      const std::int64_t weights = weights_of(*net);
+      for (std::size_t j = 0; j < std::size(kSettings); ++j) {
+        experiments::check_stop();
+        const Times t = times_of(*net, kSettings[j]);
+        results.add({static_cast<double>(i), static_cast<double>(j), static_cast<double>(weights),
+                     t.project.median, t.values.median, t.blend.median});
+        table.row(nets[i], std::to_string(weights), settings[j], number(t.project.median * 1e3, 3),
+                  number(t.values.median * 1e3, 3), number(t.blend.median * 1e3, 3),
+                  number(t.values.spread_percent(), 2));
+      }
+    }
+    std::fputs(table.str().c_str(), stdout);
+  });
+}
