@@ -101,6 +101,8 @@ Checkpoint from_file(TensorFile file) {
   c.step = count_at(state, "step", 0);
   c.best = count_at(state, "best", -1);
   c.loss_sum = double_from_json(state.at("loss_sum"));
+  c.window_sum = double_from_json(state.at("window_sum"));
+  c.loss_curve = rows_from_json(state.at("loss_curve"));
   c.seconds = double_from_json(state.at("seconds"));
   c.rows = rows_from_json(state.at("rows"));
   check(c.best < static_cast<std::int64_t>(c.rows.size()), "best: given ", c.best, ", expected one of ",
@@ -132,6 +134,8 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
   const json state{{"step", c.step},
                    {"best", c.best},
                    {"loss_sum", to_json(c.loss_sum)},
+                   {"window_sum", to_json(c.window_sum)},
+                   {"loss_curve", to_json(c.loss_curve)},
                    {"seconds", to_json(c.seconds)},
                    {"rows", to_json(c.rows)},
                    {"log", c.log},

@@ -26,6 +26,8 @@ struct Checkpoint {
   std::string commit;         ///< of the program that wrote it
   std::int64_t step = 0;      ///< steps taken; epoch and batch follow from it
   double loss_sum = 0;        ///< of the steps of the epoch that has begun
+  double window_sum = 0;      ///< of the steps after the last point of the curve
+  Rows loss_curve;            ///< Trainer::loss_curve()
   double seconds = 0;         ///< spent on the training so far, breaks left out
   Rows rows;                  ///< results of each finished epoch
   std::int64_t best = -1;     ///< the best of them; -1: none

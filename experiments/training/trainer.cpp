@@ -60,17 +60,20 @@ std::vector<Column> EpochResult::columns() {
           {"held_out_loss", "1", "cross entropy of the held-out images"},
           {"held_out_accuracy", "1", "share right of the held-out images"},
           {"test_loss", "1", "cross entropy of the test images"},
-          {"test_accuracy", "1", "share right of the test images"}};
+          {"test_accuracy", "1", "share right of the test images"},
+          {"train_loss", "1", "cross entropy of the images trained on, evaluation mode"},
+          {"train_accuracy", "1", "share right of the images trained on, evaluation mode"}};
 }
 
 std::vector<double> EpochResult::row() const {
-  return {epoch, loss, held_out.loss, held_out.accuracy, test.loss, test.accuracy};
+  return {epoch,     loss,          held_out.loss, held_out.accuracy,
+          test.loss, test.accuracy, train.loss,    train.accuracy};
 }
 
 EpochResult EpochResult::from(std::span<const double> row) {
   check(row.size() == columns().size(), "epoch result: given ", row.size(), " numbers, expected ",
         columns().size());
-  return {row[0], row[1], {row[2], row[3]}, {row[4], row[5]}};
+  return {row[0], row[1], {row[2], row[3]}, {row[4], row[5]}, {row[6], row[7]}};
 }
 
 // ---- Trainer
@@ -84,7 +87,7 @@ Trainer::Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoa
       options_(std::move(options)),
       average_(net, options_.average_decay) {
   check(options_.epochs >= 1 && options_.norm_batches >= 0 && options_.save_steps >= 0 &&
-            options_.save_minutes > 0 && options_.rate,
+            options_.loss_window >= 0 && options_.save_minutes > 0 && options_.rate,
         "trainer: given ", options_.epochs, " epochs, ", options_.norm_batches,
         " batches for the statistics, a save every ", options_.save_steps, " steps and ",
         options_.save_minutes, " minutes, expected 1 or more epochs, none negative and a schedule");
@@ -119,6 +122,8 @@ bool Trainer::restore() {
   step_ = c.step;
   best_ = c.best;
   loss_sum_ = c.loss_sum;
+  window_sum_ = c.window_sum;
+  loss_curve_ = c.loss_curve;
   best_network_ = c.best_network;
   log_ = c.log;
   seconds_ = c.seconds;
@@ -135,6 +140,8 @@ void Trainer::save(const TrainerEvents& events) {
   c.commit = build_commit();
   c.step = step_;
   c.loss_sum = loss_sum_;
+  c.window_sum = window_sum_;
+  c.loss_curve = loss_curve_;
   c.seconds = seconds_;
   for (const EpochResult& r : results_) c.rows.push_back(r.row());
   c.best = best_;
@@ -191,7 +198,13 @@ double Trainer::train_step(const TrainerEvents& events) {
   optimizer_.step();
   if (average_.on()) average_.update(step_);
   loss_sum_ += value;
-  ++step_;
+  window_sum_ += value;
+  if (++step_ % std::max<std::int64_t>(1, options_.loss_window) == 0) {
+    if (options_.loss_window > 0)
+      loss_curve_.push_back(
+          {static_cast<double>(step_), window_sum_ / static_cast<double>(options_.loss_window)});
+    window_sum_ = 0;
+  }
   if (events.step) events.step(step_, optimizer_.lr, value);
   return value;
 }
@@ -213,10 +226,15 @@ void Trainer::finish_epoch(const TrainerEvents& events) {
   EpochResult result{static_cast<double>(finished_epochs() + 1),
                      loss_sum_ / static_cast<double>(loader_.batches_per_epoch()),
                      {},
-                     {}};
+                     {},
+                     {std::nan(""), std::nan("")}};
+  using Judge = TrainerOptions::JudgeTrain;
+  const bool last = finished_epochs() + 1 == options_.epochs;
   judge([&] {
     result.held_out = evaluate(net_, data_.held_out);
     result.test = evaluate(net_, data_.test);
+    if (options_.judge_train == Judge::always || (last && options_.judge_train == Judge::at_the_end))
+      result.train = evaluate(net_, data_.train);
     const bool better =
         best_ < 0 || data_.held_out.size() == 0 ||
         result.held_out.accuracy > results_[static_cast<std::size_t>(best_)].held_out.accuracy;

@@ -27,17 +27,24 @@ struct TrainerOptions {
   double average_decay = 0;  ///< of a moving average of the weights, which is judged in their place; 0: none
   std::int64_t norm_batches =
       0;  ///< batches that norm statistics are estimated from before judging; 0: running
+  enum class JudgeTrain {
+    never,
+    at_the_end,
+    always
+  } judge_train = JudgeTrain::never;      ///< after which epochs
+  std::int64_t loss_window = 0;           ///< steps that an entry of loss_curve() is the mean of; 0: no curve
   std::filesystem::path checkpoint = {};  ///< empty: none is kept
   std::int64_t save_steps = 0;            ///< saved every so many steps; 0: no
   double save_minutes = 5;                ///< and after so many minutes; each epoch ends with one, too
   bool quiet = false;                     ///< no progress on the terminal
 };
 
-/// After an epoch: the images trained on in training mode, the others as the net is judged.
+/// After an epoch.
 struct EpochResult {
   double epoch = 0;  ///< from 1
-  double loss = 0;   ///< mean of the batches' losses, with label smoothing
+  double loss = 0;   ///< mean of the batches' losses in training mode, with augmentation and smoothing
   Evaluation held_out, test;
+  Evaluation train;  ///< of the images trained on, as they are; NaN where it was not asked for
 
   /// What a log's table of results needs, in the order of row().
   static std::vector<Column> columns();
@@ -75,6 +82,8 @@ class Trainer {
   std::int64_t steps_taken() const { return step_; }
   /// Seconds spent on the training until it was saved last, breaks left out.
   double seconds() const { return seconds_; }
+  /// (step, mean loss of the batches of the last loss_window steps), one row for each window that is full.
+  const Rows& loss_curve() const { return loss_curve_; }
   /// Of the epochs so far.
   const std::vector<EpochResult>& results() const { return results_; }
   /// The epoch with the best held-out accuracy, the first one of equals; without held-out images the last
@@ -105,7 +114,8 @@ class Trainer {
 
   WeightAverage average_;
   std::int64_t step_ = 0, best_ = -1;
-  double loss_sum_ = 0;
+  double loss_sum_ = 0, window_sum_ = 0;
+  Rows loss_curve_;
   std::vector<EpochResult> results_;
   nn::StateDict best_network_;
   std::string log_;

@@ -50,6 +50,8 @@ struct SmallTraining {
     o.label_smoothing = 0.1;
     o.average_decay = 0.9;
     o.norm_batches = 2;
+    o.judge_train = TrainerOptions::JudgeTrain::at_the_end;
+    o.loss_window = 2;
     o.checkpoint = checkpoint;
     o.quiet = true;
     return o;

@@ -33,7 +33,7 @@ bool same(const nn::StateDict& a, const nn::StateDict& b) {
 struct Outcome {
   nn::StateDict network, best, judged;
   optim::OptimizerState optimizer;
-  Rows rows;
+  Rows rows, curve;
   std::uint64_t drawn;
 
   explicit Outcome(SmallTraining& t)
@@ -41,13 +41,18 @@ struct Outcome {
         best(t.trainer.best_network()),
         judged(t.trainer.judged_network()),
         optimizer(t.optimizer.state()),
+        curve(t.trainer.loss_curve()),
         drawn(t.net->named_generators().front().second->position()) {
-    for (const EpochResult& r : t.trainer.results()) rows.push_back(r.row());
+    // NaN, which nothing equals, stands for what was not asked for.
+    for (const EpochResult& r : t.trainer.results()) {
+      rows.push_back(r.row());
+      for (double& v : rows.back()) v = std::isnan(v) ? -1 : v;
+    }
   }
   bool operator==(const Outcome& o) const {
     return same(network, o.network) && same(best, o.best) && same(judged, o.judged) &&
            same(optimizer.tensors, o.optimizer.tensors) && optimizer.steps == o.optimizer.steps &&
-           optimizer.lr == o.optimizer.lr && rows == o.rows && drawn == o.drawn;
+           optimizer.lr == o.optimizer.lr && rows == o.rows && curve == o.curve && drawn == o.drawn;
   }
 };
 
@@ -155,6 +160,8 @@ TEST_CASE("trainer: each part of a checkpoint is needed, without it the end is a
   CHECK(without([&](Checkpoint& c) { c.generators[0].position = 0; }));
   CHECK(without([&](Checkpoint& c) { --c.step; }));
   CHECK(without([&](Checkpoint& c) { c.loss_sum += 1e-9; }));
+  CHECK(without([&](Checkpoint& c) { c.window_sum += 1e-9; }));
+  CHECK(without([&](Checkpoint& c) { c.loss_curve.pop_back(); }));
   CHECK(without([&](Checkpoint& c) { c.rows[0][1] += 1e-9; }));
   CHECK(without([&](Checkpoint& c) {  // a best epoch that nothing surpasses
     c.rows[0][3] = 2;
@@ -190,7 +197,7 @@ TEST_CASE("trainer: a checkpoint that does not fit is refused by name and left a
   CHECK_SAYS(refused([](Checkpoint& c) { c.optimizer.lr = std::nan(""); }), "learning rate");
   CHECK_SAYS(refused([](Checkpoint& c) { c.generators.clear(); }), "random streams");
   CHECK_SAYS(refused([](Checkpoint& c) { ++c.generators[0].key; }), "random stream");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.rows[0].pop_back(); }), "given 5 numbers");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.rows[0].pop_back(); }), "given 7 numbers");
   CHECK_SAYS(refused([](Checkpoint& c) { c.step = 4; }), "1 finished epochs and 4 steps");
   CHECK_SAYS(refused([](Checkpoint& c) { c.step = 11; }), "steps");
   CHECK_SAYS(refused([](Checkpoint& c) { c.best_network.pop_back(); }), "best");

@@ -1,0 +1,205 @@
+#include "experiments/training/comparison.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/check.h"
+#include "experiments/support/run.h"
+#include "experiments/support/tensor_file.h"
+#include "experiments/support/text_table.h"
+#include "experiments/training/statistics.h"
+
+namespace coarsegrad::experiments {
+namespace {
+
+std::vector<Column> operator+(std::vector<Column> a, const std::vector<Column>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// The columns of epoch_rows().
+std::vector<Column> epoch_columns(const std::string& of) {
+  return {{"epoch", "1", cat("epoch of the ", of)},
+          {"loss", "1", "mean cross entropy of the batches, training mode"},
+          {"held_out_accuracy", "1", "share right of the held-out images"},
+          {"test_accuracy", "1", "share right of the test images"},
+          {"train_loss", "1", "cross entropy of all images trained on, evaluation mode"}};
+}
+
+// Test accuracy of the epoch with the best held-out accuracy (the first one of equals); of the last epoch
+// where nothing was held out.
+double best_test(const CellRows& rows) {
+  if (std::isnan(rows.front()[kHeldOut])) return rows.back()[kTest];
+  return (*std::max_element(rows.begin(), rows.end(),
+                            [](const auto& a, const auto& b) { return a[kHeldOut] < b[kHeldOut]; }))[kTest];
+}
+
+std::string plus_minus(const MeanDeviation& m, double unit) {
+  return cat(number(m.mean * unit), " +- ", number(m.deviation * unit, 2));
+}
+
+nlohmann::json mean_and_deviation(const MeanDeviation& m) {
+  return {{"mean", m.mean}, {"standard_deviation", m.deviation}};
+}
+
+}  // namespace
+
+CellRows epoch_rows(const Trainer& trainer) {
+  CellRows rows;
+  for (const EpochResult& r : trainer.results())
+    rows.push_back({r.epoch, r.loss, r.held_out.accuracy, r.test.accuracy, r.train.loss});
+  return rows;
+}
+
+CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const MakeNet& make,
+                    bool quiet, const RowsOf& rows_of) {
+  return sweep.cell(plan.name, [&] {
+    const auto net = make();
+    datasets::DataLoader loader(data.train, {.batch_size = plan.optim.batch,
+                                             .drop_last = true,
+                                             .seed = plan.seed,
+                                             .augmentation = plan.augmentation});
+    const auto optimizer = make_optimizer(plan.optim, *net);
+    TrainerOptions options;
+    options.label = plan.name;
+    options.epochs = plan.optim.epochs;
+    options.rate = make_schedule(plan.optim, loader.batches_per_epoch());
+    options.label_smoothing = plan.optim.label_smoothing;
+    options.judge_train = plan.judge_train;
+    options.loss_window = plan.loss_window;
+    options.checkpoint = sweep.checkpoint(plan.name);
+    options.quiet = quiet;
+    Trainer trainer(*net, *optimizer, loader, data, options);
+    trainer.restore();
+    CellRows rows;
+    try {
+      trainer.run();
+      rows = rows_of(trainer);
+    } catch (const Diverged&) {
+      if (!plan.may_diverge) throw;
+      rows = rows_of(trainer);
+      std::vector<double> none(epoch_columns("").size(), std::nan(""));
+      none[kEpoch] = static_cast<double>(rows.size() + 1);
+      rows.push_back(none);
+      return rows;
+    }
+    const std::map<std::string, std::string> about{{"cell", plan.name}, {"data", data.train.name}};
+    save_network(sweep.folder() / (plan.name + ".safetensors"), trainer.best_network(), about);
+    save_network(sweep.folder() / (plan.name + ".last.safetensors"), trainer.judged_network(), about);
+    return rows;
+  });
+}
+
+Comparison::Comparison(RunLog& log, std::vector<Column> keys)
+    : keys_(std::move(keys)),
+      epochs_(log.table("epochs", keys_ + std::vector<Column>{{"seed", "1", "seed of the fine-tuning"}} +
+                                      epoch_columns("fine-tuning"))),
+      float_epochs_(log.table("float_epochs", epoch_columns("float net"))),
+      summary_(log.table(
+          "summary", keys_ + std::vector<Column>{
+                                 {"seeds", "1", "number of runs"},
+                                 {"train_loss_mean", "1", "final training loss, evaluation mode: mean"},
+                                 {"train_loss_sd", "1", "its standard deviation over the seeds"},
+                                 {"test_best_mean", "1", "test accuracy of the best held-out epoch: mean"},
+                                 {"test_best_sd", "1", "its standard deviation over the seeds"},
+                                 {"test_last_mean", "1", "test accuracy of the last epoch: mean"},
+                                 {"test_last_sd", "1", "its standard deviation over the seeds"}})) {}
+
+void Comparison::add_float(const CellRows& rows) {
+  float_rows_ = rows;
+  for (const auto& row : rows) float_epochs_.add(row);
+}
+
+void Comparison::add(const std::vector<double>& key, int seed, const CellRows& rows) {
+  for (const auto& row : rows) {
+    std::vector<double> values = key;
+    values.push_back(seed);
+    values.insert(values.end(), row.begin(), row.end());
+    epochs_.add(values);
+  }
+  runs_.push_back({key, rows});
+}
+
+std::string Comparison::shown(std::size_t column, double value) const {
+  const auto& labels = keys_[column].labels;
+  const auto whole = static_cast<std::size_t>(value);
+  return labels.empty() ? std::to_string(whole) : labels.at(whole);
+}
+
+// In the order of the last key, then the one before it.
+std::vector<Comparison::Summary> Comparison::summaries() const {
+  std::map<std::vector<double>, std::vector<const Run*>> variants;
+  for (const Run& run : runs_) variants[{run.key.rbegin(), run.key.rend()}].push_back(&run);
+  std::vector<Summary> all;
+  for (const auto& [key, runs] : variants) {
+    std::vector<double> loss, best, last;
+    for (const Run* run : runs) {
+      loss.push_back(run->rows.back()[kTrainLoss]);
+      best.push_back(best_test(run->rows));
+      last.push_back(run->rows.back()[kTest]);
+    }
+    all.push_back({{key.rbegin(), key.rend()},
+                   static_cast<int>(runs.size()),
+                   mean_deviation(loss),
+                   mean_deviation(best),
+                   mean_deviation(last)});
+  }
+  return all;
+}
+
+std::string Comparison::text(const std::vector<Summary>& all) const {
+  std::vector<std::string> header, first(keys_.size(), "-");
+  for (const Column& key : keys_) header.push_back(key.name);
+  header.insert(header.end(), {"runs", "training loss", "test % (best epoch)", "test % (last epoch)"});
+  TextTable table(header);
+  first.front() = "float";
+  first.insert(first.end(), {"1", number(float_rows_.back()[kTrainLoss]),
+                             number(100 * best_test(float_rows_)), number(100 * float_rows_.back()[kTest])});
+  table.add_row(first);
+  for (const Summary& s : all) {
+    std::vector<std::string> line;
+    for (std::size_t k = 0; k < keys_.size(); ++k) line.push_back(shown(k, s.key[k]));
+    line.insert(line.end(), {std::to_string(s.runs), plus_minus(s.train_loss, 1), plus_minus(s.best, 100),
+                             plus_minus(s.last, 100)});
+    table.add_row(line);
+  }
+  return cat(table.str(), "mean +- standard deviation over the runs; loss of the images trained on, ",
+             "evaluation mode, last epoch\n");
+}
+
+nlohmann::json Comparison::json(const std::vector<Summary>& all) const {
+  nlohmann::json cells = nlohmann::json::array();
+  for (const Summary& s : all) {
+    nlohmann::json cell{{"train_loss", mean_and_deviation(s.train_loss)},
+                        {"test_best", mean_and_deviation(s.best)},
+                        {"test_last", mean_and_deviation(s.last)}};
+    for (std::size_t k = 0; k < keys_.size(); ++k) {
+      const auto whole = static_cast<std::int64_t>(s.key[k]);
+      cell[keys_[k].name] =
+          keys_[k].labels.empty() ? nlohmann::json(whole) : nlohmann::json(shown(k, s.key[k]));
+    }
+    cells.push_back(std::move(cell));
+  }
+  return {{"float",
+           {{"train_loss", float_rows_.back()[kTrainLoss]},
+            {"test_best", best_test(float_rows_)},
+            {"test_last", float_rows_.back()[kTest]}}},
+          {"cells", std::move(cells)}};
+}
+
+std::string Comparison::report(const Args& args) const {
+  const std::vector<Summary> all = summaries();
+  for (const Summary& s : all) {
+    std::vector<double> row = s.key;
+    row.insert(row.end(), {static_cast<double>(s.runs), s.train_loss.mean, s.train_loss.deviation,
+                           s.best.mean, s.best.deviation, s.last.mean, s.last.deviation});
+    summary_.add(row);
+  }
+  nlohmann::json file = json(all);
+  file["experiment"] = args.experiment();
+  file["config"] = nlohmann::json::parse(args.config());
+  write_file_atomically(std::filesystem::path(args.out()).replace_extension(".json"), file.dump(1) + "\n");
+  return text(all);
+}
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,75 @@
+#pragma once
+// A comparison: variants of a training (an estimator and its bits, a weight rule), each run with several
+// seeds from one float network; a table of their epochs, means over the seeds, a summary in JSON.
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "experiments/support/run_log.h"
+#include "experiments/training/settings.h"
+#include "experiments/training/statistics.h"
+#include "experiments/training/sweep.h"
+#include "experiments/training/trainer.h"
+
+namespace coarsegrad::experiments {
+
+/// One training of a sweep.
+struct CellPlan {
+  std::string name;
+  std::uint64_t seed = 1;  ///< of the order of the images and their augmentation
+  OptimSettings optim;
+  datasets::Augmentation augmentation = {};
+  std::int64_t loss_window = 0;  ///< TrainerOptions::loss_window
+  TrainerOptions::JudgeTrain judge_train = TrainerOptions::JudgeTrain::at_the_end;
+  bool may_diverge =
+      false;  ///< then the cell ends with a row of NaN; otherwise Diverged leaves it unfinished
+};
+
+using MakeNet = std::function<std::unique_ptr<nn::Module>()>;
+using RowsOf = std::function<CellRows(const Trainer& trainer)>;
+
+/// The rows of a cell, one per epoch: epoch from 1, loss of the batches, share right of the held-out and of
+/// the test images, loss of all images trained on.
+CellRows epoch_rows(const Trainer& trainer);
+enum EpochColumn { kEpoch, kLoss, kHeldOut, kTest, kTrainLoss };
+
+/// Trains one cell, or goes on with it, or returns what it gave. The networks stay in the sweep's folder:
+/// NAME.safetensors, that of the best held-out epoch, and NAME.last.safetensors.
+CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const MakeNet& make,
+                    bool quiet, const RowsOf& rows = epoch_rows);
+
+class Comparison {
+ public:
+  /// Declares the tables `epochs`, `float_epochs` and `summary`; `keys` are the columns that tell variants
+  /// apart: labels, or whole numbers.
+  Comparison(RunLog& log, std::vector<Column> keys);
+
+  void add_float(const CellRows& rows);
+  /// `key`: one number for each key column.
+  void add(const std::vector<double>& key, int seed, const CellRows& rows);
+  /// Fills the table `summary`, writes it as FILE.json beside the log, and returns it for the terminal.
+  std::string report(const Args& args) const;
+
+ private:
+  struct Run {
+    std::vector<double> key;
+    CellRows rows;
+  };
+  struct Summary {  // of one variant over its runs
+    std::vector<double> key;
+    int runs;
+    MeanDeviation train_loss, best, last;
+  };
+  std::vector<Summary> summaries() const;
+  std::string shown(std::size_t column, double value) const;
+  std::string text(const std::vector<Summary>& all) const;
+  nlohmann::json json(const std::vector<Summary>& all) const;
+
+  std::vector<Column> keys_;
+  Table epochs_, float_epochs_, summary_;
+  CellRows float_rows_;
+  std::vector<Run> runs_;
+};
+
+}  // namespace coarsegrad::experiments
