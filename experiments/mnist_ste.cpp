@@ -94,16 +94,19 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
   Comparison comparison(
       log, {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   log.start();
-  const CellPlan float_plan{
-      .name = "float", .seed = args.seed(), .optim = sgd(s, s.float_epochs, s.float_lr)};
+  CellPlan float_plan;
+  float_plan.name = "float";
+  float_plan.seed = args.seed();
+  float_plan.optim = sgd(s, s.float_epochs, s.float_lr);
   const auto float_net = [&] { return nn::lenet5(nn::relu_activation(), Rng(args.seed()).split("lenet5")); };
   comparison.add_float(train_cell(sweep, float_plan, data, float_net, args.quiet()));
   for (int seed = 1; seed <= s.seeds; ++seed)
     for (const int bits : s.bits)
       for (std::size_t i = 0; i < s.ste.size(); ++i) {
-        const CellPlan plan{.name = cat(s.ste[i], "-", bits, "bit-seed", seed),
-                            .seed = static_cast<std::uint64_t>(seed),
-                            .optim = sgd(s, s.epochs, s.lr)};
+        CellPlan plan;
+        plan.name = cat(s.ste[i], "-", bits, "bit-seed", seed);
+        plan.seed = static_cast<std::uint64_t>(seed);
+        plan.optim = sgd(s, s.epochs, s.lr);
         const auto start = [&] {
           auto net = nn::lenet5(quant::uniform_activation(bits, surrogate(s.ste[i])), Rng(args.seed()));
           load_network(sweep.folder() / "float.safetensors", *net);

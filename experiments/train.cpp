@@ -20,6 +20,7 @@ namespace {
 struct Settings {
   DataSettings data;
   NetSettings net;
+  RuleSettings rule;
   OptimSettings optim;
   KeepSettings keep;
   std::string init, comment;
@@ -31,6 +32,7 @@ void declare(Args& args, Settings& s) {
   declare(args, s.data);
   declare(args, s.net);
   args.add("init", s.init, "tensor file with the network to start from; empty: random");
+  declare(args, s.rule);
   declare(args, s.optim);
   args.add("average-decay", s.average_decay, "judge a moving average of the weights with this decay; 0: no",
            {0, 0.999999});
@@ -47,6 +49,8 @@ TrainerOptions trainer_options(const Settings& s, const Args& args, const std::f
   o.config = result_config(args);
   o.epochs = s.optim.epochs;
   o.rate = make_schedule(s.optim, steps_per_epoch);
+  o.rho = rho_of(s.rule);
+  o.judge_train = TrainerOptions::JudgeTrain::at_the_end;
   o.label_smoothing = s.optim.label_smoothing;
   o.average_decay = s.average_decay;
   o.norm_batches = s.norm_batches;
@@ -65,6 +69,8 @@ void report(Trainer& trainer, const Settings& s, const std::filesystem::path& ba
     save_network(base.string() + "." + name + ".safetensors", state,
                  {{"network", s.net.net},
                   {"data", s.data.dataset},
+                  {"weight_bits", std::to_string(s.rule.weight_bits)},
+                  {"projection", s.rule.projection},
                   {"activation_bits", std::to_string(s.net.activation_bits)},
                   {"epoch", std::to_string(static_cast<int>(r.epoch))},
                   {"test_accuracy", number(r.test.accuracy)}});
@@ -82,25 +88,25 @@ void train(const Settings& s, const Args& args, RunLog& log) {
                                            .drop_last = true,
                                            .seed = args.seed(),
                                            .augmentation = augmentation_of(s.data)});
+  const auto rule = make_rule(s.rule, *net);
   const auto optimizer = make_optimizer(s.optim, *net);
   const std::filesystem::path base = std::filesystem::path(args.out()).replace_extension();
-  Trainer trainer(*net, *optimizer, loader, data, trainer_options(s, args, base, loader.batches_per_epoch()));
-  trainer.restore();
+  Trainer trainer(*net, *optimizer, loader, data, trainer_options(s, args, base, loader.batches_per_epoch()),
+                  rule.get());
   const Series loss = log.series("loss", "1", "cross entropy of the batch, training mode");
   const Series rate = log.series("learning_rate", "1", "learning rate of the step");
   const Table epochs = log.table("epochs", EpochResult::columns());
-  log.start();
+  if (trainer.restore())
+    log.resume(trainer.log_position());
+  else
+    log.start();
   trainer.run({.step =
                    [&](std::int64_t step, double lr, double value) {
                      loss.add(step, value);
                      rate.add(step, lr);
                    },
                .epoch = [&](const EpochResult& result) { epochs.add(result.row()); },
-               .sync_log =
-                   [&] {
-                     log.flush();
-                     return std::string();
-                   }});
+               .sync_log = [&] { return log.position(); }});
   report(trainer, s, base);
 }
 

@@ -116,7 +116,6 @@ Checkpoint from_file(TensorFile file) {
   c.network = tensors.take("network", parts.at("network"));
   c.average = tensors.take("average", parts.at("average"));
   c.best_network = tensors.take("best", parts.at("best"));
-  c.rule = tensors.take("rule", parts.at("rule"));
   c.optimizer.tensors = tensors.take("optimizer", parts.at("optimizer"));
   tensors.check_empty();
   return c;
@@ -129,7 +128,6 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
   const json parts{{"network", put(file, "network", c.network)},
                    {"average", put(file, "average", c.average)},
                    {"best", put(file, "best", c.best_network)},
-                   {"rule", put(file, "rule", c.rule)},
                    {"optimizer", put(file, "optimizer", c.optimizer.tensors)}};
   const json state{{"step", c.step},
                    {"best", c.best},

@@ -19,8 +19,8 @@ struct GeneratorState {
   std::uint64_t key = 0, position = 0;
 };
 
-/// Batch order, augmentation and learning rate are functions of `step` and the configuration, so nothing else
-/// is kept of them.
+/// Batch order, augmentation and learning rate are functions of `step` and the configuration, projected
+/// weights of the float copies, so nothing else is kept of them; resolutions that are trained are parameters.
 struct Checkpoint {
   std::string config = "{}";  ///< everything that the results depend on: a JSON object
   std::string commit;         ///< of the program that wrote it
@@ -36,7 +36,6 @@ struct Checkpoint {
   nn::StateDict network;       ///< float copies and buffers
   nn::StateDict average;       ///< moving average of the network; empty: none
   nn::StateDict best_network;  ///< as it was judged after the best epoch; empty: none
-  nn::StateDict rule;          ///< of the weight rule; empty: none
   optim::OptimizerState optimizer;
   std::vector<GeneratorState> generators;
 };

@@ -35,7 +35,8 @@ double best_test(const CellRows& rows) {
 }
 
 std::string plus_minus(const MeanDeviation& m, double unit) {
-  return cat(number(m.mean * unit), " +- ", number(m.deviation * unit, 2));
+  const std::string mean = number(m.mean * unit);
+  return std::isnan(m.deviation) ? mean : cat(mean, " +- ", number(m.deviation * unit, 2));
 }
 
 nlohmann::json mean_and_deviation(const MeanDeviation& m) {
@@ -59,17 +60,19 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
                                              .drop_last = true,
                                              .seed = plan.seed,
                                              .augmentation = plan.augmentation});
+    const auto rule = make_rule(plan.rule, *net);
     const auto optimizer = make_optimizer(plan.optim, *net);
     TrainerOptions options;
     options.label = plan.name;
     options.epochs = plan.optim.epochs;
     options.rate = make_schedule(plan.optim, loader.batches_per_epoch());
+    options.rho = rho_of(plan.rule);
     options.label_smoothing = plan.optim.label_smoothing;
     options.judge_train = plan.judge_train;
     options.loss_window = plan.loss_window;
     options.checkpoint = sweep.checkpoint(plan.name);
     options.quiet = quiet;
-    Trainer trainer(*net, *optimizer, loader, data, options);
+    Trainer trainer(*net, *optimizer, loader, data, options, rule.get());
     trainer.restore();
     CellRows rows;
     try {
@@ -88,6 +91,47 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
     save_network(sweep.folder() / (plan.name + ".last.safetensors"), trainer.judged_network(), about);
     return rows;
   });
+}
+
+void declare(Args& args, FloatSettings& s) {
+  args.add("float-net", s.file, "tensor file with the float net to start from; empty: one is trained");
+  args.add("float-epochs", s.epochs, "epochs of the float net, one cycle of the rate", {1, 100000});
+  args.add("float-lr", s.lr, "its largest learning rate", {0, 100});
+}
+
+CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
+                    const DataSettings& data_settings, const SplitData& data, const Args& args) {
+  net.activation_bits = 0;
+  if (!s.file.empty())
+    return sweep.cell("float", [&] {
+      const auto given = loaded(net, data, args, s.file);
+      save_network(sweep.folder() / "float.safetensors", given->state_dict(), {{"from", s.file}});
+      return CellRows{{0, std::nan(""), evaluate(*given, data.held_out).accuracy,
+                       evaluate(*given, data.test).accuracy, evaluate(*given, data.train).loss}};
+    });
+  CellPlan plan;
+  plan.name = "float";
+  plan.seed = args.seed();
+  plan.augmentation = augmentation_of(data_settings);
+  plan.optim.epochs = s.epochs;
+  plan.optim.lr = s.lr;
+  plan.optim.nesterov = true;
+  plan.optim.label_smoothing = 0.1;
+  return train_cell(
+      sweep, plan, data, [&] { return make_net(net, data.train, args.seed()); }, args.quiet());
+}
+
+std::unique_ptr<nn::Module> loaded(const NetSettings& s, const SplitData& data, const Args& args,
+                                   const std::filesystem::path& file) {
+  auto net = make_net(s, data.train, args.seed());
+  load_network(file, *net);
+  return net;
+}
+
+std::string cell_settings(const Args& args, const std::vector<std::string>& choices) {
+  auto settings = nlohmann::json::parse(result_config(args));
+  for (const std::string& choice : choices) settings.erase(choice);
+  return settings.dump();
 }
 
 Comparison::Comparison(RunLog& log, std::vector<Column> keys)

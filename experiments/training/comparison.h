@@ -18,7 +18,8 @@ namespace coarsegrad::experiments {
 struct CellPlan {
   std::string name;
   std::uint64_t seed = 1;  ///< of the order of the images and their augmentation
-  OptimSettings optim;
+  OptimSettings optim = {};
+  RuleSettings rule = {};
   datasets::Augmentation augmentation = {};
   std::int64_t loss_window = 0;  ///< TrainerOptions::loss_window
   TrainerOptions::JudgeTrain judge_train = TrainerOptions::JudgeTrain::at_the_end;
@@ -38,6 +39,24 @@ enum EpochColumn { kEpoch, kLoss, kHeldOut, kTest, kTrainLoss };
 /// NAME.safetensors, that of the best held-out epoch, and NAME.last.safetensors.
 CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const MakeNet& make,
                     bool quiet, const RowsOf& rows = epoch_rows);
+
+/// The float network that the variants start from.
+struct FloatSettings {
+  std::string file;  ///< empty: trained here, by one cycle
+  int epochs = 30;
+  double lr = 0.3;
+};
+void declare(Args& args, FloatSettings& s);
+/// Trains the float network of `net` with the seed of `args`, or judges the one in the file. It stays in the
+/// sweep's folder as float.safetensors.
+CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
+                    const DataSettings& data_settings, const SplitData& data, const Args& args);
+/// A network with the state in `file`.
+std::unique_ptr<nn::Module> loaded(const NetSettings& s, const SplitData& data, const Args& args,
+                                   const std::filesystem::path& file);
+/// What the result of a cell depends on besides its name: result_config() without the knobs that choose
+/// cells.
+std::string cell_settings(const Args& args, const std::vector<std::string>& choices);
 
 class Comparison {
  public:

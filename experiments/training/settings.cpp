@@ -61,11 +61,15 @@ datasets::Augmentation augmentation_of(const DataSettings& s) {
 
 // ---- network
 
-void declare(Args& args, NetSettings& s) {
+void declare_float(Args& args, NetSettings& s) {
   args.add("net", s.net, "network", nn::network_names());
   args.add("width", s.width, "channels of its first convolution; 0: as in the paper", {0, 4096});
   args.add("shortcut", s.shortcut, "of a ResNet: without parameters, or a 1x1 convolution",
            {"subsample", "projection"});
+}
+
+void declare(Args& args, NetSettings& s) {
+  declare_float(args, s);
   args.add("activation-bits", s.activation_bits, "bits of the activations; 0: float ReLU", {0, 8});
   args.add("ste", s.ste, "straight-through estimator of quantized activations", surrogate_names());
 }
@@ -82,6 +86,40 @@ std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Datas
       {.classes = data.classes,
        .width = s.width,
        .shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample});
+}
+
+// ---- weights
+
+void declare_projection(Args& args, RuleSettings& s) {
+  args.add("weight-bits", s.weight_bits, "bits of the weights; 0: float", {0, 8});
+  args.add("projection", s.projection, "of the float weights onto quantized ones", quant::projection_names());
+  args.add("per-channel", s.per_channel, "a scale for each output channel instead of one for each layer");
+  args.add("sign-of-zero", s.sign_of_zero, "code of a weight that is 0, with 1 bit", {0, 1});
+  args.add("quantize-first", s.quantize_first, "the first layer, too");
+  args.add("quantize-last", s.quantize_last, "the last layer, too");
+}
+
+void declare(Args& args, RuleSettings& s) {
+  declare_projection(args, s);
+  args.add("rho", s.rho, "blending of the float weights with their projections; 0: BinaryConnect", {0, 1});
+  args.add("rho-growth", s.rho_growth, "rho is multiplied by it after each epoch, up to 0.01", {1, 1000});
+}
+
+std::unique_ptr<quant::WeightRule> make_rule(const RuleSettings& s, nn::Module& net) {
+  if (s.weight_bits == 0) return nullptr;
+  return std::make_unique<quant::WeightRule>(
+      net,
+      quant::weight_projection(
+          s.projection,
+          {.bits = s.weight_bits, .sign_of_zero = s.sign_of_zero, .per_channel = s.per_channel}),
+      quant::WeightRuleOptions{
+          .rho = s.rho, .quantize_first = s.quantize_first, .quantize_last = s.quantize_last});
+}
+
+std::function<double(std::int64_t)> rho_of(const RuleSettings& s) {
+  if (s.rho_growth == 1) return [rho = s.rho](std::int64_t) { return rho; };
+  check_usage(s.rho <= 0.01, "rho: given ", s.rho, " with growth, expected at most 0.01");
+  return [=](std::int64_t epoch) { return quant::growing_rho(s.rho, s.rho_growth, epoch); };
 }
 
 // ---- optimization

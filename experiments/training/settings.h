@@ -1,5 +1,6 @@
 #pragma once
 // The knobs of a training, in groups that a main takes as it needs them, and what is made of them.
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "nn/activation.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
+#include "quant/weight_rule.h"
 
 namespace coarsegrad::experiments {
 
@@ -27,8 +29,24 @@ struct NetSettings {
   int width = 0, activation_bits = 0;
 };
 void declare(Args& args, NetSettings& s);
+/// Without the quantization of the activations.
+void declare_float(Args& args, NetSettings& s);
 /// Throws UsageError when the network does not take these images.
 std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data, std::uint64_t seed);
+
+struct RuleSettings {
+  int weight_bits = 0, sign_of_zero = 1;
+  std::string projection = "exact";
+  bool per_channel = false, quantize_first = true, quantize_last = false;
+  double rho = 1e-5, rho_growth = 1;
+};
+void declare(Args& args, RuleSettings& s);
+/// Without the blending.
+void declare_projection(Args& args, RuleSettings& s);
+/// Null for float weights. Throws UsageError for bits that the projection does not have.
+std::unique_ptr<quant::WeightRule> make_rule(const RuleSettings& s, nn::Module& net);
+/// rho at each epoch, from 0.
+std::function<double(std::int64_t epoch)> rho_of(const RuleSettings& s);
 
 struct OptimSettings {
   std::string optimizer = "sgd", schedule = "one_cycle";

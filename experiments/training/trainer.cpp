@@ -79,12 +79,13 @@ EpochResult EpochResult::from(std::span<const double> row) {
 // ---- Trainer
 
 Trainer::Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader,
-                 const SplitData& data, TrainerOptions options)
+                 const SplitData& data, TrainerOptions options, quant::WeightRule* rule)
     : net_(net),
       optimizer_(optimizer),
       loader_(loader),
       data_(data),
       options_(std::move(options)),
+      rule_(rule),
       average_(net, options_.average_decay) {
   check(options_.epochs >= 1 && options_.norm_batches >= 0 && options_.save_steps >= 0 &&
             options_.loss_window >= 0 && options_.save_minutes > 0 && options_.rate,
@@ -186,6 +187,8 @@ void Trainer::run(const TrainerEvents& events) {
 double Trainer::train_step(const TrainerEvents& events) {
   const datasets::Batch& batch = loader_.next();
   optimizer_.lr = options_.rate(step_);
+  if (rule_ && options_.rho) rule_->rho = options_.rho(epoch());
+  if (rule_) rule_->project();
   const Var loss =
       cross_entropy(net_(batch.images), batch.labels, static_cast<Real>(options_.label_smoothing));
   const double value = loss.item();
@@ -195,6 +198,7 @@ double Trainer::train_step(const TrainerEvents& events) {
   optimizer_.zero_grad();
   loss.backward();
   check_gradients(net_);
+  if (rule_) rule_->before_step();
   optimizer_.step();
   if (average_.on()) average_.update(step_);
   loss_sum_ += value;
@@ -213,12 +217,16 @@ std::string Trainer::latest_test() const {
   return results_.empty() ? "" : cat("  test ", number(100 * results_.back().test.accuracy), " %");
 }
 
-// Calls f while the network is as it is judged: averaged weights, norm statistics estimated anew.
+// Calls f while the network is as it is judged: averaged weights, projected, norm statistics estimated anew.
 void Trainer::judge(const std::function<void()>& f) {
-  const NetworkScope scope(net_);
-  if (average_.on()) net_.load_state_dict(average_.state());
-  if (options_.norm_batches > 0) estimate_norm_statistics(net_, loader_, epoch(), options_.norm_batches);
-  f();
+  {
+    const NetworkScope scope(net_);
+    if (average_.on()) net_.load_state_dict(average_.state());
+    if (rule_) rule_->project();
+    if (options_.norm_batches > 0) estimate_norm_statistics(net_, loader_, epoch(), options_.norm_batches);
+    f();
+  }
+  if (rule_) rule_->project();
   if (options_.norm_batches > 0) loader_.seek(epoch(), step_ % loader_.batches_per_epoch());
 }
 

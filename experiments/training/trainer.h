@@ -14,6 +14,7 @@
 #include "experiments/training/weight_average.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
+#include "quant/weight_rule.h"
 
 namespace coarsegrad::experiments {
 
@@ -23,6 +24,8 @@ struct TrainerOptions {
   std::string config = "{}";
   std::int64_t epochs = 1;
   optim::Schedule rate = optim::constant(0.1);  ///< learning rate of each step
+  std::function<double(std::int64_t epoch)> rho =
+      {};  ///< of the weight rule, by epoch from 0; empty: as it is
   double label_smoothing = 0;
   double average_decay = 0;  ///< of a moving average of the weights, which is judged in their place; 0: none
   std::int64_t norm_batches =
@@ -64,10 +67,10 @@ struct TrainerEvents {
 
 class Trainer {
  public:
-  /// All references must outlive the trainer; the loader serves data.train, and `optimizer` moves the
-  /// parameters of `net`. Throws Error for options out of range.
+  /// All references must outlive the trainer; the loader serves data.train, `optimizer` moves the parameters
+  /// of `net`, and `rule`, if there is one, projects its weights. Throws Error for options out of range.
   Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData& data,
-          TrainerOptions options);
+          TrainerOptions options, quant::WeightRule* rule = nullptr);
 
   /// Goes back to where the checkpoint stands; false when there is none. Throws UsageError when it belongs to
   /// another configuration, Error when it is damaged or does not fit; it is left as it is then.
@@ -80,6 +83,7 @@ class Trainer {
   void run(const TrainerEvents& events = {});
 
   std::int64_t steps_taken() const { return step_; }
+  std::int64_t steps_per_epoch() const { return loader_.batches_per_epoch(); }
   /// Seconds spent on the training until it was saved last, breaks left out.
   double seconds() const { return seconds_; }
   /// (step, mean loss of the batches of the last loss_window steps), one row for each window that is full.
@@ -111,6 +115,7 @@ class Trainer {
   datasets::DataLoader& loader_;
   const SplitData& data_;
   const TrainerOptions options_;
+  quant::WeightRule* rule_;
 
   WeightAverage average_;
   std::int64_t step_ = 0, best_ = -1;

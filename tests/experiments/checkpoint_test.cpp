@@ -30,7 +30,6 @@ Checkpoint example() {
   c.network = {{"conv.weight", Tensor({2, 1, 1, 3}, {1, 2, 3, 4, 5, Real(1e-40)})},
                {"norm.mean", Tensor({0})}};
   c.average = {{"conv.weight", Tensor({1}, Real(-0.0))}};
-  c.rule = {{"scale", Tensor::scalar(7)}};
   c.optimizer = {{{"momentum.0", Tensor({2}, Real(5))}, {"momentum.1", Tensor()}},
                  {std::numeric_limits<std::int64_t>::max(), 0},
                  0.1};
@@ -90,7 +89,6 @@ TEST_CASE("checkpoint: what was written comes back bit for bit") {
   CHECK(std::ranges::equal(back.network[0].second.view(), c.network[0].second.view()));
   CHECK(back.network[1].second.size() == 0);
   CHECK(std::signbit(back.average[0].second.item()));
-  CHECK(back.rule[0].second.item() == 7);
   CHECK(back.best_network.empty());
   CHECK(back.optimizer.steps == c.optimizer.steps);
   CHECK(back.optimizer.lr == 0.1);
