@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/base/activation.h"
 #include "core/base/check.h"
+#include "core/base/parallel.h"
 #include "core/ops.h"
+#include "quant/activation_codes.h"
 #include "quant/uniform_weight.h"
 
 namespace coarsegrad {
@@ -15,24 +16,32 @@ namespace {
 
 bool names_alpha(const std::string& name) { return name == "alpha" || name.ends_with(".alpha"); }
 
+Quantizer<Real> quantizer_of(const TrainedAlpha& trained) {
+  return {trained.alpha.item(), highest_level(trained.bits)};
+}
+
+// From the gradient of the activation to that of alpha.
+std::function<Tensor(const Tensor&)> alpha_gradient(const TrainedAlpha& trained, const ActivationCodes& out) {
+  return [coded = out.coded, mask = out.mask, rule = trained.rule, levels = highest_level(trained.bits),
+          factor = trained.gradient_factor, limit = trained.gradient_limit](const Tensor& g) {
+    const double sum =
+        quantize_alpha_gradient<Real>(g.size(), coded->codes(), mask->data(), g.data(), levels, rule);
+    return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
+  };
+}
+
 }  // namespace
 
 Var quantize_activation(const Var& x, const TrainedAlpha& trained) {
-  const Quantizer<Real> quantizer{trained.alpha.item(), highest_level(trained.bits)};
-  const auto codes = std::make_shared<Scratch<std::uint8_t>>(static_cast<std::size_t>(x.size()));
-  const auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x.size()));
-  Tensor y = Tensor::uninitialized(x.shape());
-  quantize_forward<Real>(x.size(), x.value().data(), quantizer, Ste::clipped_relu, y.mutable_data(),
-                         codes->data(), mask->data());
-  const double factor = trained.gradient_factor, limit = trained.gradient_limit;
-  return record("quantize_activation", y, {x, trained.alpha},
-                [=, rule = trained.rule, shape = trained.alpha.shape()](const Tensor& g) -> Gradients {
-                  Tensor dx = Tensor::uninitialized(g.shape());
-                  mask_backward<Real>(g.size(), mask->data(), g.data(), dx.mutable_data());
-                  const double sum = quantize_alpha_gradient<Real>(g.size(), codes->data(), mask->data(),
-                                                                   g.data(), quantizer.levels, rule);
-                  return {dx, Tensor(shape, static_cast<Real>(std::clamp(factor * sum, -limit, limit)))};
-                });
+  const ActivationCodes out =
+      encode_activation(x.value(), quantizer_of(trained), trained.bits, Ste::clipped_relu);
+  return record(
+      "quantize_activation", out.value, {x, trained.alpha},
+      [mask = out.mask, alpha_gradient = alpha_gradient(trained, out)](const Tensor& g) -> Gradients {
+        Tensor dx = Tensor::uninitialized(g.shape());
+        mask_backward<Real>(g.size(), mask->data(), g.data(), dx.mutable_data());
+        return {dx, alpha_gradient(g)};
+      });
 }
 
 TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
@@ -48,21 +57,35 @@ TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
   if (!options.clamp_gradient) alpha.rate_factor = options.rate_factor;
 }
 
-Var TrainedActivation::forward(const Var& x) {
-  const int levels = highest_level(options_.bits);
-  if (!recording_) {
-    TrainedAlpha quantizer{alpha.var(), options_.bits, options_.rule};
-    if (options_.clamp_gradient) {
-      quantizer.gradient_factor = options_.rate_factor;
-      quantizer.gradient_limit = 1;
-    }
-    return quantize_activation(x, quantizer);
+TrainedAlpha TrainedActivation::quantizer() const {
+  TrainedAlpha quantizer{alpha.var(), options_.bits, options_.rule};
+  if (options_.clamp_gradient) {
+    quantizer.gradient_factor = options_.rate_factor;
+    quantizer.gradient_limit = 1;
   }
+  return quantizer;
+}
+
+Var TrainedActivation::forward(const Var& x) {
+  if (!recording_) return quantize_activation(x, quantizer());
   if (training()) {
-    const double range = static_cast<double>(magnitude<Real>(x.value().view()).max) / levels;
+    const double range =
+        static_cast<double>(magnitude<Real>(x.value().view()).max) / highest_level(options_.bits);
     alpha.value = Tensor::scalar(static_cast<Real>(std::clamp(range, kLeastAlpha, kMostAlpha)));
   }
   return relu(x);
+}
+
+Var TrainedActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
+  if (recording_ || !fuses(norm)) return Activation::after_norm(norm, x, shortcut);
+  const FlushDenormals flush;
+  const Normalized n = norm.normalized(x);
+  const TrainedAlpha trained = quantizer();
+  const ActivationCodes out =
+      encode_activation(n, shortcut.value(), quantizer_of(trained), trained.bits, Ste::clipped_relu);
+  return record_activated(
+      "norm_quantize", n, shortcut,
+      {out.value, [mask = out.mask] { return mask; }, trained.alpha, alpha_gradient(trained, out)});
 }
 
 nn::MakeActivation trained_activation(const TrainedActivationOptions& options, bool record_range) {

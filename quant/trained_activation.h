@@ -42,6 +42,7 @@ class TrainedActivation : public ActivationQuantizer {
   /// Throws UsageError unless 1 <= bits <= 8, and Error for an alpha or a factor out of range.
   explicit TrainedActivation(const TrainedActivationOptions& options);
   Var forward(const Var& x) override;
+  Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
   int bits() const override { return options_.bits; }
 
   /// While it is on, forward() is a ReLU and, in training mode, leaves max|x| / K of its input in alpha: so
@@ -52,6 +53,8 @@ class TrainedActivation : public ActivationQuantizer {
   Parameter& alpha;  ///< shape (), kept in [kLeastAlpha, kMostAlpha]
 
  private:
+  TrainedAlpha quantizer() const;
+
   const TrainedActivationOptions options_;
   bool recording_ = false;
 };

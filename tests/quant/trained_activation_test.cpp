@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -39,9 +40,60 @@ Gradients2 passed(const Tensor& x, double alpha, int bits, AlphaRule rule, const
   return {y.value(), leaf.grad(), static_cast<double>(a.grad().item())};
 }
 
+// Everything that a normalisation, an optional shortcut and an activation give, and the gradients of all of
+// it.
+std::vector<Real> everything(nn::Activation& act, bool in_one_pass, bool with_shortcut) {
+  nn::BatchNorm norm(16);
+  norm.scale->value = nn::uniform({16}, 2, Rng(21));
+  norm.shift->value = nn::uniform({16}, 2, Rng(22));
+  if (!in_one_pass) norm.register_forward_hook([](nn::Module&, const Var&, const Var&) {});
+  const Var x = Var::leaf(nn::uniform({3, 5, 5, 16}, 3, Rng(23)));
+  const Var shortcut = with_shortcut ? Var::leaf(nn::uniform({3, 5, 5, 16}, 1, Rng(24))) : Var();
+  const Var y = nn::norm_act(norm, act, x, shortcut);
+  y.backward(nn::uniform({3, 5, 5, 16}, 1, Rng(25)));
+  std::vector<Tensor> tensors{y.value(), x.grad(), norm.scale->grad(), norm.shift->grad()};
+  if (with_shortcut) tensors.push_back(shortcut.grad());
+  for (Parameter* p : act.parameters()) tensors.push_back(p->grad());
+  std::vector<Real> all;
+  for (const Tensor& t : tensors) all.insert(all.end(), t.view().begin(), t.view().end());
+  return all;
+}
+
 }  // namespace
 
 TEST_SUITE("quant") {
+  TEST_CASE("behind a normalisation quantizers give in one pass what they give in three, gradients and all") {
+    for (const bool with_shortcut : {false, true}) {
+      const std::function<std::unique_ptr<nn::Activation>()> activations[] = {
+          [] { return std::make_unique<quant::UniformActivation>(2, 0.4, surrogate("identity")); },
+          [] { return std::make_unique<quant::UniformActivation>(2, 0.4, surrogate("relu")); },
+          [] { return std::make_unique<quant::UniformActivation>(4, 0.1, surrogate("clipped_relu")); },
+          [] { return std::make_unique<TrainedActivation>(quant::TrainedActivationOptions{.bits = 2}); },
+          [] {
+            return std::make_unique<TrainedActivation>(
+                quant::TrainedActivationOptions{.bits = 4, .rule = AlphaRule::exact, .alpha = 0.1});
+          },
+      };
+      for (const auto& make : activations) {
+        const std::vector<Real> one = everything(*make(), true, with_shortcut),
+                                three = everything(*make(), false, with_shortcut);
+        REQUIRE(one.size() == three.size());
+        for (std::size_t i = 0; i < one.size(); ++i)
+          CHECK(std::abs(one[i] - three[i]) <= Real(2e-5) * (1 + std::abs(three[i])));
+        CHECK(std::equal(one.begin(), one.begin() + 1200, three.begin()));
+      }
+    }
+  }
+
+  TEST_CASE("behind a normalisation, too, recording sees the sum with the shortcut") {
+    TrainedActivation act({.bits = 2});
+    act.record_range(true);
+    nn::BatchNorm norm(8);
+    norm.eval();
+    nn::norm_act(norm, act, Tensor({1, 8}, Real(2)), Tensor({1, 8}, Real(4)));
+    CHECK(act.alpha.value.item() == doctest::Approx(2).epsilon(1e-4));
+  }
+
   TEST_CASE("trained alpha: values and the gradient to x are those of a fixed alpha with a clipped ReLU") {
     with_each_table([] {
       const Tensor x = gaussian_tensor(5003, 1), seed = gaussian_tensor(5003, 2);
