@@ -122,7 +122,7 @@ int main(int argc, char** argv) {
   args.add("net", net, "the network", {"lenet5", "resnet20", "vgg11"});
   args.add("batch", batch, "images", {1, 65536});
   args.add("repeats", repeats, "timed runs of each product, the median counts", {1, 100000});
-  args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512"});
+  args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto table = log.table(
@@ -130,7 +130,8 @@ int main(int argc, char** argv) {
                    {"backward_data", "GFLOP/s", "gradient with respect to the input"},
                    {"backward_weight", "GFLOP/s", "gradient with respect to the weight"}});
     log.start();
-    const double peak = peak_gflops(args.threads(), std::string_view(active_kernels().name) == "avx512");
+    const double peak =
+        peak_gflops(args.threads(), std::string_view(active_kernels().name).starts_with("avx512"));
     std::printf("kernels=%s threads=%d: peak of fused multiply-adds %.0f GFLOP/s\n", active_kernels().name,
                 args.threads(), peak);
     LayerSeconds total{};

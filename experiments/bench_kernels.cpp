@@ -158,6 +158,35 @@ void matmul_jobs(Jobs& jobs, Arrays& a) {
                   }});
 }
 
+// The same product of codes: 84 x 256 and 256 x 96.
+void code_product(const kernels::MatmulCodes& family, Arrays& a) {
+  constexpr int kM = 84, kN = 96, kK = 256, kStep = kernels::kCodesPerStep;
+  const int vectors = family.max_rows[2] > 0 ? 2 : 1;
+  const int rows = family.max_rows[vectors], columns = vectors * family.lanes;
+  for (int i = 0; i < kM; i += rows)
+    for (int j = 0; j < kN; j += columns)
+      family.tile({.a = a.codes.data() + i * kK,
+                   .a_row = kK,
+                   .b = a.signed_codes.data() + j * kK,
+                   .steps = {1, 1, kK / kStep},
+                   .a_step = {0, 0, kStep},
+                   .b_step = {0, 0, columns * kStep},
+                   .c = a.y.data() + i * kN + j,
+                   .c_row = kN,
+                   .rows = std::min(rows, kM - i),
+                   .columns = std::min(columns, kN - j),
+                   .scale = a.row.data()});
+}
+
+void matmul_codes_jobs(Jobs& jobs, Arrays& a) {
+  jobs.push_back({"matmul_codes.tile", 0, 2.0 * 84 * 96 * 256,
+                  [&](const Kernels& k) { code_product(k.matmul_codes, a); }});
+  jobs.push_back({"matmul_codes.pack", 2.0 * 32 * 576, 0, [&](const Kernels& k) {
+                    k.matmul_codes.pack(32, 32, 576 / kernels::kCodesPerStep, a.signed_codes.data(), 576,
+                                        reinterpret_cast<std::int8_t*>(a.y.data()));
+                  }});
+}
+
 void norm_jobs(Jobs& jobs, Arrays& a) {
   jobs.push_back({"norm.moments", kArray, 3 * kCount, [&](const Kernels& k) {
                     k.real.norm.moments(kRows, kCols, a.x.data(), a.sums.data(), a.sums2.data());
@@ -273,6 +302,7 @@ Jobs all_jobs(Arrays& a) {
   elementwise_jobs(jobs, a);
   math_jobs(jobs, a);
   matmul_jobs(jobs, a);
+  matmul_codes_jobs(jobs, a);
   norm_jobs(jobs, a);
   pool_jobs(jobs, a);
   projection_jobs(jobs, a);

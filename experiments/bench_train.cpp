@@ -73,7 +73,7 @@ int main(int argc, char** argv) {
   args.add("weights", weights, "bits of the weights", {"float"});
   args.add("activations", activations, "bits of the activations",
            {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
-  args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512"});
+  args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto seconds = log.series("step_seconds", "s", "duration of one training step");

@@ -7,23 +7,20 @@
 #include "core/base/conv_direct.h"
 
 namespace coarsegrad {
-namespace {
 
-void check_shape(const char* op, const ConvShape& s) {
-  check(s.out_height() >= 0 && s.out_width() >= 0, op, ": given an image of ", s.height, "x", s.width,
-        " and a kernel of ", s.kernel_h, "x", s.kernel_w, ", expected an output of at least 0x0");
-  check(s.groups > 0 && s.in_channels % s.groups == 0 && s.out_channels % s.groups == 0, op, ": given ",
-        s.groups, " groups, expected a divisor of ", s.in_channels, " and ", s.out_channels, " channels");
+void ConvShape::validate(const char* op) const {
+  check(out_height() >= 0 && out_width() >= 0, op, ": given an image of ", height, "x", width,
+        " and a kernel of ", kernel_h, "x", kernel_w, ", expected an output of at least 0x0");
+  check(groups > 0 && in_channels % groups == 0 && out_channels % groups == 0, op, ": given ", groups,
+        " groups, expected a divisor of ", in_channels, " and ", out_channels, " channels");
 }
 
 std::int64_t image_size(const ConvShape& s) { return s.height * s.width * s.in_channels; }
 
-}  // namespace
-
 template <class T>
 void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
                     T* y) {
-  check_shape("conv2d_forward", s);
+  s.validate("conv2d_forward");
   if constexpr (std::is_same_v<T, float>)
     if (direct::covers(s)) return direct::forward(s, x, weight, bias, y);
   columns::forward(s, Window<T>(x, 0, s.batch * image_size(s)).data(), weight, bias, y);
@@ -31,7 +28,7 @@ void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, con
 
 template <class T>
 void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx) {
-  check_shape("conv2d_backward_data", s);
+  s.validate("conv2d_backward_data");
   if constexpr (std::is_same_v<T, float>)
     if (direct::covers(s)) return direct::backward_data(s, dy, weight, dx);
   columns::backward_data(s, dy, weight, dx);
@@ -40,7 +37,7 @@ void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* d
 template <class T>
 void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* dy,
                             T* dweight) {
-  check_shape("conv2d_backward_weight", s);
+  s.validate("conv2d_backward_weight");
   if constexpr (std::is_same_v<T, float>)
     if (direct::covers(s)) return direct::backward_weight(s, x, dy, dweight);
   columns::backward_weight(s, Window<T>(x, 0, s.batch * image_size(s)).data(), dy, dweight);

@@ -18,6 +18,9 @@ struct ConvShape {
   /// Extents of y; -1 where the kernel does not fit into the padded image.
   std::int64_t out_height() const { return out_extent(height, kernel_h, stride_h, pad_h, dilation_h); }
   std::int64_t out_width() const { return out_extent(width, kernel_w, stride_w, pad_w, dilation_w); }
+  /// Throws Error in the name of `op` when the kernel does not fit into the padded image or the groups do not
+  /// divide the channels.
+  void validate(const char* op) const;
 
  private:
   static constexpr std::int64_t out_extent(std::int64_t in, std::int64_t kernel, std::int64_t stride,

@@ -12,22 +12,41 @@ namespace {
 
 const Kernels& scalar_table() {
   using namespace kernels::scalar;
-  static const Kernels table{
-      "scalar", {activation, elementwise, math, matmul, norm, pool, projection, update}, sampling, two_layer};
+  static const Kernels table{"scalar",
+                             {activation, elementwise, math, matmul, norm, pool, projection, update},
+                             matmul_codes,
+                             sampling,
+                             two_layer};
   return table;
 }
 
 const Kernels& avx2_table() {
   using namespace kernels::avx2;
-  static const Kernels table{
-      "avx2", {activation, elementwise, math, matmul, norm, pool, projection, update}, sampling, two_layer};
+  static const Kernels table{"avx2",
+                             {activation, elementwise, math, matmul, norm, pool, projection, update},
+                             matmul_codes,
+                             sampling,
+                             two_layer};
   return table;
 }
 
 const Kernels& avx512_table() {
   using namespace kernels::avx512;
-  static const Kernels table{
-      "avx512", {activation, elementwise, math, matmul, norm, pool, projection, update}, sampling, two_layer};
+  static const Kernels table{"avx512",
+                             {activation, elementwise, math, matmul, norm, pool, projection, update},
+                             matmul_codes,
+                             sampling,
+                             two_layer};
+  return table;
+}
+
+const Kernels& avx512vnni_table() {
+  static const Kernels table = [] {
+    Kernels t = avx512_table();
+    t.name = "avx512vnni";
+    t.matmul_codes = kernels::avx512vnni::matmul_codes;
+    return t;
+  }();
   return table;
 }
 
@@ -36,8 +55,10 @@ std::vector<const Kernels*> runnable() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
     tables.push_back(&avx2_table());
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
     tables.push_back(&avx512_table());
+    if (__builtin_cpu_supports("avx512vnni")) tables.push_back(&avx512vnni_table());
+  }
   return tables;
 }
 

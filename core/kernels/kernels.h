@@ -10,6 +10,7 @@
 #include "core/kernels/elementwise.h"
 #include "core/kernels/math.h"
 #include "core/kernels/matmul.h"
+#include "core/kernels/matmul_codes.h"
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
 #include "core/kernels/projection.h"
@@ -33,8 +34,9 @@ struct RealKernels {
 };
 
 struct Kernels {
-  const char* name;  // "scalar", "avx2", "avx512"
+  const char* name;  // "scalar", "avx2", "avx512", "avx512vnni"
   RealKernels<float> real;
+  kernels::MatmulCodes matmul_codes;
   kernels::Sampling sampling;
   kernels::TwoLayer two_layer;
 };

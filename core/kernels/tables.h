@@ -4,6 +4,7 @@
 #include "core/kernels/elementwise.h"
 #include "core/kernels/math.h"
 #include "core/kernels/matmul.h"
+#include "core/kernels/matmul_codes.h"
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
 #include "core/kernels/projection.h"
@@ -29,6 +30,7 @@ extern const Projection<float> projection;
 extern const Projection<double> projection_f64;
 extern const Update<float> update;
 extern const Update<double> update_f64;
+extern const MatmulCodes matmul_codes;
 extern const Sampling sampling;
 extern const TwoLayer two_layer;
 }  // namespace scalar
@@ -41,6 +43,7 @@ extern const Norm<float> norm;
 extern const Pool<float> pool;
 extern const Projection<float> projection;
 extern const Update<float> update;
+extern const MatmulCodes matmul_codes;
 extern const Sampling sampling;
 extern const TwoLayer two_layer;
 }  // namespace avx2
@@ -53,7 +56,11 @@ extern const Norm<float> norm;
 extern const Pool<float> pool;
 extern const Projection<float> projection;
 extern const Update<float> update;
+extern const MatmulCodes matmul_codes;
 extern const Sampling sampling;
 extern const TwoLayer two_layer;
 }  // namespace avx512
+namespace avx512vnni {  // what has instructions of its own; the rest of this table is that of avx512
+extern const MatmulCodes matmul_codes;
+}  // namespace avx512vnni
 }  // namespace coarsegrad::kernels

@@ -239,6 +239,9 @@ class Symbols(unittest.TestCase):
     def test_avx512_objects_export_their_tables_only(self):
         self.check_build("avx512")
 
+    def test_avx512vnni_objects_export_their_tables_only(self):
+        self.check_build("avx512vnni")
+
     def test_a_planted_inline_function_is_found(self):
         source = "namespace coarsegrad::kernels::avx2 { extern const int norm; const int norm = 3; }\n" \
                  "inline int shared() { return 1; }\nint (*use)() = shared;\n"
@@ -254,9 +257,9 @@ class SymbolsUnoptimised(unittest.TestCase):
 
     def test_kernel_sources_compiled_without_optimisation_export_their_tables_only(self):
         commands = json.loads((BUILD / "compile_commands.json").read_text())
-        for target in ("avx2", "avx512"):
+        for target in ("avx2", "avx512", "avx512vnni"):
             jobs = [c for c in commands if f"coarsegrad_kernels_{target}.dir" in c["command"]]
-            self.assertEqual(len(jobs), len(list((ROOT / "core/kernels/simd").glob("*.cpp"))))
+            self.assertEqual(len(jobs), len(declared_families(ROOT, target)))
             with tempfile.TemporaryDirectory() as folder:
                 objects = [self.compiled(job, pathlib.Path(folder)) for job in jobs]
                 self.assertEqual(stray_symbols(objects, declared_families(ROOT, target), target), [])

@@ -1,5 +1,7 @@
 #include "core/kernels/matmul.h"
 
+#include "core/kernels/simd/tile_rows.h"
+#include "core/kernels/simd/transpose.h"
 #include "core/kernels/simd/vec.h"
 #include "core/kernels/tables.h"
 
@@ -8,25 +10,9 @@ namespace {
 
 using Tile = ProductTile<float>;
 
-// Rows of A at equal distances. Seven of them share one base register: the processor adds 1, 2, 4 or 8 times
-// an index register to it, and the distance, three and five times it are such registers. Fourteen pointers
-// would not fit.
-constexpr int kRowsPerBase = 7;
-
-struct RowDistance {
-  std::int64_t one, three, five;  // bytes
-};
-
 template <int kRow>
 COARSEGRAD_INLINE F32 broadcast(const char* base, const RowDistance& d) {
-  std::int64_t offset = 0;
-  if constexpr (kRow == 1) offset = d.one;
-  if constexpr (kRow == 2) offset = 2 * d.one;
-  if constexpr (kRow == 3) offset = d.three;
-  if constexpr (kRow == 4) offset = 4 * d.one;
-  if constexpr (kRow == 5) offset = d.five;
-  if constexpr (kRow == 6) offset = 2 * d.three;
-  return set1(*reinterpret_cast<const float*>(base + offset));
+  return set1(*reinterpret_cast<const float*>(base + offset_of<kRow>(d)));
 }
 
 template <int kRows, int kVectors>
@@ -84,8 +70,7 @@ COARSEGRAD_INLINE void start(Accumulators<kRows, kVectors>& acc, const Tile& t, 
 template <int kRows, int kVectors>
 void tile_of(const Tile& t) {
   const std::size_t tail = static_cast<std::size_t>(t.columns) - (kVectors - 1) * kLanes;
-  const std::int64_t distance = t.a_row * static_cast<std::int64_t>(sizeof(float));
-  const RowDistance d{distance, 3 * distance, 5 * distance};
+  const RowDistance d(t.a_row * static_cast<std::int64_t>(sizeof(float)));
   Accumulators<kRows, kVectors> acc;
   start(acc, t, tail);
   for (std::int64_t s0 = 0; s0 < t.steps[0]; ++s0)
@@ -109,62 +94,16 @@ constexpr int kMaxRows[] = {0, 16, 14, 9, 6};
 constexpr int kMaxRows[] = {0, 12, 6, 0, 0};
 #endif
 
-using TileFunction = void (*)(const Tile&);
-struct TileFunctions {
-  TileFunction of[Matmul<float>::kMaxVectors + 1][17];
+template <int kVectors, int kRows>
+struct Sized {
+  static void run(const Tile& t) { tile_of<kRows, kVectors>(t); }
 };
 
-template <int kVectors, int kRows>
-constexpr void list_rows(TileFunctions& functions) {
-  if constexpr (kRows <= kMaxRows[kVectors]) {
-    functions.of[kVectors][kRows] = tile_of<kRows, kVectors>;
-    list_rows<kVectors, kRows + 1>(functions);
-  }
-}
-
-constexpr TileFunctions list_functions() {
-  TileFunctions functions{};
-  list_rows<1, 1>(functions);
-  list_rows<2, 1>(functions);
-  list_rows<3, 1>(functions);
-  list_rows<4, 1>(functions);
-  return functions;
-}
-
-constexpr TileFunctions kFunctions = list_functions();
+constexpr TileFunctions<Tile> kFunctions = list_functions<Tile, Sized, kMaxRows>();
 
 void tile(const Tile& t) {
   const int vectors = (t.columns + static_cast<int>(kLanes) - 1) / static_cast<int>(kLanes);
   kFunctions.of[vectors][t.rows](t);
-}
-
-// Eight rows of eight.
-COARSEGRAD_INLINE void transpose_block(const float* from, std::int64_t from_row, float* to,
-                                       std::int64_t to_row) {
-  __m256 quads[8],
-      pairs[8];  // first half of a row beside that of the row four further down; then second halves
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i)
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const float* p = from + i * from_row + 4 * half;
-      quads[4 * half + i] =
-          _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * from_row), 1);
-    }
-#pragma GCC unroll 4
-  for (int i = 0; i < 8; i += 2) {
-    pairs[i] = _mm256_unpacklo_ps(quads[i], quads[i + 1]);
-    pairs[i + 1] = _mm256_unpackhi_ps(quads[i], quads[i + 1]);
-  }
-#pragma GCC unroll 2
-  for (int half = 0; half < 2; ++half) {
-    const __m256* p = pairs + 4 * half;
-    float* out = to + 4 * half * to_row;
-    _mm256_storeu_ps(out, _mm256_shuffle_ps(p[0], p[2], 0x44));
-    _mm256_storeu_ps(out + to_row, _mm256_shuffle_ps(p[0], p[2], 0xEE));
-    _mm256_storeu_ps(out + 2 * to_row, _mm256_shuffle_ps(p[1], p[3], 0x44));
-    _mm256_storeu_ps(out + 3 * to_row, _mm256_shuffle_ps(p[1], p[3], 0xEE));
-  }
 }
 
 void transpose(std::int64_t rows, std::int64_t columns, const float* from, std::int64_t from_row, float* to,

@@ -1,0 +1,168 @@
+#include "core/kernels/matmul_codes.h"
+
+#include "core/kernels/simd/tile_rows.h"
+#include "core/kernels/simd/transpose.h"
+#include "core/kernels/simd/vec.h"
+#include "core/kernels/tables.h"
+
+namespace coarsegrad::kernels::COARSEGRAD_TARGET {
+namespace {
+
+using Tile = CodeTile;
+
+// Four codes of one row of A in every lane, four codes of a column of B per lane, and dot(a, b, sum): their
+// products added to the lanes of `sum`. Without the instruction for it, codes are widened to 16 bits, those
+// in even and in odd places apart: bytes times bytes with 16-bit sums would saturate at 255 * 127 * 2.
+#ifdef __AVX512VNNI__
+
+struct CodesA {
+  __m512i v;
+};
+using CodesB = CodesA;
+constexpr int kMaxRows[5] = {0, 16, 14, 9, 6};
+
+COARSEGRAD_INLINE CodesA codes_a(I32 bytes) { return {bytes.v}; }
+COARSEGRAD_INLINE CodesB codes_b(I32 bytes) { return {bytes.v}; }
+COARSEGRAD_INLINE I32 dot(const CodesA& a, const CodesB& b, I32 sum) {
+  return {_mm512_dpbusd_epi32(sum.v, a.v, b.v)};
+}
+
+#else
+
+struct CodesA {
+  I32 even, odd;
+};
+using CodesB = CodesA;
+
+#ifdef __AVX512F__
+constexpr int kMaxRows[5] = {0, 16, 10, 0, 0};
+COARSEGRAD_INLINE I32 shift_right_16(I32 a) { return {_mm512_srli_epi16(a.v, 8)}; }
+COARSEGRAD_INLINE I32 shift_right_signed_16(I32 a) { return {_mm512_srai_epi16(a.v, 8)}; }
+COARSEGRAD_INLINE I32 shift_left_16(I32 a) { return {_mm512_slli_epi16(a.v, 8)}; }
+COARSEGRAD_INLINE I32 multiply_pairs(I32 a, I32 b) { return {_mm512_madd_epi16(a.v, b.v)}; }
+#else
+constexpr int kMaxRows[5] = {0, 8, 4, 0, 0};
+COARSEGRAD_INLINE I32 shift_right_16(I32 a) { return {_mm256_srli_epi16(a.v, 8)}; }
+COARSEGRAD_INLINE I32 shift_right_signed_16(I32 a) { return {_mm256_srai_epi16(a.v, 8)}; }
+COARSEGRAD_INLINE I32 shift_left_16(I32 a) { return {_mm256_slli_epi16(a.v, 8)}; }
+COARSEGRAD_INLINE I32 multiply_pairs(I32 a, I32 b) { return {_mm256_madd_epi16(a.v, b.v)}; }
+#endif
+
+COARSEGRAD_INLINE CodesA codes_a(I32 bytes) {
+  return {bytes & set1(std::int32_t{0x00FF00FF}), shift_right_16(bytes)};
+}
+COARSEGRAD_INLINE CodesB codes_b(I32 bytes) {
+  return {shift_right_signed_16(shift_left_16(bytes)), shift_right_signed_16(bytes)};
+}
+COARSEGRAD_INLINE I32 dot(const CodesA& a, const CodesB& b, I32 sum) {
+  return sum + (multiply_pairs(a.even, b.even) + multiply_pairs(a.odd, b.odd));
+}
+
+#endif
+
+constexpr int kStepBytes = kCodesPerStep * static_cast<int>(kLanes);  // of one vector of B
+
+template <int kRow>
+COARSEGRAD_INLINE CodesA broadcast(const char* base, const RowDistance& d) {
+  std::int32_t bytes;
+  __builtin_memcpy(&bytes, base + offset_of<kRow>(d), sizeof bytes);
+  return codes_a(set1(bytes));
+}
+
+template <int kRows, int kVectors>
+struct Sums {
+  I32 of[kRows][kVectors];
+};
+
+// One step of the sum: row kRow of A times the vectors of B, and the rows after it.
+template <int kRow, int kRows, int kVectors>
+COARSEGRAD_INLINE void add_rows(Sums<kRows, kVectors>& sums, const char* const* bases, const RowDistance& d,
+                                const CodesB* b) {
+  if constexpr (kRow < kRows) {
+    const CodesA a = broadcast<kRow % kRowsPerBase>(bases[kRow / kRowsPerBase], d);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sums.of[kRow][v] = dot(a, b[v], sums.of[kRow][v]);
+    add_rows<kRow + 1>(sums, bases, d, b);
+  }
+}
+
+// The innermost loop.
+template <int kRows, int kVectors>
+COARSEGRAD_INLINE void add_run(Sums<kRows, kVectors>& sums, const Tile& t, const std::uint8_t* a,
+                               const std::int8_t* b, const RowDistance& d) {
+  constexpr int kBases = (kRows + kRowsPerBase - 1) / kRowsPerBase;
+  const char* bases[kBases];
+#pragma GCC unroll 4
+  for (int i = 0; i < kBases; ++i) bases[i] = reinterpret_cast<const char*>(a) + i * kRowsPerBase * d.one;
+#pragma GCC unroll 1
+  for (std::int64_t step = t.steps[2]; step > 0; --step) {
+    CodesB row[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+      row[v] = codes_b(load(reinterpret_cast<const std::int32_t*>(b + v * kStepBytes)));
+    add_rows<0>(sums, bases, d, row);
+#pragma GCC unroll 4
+    for (int i = 0; i < kBases; ++i) bases[i] += t.a_step[2];
+    b += t.b_step[2];
+  }
+}
+
+template <int kRows, int kVectors>
+void tile_of(const Tile& t) {
+  const RowDistance d(t.a_row);
+  Sums<kRows, kVectors> sums;
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sums.of[i][v] = set1(std::int32_t{0});
+  for (std::int64_t s0 = 0; s0 < t.steps[0]; ++s0)
+    for (std::int64_t s1 = 0; s1 < t.steps[1]; ++s1)
+      add_run(sums, t, t.a + s0 * t.a_step[0] + s1 * t.a_step[1], t.b + s0 * t.b_step[0] + s1 * t.b_step[1],
+              d);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const int first = v * static_cast<int>(kLanes);
+    const std::size_t n = v + 1 < kVectors ? kLanes : static_cast<std::size_t>(t.columns - first);
+    const F32 scale = load_tail(t.scale + first, n), bias = t.bias ? load_tail(t.bias + first, n) : zero();
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i)
+      store_tail(t.c + i * t.c_row + first, fma(scale, to_float(sums.of[i][v]), bias), n);
+  }
+}
+
+template <int kVectors, int kRows>
+struct Sized {
+  static void run(const Tile& t) { tile_of<kRows, kVectors>(t); }
+};
+
+constexpr TileFunctions<Tile> kFunctions = list_functions<Tile, Sized, kMaxRows>();
+
+void tile(const Tile& t) {
+  const int vectors = (t.columns + static_cast<int>(kLanes) - 1) / static_cast<int>(kLanes);
+  kFunctions.of[vectors][t.rows](t);
+}
+
+// Four codes are one 32-bit element: B is transposed.
+void pack(int columns, int width, std::int64_t steps, const std::int8_t* from, std::int64_t from_row,
+          std::int8_t* to) {
+  const int whole_columns = from_row % kCodesPerStep == 0 ? columns / 8 * 8 : 0;
+  const std::int64_t whole_steps = steps / 8 * 8;
+  for (int j = 0; j < whole_columns; j += 8)
+    for (std::int64_t s = 0; s < whole_steps; s += 8)
+      transpose_block(reinterpret_cast<const float*>(from + j * from_row + kCodesPerStep * s),
+                      from_row / kCodesPerStep,
+                      reinterpret_cast<float*>(to + (s * width + j) * kCodesPerStep), width);
+  for (std::int64_t s = 0; s < steps; ++s)
+    for (int j = s < whole_steps ? whole_columns : 0; j < width; ++j) {
+      std::int8_t* four = to + (s * width + j) * kCodesPerStep;
+      const std::int8_t* codes = from + j * from_row + kCodesPerStep * s;
+      for (int k = 0; k < kCodesPerStep; ++k) four[k] = j < columns ? codes[k] : std::int8_t{0};
+    }
+}
+
+}  // namespace
+
+const MatmulCodes matmul_codes{
+    static_cast<int>(kLanes), {kMaxRows[0], kMaxRows[1], kMaxRows[2], kMaxRows[3], kMaxRows[4]}, tile, pack};
+
+}  // namespace coarsegrad::kernels::COARSEGRAD_TARGET
