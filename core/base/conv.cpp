@@ -15,7 +15,9 @@ void ConvShape::validate(const char* op) const {
         " groups, expected a divisor of ", in_channels, " and ", out_channels, " channels");
 }
 
+namespace {
 std::int64_t image_size(const ConvShape& s) { return s.height * s.width * s.in_channels; }
+}  // namespace
 
 template <class T>
 void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
