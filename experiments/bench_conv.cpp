@@ -1,13 +1,16 @@
-// How fast are the convolutions (and dense layers) of a network: forward, backward data and backward weights?
+// How fast are the convolutions (and dense layers) of a network: forward, in float and on integer codes,
+// backward data and backward weights?
 //   bench_conv --net resnet20 --batch 128 --threads 2
 // Random tensors, each product alone, in the networks' order of distinct layers.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <functional>
 #include <vector>
 
 #include "core/base/conv.h"
+#include "core/base/conv_codes.h"
 #include "core/base/gemm.h"
 #include "core/base/parallel.h"
 #include "core/base/random.h"
@@ -77,11 +80,25 @@ double peak_gflops(int threads, bool wide) {
   return static_cast<double>(threads * kRounds) * 12 * (wide ? 32 : 16) / time * 1e-9;
 }
 
-struct LayerSeconds {
-  double forward, backward_data, backward_weight;
-};
+/// Seconds or speeds of the four products of a layer.
+using Products = std::array<double, 4>;
+constexpr const char* kProducts[] = {"forward", "backward data", "backward weight", "forward on codes"};
 
-LayerSeconds measure(const ConvShape& s, int repeats, const Rng& rng) {
+// The forward pass on 4-bit activations and ternary weights; the values do not matter for the speed.
+double measure_codes(const ConvShape& s, int repeats, const Rng& rng) {
+  std::vector<std::uint8_t> x(static_cast<std::size_t>(s.batch * s.height * s.width * s.in_channels));
+  std::vector<std::int8_t> weight(
+      static_cast<std::size_t>(s.out_channels * s.kernel_h * s.kernel_w * s.in_channels));
+  std::vector<float> y(static_cast<std::size_t>(s.batch * s.out_height() * s.out_width() * s.out_channels));
+  Rng stream = rng.split("codes");
+  for (auto& code : x) code = static_cast<std::uint8_t>(stream.below(16));
+  for (auto& code : weight) code = static_cast<std::int8_t>(static_cast<int>(stream.below(3)) - 1);
+  const std::vector<float> scale(static_cast<std::size_t>(s.out_channels), 0.01f);
+  return median_seconds(repeats,
+                        [&] { conv2d_forward_codes(s, x.data(), weight.data(), scale, nullptr, y.data()); });
+}
+
+Products measure(const ConvShape& s, int repeats, const Rng& rng) {
   const auto random = [&](const char* name, std::int64_t n) {
     std::vector<float> values(static_cast<std::size_t>(n));
     Rng stream = rng.split(name);
@@ -104,13 +121,17 @@ LayerSeconds measure(const ConvShape& s, int repeats, const Rng& rng) {
                        [&] {
                          gemm<float>(s.batch, in, out, {dy.data(), out}, {weight.data(), in}, dx.data(), in);
                        }),
-        median_seconds(repeats, [&] {
-          gemm<float>(out, in, s.batch, {dy.data(), out, true}, {x.data(), in}, dweight.data(), in);
-        })};
+        median_seconds(
+            repeats,
+            [&] {
+              gemm<float>(out, in, s.batch, {dy.data(), out, true}, {x.data(), in}, dweight.data(), in);
+            }),
+        measure_codes(s, repeats, rng)};
   const float* no_bias = nullptr;
   return {median_seconds(repeats, [&] { conv2d_forward(s, x.data(), weight.data(), no_bias, y.data()); }),
           median_seconds(repeats, [&] { conv2d_backward_data(s, dy.data(), weight.data(), dx.data()); }),
-          median_seconds(repeats, [&] { conv2d_backward_weight(s, x.data(), dy.data(), dweight.data()); })};
+          median_seconds(repeats, [&] { conv2d_backward_weight(s, x.data(), dy.data(), dweight.data()); }),
+          measure_codes(s, repeats, rng)};
 }
 
 }  // namespace
@@ -126,15 +147,17 @@ int main(int argc, char** argv) {
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto table = log.table(
-        "layers", {{"forward", "GFLOP/s", "products of the whole kernel, those with padding included"},
-                   {"backward_data", "GFLOP/s", "gradient with respect to the input"},
-                   {"backward_weight", "GFLOP/s", "gradient with respect to the weight"}});
+        "layers",
+        {{"forward", "GFLOP/s", "products of the whole kernel, those with padding included"},
+         {"backward_data", "GFLOP/s", "gradient with respect to the input"},
+         {"backward_weight", "GFLOP/s", "gradient with respect to the weight"},
+         {"forward_codes", "GFLOP/s", "integer operations instead, 4-bit codes and ternary weights"}});
     log.start();
     const double peak =
         peak_gflops(args.threads(), std::string_view(active_kernels().name).starts_with("avx512"));
     std::printf("kernels=%s threads=%d: peak of fused multiply-adds %.0f GFLOP/s\n", active_kernels().name,
                 args.threads(), peak);
-    LayerSeconds total{};
+    Products total{};
     double flops_of_all = 0;
     for (const Layer& l : layers_of(net)) {
       const ConvShape s{.batch = batch,
@@ -148,27 +171,23 @@ int main(int argc, char** argv) {
                         .stride_w = l.stride,
                         .pad_h = l.pad,
                         .pad_w = l.pad};
-      const LayerSeconds t = measure(s, repeats, Rng(args.seed()));
+      const Products t = measure(s, repeats, Rng(args.seed()));
       const double gflop = 2e-9 * static_cast<double>(batch * s.out_height() * s.out_width() * l.out) *
                            static_cast<double>(l.kernel * l.kernel * l.in);
-      const double speed[3] = {gflop / t.forward, gflop / t.backward_data, gflop / t.backward_weight};
-      std::printf(
-          "%4d->%3d %2dx%2d k%d s%d x%d: forward %6.1f (%3.0f %%)  backward data %6.1f (%3.0f %%)  "
-          "backward weight %6.1f (%3.0f %%) GFLOP/s\n",
-          l.in, l.out, l.size, l.size, l.kernel, l.stride, l.times, speed[0], 100 * speed[0] / peak, speed[1],
-          100 * speed[1] / peak, speed[2], 100 * speed[2] / peak);
-      table.add({speed[0], speed[1], speed[2]});
-      total.forward += l.times * t.forward;
-      total.backward_data += l.times * t.backward_data;
-      total.backward_weight += l.times * t.backward_weight;
+      std::printf("%4d->%3d %2dx%2d k%d s%d x%d:", l.in, l.out, l.size, l.size, l.kernel, l.stride, l.times);
+      for (std::size_t i = 0; i < t.size(); ++i) {
+        std::printf("  %s %6.1f (%3.0f %%)", kProducts[i], gflop / t[i], 100 * gflop / t[i] / peak);
+        total[i] += l.times * t[i];
+      }
+      std::printf(" GFLOP/s\n");
+      table.add({gflop / t[0], gflop / t[1], gflop / t[2], gflop / t[3]});
       flops_of_all += 3 * l.times * gflop;
       experiments::check_stop();
     }
-    const double sum = total.forward + total.backward_data + total.backward_weight;
-    std::printf(
-        "%s batch %d: forward %.2f ms, backward data %.2f ms, backward weight %.2f ms, together %.2f ms; "
-        "mean %.1f GFLOP/s, %.0f %% of the peak\n",
-        net.c_str(), batch, total.forward * 1e3, total.backward_data * 1e3, total.backward_weight * 1e3,
-        sum * 1e3, flops_of_all / sum, 100 * flops_of_all / sum / peak);
+    std::printf("%s batch %d:", net.c_str(), batch);
+    for (std::size_t i = 0; i < total.size(); ++i) std::printf(" %s %.2f ms,", kProducts[i], total[i] * 1e3);
+    const double training = total[0] + total[1] + total[2];
+    std::printf(" together without codes %.2f ms; mean %.1f GFLOP/s, %.0f %% of the peak\n", training * 1e3,
+                flops_of_all / training, 100 * flops_of_all / training / peak);
   });
 }

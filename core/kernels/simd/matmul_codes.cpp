@@ -10,6 +10,11 @@ namespace {
 
 using Tile = CodeTile;
 
+// g++ 12 keeps vectors of no particular element (I32) in memory here, and these in registers.
+using Sum = std::int32_t __attribute__((vector_size(4 * kLanes)));
+COARSEGRAD_INLINE Sum as_sum(I32 a) { return reinterpret_cast<Sum>(a.v); }
+COARSEGRAD_INLINE I32 as_int(Sum a) { return {reinterpret_cast<decltype(I32::v)>(a)}; }
+
 // Four codes of one row of A in every lane, four codes of a column of B per lane, and dot(a, b, sum): their
 // products added to the lanes of `sum`. Without the instruction for it, codes are widened to 16 bits, those
 // in even and in odd places apart: bytes times bytes with 16-bit sums would saturate at 255 * 127 * 2.
@@ -23,8 +28,8 @@ constexpr int kMaxRows[5] = {0, 16, 14, 9, 6};
 
 COARSEGRAD_INLINE CodesA codes_a(I32 bytes) { return {bytes.v}; }
 COARSEGRAD_INLINE CodesB codes_b(I32 bytes) { return {bytes.v}; }
-COARSEGRAD_INLINE I32 dot(const CodesA& a, const CodesB& b, I32 sum) {
-  return {_mm512_dpbusd_epi32(sum.v, a.v, b.v)};
+COARSEGRAD_INLINE Sum dot(const CodesA& a, const CodesB& b, Sum sum) {
+  return as_sum({_mm512_dpbusd_epi32(as_int(sum).v, a.v, b.v)});
 }
 
 #else
@@ -54,8 +59,8 @@ COARSEGRAD_INLINE CodesA codes_a(I32 bytes) {
 COARSEGRAD_INLINE CodesB codes_b(I32 bytes) {
   return {shift_right_signed_16(shift_left_16(bytes)), shift_right_signed_16(bytes)};
 }
-COARSEGRAD_INLINE I32 dot(const CodesA& a, const CodesB& b, I32 sum) {
-  return sum + (multiply_pairs(a.even, b.even) + multiply_pairs(a.odd, b.odd));
+COARSEGRAD_INLINE Sum dot(const CodesA& a, const CodesB& b, Sum sum) {
+  return sum + as_sum(multiply_pairs(a.even, b.even) + multiply_pairs(a.odd, b.odd));
 }
 
 #endif
@@ -71,7 +76,7 @@ COARSEGRAD_INLINE CodesA broadcast(const char* base, const RowDistance& d) {
 
 template <int kRows, int kVectors>
 struct Sums {
-  I32 of[kRows][kVectors];
+  Sum of[kRows][kVectors];
 };
 
 // One step of the sum: row kRow of A times the vectors of B, and the rows after it.
@@ -114,19 +119,28 @@ void tile_of(const Tile& t) {
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sums.of[i][v] = set1(std::int32_t{0});
+    for (int v = 0; v < kVectors; ++v) sums.of[i][v] = Sum{};
   for (std::int64_t s0 = 0; s0 < t.steps[0]; ++s0)
     for (std::int64_t s1 = 0; s1 < t.steps[1]; ++s1)
       add_run(sums, t, t.a + s0 * t.a_step[0] + s1 * t.a_step[1], t.b + s0 * t.b_step[0] + s1 * t.b_step[1],
               d);
+  const std::size_t tail = static_cast<std::size_t>(t.columns) - (kVectors - 1) * kLanes;
+  F32 scale[kVectors], bias[kVectors];
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
-    const int first = v * static_cast<int>(kLanes);
-    const std::size_t n = v + 1 < kVectors ? kLanes : static_cast<std::size_t>(t.columns - first);
-    const F32 scale = load_tail(t.scale + first, n), bias = t.bias ? load_tail(t.bias + first, n) : zero();
+    const std::size_t n = v + 1 < kVectors ? kLanes : tail;
+    scale[v] = load_tail(t.scale + v * static_cast<int>(kLanes), n);
+    bias[v] = t.bias ? load_tail(t.bias + v * static_cast<int>(kLanes), n) : zero();
+  }
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i)
-      store_tail(t.c + i * t.c_row + first, fma(scale, to_float(sums.of[i][v]), bias), n);
+  for (int i = 0; i < kRows; ++i) {
+    float* c = t.c + i * t.c_row;
+#pragma GCC unroll 4
+    for (int v = 0; v + 1 < kVectors; ++v)
+      store(c + v * static_cast<int>(kLanes), fma(scale[v], to_float(as_int(sums.of[i][v])), bias[v]));
+    constexpr int last = kVectors - 1;
+    store_tail(c + last * static_cast<int>(kLanes),
+               fma(scale[last], to_float(as_int(sums.of[i][last])), bias[last]), tail);
   }
 }
 
