@@ -19,7 +19,10 @@ struct Normalized {
   BatchStatistics statistics;
 
   std::int64_t channels() const { return mean.size(); }
-  std::int64_t rows() const { return channels() ? x.size() / channels() : 0; }
+  std::int64_t rows() const {
+    const std::int64_t c = channels();
+    return c > 0 ? x.size() / c : 0;
+  }
   NormColumns<Real> columns() const {
     return {mean.data(), inv_std.data(), scale.value().data(), shift.value().data()};
   }

@@ -21,7 +21,7 @@ Quantizer<Real> quantizer_of(const TrainedAlpha& trained) {
 }
 
 // From the gradient of the activation to that of alpha.
-std::function<Tensor(const Tensor&)> alpha_gradient(const TrainedAlpha& trained, const ActivationCodes& out) {
+auto alpha_gradient(const TrainedAlpha& trained, const ActivationCodes& out) {
   return [coded = out.coded, mask = out.mask, rule = trained.rule, levels = highest_level(trained.bits),
           factor = trained.gradient_factor, limit = trained.gradient_limit](const Tensor& g) {
     const double sum =

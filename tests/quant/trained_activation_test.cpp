@@ -206,15 +206,15 @@ TEST_SUITE("quant") {
     a(Tensor({2}, {-Real(1.5), Real(0.5)}));
     CHECK(a.alpha.value.item() == Real(0.5));
     a.eval();
-    a(Tensor({1}, {30}));
+    a(Tensor({1}, Real(30)));
     CHECK(a.alpha.value.item() == Real(0.5));
     a.train();
-    a(Tensor({1}, {1000}));
+    a(Tensor({1}, Real(1000)));
     CHECK(a.alpha.value.item() == 5);
     a(Tensor({2}));
     CHECK(a.alpha.value.item() == Real(0.001));
     a.record_range(false);
-    CHECK(a(Tensor({1}, {1000})).item() == Real(0.001) * 3);
+    CHECK(a(Tensor({1}, Real(1000))).item() == Real(0.001) * 3);
   }
 
   TEST_CASE("warm start: alphas recorded by a float net go with its state into the quantized net") {
@@ -306,7 +306,7 @@ TEST_SUITE("paper-bcgd") {
     };
     for (const Row& row : rows)
       for (std::size_t i = 0; i < x.size(); ++i)
-        CHECK(passed(Tensor({1}, {x[i]}), 0.5, row.bits, row.rule, Tensor({1}, Real(1))).dalpha ==
+        CHECK(passed(Tensor({1}, x[i]), 0.5, row.bits, row.rule, Tensor({1}, Real(1))).dalpha ==
               row.expected[i]);
   }
 }
