@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -58,6 +60,10 @@ json header_of(const TensorFile& file) {
     offset = end;
   }
   return header;
+}
+
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : ".";
 }
 
 std::string read_whole(const std::filesystem::path& path) {
@@ -121,11 +127,27 @@ TensorFile parse(const std::string& contents) {
   return file;
 }
 
+constexpr std::string_view kPart = ".part";
+
+// Removes what processes that were killed while they wrote this file have left: NAME.partPID.
+void remove_leftovers(const std::filesystem::path& target) {
+  const std::string lead = target.filename().string() + std::string(kPart);
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_of(target), ignored)) {
+    const std::string name = entry.path().filename().string();
+    pid_t pid = 0;
+    const char* const end = name.data() + name.size();
+    if (!name.starts_with(lead) || std::from_chars(name.data() + lead.size(), end, pid).ptr != end) continue;
+    if (pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH) std::filesystem::remove(entry.path(), ignored);
+  }
+}
+
 // An open file that is removed again unless it was renamed.
 class TemporaryFile {
  public:
   explicit TemporaryFile(std::filesystem::path target)
-      : target_(std::move(target)), name_(target_.string() + ".part" + std::to_string(::getpid())) {
+      : target_(std::move(target)), name_(cat(target_.string(), kPart, ::getpid())) {
+    remove_leftovers(target_);
     fd_ = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     require(fd_ >= 0);
   }
