@@ -240,7 +240,7 @@ TEST_CASE("trainer: the log is brought to the disk before each checkpoint, which
 }
 
 TEST_CASE(
-    "trainer: best is the first epoch of the best held-out accuracy; without held-out images the last one") {
+    "trainer: best is the first epoch of the best held-out accuracy, without held-out images the last one") {
   SmallTraining t;
   t.trainer.run();
   double best = -1;
