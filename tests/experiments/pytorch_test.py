@@ -1,5 +1,9 @@
 #!/usr/bin/python3
 """Weights from PyTorch and for PyTorch: the same network gives the same logits on both sides, in both directions."""
+import contextlib
+import importlib.machinery
+import importlib.util
+import io
 import os
 import pathlib
 import pickle
@@ -11,6 +15,7 @@ import zipfile
 
 import numpy as np
 
+sys.dont_write_bytecode = True
 try:
     import torch
     import torch.nn as nn
@@ -20,6 +25,9 @@ except ImportError:
 
 PYTORCH_WEIGHTS = os.environ["PYTORCH_WEIGHTS"]
 TORCH_FILE = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "torch_file"
+loader = importlib.machinery.SourceFileLoader("torch_file", str(TORCH_FILE))
+torch_file = importlib.util.module_from_spec(importlib.util.spec_from_loader("torch_file", loader))
+loader.exec_module(torch_file)
 NO_TORCH = "skipped: PyTorch is not installed"
 
 
@@ -92,8 +100,12 @@ class Folder(unittest.TestCase):
     def weights(self, *flags, **how):
         return self.call(PYTORCH_WEIGHTS, *flags, **how)
 
-    def torch_file(self, *names, **how):
-        return self.call("/usr/bin/python3", "-B", TORCH_FILE, *names, **how)
+    def torch_file(self, *names, code=0):
+        """The script, in this process: PyTorch takes its time to be imported."""
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            self.assertEqual(torch_file.main([str(self.root / name) for name in names]), code, said.getvalue())
+        return said.getvalue()
 
 
 @unittest.skipUnless(torch, NO_TORCH)
@@ -238,7 +250,7 @@ class TorchFile(Folder):
         self.assertFalse((self.root / "new.safetensors").exists())
 
     def test_wrong_usage_ends_with_2(self):
-        self.assertIn("Between PyTorch's files", self.torch_file("a.txt", "b.pt", code=2))
+        self.assertIn("Between PyTorch's files", self.call(TORCH_FILE, "a.txt", "b.pt", code=2))
         for flags in [(), ("--import", "a", "--matching", "luck"), ("--network", "a")]:
             self.weights(*flags, code=2)
         self.assertIn("cannot be opened", self.weights("--import", "nothing.safetensors", code=1))
