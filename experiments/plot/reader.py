@@ -1,10 +1,13 @@
-"""Reads one run log: a finished one, one that is still being written, or one whose writer was killed.
+"""Reads run logs: finished ones, ones that are still being written, and ones whose writer was killed.
 
-    from reader import read_run
+    from reader import by_config, read_run, read_runs
     run = read_run("results/coarse_gradient.h5")
     theta, correlation = run.tables["relu"]["theta"], run.tables["relu"]["correlation"]
+    for (lr, bits), runs in by_config(read_runs("results/*.h5"), "lr", "activation-bits").items(): ...
 """
 import ctypes
+import glob
+import json
 import os
 from dataclasses import dataclass
 
@@ -42,6 +45,16 @@ class Run:
     @property
     def experiment(self):
         return self.attributes["experiment"]
+
+    @property
+    def config(self):
+        """The resolved settings of the run, name -> value."""
+        return json.loads(self.attributes["config"])
+
+    @property
+    def status(self):
+        """running (or killed), finished, diverged, interrupted or failed."""
+        return self.attributes["status"]
 
     def table(self, name, *columns):
         """The columns of a table, in the order asked for. LogError if one is missing or the table has no rows."""
@@ -121,6 +134,37 @@ def read_run(path):
             return _read(path, file)
     except (KeyError, OSError, RuntimeError) as error:
         raise LogError(f"{path}: damaged ({str(error).splitlines()[0]})") from None
+
+
+def read_runs(pattern):
+    """The runs whose paths match a pattern ("results/*.h5"; ** for any depth), in the order of the paths. LogError
+    for none, and as read_run()."""
+    paths = sorted(glob.glob(str(pattern), recursive=True))
+    if not paths:
+        raise LogError(f"{pattern}: no such file")
+    return [read_run(path) for path in paths]
+
+
+def differing(runs):
+    """Names of the settings in which the runs differ, in the order of the first run's."""
+    configs = [run.config for run in runs]
+    names = dict.fromkeys(name for config in configs for name in config)
+    return [name for name in names if any(config.get(name) != configs[0].get(name) for config in configs)]
+
+
+def by_config(runs, *names):
+    """{values of these settings: runs that have them}, in the order of the runs; for one name its value alone is the
+    key. Lists become tuples. LogError for a setting that a run does not have."""
+    groups = {}
+    for run in runs:
+        config = run.config
+        missing = [name for name in names if name not in config]
+        if missing:
+            raise LogError(f"{run.path}: no setting {', '.join(missing)} (there are: {', '.join(config)})")
+        values = [config[name] for name in names]
+        key = tuple(tuple(value) if isinstance(value, list) else value for value in values)
+        groups.setdefault(key[0] if len(names) == 1 else key, []).append(run)
+    return groups
 
 
 def _read(path, file):

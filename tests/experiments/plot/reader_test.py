@@ -1,4 +1,5 @@
 """The reader: finished, live, torn and foreign files."""
+import re
 import subprocess
 import sys
 import tempfile
@@ -10,7 +11,8 @@ import h5py
 import numpy as np
 
 import synthetic
-from reader import LogError, read_run
+import synthetic_cifar
+from reader import LogError, by_config, differing, read_run, read_runs
 
 
 class ReaderTest(unittest.TestCase):
@@ -114,6 +116,53 @@ class ReaderTest(unittest.TestCase):
                     read_run(path)
                 self.assertTrue(str(caught.exception).startswith(str(path)))
                 self.assertNotIn("\n", str(caught.exception))
+
+
+class ManyRuns(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        for number, (lr, bits) in enumerate([(0.1, [2, 4]), (0.2, [2, 4]), (0.1, [4])]):
+            path = self.folder / f"{number}.h5"
+            synthetic.write_log(path, "some_experiment", config={"lr": lr, "bits": bits, "net": "resnet20"})
+        self.runs = read_runs(self.folder / "*.h5")
+
+    def test_runs_come_by_their_settings(self):
+        self.assertEqual([run.config["lr"] for run in self.runs], [0.1, 0.2, 0.1])
+        self.assertEqual(differing(self.runs), ["lr", "bits"])
+        self.assertEqual(differing(self.runs[:1]), [])
+        by_rate = by_config(self.runs, "lr")
+        self.assertEqual({rate: len(runs) for rate, runs in by_rate.items()}, {0.1: 2, 0.2: 1})
+        both = by_config(self.runs, "lr", "bits")
+        self.assertEqual(list(both), [(0.1, (2, 4)), (0.2, (2, 4)), (0.1, (4,))])
+        self.assertIs(both[0.1, (4,)][0], self.runs[2])
+
+    def test_a_setting_or_a_file_that_is_not_there(self):
+        with self.assertRaisesRegex(LogError, "0.h5: no setting seed .there are: lr, bits, net"):
+            by_config(self.runs, "lr", "seed")
+        with self.assertRaisesRegex(LogError, "no such file"):
+            read_runs(self.folder / "*.hdf")
+
+    def test_the_example_in_the_page_runs(self):
+        source = Path(__file__).resolve().parents[3]
+        page = (source / "experiments" / "README.md").read_text()
+        (example,) = [block for block in re.findall("```python\n(.*?)```", page, re.S) if "by_config" in block]
+        (self.folder / "experiments").symlink_to(source / "experiments")
+        results = self.folder / "results"
+        (results / "rates").mkdir(parents=True)
+        synthetic_cifar.train_log(results / "train.h5")
+        synthetic_cifar.ste_cifar10_log(results / "ste_cifar10.h5")
+        for number, rate in enumerate([0.1, 0.1, 0.3]):
+            synthetic_cifar.train_log(results / "rates" / f"{number}.h5", config={"lr": rate}, level=0.9 - rate)
+        command = [sys.executable, "-B", "-c", example]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = done.stdout.splitlines()
+        self.assertRegex(lines[0], "^train finished 0.1 ")
+        self.assertIn("they differ in ['lr']", lines)
+        self.assertEqual([line.split()[:2] for line in lines[-2:]], [["0.1", "2"], ["0.3", "1"]])
+        self.assertEqual(len([line for line in lines if line.startswith("clipped_relu at")]), 2)
 
 
 if __name__ == "__main__":

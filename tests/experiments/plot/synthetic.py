@@ -1,4 +1,5 @@
 """Writes logs with the layout of a real run and made-up numbers, for tests that must not wait for an experiment."""
+import json
 import sys
 from pathlib import Path
 
@@ -13,18 +14,27 @@ ENDS = ["global_minimum", "spurious_minimum", "saddle", "unsettled"]
 LABELS = {"ste": STES, "end": ENDS}
 
 
-def write_log(path, experiment, tables=None, series=None, inputs=None, schema="coarsegrad-run/1"):
-    """tables: name -> column -> array; series: name -> (step, value); inputs: name -> array."""
+def write_log(
+    path, experiment, tables=None, series=None, inputs=None, schema="coarsegrad-run/1", config=None, labels=LABELS
+):
+    """tables: name -> column -> array; series: name -> (step, value); inputs: name -> array; config: setting -> value;
+    labels: column -> names that it indexes."""
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs.update(
-            {"schema": np.bytes_(schema), "experiment": np.bytes_(experiment), "status": np.bytes_("finished")}
+            {
+                "schema": np.bytes_(schema),
+                "experiment": np.bytes_(experiment),
+                "status": np.bytes_("finished"),
+                "git_commit": "unknown",
+            }
         )
+        file.attrs["config"] = json.dumps(config or {})
         for name, columns in (tables or {}).items():
             for column, values in columns.items():
                 dataset = file.create_dataset(f"tables/{name}/{column}", data=values, maxshape=(None,), chunks=(64,))
                 dataset.attrs.update({"unit": "1", "description": column})
-                if column in LABELS:
-                    dataset.attrs["labels"] = LABELS[column]
+                if column in labels:
+                    dataset.attrs["labels"] = labels[column]
         for name, (step, value) in (series or {}).items():
             group = file.create_group(f"series/{name}")
             group.attrs.update({"unit": "1", "description": name})
@@ -125,55 +135,52 @@ def spurious_minimum_log(path):
     return write_log(path, "spurious_minimum", tables)
 
 
-def mnist_ste_log(path):
+def comparison_tables(variants, quality, seeds=3, epochs=5, level=0.99):
+    """The tables of a comparison. variants: one dict of key columns each; quality: variant -> how much it
+    loses, 0 for the best."""
     rng = np.random.default_rng(3)
-    cells = [(ste, bits, seed) for seed in (1, 2, 3) for bits in (2, 4) for ste in (0, 1, 2)]
-    epoch = np.arange(1.0, 6)
-    columns = {
-        "ste": [],
-        "bits": [],
-        "seed": [],
-        "epoch": [],
-        "loss": [],
-        "held_out_accuracy": [],
-        "test_accuracy": [],
-        "train_loss": [],
+    epoch = np.arange(1.0, epochs + 1)
+    unknown = [np.nan] * (epochs - 1)
+    cells = []
+    for seed in range(1, seeds + 1):
+        for variant in variants:
+            worse = quality(variant)
+            accuracy = level - 0.004 * worse - (1 - level) / 5 / epoch + 3e-4 * rng.standard_normal(epochs)
+            cells.append(
+                variant
+                | {
+                    "seed": seed,
+                    "epoch": epoch,
+                    "loss": (0.02 + 0.05 * worse) / epoch,
+                    "held_out_accuracy": accuracy,
+                    "test_accuracy": accuracy - 1e-4,
+                    "train_loss": np.array(unknown + [0.002 * (1 + 3 * worse) * (1 + 0.1 * rng.random())]),
+                }
+            )
+    table = {
+        column: np.concatenate([np.broadcast_to(np.asarray(cell[column], float), epochs) for cell in cells])
+        for column in cells[0]
     }
-    for ste, bits, seed in cells:
-        accuracy = 0.99 - 0.004 * (ste == 0) / bits - 0.002 / epoch + 3e-4 * rng.standard_normal(5)
-        rows = {
-            "ste": ste,
-            "bits": bits,
-            "seed": seed,
-            "epoch": epoch,
-            "held_out_accuracy": accuracy,
-            "loss": (0.02 + 0.05 * (ste == 0)) / epoch / bits,
-            "test_accuracy": accuracy - 1e-4,
-            "train_loss": np.array([np.nan] * 4 + [0.004 * (1 + 3 * (ste == 0)) / bits]),
-        }
-        for name, values in rows.items():
-            columns[name].extend(np.broadcast_to(values, 5))
-    columns = {name: np.array(values, float) for name, values in columns.items()}
-    pairs = [(ste, bits) for bits in (2, 4) for ste in (0, 1, 2)]
-    last = columns["epoch"] == 5
-
-    def over_seeds(column, reduce):
-        return np.array(
-            [reduce(columns[column][last & (columns["ste"] == s) & (columns["bits"] == b)]) for s, b in pairs]
-        )
-
-    summary = {
-        "ste": np.array([s for s, _ in pairs], float),
-        "bits": np.array([b for _, b in pairs], float),
-        "seeds": np.full(6, 3.0),
-    }
+    summary = {column: np.array([variant[column] for variant in variants], float) for column in variants[0]}
+    summary["seeds"] = np.full(len(variants), float(seeds))
     for name, column in (("train_loss", "train_loss"), ("test_best", "test_accuracy"), ("test_last", "test_accuracy")):
-        summary[f"{name}_mean"], summary[f"{name}_sd"] = over_seeds(column, np.mean), over_seeds(column, np.std)
+        last = [[cell[column][-1] for cell in cells if variant.items() <= cell.items()] for variant in variants]
+        summary[f"{name}_mean"], summary[f"{name}_sd"] = np.mean(last, axis=1), np.std(last, axis=1)
     float_epochs = {
         "epoch": epoch,
         "loss": 0.1 / epoch,
-        "held_out_accuracy": 0.992 - 0.01 / epoch,
-        "test_accuracy": 0.9925 - 0.01 / epoch,
-        "train_loss": np.array([np.nan] * 4 + [1e-3]),
+        "held_out_accuracy": level + 0.002 - 0.01 / epoch,
+        "test_accuracy": level + 0.0025 - 0.01 / epoch,
+        "train_loss": np.array(unknown + [1e-3]),
     }
-    return write_log(path, "mnist_ste", {"epochs": columns, "float_epochs": float_epochs, "summary": summary})
+    return {"epochs": table, "float_epochs": float_epochs, "summary": summary}
+
+
+def ste_tables(**options):
+    """Three estimators at 2 and 4 bits."""
+    variants = [{"ste": ste, "bits": bits} for bits in (2, 4) for ste in (0, 1, 2)]
+    return comparison_tables(variants, lambda v: (v["ste"] == 0) / v["bits"], **options)
+
+
+def mnist_ste_log(path):
+    return write_log(path, "mnist_ste", ste_tables())

@@ -1,0 +1,176 @@
+"""The figures of the CIFAR experiments show what was logged, also while not everything is there yet."""
+import subprocess
+import unittest
+
+import h5py
+import numpy as np
+
+import synthetic
+import synthetic_cifar
+import bcgd_cifar10
+import ste_cifar10
+import ste_diagnostics
+import train
+from figures_test import PLOT, FigureTest, drawn
+from reader import LogError, read_run
+
+
+def heights(fig):
+    """gid -> height of every bar."""
+    return {bar.get_gid(): bar.get_height() for ax in fig.axes for bar in ax.patches}
+
+
+class TrainTest(FigureTest):
+    def test_steps_and_epochs_are_drawn(self):
+        run = read_run(synthetic_cifar.train_log(self.folder / "run.h5"))
+        lines = drawn(train.curves(run))
+        table = run.tables["epochs"]
+        for name in ("loss", "learning_rate"):
+            np.testing.assert_array_equal(lines[f"series/{name}"][0], run.series[name]["step"])
+            np.testing.assert_array_equal(lines[f"series/{name}"][1], run.series[name]["value"])
+        x, y = lines["series/loss/mean"]
+        self.assertAlmostEqual(y[0], np.mean(run.series["loss"]["value"][:40]))
+        self.assertAlmostEqual(x[-1], np.mean(run.series["loss"]["step"][-40:]))
+        for part in ("", "held_out_", "test_"):
+            np.testing.assert_array_equal(lines[f"epochs/{part}loss"], (table["epoch"], table[f"{part}loss"]))
+        for part in ("held_out_", "test_"):
+            np.testing.assert_array_equal(lines[f"epochs/{part}accuracy"][1], 100 * (1 - table[f"{part}accuracy"]))
+        np.testing.assert_array_equal(lines["epochs/train_loss"], ([8], [0.12]))
+
+    def test_the_star_is_at_the_best_held_out_epoch(self):
+        run = read_run(synthetic_cifar.train_log(self.folder / "run.h5"))
+        (star,) = [line for ax in train.curves(run).axes for line in ax.get_lines() if line.get_marker() == "*"]
+        table = run.tables["epochs"]
+        best = np.argmax(table["held_out_accuracy"])
+        self.assertEqual(best, 6)
+        np.testing.assert_array_equal(star.get_data(), ([7], [100 * (1 - table["test_accuracy"][best])]))
+
+    def test_a_training_without_held_out_images_or_without_an_epoch_yet(self):
+        run = read_run(synthetic_cifar.train_log(self.folder / "run.h5", held_out=False))
+        self.assertNotIn("epochs/held_out_loss", drawn(train.curves(run)))
+        run.tables["epochs"] = {name: column[:0] for name, column in run.tables["epochs"].items()}
+        self.assertEqual(set(drawn(train.curves(run))), {"series/loss", "series/loss/mean", "series/learning_rate"})
+        run.series.clear()
+        with self.assertRaisesRegex(LogError, "no series loss with values yet"):
+            train.curves(run)
+
+
+class ComparisonTest(FigureTest):
+    def test_ste_cifar10(self):
+        run = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "run.h5"))
+        summary, epochs = run.tables["summary"], run.tables["epochs"]
+        bars = heights(ste_cifar10.comparison(run))
+        self.assertEqual(len(bars), 12)
+        lines = drawn(ste_cifar10.curves(run))
+        self.assertEqual(len(lines), 12)
+        for row, (ste, bits) in enumerate(zip(summary["ste"], summary["bits"])):
+            name = f"{synthetic.STES[int(ste)]}/{int(bits)}"
+            self.assertEqual(bars[f"summary/test_best/{name}"], 100 * (1 - summary["test_best_mean"][row]))
+            self.assertEqual(bars[f"summary/train_loss/{name}"], summary["train_loss_mean"][row])
+            rows = (epochs["ste"] == ste) & (epochs["bits"] == bits)
+            np.testing.assert_array_equal(lines[f"epochs/loss/{name}/1"], (epochs["epoch"][rows], epochs["loss"][rows]))
+            np.testing.assert_array_equal(lines[f"epochs/test/{name}/1"][1], 100 * (1 - epochs["test_accuracy"][rows]))
+
+    def test_instability(self):
+        run = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "run.h5"))
+        table = run.tables["instability"]
+        fig = ste_cifar10.instability(run)
+        self.assertIn("4 bits: from the minimum of clipped ReLU on, learning rate 1e-05", fig._suptitle.get_text())
+        lines = drawn(fig)
+        self.assertEqual(len(lines), 9)
+        for k, name in enumerate(synthetic.STES):
+            for column in ("loss", "train_loss", "test_accuracy"):
+                rows = (table["ste"] == k) & np.isfinite(table[column])
+                values = table[column][rows]
+                expected = 100 * (1 - values) if column == "test_accuracy" else values
+                self.assertGreater(len(values), 5)
+                np.testing.assert_array_equal(lines[f"instability/{column}/{name}"], (table["step"][rows], expected))
+
+    def test_bcgd_cifar10(self):
+        run = read_run(synthetic_cifar.bcgd_cifar10_log(self.folder / "run.h5"))
+        fig = bcgd_cifar10.comparison(run)
+        bars, summary = heights(fig), run.tables["summary"]
+        self.assertEqual(len(bars), 4)
+        for row, rule in enumerate(synthetic_cifar.RULES):
+            self.assertEqual(bars[f"summary/train_loss/{rule}/1W4A"], summary["train_loss_mean"][row])
+        labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+        self.assertEqual(labels, ["float", "BinaryConnect", "BCGD, ρ = 1e-05"])
+        self.assertEqual(len(drawn(bcgd_cifar10.curves(run))), 8)  # 2 rules, 2 seeds, 2 quantities
+
+    def test_a_cell_that_diverged_says_so(self):
+        run = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "run.h5"))
+        run.tables["summary"]["train_loss_mean"][0] = np.nan
+        texts = [[text.get_text() for text in ax.texts] for ax in ste_cifar10.comparison(run).axes]
+        self.assertEqual(texts, [[], [" diverged"]])
+
+    def test_what_a_sweep_under_way_has_is_drawn(self):
+        path = synthetic_cifar.ste_cifar10_log(self.folder / "sweep.h5")
+        with h5py.File(path, "r+") as file:
+            for table in ("summary", "instability", "float_epochs"):
+                for column in file[f"tables/{table}"].values():
+                    column.resize((0,))
+        result = subprocess.run([PLOT, path, "--out", self.folder], capture_output=True, text=True)
+        self.assertEqual((result.returncode, result.stderr), (1, f"plot: {path}: table summary has no rows yet\n"))
+        self.assertTrue((self.folder / "sweep-curves.png").exists())
+        self.assertFalse((self.folder / "sweep-comparison.png").exists())
+
+
+class DiagnosticsTest(FigureTest):
+    def setUp(self):
+        super().setUp()
+        self.run_log = read_run(synthetic_cifar.ste_diagnostics_log(self.folder / "run.h5"))
+        self.table = self.run_log.tables["diagnostics"]
+
+    def test_maps(self):
+        fig = ste_diagnostics.maps(self.run_log)
+        meshes = {mesh.get_gid(): mesh for ax in fig.axes for mesh in ax.collections if mesh.get_gid()}
+        self.assertEqual(len(meshes), 4 * 3)
+        for k, name in enumerate(synthetic.STES):
+            for quantity in ste_diagnostics.QUANTITIES:
+                rows = self.table["ste"] == k
+                order = np.lexsort((self.table["epoch"][rows], self.table["layer"][rows]))
+                expected = self.table[quantity][rows][order]
+                shown = meshes[f"diagnostics/{quantity}/{name}/2"].get_array()
+                np.testing.assert_array_equal(np.ma.filled(shown, np.nan).ravel(), expected)
+        scales = [mesh.norm for gid, mesh in meshes.items() if "gradient_norm" in gid]
+        self.assertEqual(len({(scale.vmin, scale.vmax) for scale in scales}), 1)  # panels can be compared
+
+    def test_depth_shows_the_last_measurement(self):
+        lines = drawn(ste_diagnostics.depth(self.run_log))
+        self.assertEqual(len(lines), 4 * 3)
+        for k, name in enumerate(synthetic.STES):
+            for quantity in ste_diagnostics.QUANTITIES:
+                rows = (self.table["ste"] == k) & (self.table["epoch"] == 10)
+                gid = f"diagnostics/{quantity}/{name}/2/last"
+                np.testing.assert_array_equal(lines[gid], (self.table["layer"][rows], self.table[quantity][rows]))
+
+    def test_a_quantity_that_was_never_measured_is_left_out(self):
+        self.table["cosine_to_descent"][:] = np.nan
+        ste_diagnostics.maps(self.run_log)
+        self.assertEqual(len(drawn(ste_diagnostics.depth(self.run_log))), 3 * 3)
+
+
+class CommandTest(FigureTest):
+    def test_every_experiment_has_its_module(self):
+        modules = {
+            "train": train,
+            "ste_cifar10": ste_cifar10,
+            "bcgd_cifar10": bcgd_cifar10,
+            "ste_diagnostics": ste_diagnostics,
+        }
+        for name in modules:
+            getattr(synthetic_cifar, f"{name}_log")(self.folder / f"{name}.h5")
+        files = [f"{name}.h5" for name in modules]
+        result = subprocess.run([PLOT, *files, "--quiet"], capture_output=True, text=True, cwd=self.folder)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+        expected = {
+            f"{name}-{figure}.{kind}"
+            for name, module in modules.items()
+            for figure in module.FIGURES
+            for kind in ("png", "pdf")
+        }
+        self.assertEqual({path.name for path in self.folder.iterdir()} - set(files), expected)
+
+
+if __name__ == "__main__":
+    unittest.main()
