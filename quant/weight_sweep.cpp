@@ -132,8 +132,8 @@ class Histogram {
   Array<Event> events(Run run) const {
     const Array<char> wanted(cells_, 0);
     const Array<std::int64_t> begin(parts_ + 1, 0);
-    for (int j = 1; j <= levels_; ++j)
-      for (std::int64_t c = (2 * j - 1) * run.first; c < std::min((2 * j - 1) * run.last, cells_); ++c) {
+    for (std::int64_t odd = 1; odd < 2 * levels_; odd += 2)
+      for (std::int64_t c = odd * run.first; c < std::min(odd * run.last, cells_); ++c) {
         wanted[c] = 1;
         for (std::int64_t p = 0; p < parts_; ++p) begin[p + 1] += static_cast<std::int64_t>(part(p)[c].b);
       }
@@ -148,9 +148,10 @@ class Histogram {
         const double a = std::abs(static_cast<double>(x));
         const std::int64_t c = cell_of(a);
         if (!wanted[c]) continue;
-        for (int j = 1; j <= levels_; ++j)
-          if (c >= (2 * j - 1) * run.first && c < (2 * j - 1) * run.last)
-            events[next++] = {event_place(a, j), a, 2 * j - 1};
+        // Odd numbers with odd * first <= c < odd * last.
+        const std::int64_t most = run.first > 0 ? std::min(c / run.first, 2 * levels_ - 1) : 2 * levels_ - 1;
+        for (std::int64_t odd = (c / run.last + 1) | 1; odd <= most; odd += 2)
+          events[next++] = {event_place(a, static_cast<int>(odd / 2) + 1), a, static_cast<int>(odd)};
       }
     });
     return events;
@@ -172,8 +173,7 @@ class Histogram {
   Sums* part(std::int64_t p) const { return sums_.data() + p * cells_; }
 
   std::span<const T> w_;
-  int levels_;
-  std::int64_t cells_;
+  std::int64_t levels_, cells_;
   double per_width_;
   std::int64_t parts_;
   Scratch<Sums> sums_;
@@ -182,13 +182,14 @@ class Histogram {
 // Drops events that cannot end the best set, until few are left or no more can be told apart; adds those
 // above them to `behind`.
 void narrow(Array<Event>& events, Sums& behind) {
-  constexpr std::int64_t kCells = 1024;
+  constexpr std::int64_t kCells = 256;
   while (events.size() > kCells) {
     const auto [last, first] = std::ranges::minmax(events.view(), {}, &Event::place);
     const double low = last.place, step = (first.place - low) / kCells;
     if (!(step > 1e-12 * low)) return;
+    const double per_step = 1 / step;
     const auto cell_of = [&](const Event& e) {
-      return std::min(static_cast<std::int64_t>((e.place - low) / step), kCells - 1);
+      return std::min(static_cast<std::int64_t>((e.place - low) * per_step), kCells - 1);
     };
     const Grid grid{low, step, Array<Sums>(kCells + 1, Sums{})};
     for (const Event& e : events.view())
@@ -198,7 +199,7 @@ void narrow(Array<Event>& events, Sums& behind) {
     const Run run = promising(grid);
     std::int64_t kept = 0;
     for (const Event& e : events.view())
-      if (cell_of(e) >= run.first && cell_of(e) < run.last) events[kept++] = e;
+      if (const std::int64_t c = cell_of(e); c >= run.first && c < run.last) events[kept++] = e;
     const bool stuck = 2 * kept > events.size();
     events.keep_first(kept);
     behind = grid.behind[run.last];
