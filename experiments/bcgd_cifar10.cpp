@@ -49,7 +49,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
                               {"weight_bits", "bit", "bits of the weights"},
                               {"activation_bits", "bit", "bits of the activations; 0: float"}});
   log.start();
-  comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, args));
+  comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)
     for (std::size_t i = 0; i < s.rhos.size(); ++i) {
       CellPlan plan;

@@ -142,7 +142,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       log, {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   const Instability instability(log, s);
   log.start();
-  comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, args));
+  comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)
     for (const int bits : s.bits)
       for (std::size_t i = 0; i < s.ste.size(); ++i) {

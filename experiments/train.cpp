@@ -23,7 +23,7 @@ struct Settings {
   RuleSettings rule;
   OptimSettings optim;
   KeepSettings keep;
-  std::string init, comment;
+  std::string init;
   double average_decay = 0;
   int norm_batches = 0;
 };
@@ -39,7 +39,6 @@ void declare(Args& args, Settings& s) {
   args.add("norm-batches", s.norm_batches,
            "estimate norm statistics from so many batches before judging; 0: running ones", {0, 100000});
   declare(args, s.keep);
-  args.add("comment", s.comment, "said in the log, means nothing");
 }
 
 TrainerOptions trainer_options(const Settings& s, const Args& args, const std::filesystem::path& base,
@@ -71,6 +70,7 @@ void report(Trainer& trainer, const Settings& s, const std::filesystem::path& ba
                   {"data", s.data.dataset},
                   {"weight_bits", std::to_string(s.rule.weight_bits)},
                   {"projection", s.rule.projection},
+                  {"alpha", s.net.alpha},
                   {"activation_bits", std::to_string(s.net.activation_bits)},
                   {"epoch", std::to_string(static_cast<int>(r.epoch))},
                   {"test_accuracy", number(r.test.accuracy)}});

@@ -304,6 +304,7 @@ bool Args::parse(int argc, const char* const* argv) {
 void Args::read_file(const std::string& path) {
   const Json json = read_config(path);
   for (const auto& [key, value] : json.items()) {
+    if (key == "comment" && value.is_string()) continue;
     const auto same = [&key = key](const auto& knob) { return knob->name == key; };
     const auto knob = std::find_if(knobs_.begin(), knobs_.end(), same);
     check_usage(knob != knobs_.end(), path, ": unknown key '", shortened(key), "', expected one of ",
@@ -339,7 +340,8 @@ std::string Args::help() const {
     line(knob.is_switch() ? "[no-]" + knob.name : knob.name + " VALUE",
          knob.help + "; " + knob.limits() + " (default " + shown(knob.value()) + ")");
   }
-  line("config FILE.json", "an object of these names without the dashes; flags win over it");
+  line("config FILE.json",
+       "an object of these names without the dashes, and perhaps a comment; flags win over it");
   line("help", "this text");
   return text;
 }

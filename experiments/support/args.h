@@ -24,6 +24,7 @@ using Choices = std::vector<std::string>;
 /// it; the variable must outlive the Args. Lists are written --bits 2,4 on the command line and [2, 4] in the
 /// file; switches
 /// --rescale or --no-rescale, and true or false in the file. Integers may be written 1e6.
+/// A text under the key "comment" in the file is for its readers.
 /// Every Args also has --help, --config, --seed, --threads, --out and --quiet.
 class Args {
  public:

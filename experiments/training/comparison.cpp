@@ -100,8 +100,9 @@ void declare(Args& args, FloatSettings& s) {
 }
 
 CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
-                    const DataSettings& data_settings, const SplitData& data, const Args& args) {
+                    const DataSettings& data_settings, const SplitData& data, int batch, const Args& args) {
   net.activation_bits = 0;
+  net.record_alpha = false;
   if (!s.file.empty())
     return sweep.cell("float", [&] {
       const auto given = loaded(net, data, args, s.file);
@@ -113,6 +114,7 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
   plan.name = "float";
   plan.seed = args.seed();
   plan.augmentation = augmentation_of(data_settings);
+  plan.optim.batch = batch;
   plan.optim.epochs = s.epochs;
   plan.optim.lr = s.lr;
   plan.optim.nesterov = true;

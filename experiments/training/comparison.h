@@ -50,7 +50,7 @@ void declare(Args& args, FloatSettings& s);
 /// Trains the float network of `net` with the seed of `args`, or judges the one in the file. It stays in the
 /// sweep's folder as float.safetensors.
 CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
-                    const DataSettings& data_settings, const SplitData& data, const Args& args);
+                    const DataSettings& data_settings, const SplitData& data, int batch, const Args& args);
 /// A network with the state in `file`.
 std::unique_ptr<nn::Module> loaded(const NetSettings& s, const SplitData& data, const Args& args,
                                    const std::filesystem::path& file);

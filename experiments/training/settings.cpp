@@ -10,7 +10,7 @@
 #include "nn/networks.h"
 #include "optim/adam.h"
 #include "optim/sgd.h"
-#include "quant/activation.h"
+#include "quant/trained_activation.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -72,20 +72,42 @@ void declare(Args& args, NetSettings& s) {
   declare_float(args, s);
   args.add("activation-bits", s.activation_bits, "bits of the activations; 0: float ReLU", {0, 8});
   args.add("ste", s.ste, "straight-through estimator of quantized activations", surrogate_names());
+  args.add("alpha", s.alpha, "resolution of the activations: fixed, or trained with this derivative",
+           {"fixed", "exact", "three_valued", "pact"});
+  args.add("alpha-start", s.alpha_start, "its first value if trained; 0: the one for half-Gaussian input",
+           {0, quant::TrainedActivation::kMostAlpha});
+  args.add("alpha-rate", s.alpha_rate, "factor of its learning rate", {0, 100});
+  args.add("clamp-alpha-gradient", s.clamp_alpha_gradient,
+           "that factor multiplies the gradient instead, which is then clamped to [-1, 1]");
+  args.add("record-alpha", s.record_alpha,
+           "train with float ReLUs, and leave max|x| / (2^bits - 1) in a trained alpha as a later start");
 }
+
+namespace {
+
+nn::MakeActivation activation_of(const NetSettings& s) {
+  if (s.activation_bits == 0) return nn::relu_activation();
+  if (s.alpha == "fixed") return quant::uniform_activation(s.activation_bits, surrogate(s.ste));
+  check_usage(s.ste == "clipped_relu", "ste: given ", s.ste, " with a trained alpha, expected clipped_relu");
+  return quant::trained_activation({.bits = s.activation_bits,
+                                    .rule = alpha_rule(s.alpha),
+                                    .alpha = s.alpha_start,
+                                    .rate_factor = s.alpha_rate,
+                                    .clamp_gradient = s.clamp_alpha_gradient},
+                                   s.record_alpha);
+}
+
+}  // namespace
 
 std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data,
                                      std::uint64_t seed) {
   check_usage(nn::network_input(s.net) == data.image, "net: ", s.net, " takes images of shape ",
               nn::network_input(s.net), ", given ", data.name, " with ", data.image);
-  const nn::MakeActivation activation = s.activation_bits == 0
-                                            ? nn::relu_activation()
-                                            : quant::uniform_activation(s.activation_bits, surrogate(s.ste));
-  return nn::make_network(
-      s.net, activation, Rng(seed).split("net"),
-      {.classes = data.classes,
-       .width = s.width,
-       .shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample});
+  check_usage(!s.record_alpha || (s.activation_bits > 0 && s.alpha != "fixed"),
+              "record-alpha: needs activation-bits and a trained alpha");
+  const auto shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample;
+  return nn::make_network(s.net, activation_of(s), Rng(seed).split("net"),
+                          {.classes = data.classes, .width = s.width, .shortcut = shortcut});
 }
 
 // ---- weights

@@ -25,13 +25,16 @@ SplitData load_data(const DataSettings& s, std::uint64_t seed);
 datasets::Augmentation augmentation_of(const DataSettings& s);
 
 struct NetSettings {
-  std::string net = "resnet20", shortcut = "subsample", ste = "clipped_relu";
+  std::string net = "resnet20", shortcut = "subsample", ste = "clipped_relu", alpha = "fixed";
   int width = 0, activation_bits = 0;
+  double alpha_start = 0, alpha_rate = 0.01;
+  bool clamp_alpha_gradient = false, record_alpha = false;
 };
 void declare(Args& args, NetSettings& s);
 /// Without the quantization of the activations.
 void declare_float(Args& args, NetSettings& s);
-/// Throws UsageError when the network does not take these images.
+/// Throws UsageError when the network does not take these images, or for an STE other than that of trained
+/// resolutions.
 std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data, std::uint64_t seed);
 
 struct RuleSettings {

@@ -10,6 +10,7 @@
 #include "core/ops.h"
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
+#include "quant/trained_activation.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -107,7 +108,7 @@ std::map<std::string, std::string> load_network(const std::filesystem::path& pat
   for (const StoredTensor& t : file.tensors)
     state.emplace_back(t.name, Tensor(t.shape, std::vector<Real>(t.values.begin(), t.values.end())));
   try {
-    net.load_state_dict(state);
+    quant::load_state_with_any_alphas(net, state);
   } catch (const Error& e) {
     throw Error(cat(path.string(), ": ", e.what()));
   }

@@ -52,7 +52,8 @@ std::string first_not_finite(nn::Module& net, const Tensor& images);
 /// The state dict of a network as a tensor file (experiments/support/tensor_file.h), float whatever Real is.
 void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata);
-/// Fills the network and returns the metadata. Throws Error when file and network do not fit.
+/// Fills the network and returns the metadata. Throws Error when file and network do not fit; trained
+/// resolutions may be missing, and keep their values then, or be too many.
 std::map<std::string, std::string> load_network(const std::filesystem::path& path, nn::Module& net);
 
 }  // namespace coarsegrad::experiments

@@ -1,0 +1,90 @@
+"""Every configuration in experiments/configs is accepted by its main, resolves to what it says, and starts on drawn
+images."""
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+import h5py
+
+from check_log import check_log, open_log, status
+
+BIN = pathlib.Path(os.environ["BIN"])
+CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "configs"
+MAINS = ["train", "mnist_ste", "ste_cifar10", "bcgd_cifar10"]
+# The number of steps, images and channels; everything else is as in the file.
+TRAIN = {"--images": 20, "--held-out": 4, "--batch": 8, "--epochs": 1}
+SWEEP = {"--seeds": 1, "--float-epochs": 1}
+SMALLER = {"train": TRAIN, "bcgd_cifar10": TRAIN | SWEEP, "ste_cifar10": TRAIN | SWEEP | {"--instability": 1},
+           "mnist_ste": SWEEP | {"--digits": "drawn", "--images": 100, "--held-out": 80, "--batch": 10, "--epochs": 1}}
+
+
+def files():
+    return sorted(CONFIGS.rglob("*.json"))
+
+
+def main_of(path):
+    """The file name begins with its main."""
+    return next(main for main in MAINS if path.name.startswith(main + "_"))
+
+
+class Configs(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def run_config(self, path, changes):
+        log = os.path.join(self.folder.name, "x.h5")
+        flags = {"--config": path, "--out": log} | changes
+        command = [BIN / main_of(path), "--quiet", *(str(word) for flag in flags.items() for word in flag)]
+        return log, subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def test_each_starts(self):
+        for path in files():
+            with self.subTest(str(path.relative_to(CONFIGS))):
+                self.setUp()
+                wanted = json.loads(path.read_text())
+                self.assertGreater(len(wanted.pop("comment")), 40)
+                changes = dict(SMALLER[main_of(path)])
+                if "net" in wanted:
+                    changes |= {"--dataset": "drawn_digits" if wanted["net"] == "lenet5" else "drawn_shapes",
+                                "--width": 0 if wanted["net"] == "lenet5" else 8}
+                log, done = self.run_config(path, changes)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                check_log(log)
+                with open_log(log) as file:
+                    self.assertEqual(status(file), "finished")
+                    resolved = json.loads(file.attrs["config"])
+                for key, value in wanted.items():
+                    if "--" + key not in changes:
+                        self.assertEqual(resolved[key], value, key)
+        print(f"{len(files())} configurations")
+        self.assertGreater(len(files()), 20)
+
+    def test_what_is_wrong_is_one_line(self):
+        whole = json.loads((CONFIGS / "paper-bcgd" / "train_resnet20_1w4a.json").read_text())
+        path = pathlib.Path(self.folder.name) / "train_x.json"
+        for change, text in [({"learning-rate": 0.1}, "unknown key 'learning-rate'"),
+                             ({"lr": "fast"}, "lr: given fast"), ({"lr": None}, "lr: given null"),
+                             ({"epochs": 0}, "expected an integer from 1"), ({"epochs": 1.5}, "expected an integer"),
+                             ({"batch": -1}, "expected an integer"), ({"activation-bits": 33}, "from 0 to 8"),
+                             ({"net": "resnet21"}, "resnet20"), ({"ste": "sgn"}, "clipped_relu"),
+                             ({"alpha": "best"}, "three_valued"), ({"milestones": [80, "x"]}, "milestones"),
+                             ({"milestones": [140, 80]}, "ascending"), ({"comment": 3}, "unknown key 'comment'"),
+                             ({"rho": 2}, "from 0 to 1"), ({"projection": "none"}, "lloyd"),
+                             ({"weight-bits": 3}, "binary"), ({"ste": "relu"}, "trained alpha"),
+                             ({"nesterov": True, "momentum": 0}, "nesterov"),
+                             ({"warmup-epochs": 1000}, "warmup-epochs")]:
+            with self.subTest(change):
+                path.write_text(json.dumps(whole | {"dataset": "drawn_shapes", "images": 200} | change))
+                log, done = self.run_config(path, {})
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+                self.assertIn(text, done.stderr)
+                self.assertEqual(os.listdir(self.folder.name), [path.name])
+
+
+if __name__ == "__main__":
+    unittest.main()
