@@ -4,11 +4,13 @@
 #include <doctest/doctest.h>
 
 #include "core/base/check.h"
+#include "core/base/memory.h"
 #include "core/deferred.h"
 #include "core/ops.h"
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
+#include "quant/trained_activation.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -27,6 +29,31 @@ Names names_of(nn::Module& net, const quant::WeightRuleOptions& options) {
   for (const auto& [name, weight] : rule.weights()) names.push_back(name);
   return names;
 }
+
+// LeNet-5 with quantized weights and 4-bit activations with trained alpha, on eight images.
+class Training {
+ public:
+  Training(const char* name, int bits)
+      : rule_(*net_, projection(name, bits), {.rho = 1e-3}),
+        sgd_(net_->parameters(), {.lr = 0.02, .momentum = 0.9}),
+        images_(nn::uniform({8, 28, 28, 1}, 1, Rng(2))) {}
+  Real step() {
+    rule_.project();
+    const Var loss = cross_entropy((*net_)(images_), kLabels);
+    sgd_.zero_grad();
+    loss.backward();
+    rule_.before_step();
+    sgd_.step();
+    return loss.item();
+  }
+
+ private:
+  static constexpr std::uint8_t kLabels[] = {0, 1, 2, 3, 4, 5, 6, 7};
+  std::unique_ptr<nn::Module> net_ = nn::lenet5(quant::trained_activation({.bits = 4}), Rng(1));
+  quant::WeightRule rule_;
+  optim::Sgd sgd_;
+  Tensor images_;
+};
 
 std::vector<Real> values(const Tensor& t) { return {t.view().begin(), t.view().end()}; }
 
@@ -127,28 +154,27 @@ TEST_SUITE("quant") {
     CHECK_THROWS_AS(quant::growing_rho(1e-5, 2, -1), Error);
   }
 
-  TEST_CASE("training with binary weights has the same bits for 1 and 2 threads, and the loss falls") {
-    const auto losses = [] {
-      const auto net = nn::lenet5(nn::relu_activation(), Rng(1));
-      quant::WeightRule rule(*net, projection("binary", 1), {.rho = 1e-3});
-      optim::Sgd sgd(net->parameters(), {.lr = 0.02, .momentum = 0.9});
-      const Tensor x = nn::uniform({16, 28, 28, 1}, 1, Rng(2));
-      std::vector<std::uint8_t> labels;
-      for (int i = 0; i < 16; ++i) labels.push_back(static_cast<std::uint8_t>(i % 10));
-      std::vector<Real> loss;
-      for (int step = 0; step < 20; ++step) {
-        rule.project();
-        const Var l = cross_entropy((*net)(x), labels);
-        loss.push_back(l.item());
-        sgd.zero_grad();
-        l.backward();
-        rule.before_step();
-        sgd.step();
-      }
-      return loss;
-    };
-    CHECK(same_with_two_threads(losses));
-    const std::vector<Real> loss = losses();
-    CHECK(loss.back() < loss.front() / 2);
+  TEST_CASE("training quantized weights and activations: the same bits for 1 and 2 threads, a falling loss") {
+    for (const auto& [name, bits] : {std::pair{"binary", 1}, {"ternary", 2}}) {
+      const auto losses = [name = name, bits = bits] {
+        Training training(name, bits);
+        std::vector<Real> loss;
+        for (int step = 0; step < 12; ++step) loss.push_back(training.step());
+        return loss;
+      };
+      CHECK(same_with_two_threads(losses));
+      const std::vector<Real> loss = losses();
+      CHECK(loss.back() < loss.front() / 2);
+    }
+  }
+
+  TEST_CASE("training quantized weights takes no memory from the system once it is warm") {
+    for (const auto& [name, bits] : {std::pair{"binary", 1}, {"ternary", 2}, {"exact", 4}}) {
+      Training training(name, bits);
+      for (int step = 0; step < 4; ++step) training.step();
+      const auto misses = pool_stats().misses;
+      for (int step = 0; step < 4; ++step) training.step();
+      CHECK(pool_stats().misses == misses);
+    }
   }
 }
