@@ -25,7 +25,7 @@ std::string hdf5_reason() {
   return reason;
 }
 
-Handle::Handle(hid_t id, herr_t (*close)(hid_t), const char* what) : id_(id), close_(close) {
+Handle::Handle(hid_t id, herr_t (*close)(hid_t), std::string_view what) : id_(id), close_(close) {
   check(id >= 0, "log: cannot ", what, ": ", hdf5_reason());
 }
 

@@ -22,7 +22,7 @@ std::string hdf5_reason();
 class Handle {
  public:
   /// Throws Error "log: cannot `what`: ..." when `id` is none.
-  Handle(hid_t id, herr_t (*close)(hid_t), const char* what);
+  Handle(hid_t id, herr_t (*close)(hid_t), std::string_view what);
   Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
   Handle& operator=(Handle&&) = delete;
   ~Handle() {

@@ -146,7 +146,9 @@ std::optional<Handle> open_for_reading(const std::string& path) {
 }
 
 Past past_of(hid_t file, double wall_seconds) {
-  Past past{read_text(file, "created"), nlohmann::json::parse(read_text(file, "earlier_processes"))};
+  Past past{read_text(file, "created"),
+            nlohmann::json::parse(read_text(file, "earlier_processes"), nullptr, false)};
+  check(past.processes.is_array(), "log: attribute earlier_processes is damaged");
   nlohmann::json process{{"until_wall_seconds", wall_seconds}};
   for (const char* name :
        {"version", "git_commit", "command_line", "cpu", "kernels", "blas", "host", "status", "reason"})
@@ -161,7 +163,7 @@ Past past_of(hid_t file, double wall_seconds) {
 /// Copies the first rows of a column, bit for bit.
 void copy_column(hid_t from, hid_t to, const std::string& path, const GroupLayout::Field& field,
                  hsize_t rows) {
-  const Handle source(H5Dopen2(from, path.c_str(), H5P_DEFAULT), H5Dclose, ("find " + path).c_str());
+  const Handle source(H5Dopen2(from, path.c_str(), H5P_DEFAULT), H5Dclose, cat("find ", path));
   const Handle target(H5Dopen2(to, path.c_str(), H5P_DEFAULT), H5Dclose, "open a column");
   const Handle extent(H5Dget_space(source), H5Sclose, "read a space");
   const hssize_t there = H5Sget_simple_extent_npoints(extent);

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from check_log import check_log, open_log, series_of, tables_of
-from log_support import LogTest, SANITIZED, check_rows, command, run, start, wait_for
+from log_support import LogTest, SANITIZED, check_rows, command, limit_file_size, run, start, wait_for
 
 
 def numbers(path):
@@ -75,8 +75,9 @@ class Resume(ResumeTest):
         kills = 0
         while True:
             writer = start(*flags, out=self.path)
+            longest = (0.5 if SANITIZED else 0.1) * (1 + kills / 8)  # a slow machine gets through, too
             try:
-                self.assertEqual((writer.wait(moments.uniform(0.02, 0.12)), writer.stderr.read()), (0, ""))
+                self.assertEqual((writer.wait(moments.uniform(0.02, longest)), writer.stderr.read()), (0, ""))
                 writer.communicate()
                 break
             except subprocess.TimeoutExpired:
@@ -91,7 +92,7 @@ class Resume(ResumeTest):
             resumed = file.attrs["resumed"]
         self.assertEqual(numbers(self.path), reference)
         print(f"{kills} kills, resumed {resumed} times")
-        self.assertGreater(resumed, 3)
+        self.assertGreater(resumed, 1)
 
     def test_kill_at_every_place_of_a_resume(self):
         """Before each write, sync and rename, and between the pages of each write, of a process that goes on."""
@@ -205,6 +206,14 @@ class Refused(ResumeTest):
         self.refused("is not there any more")
         pathlib.Path(self.path).write_bytes(b"something else")
         self.refused("is no run log")
+
+    def test_no_room(self):
+        """A disk without room for the copy leaves the log that is there."""
+        before = pathlib.Path(self.path).read_bytes()
+        code, errors = run(*self.FLAGS, out=self.path, preexec_fn=limit_file_size(2**18 + 2**15))
+        self.assert_fails((code, errors), 1, "File too large")
+        self.assertEqual(pathlib.Path(self.path).read_bytes(), before)
+        self.assertEqual(self.leftovers(), ["x.h5", "x.h5.checkpoint"])
 
     def test_live_log(self):
         writer = start("--rows", 10**6, "--pause-ms", 1, "--checkpoint-every", 10, out=self.path + "2")
