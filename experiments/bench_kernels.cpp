@@ -296,6 +296,34 @@ void two_layer_jobs(Jobs& jobs, Arrays& a) {
                   }});
 }
 
+// One tile of 64 channels, in and out dense.
+void winograd_jobs(Jobs& jobs, Arrays& a) {
+  constexpr std::int64_t channels = 64;
+  const auto job = [&](const char* name, auto transform, int in, int out) {
+    const kernels::WinogradTile tile{.in = a.x.data(),
+                                     .in_row = in * channels,
+                                     .in_column = channels,
+                                     .row_begin = 0,
+                                     .row_end = in,
+                                     .column_begin = 0,
+                                     .column_end = in,
+                                     .out = a.y.data(),
+                                     .out_row = out * channels,
+                                     .out_column = channels,
+                                     .rows = out,
+                                     .columns = out,
+                                     .channels = channels};
+    jobs.push_back({name, 4.0 * channels * (in * in + out * out), 0,
+                    [transform, tile](const Kernels& k) { (k.winograd.*transform)(tile); }});
+  };
+  using W = kernels::Winograd;
+  job("winograd.input", &W::input, 6, 6);
+  job("winograd.output", &W::output, 6, 4);
+  job("winograd.weight", &W::weight, 3, 6);
+  job("winograd.output_gradient", &W::output_gradient, 4, 6);
+  job("winograd.weight_gradient", &W::weight_gradient, 6, 3);
+}
+
 Jobs all_jobs(Arrays& a) {
   Jobs jobs;
   activation_jobs(jobs, a);
@@ -309,6 +337,7 @@ Jobs all_jobs(Arrays& a) {
   update_jobs(jobs, a);
   sampling_jobs(jobs, a);
   two_layer_jobs(jobs, a);
+  winograd_jobs(jobs, a);
   return jobs;
 }
 

@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/conv_columns.h"
 #include "core/base/conv_direct.h"
+#include "core/base/conv_winograd.h"
 
 namespace coarsegrad {
 
@@ -23,16 +24,20 @@ template <class T>
 void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
                     T* y) {
   s.validate("conv2d_forward");
-  if constexpr (std::is_same_v<T, float>)
+  if constexpr (std::is_same_v<T, float>) {
+    if (winograd::covers(s)) return winograd::forward(s, x, weight, bias, y);
     if (direct::covers(s)) return direct::forward(s, x, weight, bias, y);
+  }
   columns::forward(s, Window<T>(x, 0, s.batch * image_size(s)).data(), weight, bias, y);
 }
 
 template <class T>
 void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx) {
   s.validate("conv2d_backward_data");
-  if constexpr (std::is_same_v<T, float>)
+  if constexpr (std::is_same_v<T, float>) {
+    if (winograd::covers(s)) return winograd::backward_data(s, dy, weight, dx);
     if (direct::covers(s)) return direct::backward_data(s, dy, weight, dx);
+  }
   columns::backward_data(s, dy, weight, dx);
 }
 

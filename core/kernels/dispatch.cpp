@@ -12,31 +12,28 @@ namespace {
 
 const Kernels& scalar_table() {
   using namespace kernels::scalar;
-  static const Kernels table{"scalar",
-                             {activation, elementwise, math, matmul, norm, pool, projection, update},
-                             matmul_codes,
-                             sampling,
-                             two_layer};
+  static const Kernels table{
+      "scalar",     {activation, elementwise, math, matmul, norm, pool, projection, update},
+      matmul_codes, sampling,
+      two_layer,    winograd};
   return table;
 }
 
 const Kernels& avx2_table() {
   using namespace kernels::avx2;
-  static const Kernels table{"avx2",
-                             {activation, elementwise, math, matmul, norm, pool, projection, update},
-                             matmul_codes,
-                             sampling,
-                             two_layer};
+  static const Kernels table{
+      "avx2",       {activation, elementwise, math, matmul, norm, pool, projection, update},
+      matmul_codes, sampling,
+      two_layer,    winograd};
   return table;
 }
 
 const Kernels& avx512_table() {
   using namespace kernels::avx512;
-  static const Kernels table{"avx512",
-                             {activation, elementwise, math, matmul, norm, pool, projection, update},
-                             matmul_codes,
-                             sampling,
-                             two_layer};
+  static const Kernels table{
+      "avx512",     {activation, elementwise, math, matmul, norm, pool, projection, update},
+      matmul_codes, sampling,
+      two_layer,    winograd};
   return table;
 }
 

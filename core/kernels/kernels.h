@@ -17,6 +17,7 @@
 #include "core/kernels/sampling.h"
 #include "core/kernels/two_layer.h"
 #include "core/kernels/update.h"
+#include "core/kernels/winograd.h"
 
 namespace coarsegrad {
 
@@ -39,6 +40,7 @@ struct Kernels {
   kernels::MatmulCodes matmul_codes;
   kernels::Sampling sampling;
   kernels::TwoLayer two_layer;
+  kernels::Winograd winograd;
 };
 
 /// The table in use: the best one this CPU can run, or the one named by the environment variable

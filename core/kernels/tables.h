@@ -11,6 +11,7 @@
 #include "core/kernels/sampling.h"
 #include "core/kernels/two_layer.h"
 #include "core/kernels/update.h"
+#include "core/kernels/winograd.h"
 
 namespace coarsegrad::kernels {
 namespace scalar {
@@ -33,6 +34,7 @@ extern const Update<double> update_f64;
 extern const MatmulCodes matmul_codes;
 extern const Sampling sampling;
 extern const TwoLayer two_layer;
+extern const Winograd winograd;
 }  // namespace scalar
 namespace avx2 {
 extern const Activation<float> activation;
@@ -46,6 +48,7 @@ extern const Update<float> update;
 extern const MatmulCodes matmul_codes;
 extern const Sampling sampling;
 extern const TwoLayer two_layer;
+extern const Winograd winograd;
 }  // namespace avx2
 namespace avx512 {
 extern const Activation<float> activation;
@@ -59,6 +62,7 @@ extern const Update<float> update;
 extern const MatmulCodes matmul_codes;
 extern const Sampling sampling;
 extern const TwoLayer two_layer;
+extern const Winograd winograd;
 }  // namespace avx512
 namespace avx512vnni {  // what has instructions of its own; the rest of this table is that of avx512
 extern const MatmulCodes matmul_codes;

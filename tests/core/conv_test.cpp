@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/base/check.h"
+#include "core/base/conv_winograd.h"
 #include "core/base/parallel.h"
 #include "core/kernels/kernels.h"
 #include "tests/support/conv_shapes.h"
@@ -16,6 +17,9 @@ using namespace coarsegrad;
 using namespace coarsegrad::testing;
 
 namespace {
+
+// In float epsilons of the sum of the products' magnitudes: what conv.h promises.
+constexpr double kWinogradError = 128;
 
 template <class T>
 double at(const std::vector<T>& values, std::int64_t i) {
@@ -89,7 +93,7 @@ std::vector<T> mapped(const std::vector<From>& from, Map map) {
 
 // The convolution in double stands in for the definition, which is slow on large layers: of the values, and
 // of the magnitudes that errors are measured by.
-void check_layer(const ConvShape& s) {
+void check_layer(const ConvShape& s, double allowed) {
   const Case<float> c(s, Fill::kReals);
   Case<double> value(ConvShape{}, Fill::kReals), magnitude = value;
   for (Case<double>* reference : {&value, &magnitude}) {
@@ -111,9 +115,9 @@ void check_layer(const ConvShape& s) {
   const ReferenceSums dweight = sums(value.backward_weight(), magnitude.backward_weight());
   with_each_table([&] {
     INFO(name(s));
-    CHECK(worst_error(c.forward(true), y) <= allowed_error(Fill::kReals));
-    CHECK(worst_error(c.backward_data(), dx) <= allowed_error(Fill::kReals));
-    CHECK(worst_error(c.backward_weight(), dweight) <= allowed_error(Fill::kReals));
+    CHECK(worst_error(c.forward(true), y) <= allowed);
+    CHECK(worst_error(c.backward_data(), dx) <= allowed);
+    CHECK(worst_error(c.backward_weight(), dweight) <= allowed);
   });
 }
 
@@ -139,13 +143,33 @@ TEST_SUITE("conv") {
   }
 
   TEST_CASE("convolutions of the networks' layers agree with those in double, on every kernel table") {
-    for (const ConvShape& s : kLayers) check_layer(s);
+    for (const ConvShape& s : kLayers) check_layer(s, allowed_error(Fill::kReals));
+  }
+
+  TEST_CASE("convolutions by Winograd's algorithm agree with those in double, a digit less exactly") {
+    for (const ConvShape& s : kWinogradLayers) {
+      for (const Kernels* table : all_kernels()) {
+        use_kernels(table->name);
+        CHECK(winograd::covers(s) == (table->real.matmul.lanes > 0));
+      }
+      check_layer(s, kWinogradError);
+    }
+  }
+
+  TEST_CASE("the comparison with Winograd's algorithm catches one product too few") {
+    const Case<float> c(kWinogradLayers.front(), Fill::kReals);
+    ReferenceSums y = c.reference_forward(true);
+    CHECK(worst_error(c.forward(true), y) <= kWinogradError);
+    y.add(y_size(c.s) - 1, 1, 1);
+    CHECK(worst_error(c.forward(true), y) > kWinogradError);
   }
 
   TEST_CASE("convolutions of the networks' layers give the same bits with 1 and with 2 threads") {
     const int before = num_threads();
-    with_each_table([] {
-      for (const ConvShape& s : kLayers) {
+    std::vector<ConvShape> layers = kLayers;
+    layers.insert(layers.end(), kWinogradLayers.begin(), kWinogradLayers.end());
+    with_each_table([&] {
+      for (const ConvShape& s : layers) {
         INFO(name(s));
         const Case<float> c(s, Fill::kReals);
         set_num_threads(1);

@@ -47,6 +47,8 @@ TESTED_THROUGH = {
     "activation.alpha_gradient_codes": "quantize_alpha_gradient",
     "math.softmax": "softmax_forward",
     "math.log_softmax": "log_softmax_forward",
+    **{f"winograd.{name}": f"Winograd::{name}" for name in
+       ("input", "output", "weight", "output_gradient", "weight_gradient")},
     "pool.max_forward": "max_pool_forward",
     "pool.max_backward": "max_pool_backward",
     "pool.max_backward_disjoint": "max_pool_backward",

@@ -1,0 +1,106 @@
+// The transforms of Winograd's algorithm, by themselves; convolutions made of them are in conv_test.cpp.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "core/kernels/kernels.h"
+#include "tests/support/tables.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::testing;
+using kernels::Winograd, kernels::WinogradTile;
+
+namespace {
+
+struct Extents {
+  void (*Winograd::*transform)(const WinogradTile&);
+  int in, out;
+};
+constexpr Extents kTransforms[] = {{&Winograd::input, 6, 6},
+                                   {&Winograd::output, 6, 4},
+                                   {&Winograd::weight, 3, 6},
+                                   {&Winograd::output_gradient, 4, 6},
+                                   {&Winograd::weight_gradient, 6, 3}};
+
+// A whole tile of dense rows.
+WinogradTile dense(const Extents& e, const float* in, float* out, std::int64_t channels) {
+  return {.in = in,
+          .in_row = e.in * channels,
+          .in_column = channels,
+          .row_begin = 0,
+          .row_end = e.in,
+          .column_begin = 0,
+          .column_end = e.in,
+          .out = out,
+          .out_row = e.out * channels,
+          .out_column = channels,
+          .rows = e.out,
+          .columns = e.out,
+          .channels = channels};
+}
+
+std::vector<float> transformed(const Winograd& family, const Extents& e, const std::vector<float>& in) {
+  std::vector<float> out(static_cast<std::size_t>(e.out * e.out));
+  (family.*e.transform)(dense(e, in.data(), out.data(), 1));
+  return out;
+}
+
+double dot(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("Winograd transforms of every table equal the reference up to rounding, and write nothing else") {
+  for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
+    for (const Extents& e : kTransforms)
+      for (std::int64_t channels : {1, 15, 16, 17, 40})
+        for (int cut = 0; cut < 3; ++cut) {
+          INFO("from ", e.in, " to ", e.out, " channels ", channels, " cut ", cut);
+          const std::vector<float> in = gaussian(e.in * e.in * channels, 1), bias = gaussian(channels, 2);
+          std::vector<float> out = output<float>(e.out * e.out * channels), expected = out;
+          WinogradTile tile = dense(e, in.data(), out.data(), channels);
+          tile.row_begin = cut > 0, tile.column_end -= cut, tile.rows -= cut, tile.columns -= cut / 2;
+          tile.bias = cut == 1 ? bias.data() : nullptr;
+          (table.winograd.*e.transform)(tile);
+          tile.out = expected.data();
+          (scalar.winograd.*e.transform)(tile);
+          double worst = 0;
+          for (std::size_t i = 0; i < out.size(); ++i)
+            worst = std::max(worst, std::abs(static_cast<double>(out[i] - expected[i])));
+          CHECK(worst <= 1e-4);  // of values up to 200
+        }
+  });
+}
+
+TEST_CASE("Winograd products of one tile are the correlation") {
+  with_each_table([] {
+    const Winograd& family = active_kernels().winograd;
+    const std::vector<float> d = gaussian(36, 1), g = gaussian(9, 2);
+    const std::vector<float> v = transformed(family, kTransforms[0], d),
+                             u = transformed(family, kTransforms[2], g);
+    std::vector<float> products(36);
+    for (std::size_t i = 0; i < 36; ++i) products[i] = u[i] * v[i];
+    const std::vector<float> y = transformed(family, kTransforms[1], products);
+    for (std::size_t i = 0; i < 4; ++i)
+      for (std::size_t j = 0; j < 4; ++j) {
+        float sum = 0;
+        for (std::size_t k = 0; k < 3; ++k)
+          for (std::size_t l = 0; l < 3; ++l) sum += g[3 * k + l] * d[6 * (i + k) + j + l];
+        CHECK(y[4 * i + j] == doctest::Approx(sum).epsilon(1e-4));
+      }
+  });
+}
+
+TEST_CASE("Winograd gradient transforms are the transposes of the others") {
+  with_each_table([] {
+    const Winograd& family = active_kernels().winograd;
+    const std::vector<float> m = gaussian(36, 1), y = gaussian(16, 2), g = gaussian(9, 3);
+    CHECK(dot(transformed(family, kTransforms[1], m), y) ==
+          doctest::Approx(dot(m, transformed(family, kTransforms[3], y))).epsilon(1e-5));
+    CHECK(dot(transformed(family, kTransforms[2], g), m) ==
+          doctest::Approx(dot(g, transformed(family, kTransforms[4], m))).epsilon(1e-5));
+  });
+}
