@@ -152,7 +152,8 @@ def curves(run, kind):
         if np.isfinite(float_test):
             column[1].axhline(100 * (1 - float_test), color=BLACK, linestyle=(0, (5, 2)), linewidth=1, label="float")
         column[0].set_title(kind.heading(group))
-        column[0].set_yscale("log")
+        if np.nanmax(loss) > 4 * np.nanmin(loss):
+            column[0].set_yscale("log")
         column[1].set_xlabel("epoch of the fine-tuning")
         column[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0][0].set_ylabel("mean loss of the batches (1)")

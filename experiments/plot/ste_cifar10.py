@@ -25,7 +25,7 @@ def instability(run):
         "train_loss": "loss of all training images (1)",
         "test_accuracy": "test error (%)",
     }
-    fig, axes = figure(columns=3, width=11.5, height=3.8)
+    fig, axes = figure(columns=3, width=13, height=3.8)
     for ax, (column, label) in zip(axes, quantities.items()):
         (values,) = run.table("instability", column)
         for k, name in enumerate(in_order(dict.fromkeys(names))):
@@ -36,8 +36,8 @@ def instability(run):
             draw_line(ax, step[rows], shown, style, f"instability/{column}/{name}", **points)
         ax.set_xlabel("step")
         ax.set_ylabel(label)
-    axes[1].legend(handlelength=3.2)
-    start = estimator_style(run.labels["tables/instability/ste"][-1])[0]
+    axes[-1].legend(handlelength=3.2, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    start = estimator_style(run.config.get("instability-from", "?"))[0]
     rate = run.config.get("instability-lr")
     fig.suptitle(
         f"{compared.net_on_data(run)}, {compared.bits_heading(bits[0])}: from the minimum of {start}"

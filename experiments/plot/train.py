@@ -31,6 +31,7 @@ def curves(run):
     mean = np.convolve(loss, np.full(window, 1 / window), mode="valid")
     centre = step[: len(mean)] + (window - 1) / 2
     draw_line(batches, centre, mean, PARTS[""], "series/loss/mean", label=f"mean of {window} around it")
+    batches.set_yscale("log")
     batches.set_ylabel("loss of the batch (1)")
     step, rate = _series(run, "learning_rate")
     draw_line(rates, step, rate, PARTS[""], "series/learning_rate", label="")

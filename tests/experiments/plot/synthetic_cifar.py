@@ -55,7 +55,9 @@ def ste_cifar10_log(path):
                 constant = {"ste": k, "bits": 4}.get(name, np.nan)
                 values.extend(np.broadcast_to(part.get(name, constant), len(part["step"])))
     tables["instability"] = {name: np.array(values, float) for name, values in columns.items()}
-    return write_log(path, "ste_cifar10", tables, config=CONFIG | {"instability-lr": 1e-5})
+    return write_log(
+        path, "ste_cifar10", tables, config=CONFIG | {"instability-from": "clipped_relu", "instability-lr": 1e-5}
+    )
 
 
 def bcgd_cifar10_log(path):
