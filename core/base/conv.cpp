@@ -45,8 +45,10 @@ template <class T>
 void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* dy,
                             T* dweight) {
   s.validate("conv2d_backward_weight");
-  if constexpr (std::is_same_v<T, float>)
+  if constexpr (std::is_same_v<T, float>) {
+    if (winograd::covers(s)) return winograd::backward_weight(s, x, dy, dweight);
     if (direct::covers(s)) return direct::backward_weight(s, x, dy, dweight);
+  }
   columns::backward_weight(s, Window<T>(x, 0, s.batch * image_size(s)).data(), dy, dweight);
 }
 
