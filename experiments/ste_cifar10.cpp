@@ -105,7 +105,7 @@ class Instability {
         }
       std::printf("%s from %s at rate %g: training loss %g, after %d epochs %g\n",
                   name(s_.ste[i], bits).c_str(), s_.instability_from.c_str(), s_.instability_lr,
-                  before.front()[kLast], s_.instability, after.back()[kLast]);
+                  before.front()[kLast], s_.instability, after.empty() ? std::nan("") : after.back()[kLast]);
     }
   }
 

@@ -103,6 +103,7 @@ Checkpoint from_file(TensorFile file) {
   c.loss_sum = double_from_json(state.at("loss_sum"));
   c.window_sum = double_from_json(state.at("window_sum"));
   c.loss_curve = rows_from_json(state.at("loss_curve"));
+  c.notes = rows_from_json(state.at("notes"));
   c.seconds = double_from_json(state.at("seconds"));
   c.rows = rows_from_json(state.at("rows"));
   check(c.best < static_cast<std::int64_t>(c.rows.size()), "best: given ", c.best, ", expected one of ",
@@ -134,6 +135,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
                    {"loss_sum", to_json(c.loss_sum)},
                    {"window_sum", to_json(c.window_sum)},
                    {"loss_curve", to_json(c.loss_curve)},
+                   {"notes", to_json(c.notes)},
                    {"seconds", to_json(c.seconds)},
                    {"rows", to_json(c.rows)},
                    {"log", c.log},

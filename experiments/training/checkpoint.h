@@ -8,16 +8,11 @@
 #include <vector>
 
 #include "experiments/training/json_values.h"
+#include "experiments/training/network_state.h"
 #include "nn/module.h"
 #include "optim/optimizer.h"
 
 namespace coarsegrad::experiments {
-
-/// What a random stream is made of (core/base/random.h).
-struct GeneratorState {
-  std::string name;
-  std::uint64_t key = 0, position = 0;
-};
 
 /// Batch order, augmentation and learning rate are functions of `step` and the configuration, projected
 /// weights of the float copies, so nothing else is kept of them; resolutions that are trained are parameters.
@@ -28,6 +23,7 @@ struct Checkpoint {
   double loss_sum = 0;        ///< of the steps of the epoch that has begun
   double window_sum = 0;      ///< of the steps after the last point of the curve
   Rows loss_curve;            ///< Trainer::loss_curve()
+  Rows notes;                 ///< Trainer::note()
   double seconds = 0;         ///< spent on the training so far, breaks left out
   Rows rows;                  ///< results of each finished epoch
   std::int64_t best = -1;     ///< the best of them; -1: none

@@ -49,6 +49,11 @@ CellRows epoch_rows(const Trainer& trainer) {
   CellRows rows;
   for (const EpochResult& r : trainer.results())
     rows.push_back({r.epoch, r.loss, r.held_out.accuracy, r.test.accuracy, r.train.loss});
+  if (!trainer.finished()) {
+    std::vector<double> diverged(epoch_columns("").size(), std::nan(""));
+    diverged[kEpoch] = static_cast<double>(rows.size() + 1);
+    rows.push_back(diverged);
+  }
   return rows;
 }
 
@@ -74,22 +79,18 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
     options.quiet = quiet;
     Trainer trainer(*net, *optimizer, loader, data, options, rule.get());
     trainer.restore();
-    CellRows rows;
     try {
-      trainer.run();
-      rows = rows_of(trainer);
+      TrainerEvents events;
+      if (plan.after_epoch) events.epoch = [&](const EpochResult&) { plan.after_epoch(trainer, *net); };
+      trainer.run(events);
     } catch (const Diverged&) {
       if (!plan.may_diverge) throw;
-      rows = rows_of(trainer);
-      std::vector<double> none(epoch_columns("").size(), std::nan(""));
-      none[kEpoch] = static_cast<double>(rows.size() + 1);
-      rows.push_back(none);
-      return rows;
+      return rows_of(trainer);
     }
     const std::map<std::string, std::string> about{{"cell", plan.name}, {"data", data.train.name}};
     save_network(sweep.folder() / (plan.name + ".safetensors"), trainer.best_network(), about);
     save_network(sweep.folder() / (plan.name + ".last.safetensors"), trainer.judged_network(), about);
-    return rows;
+    return rows_of(trainer);
   });
 }
 

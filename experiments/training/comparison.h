@@ -23,15 +23,16 @@ struct CellPlan {
   datasets::Augmentation augmentation = {};
   std::int64_t loss_window = 0;  ///< TrainerOptions::loss_window
   TrainerOptions::JudgeTrain judge_train = TrainerOptions::JudgeTrain::at_the_end;
-  bool may_diverge =
-      false;  ///< then the cell ends with a row of NaN; otherwise Diverged leaves it unfinished
+  /// Called after each epoch with the network in training; what it finds goes to trainer.note().
+  std::function<void(Trainer& trainer, nn::Module& net)> after_epoch = {};
+  bool may_diverge = false;  ///< then that is its result; otherwise Diverged leaves the cell unfinished
 };
 
 using MakeNet = std::function<std::unique_ptr<nn::Module>()>;
 using RowsOf = std::function<CellRows(const Trainer& trainer)>;
 
 /// The rows of a cell, one per epoch: epoch from 1, loss of the batches, share right of the held-out and of
-/// the test images, loss of all images trained on.
+/// the test images, loss of all images trained on. A training that diverged ends with a row of NaN.
 CellRows epoch_rows(const Trainer& trainer);
 enum EpochColumn { kEpoch, kLoss, kHeldOut, kTest, kTrainLoss };
 

@@ -10,47 +10,10 @@
 #include "experiments/support/provenance.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
+#include "experiments/training/network_state.h"
 #include "experiments/training/norm_statistics.h"
 
 namespace coarsegrad::experiments {
-namespace {
-
-std::vector<GeneratorState> generators_of(nn::Module& net) {
-  std::vector<GeneratorState> all;
-  for (const auto& [name, rng] : net.named_generators()) all.push_back({name, rng->key(), rng->position()});
-  return all;
-}
-
-void load_generators(nn::Module& net, const std::vector<GeneratorState>& states) {
-  const auto own = net.named_generators();
-  check(own.size() == states.size(), "given ", states.size(), " random streams, expected ", own.size());
-  for (std::size_t i = 0; i < own.size(); ++i) {
-    const auto& [name, rng] = own[i];
-    check(name == states[i].name && rng->key() == states[i].key, "given the random stream '", states[i].name,
-          "', expected '", name, "' with key ", rng->key());
-  }
-  for (std::size_t i = 0; i < own.size(); ++i) own[i].second->set_position(states[i].position);
-}
-
-// Gives a network its state back.
-class NetworkScope {
- public:
-  explicit NetworkScope(nn::Module& net)
-      : net_(net), state_(net.state_dict()), generators_(generators_of(net)) {}
-  ~NetworkScope() {
-    net_.load_state_dict(state_);
-    load_generators(net_, generators_);
-  }
-  NetworkScope(const NetworkScope&) = delete;
-  NetworkScope& operator=(const NetworkScope&) = delete;
-
- private:
-  nn::Module& net_;
-  nn::StateDict state_;
-  std::vector<GeneratorState> generators_;
-};
-
-}  // namespace
 
 // ---- EpochResult
 
@@ -125,6 +88,7 @@ bool Trainer::restore() {
   loss_sum_ = c.loss_sum;
   window_sum_ = c.window_sum;
   loss_curve_ = c.loss_curve;
+  notes_ = c.notes;
   best_network_ = c.best_network;
   log_ = c.log;
   seconds_ = c.seconds;
@@ -143,6 +107,7 @@ void Trainer::save(const TrainerEvents& events) {
   c.loss_sum = loss_sum_;
   c.window_sum = window_sum_;
   c.loss_curve = loss_curve_;
+  c.notes = notes_;
   c.seconds = seconds_;
   for (const EpochResult& r : results_) c.rows.push_back(r.row());
   c.best = best_;

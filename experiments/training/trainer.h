@@ -82,6 +82,11 @@ class Trainer {
   /// finite; Interrupted, the checkpoint written, when a stop was requested.
   void run(const TrainerEvents& events = {});
 
+  /// Keeps a row of numbers with the training: what a main finds out on the way, from within events.epoch.
+  void note(std::vector<double> row) { notes_.push_back(std::move(row)); }
+  const Rows& notes() const { return notes_; }
+
+  bool finished() const { return finished_epochs() == options_.epochs; }
   std::int64_t steps_taken() const { return step_; }
   std::int64_t steps_per_epoch() const { return loader_.batches_per_epoch(); }
   /// Seconds spent on the training until it was saved last, breaks left out.
@@ -120,7 +125,7 @@ class Trainer {
   WeightAverage average_;
   std::int64_t step_ = 0, best_ = -1;
   double loss_sum_ = 0, window_sum_ = 0;
-  Rows loss_curve_;
+  Rows loss_curve_, notes_;
   std::vector<EpochResult> results_;
   nn::StateDict best_network_;
   std::string log_;

@@ -178,6 +178,56 @@ class EveryCall(TrainTest):
         print(f"stopped after each of {last} calls of a run")
 
 
+class Sweep(TrainTest):
+    """ste_cifar10 on drawn images: a cell that was broken off goes on inside."""
+    FLAGS = {"--dataset": "drawn_shapes", "--images": 140, "--held-out": 20, "--batch": 20, "--width": 4,
+             "--float-epochs": 2, "--epochs": 3, "--bits": 4, "--instability": 2, "--loss-window": 2}
+
+    def command(self, log):
+        flags = self.FLAGS | {"--out": log}
+        return [os.environ["STE_CIFAR10"], "--quiet", *(str(word) for flag in flags.items() for word in flag)]
+
+    def tables(self, log):
+        with open_log(log) as file:
+            self.assertEqual(status(file), "finished")
+            return {(name, column): data[:].tobytes() for name, group in tables_of(file).items()
+                    for column, data in group.items()}
+
+    def test_broken_off_inside_cells(self):
+        whole = self.place("whole")
+        done = subprocess.run(self.command(whole), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open_log(whole) as file:
+            self.assertEqual(len(file["tables/epochs/loss"]), 3 * 3)
+            self.assertEqual(len(file["tables/float_epochs/loss"]), 2)
+            self.assertEqual(len(file["tables/summary/seeds"]), 3)
+            steps = file["tables/instability/step"][:].reshape(3, -1)
+        self.assertEqual(steps[0].tolist(), [0, 2, 4, 6, 6, 8, 10, 12, 12])
+        inside = 0
+        cells = pathlib.Path(str(self.log) + ".cells")
+        seen = set()
+        for stop in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+            process = subprocess.Popen(self.command(self.log), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            while process.poll() is None:  # until a cell that was not seen before has its first checkpoint
+                new = {path.name for path in cells.glob("*.checkpoint")} - seen
+                if new:
+                    seen |= new
+                    break
+                time.sleep(0.001)
+            process.send_signal(stop)
+            process.wait()
+            inside += bool(list(cells.glob("*.checkpoint")))
+        self.assertGreater(inside, 0)
+        done = subprocess.run(self.command(self.log), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.tables(self.log), self.tables(whole))
+        self.assertEqual(list(cells.glob("*.checkpoint")), [])
+        for path in cells.glob("*.safetensors"):
+            other = pathlib.Path(str(whole) + ".cells") / path.name
+            self.assertEqual(path.read_bytes(), other.read_bytes(), path.name)
+        print(f"broken off inside a cell {inside} times")
+
+
 class Refused(TrainTest):
     def left(self):
         return {path: path.read_bytes() for path in pathlib.Path(self.folder.name).rglob("*") if path.is_file()}

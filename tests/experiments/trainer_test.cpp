@@ -33,7 +33,7 @@ bool same(const nn::StateDict& a, const nn::StateDict& b) {
 struct Outcome {
   nn::StateDict network, best, judged;
   optim::OptimizerState optimizer;
-  Rows rows, curve;
+  Rows rows, curve, notes;
   std::uint64_t drawn;
 
   explicit Outcome(SmallTraining& t)
@@ -42,6 +42,7 @@ struct Outcome {
         judged(t.trainer.judged_network()),
         optimizer(t.optimizer.state()),
         curve(t.trainer.loss_curve()),
+        notes(t.trainer.notes()),
         drawn(t.net->named_generators().front().second->position()) {
     // NaN, which nothing equals, stands for what was not asked for.
     for (const EpochResult& r : t.trainer.results()) {
@@ -52,9 +53,15 @@ struct Outcome {
   bool operator==(const Outcome& o) const {
     return same(network, o.network) && same(best, o.best) && same(judged, o.judged) &&
            same(optimizer.tensors, o.optimizer.tensors) && optimizer.steps == o.optimizer.steps &&
-           optimizer.lr == o.optimizer.lr && rows == o.rows && curve == o.curve && drawn == o.drawn;
+           optimizer.lr == o.optimizer.lr && rows == o.rows && curve == o.curve && notes == o.notes &&
+           drawn == o.drawn;
   }
 };
+
+/// Notes something of every epoch.
+TrainerEvents noting(SmallTraining& t) {
+  return {.epoch = [&t](const EpochResult& r) { t.trainer.note({r.epoch, r.loss}); }};
+}
 
 /// Runs until `stop` steps are taken, with the last save at `saved`; both at most the number of all steps.
 void broken_off(const std::filesystem::path& checkpoint, std::int64_t saved, std::int64_t stop) {
@@ -64,13 +71,15 @@ void broken_off(const std::filesystem::path& checkpoint, std::int64_t saved, std
   const auto at = [stop](std::int64_t step, double, double) {
     if (step == stop) throw Broken();
   };
-  CHECK_THROWS_AS(t.trainer.run({.step = at}), Broken);
+  TrainerEvents events = noting(t);
+  events.step = at;
+  CHECK_THROWS_AS(t.trainer.run(events), Broken);
 }
 
 const Outcome& uninterrupted() {
   static const Outcome outcome = [] {
     SmallTraining t;
-    t.trainer.run();
+    t.trainer.run(noting(t));
     return Outcome(t);
   }();
   return outcome;
@@ -79,7 +88,7 @@ const Outcome& uninterrupted() {
 Outcome resumed(const std::filesystem::path& checkpoint) {
   SmallTraining t(SmallTraining::options(checkpoint));
   REQUIRE(t.trainer.restore());
-  t.trainer.run();
+  t.trainer.run(noting(t));
   return Outcome(t);
 }
 
@@ -132,7 +141,9 @@ TEST_CASE("trainer: broken off again and again, and steps after the last checkpo
     const auto at = [stop](std::int64_t step, double, double) {
       if (step == stop) throw Broken();
     };
-    CHECK_THROWS_AS(t.trainer.run({.step = at}), Broken);
+    TrainerEvents events = noting(t);
+    events.step = at;
+    CHECK_THROWS_AS(t.trainer.run(events), Broken);
   }
   CHECK(resumed(path) == uninterrupted());
 }
@@ -162,6 +173,7 @@ TEST_CASE("trainer: each part of a checkpoint is needed, without it the end is a
   CHECK(without([&](Checkpoint& c) { c.loss_sum += 1e-9; }));
   CHECK(without([&](Checkpoint& c) { c.window_sum += 1e-9; }));
   CHECK(without([&](Checkpoint& c) { c.loss_curve.pop_back(); }));
+  CHECK(without([&](Checkpoint& c) { c.notes.pop_back(); }));
   CHECK(without([&](Checkpoint& c) { c.rows[0][1] += 1e-9; }));
   CHECK(without([&](Checkpoint& c) {  // a best epoch that nothing surpasses
     c.rows[0][3] = 2;
@@ -209,7 +221,7 @@ TEST_CASE("trainer: a run that is over is restored with its results and does not
   const TempFolder folder;
   const auto path = folder / "run";
   SmallTraining first(SmallTraining::options(path));
-  first.trainer.run();
+  first.trainer.run(noting(first));
   const std::string before = file_content(path);
   SmallTraining again(SmallTraining::options(path));
   REQUIRE(again.trainer.restore());
