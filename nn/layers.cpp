@@ -53,6 +53,12 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& o)
     if (p) p->decay = false;
 }
 
+Parameter* weight_of(const Module& module) {
+  if (const auto* conv = dynamic_cast<const Conv2d*>(&module)) return &conv->weight;
+  if (const auto* linear = dynamic_cast<const Linear*>(&module)) return &linear->weight;
+  return nullptr;
+}
+
 Var BatchNorm::forward(const Var& x) {
   const Real eps = static_cast<Real>(options.eps);
   if (!training())

@@ -39,6 +39,9 @@ class Conv2d : public Module {
   Parameter* bias;    ///< (out), or null
 };
 
+/// The weight of a Linear or a Conv2d; null for other modules.
+Parameter* weight_of(const Module& module);
+
 struct BatchNormOptions {
   bool affine = true;  ///< with trained scale and shift, both without weight decay
   double eps = 1e-5;

@@ -1,5 +1,5 @@
 #pragma once
-// Module: owns parameters, buffers and submodules by name. A network is a tree of them.
+// Module: owns parameters, buffers, random streams and submodules by name. A network is a tree of them.
 #include <functional>
 #include <memory>
 #include <string>

@@ -37,12 +37,6 @@ Shape without_batch(const Shape& batch) { return Shape(batch.begin() + 1, batch.
 /// Multiplications behind one output of a layer with this weight: all but its first axis.
 std::int64_t products(const Parameter& weight) { return weight.value.size() / weight.value.dim(0); }
 
-const Parameter* weight_of(const nn::Module& module) {
-  if (const auto* conv = dynamic_cast<const nn::Conv2d*>(&module)) return &conv->weight;
-  if (const auto* dense = dynamic_cast<const nn::Linear*>(&module)) return &dense->weight;
-  return nullptr;
-}
-
 const Coded* codes_of(const Parameter& p) { return p.used.defined() ? p.used.coded() : nullptr; }
 
 std::int64_t bytes_of(const Parameter& p) {
@@ -78,7 +72,7 @@ class Summarizer {
     LayerSummary layer{name, kind_of(module), without_batch(out.shape())};
     layer.input_bits = input_bits;
     layer.output_bits = output_bits;
-    if (const Parameter* weight = weight_of(module)) {
+    if (const Parameter* weight = nn::weight_of(module)) {
       const Coded* codes = codes_of(*weight);
       layer.weight_bits = codes ? codes->bits() : kFloatBits;
       layer.macs = per_image(out.shape()) * products(*weight);

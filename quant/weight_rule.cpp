@@ -12,12 +12,6 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
 
-Parameter* weight_of(nn::Module& module) {
-  if (auto* conv = dynamic_cast<nn::Conv2d*>(&module)) return &conv->weight;
-  if (auto* linear = dynamic_cast<nn::Linear*>(&module)) return &linear->weight;
-  return nullptr;
-}
-
 // In double and rounded once: with a rho of 1e-5, 1 - rho as a float would be off by up to 0.3 % of rho.
 void blend(double rho, const Tensor& used, Tensor& value) {
   const Elements<Real> all = used.elements();
@@ -37,7 +31,7 @@ WeightRule::WeightRule(nn::Module& net, std::shared_ptr<const WeightProjection> 
     : rho(options.rho), projection_(std::move(projection)) {
   check(rho >= 0 && rho <= 1, "weight rule: given rho = ", rho, ", expected 0 to 1");
   for (const auto& [name, module] : net.named_modules())
-    if (Parameter* weight = weight_of(*module))
+    if (Parameter* weight = nn::weight_of(*module))
       weights_.emplace_back(cat(name, name.empty() ? "" : ".", "weight"), weight);
   if (!options.quantize_last && !weights_.empty()) weights_.pop_back();
   if (!options.quantize_first && !weights_.empty()) weights_.erase(weights_.begin());

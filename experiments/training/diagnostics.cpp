@@ -25,12 +25,6 @@ struct Layer {
   double inputs = 0, active = 0;  // of the activation behind it
 };
 
-Parameter* weight_of(nn::Module& module) {
-  if (auto* conv = dynamic_cast<nn::Conv2d*>(&module)) return &conv->weight;
-  if (auto* linear = dynamic_cast<nn::Linear*>(&module)) return &linear->weight;
-  return nullptr;
-}
-
 // Largest input that the quantizer tells apart; 0: not a quantizer that this program knows.
 double top_of(nn::Module& module) {
   const auto levels = [](int bits) { return static_cast<double>((1 << bits) - 1); };
@@ -46,7 +40,7 @@ class Recorder {
  public:
   explicit Recorder(nn::Module& net) {
     for (const auto& [name, module] : net.named_modules()) {
-      if (Parameter* weight = weight_of(*module))
+      if (Parameter* weight = nn::weight_of(*module))
         hook(*module, [this, name = name, weight](nn::Module&, const Var&, const Var&) {
           layers.push_back({name, weight});
         });

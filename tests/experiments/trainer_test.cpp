@@ -7,6 +7,7 @@
 #include <csignal>
 #include <limits>
 
+#include "core/ops.h"
 #include "experiments/support/run.h"
 #include "experiments/training/norm_statistics.h"
 #include "tests/experiments/small_training.h"
@@ -249,6 +250,46 @@ TEST_CASE("trainer: the log is brought to the disk before each checkpoint, which
                      }});
   CHECK(stood == std::vector<std::int64_t>{2, 4, 5, 6, 8, 10, 10, 12, 14, 15});
   CHECK(read_checkpoint(path).log == "15");
+}
+
+TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written out") {
+  const SplitData data = small_data();
+  const auto projection = [] { return quant::weight_projection("exact", {.bits = 1}); };
+  const auto rate = optim::cosine(0.1, 10);
+
+  const auto mine = small_net(Rng(5));
+  datasets::DataLoader batches(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  optim::Sgd sgd(mine->parameters(), {.lr = 0.1, .momentum = 0.9});
+  quant::WeightRule rule(*mine, projection(), {.rho = 0.25, .quantize_last = true});
+  for (std::int64_t step = 0; step < 10; ++step) {
+    const datasets::Batch& batch = batches.next();
+    sgd.lr = rate(step);
+    rule.rho = step < 5 ? 0.25 : 0.5;
+    rule.project();
+    sgd.zero_grad();
+    cross_entropy((*mine)(batch.images), batch.labels, Real(0.1)).backward();
+    rule.before_step();
+    sgd.step();
+  }
+
+  const auto net = small_net(Rng(5));
+  datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  optim::Sgd optimizer(net->parameters(), {.lr = 0.1, .momentum = 0.9});
+  quant::WeightRule its_rule(*net, projection(), {.rho = 0, .quantize_last = true});
+  TrainerOptions options;
+  options.epochs = 2;
+  options.rate = rate;
+  options.rho = [](std::int64_t epoch) { return epoch == 0 ? 0.25 : 0.5; };
+  options.label_smoothing = 0.1;
+  options.quiet = true;
+  Trainer trainer(*net, optimizer, loader, data, options, &its_rule);
+  trainer.run();
+  CHECK(same(net->state_dict(), mine->state_dict()));
+  // What is judged is the projection of the float copies as they are now.
+  rule.project();
+  CHECK(evaluate(*mine, data.test).loss == trainer.results().back().test.loss);
+  rule.release();
+  CHECK(evaluate(*mine, data.test).loss != trainer.results().back().test.loss);
 }
 
 TEST_CASE(
