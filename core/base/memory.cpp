@@ -1,7 +1,5 @@
 #include "core/base/memory.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <deque>
@@ -10,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/base/arena.h"
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 
@@ -17,8 +16,9 @@ namespace coarsegrad {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 40;
+// Blocks from this size on come from an arena.
+constexpr std::size_t kLarge = std::size_t{64} << 10;
 // How much larger than the request a block may be. While the pool grows, by half: what stays (a momentum
 // buffer of the first step, say) must not sit in a block that a feature map needs in the next one. Once so
 // many requests in a row were served that training has settled, any block will do: the smaller batch that
@@ -28,16 +28,11 @@ std::size_t largest_for(std::size_t wanted, std::uint64_t hits_in_a_row) {
   return hits_in_a_row > kSettled ? kMaxBytes : wanted + wanted / 2;
 }
 
-std::size_t rounded(std::size_t bytes) {
-  const std::size_t step = bytes >= kHugePage ? kHugePage : kAlignment;
-  return (bytes + step - 1) / step * step;
-}
+std::size_t rounded(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 void* from_system(std::size_t bytes) {
-  const bool huge = bytes >= kHugePage;
-  void* p = std::aligned_alloc(huge ? kHugePage : kAlignment, bytes);
+  void* p = std::aligned_alloc(kAlignment, bytes);
   check(p != nullptr, "memory: ", bytes, " bytes are not to be had");
-  if (huge) madvise(p, bytes, MADV_HUGEPAGE);  // only advice: fewer page faults and TLB misses
   return p;
 }
 
@@ -81,22 +76,27 @@ class FreeBlocks {
   std::multimap<std::size_t, void*> spare_nodes_;  // map nodes kept for give(), so that it allocates nothing
 };
 
-// The threads of a parallel_for have a list each: which of them runs which task is chance, and a step that is
-// warm must not depend on it. What one of them had to ask the system for, all of them get.
+// What one thread takes its blocks from.
+struct Store {
+  Arena large;
+  FreeBlocks small;
+};
+
+// The threads of a parallel_for have a store each: which of them runs which task is chance, and a step that
+// is warm must not depend on it. What one of them had to ask the system for, all of them get.
 class Pool {
  public:
   std::pair<void*, std::size_t> take(std::size_t bytes) {
     check(bytes <= kMaxBytes, "memory: given ", bytes, " bytes, expected at most ", kMaxBytes);
     const std::size_t wanted = rounded(bytes);
     const std::lock_guard lock(mutex_);
-    FreeBlocks& mine = list_of_this_thread();
-    auto block = mine.take(wanted, largest_for(wanted, hits_in_a_row_));
+    Store& mine = store_of_this_thread();
+    auto block = take(mine, wanted);
     ++(block.first ? stats_.hits : stats_.misses);
-    ++hits_in_a_row_;
+    hits_in_a_row_ = block.first ? hits_in_a_row_ + 1 : 0;
     if (!block.first) {
-      hits_in_a_row_ = 0;
       grow(mine, wanted);
-      block = mine.take(wanted, wanted);
+      block = take(mine, wanted);
     }
     stats_.bytes_used += block.second;
     return block;
@@ -105,13 +105,17 @@ class Pool {
   void give(void* data, std::size_t capacity) {
     const std::lock_guard lock(mutex_);
     stats_.bytes_used -= capacity;
-    list_of_this_thread().give(data, capacity);
+    Store& mine = store_of_this_thread();
+    if (capacity >= kLarge)
+      mine.large.give(data, capacity);
+    else
+      mine.small.give(data, capacity);
   }
 
   void release() {
     const std::lock_guard lock(mutex_);
-    stats_.bytes_held -= outside_.release();
-    for (FreeBlocks& list : in_tasks_) stats_.bytes_held -= list.release();
+    stats_.bytes_held -= outside_.large.release() + outside_.small.release();
+    for (Store& store : in_tasks_) stats_.bytes_held -= store.large.release() + store.small.release();
   }
 
   PoolStats stats() {
@@ -120,26 +124,36 @@ class Pool {
   }
 
  private:
-  FreeBlocks& list_of_this_thread() {
+  std::pair<void*, std::size_t> take(Store& store, std::size_t wanted) {
+    if (wanted < kLarge)
+      return store.small.take(wanted, std::min(largest_for(wanted, hits_in_a_row_), kLarge - 1));
+    return {store.large.take(wanted), wanted};
+  }
+
+  Store& store_of_this_thread() {
     const int thread = thread_in_region();
     if (thread < 0) return outside_;
-    const auto lists = static_cast<std::size_t>(std::max(thread + 1, num_threads()));
-    if (in_tasks_.size() < lists) in_tasks_.resize(lists);
+    const auto stores = static_cast<std::size_t>(std::max(thread + 1, num_threads()));
+    while (in_tasks_.size() < stores) in_tasks_.emplace_back();
     return in_tasks_[static_cast<std::size_t>(thread)];
   }
 
-  void grow(FreeBlocks& list, std::size_t bytes) {
-    const auto add = [&](FreeBlocks& to) {
-      to.give(from_system(bytes), bytes);
-      stats_.bytes_held += bytes;
+  void grow(Store& store, std::size_t bytes) {
+    const auto add = [&](Store& to) {
+      if (bytes >= kLarge) {
+        stats_.bytes_held += to.large.grow(bytes);
+      } else {
+        to.small.give(from_system(bytes), bytes);
+        stats_.bytes_held += bytes;
+      }
     };
-    if (&list == &outside_) return add(outside_);
-    for (FreeBlocks& one : in_tasks_) add(one);
+    if (&store == &outside_) return add(outside_);
+    for (Store& one : in_tasks_) add(one);
   }
 
   std::mutex mutex_;
-  FreeBlocks outside_;               // of the tasks of a parallel_for
-  std::deque<FreeBlocks> in_tasks_;  // by number of the thread
+  Store outside_;               // of the tasks of a parallel_for
+  std::deque<Store> in_tasks_;  // by number of the thread
   PoolStats stats_{};
   std::uint64_t hits_in_a_row_ = 0;
 };

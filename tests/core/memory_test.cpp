@@ -2,8 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstring>
+#include <random>
 #include <thread>
+#include <vector>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -21,9 +26,9 @@ TEST_CASE("pool: a block given back serves the next request of its size and a so
   CHECK(after.bytes_used == before.bytes_used);
 }
 
-TEST_CASE("pool: a small request takes a large block only when everything has been there for a while") {
+TEST_CASE("pool: a small request takes a larger block only when everything has been there for a while") {
   pool_release();
-  { Block large(1 << 20); }
+  { Block larger(32 << 10); }
   const auto cold = pool_stats();
   { Block small(1 << 10); }
   CHECK(pool_stats().misses == cold.misses + 1);
@@ -31,7 +36,50 @@ TEST_CASE("pool: a small request takes a large block only when everything has be
   const auto settled = pool_stats();
   const Block first(1 << 10), second(1 << 10);
   CHECK(pool_stats().misses == settled.misses);
-  CHECK(second.capacity() == 1 << 20);
+  CHECK(second.capacity() == 32 << 10);
+}
+
+TEST_CASE("pool: large blocks given back join with their neighbours, whatever the order, and are cut again") {
+  pool_release();
+  constexpr std::size_t mebibyte = 1 << 20;
+  for (const auto& order : {std::array{0, 1, 2, 3}, std::array{3, 1, 0, 2}, std::array{2, 0, 3, 1}}) {
+    {
+      std::array<Block, 4> parts{Block(2 * mebibyte), Block(2 * mebibyte), Block(2 * mebibyte),
+                                 Block(2 * mebibyte)};
+      for (const int i : order) parts[static_cast<std::size_t>(i)] = Block();
+    }
+    const auto before = pool_stats();
+    {
+      const Block most(5 * mebibyte), rest(3 * mebibyte);
+      CHECK(most.capacity() == 5 * mebibyte);
+      CHECK(pool_stats().bytes_used == before.bytes_used + 8 * mebibyte);
+    }
+    CHECK(pool_stats().bytes_held == before.bytes_held);
+    CHECK(pool_stats().misses == before.misses);
+  }
+}
+
+TEST_CASE("pool: no two blocks overlap, at any moment of a random history") {
+  struct Held {
+    Block block;
+    std::size_t bytes;
+    unsigned char mark;
+  };
+  std::vector<Held> held;
+  std::mt19937 random(5);
+  for (int i = 0; i < 3000; ++i) {
+    if (held.size() < 40 && random() % 2) {
+      const std::size_t bytes = 1 + random() % (400 << 10);
+      held.push_back({Block(bytes), bytes, static_cast<unsigned char>(i)});
+      std::memset(held.back().block.data(), held.back().mark, bytes);
+    } else if (!held.empty()) {
+      std::swap(held[random() % held.size()], held.back());
+      const auto* data = static_cast<const unsigned char*>(held.back().block.data());
+      const auto mine = [&](unsigned char c) { return c == held.back().mark; };
+      REQUIRE(std::all_of(data, data + held.back().bytes, mine));
+      held.pop_back();
+    }
+  }
 }
 
 TEST_CASE("pool: an absurd size throws and changes nothing") {
