@@ -25,34 +25,36 @@ void move_towards(Tensor& running, const Tensor& target, Real momentum, Real fac
     r[c] = (1 - momentum) * r[c] + momentum * (target[c] * factor);
 }
 
-// relu(t), made where it is read.
+// relu(t + shortcut), made where it is read.
 class NormalizedRelu : public Deferred {
  public:
-  explicit NormalizedRelu(const Normalized& n)
+  NormalizedRelu(const Normalized& n, Tensor shortcut)
       : x_(n.x.value()),
+        shortcut_(std::move(shortcut)),
         mean_(n.mean),
         inv_std_(n.inv_std),
         scale_(n.scale.value()),
         shift_(n.shift.value()) {}
 
   void read(std::int64_t begin, std::int64_t end, Real* out) const override {
-    run((end - begin) / granule(), x_.data() + begin, out, nullptr);
+    run(begin, (end - begin) / granule(), out, nullptr);
   }
   std::int64_t granule() const override { return mean_.size(); }
 
   Mask mask() const {
     auto bits = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x_.size()));
-    run(x_.size() / granule(), x_.data(), nullptr, bits->data());
+    run(0, x_.size() / granule(), nullptr, bits->data());
     return bits;
   }
 
  private:
-  void run(std::int64_t rows, const Real* x, Real* y, std::uint8_t* mask) const {
+  void run(std::int64_t begin, std::int64_t rows, Real* y, std::uint8_t* mask) const {
     const NormColumns<Real> columns{mean_.data(), inv_std_.data(), scale_.data(), shift_.data()};
-    batch_norm_relu<Real>(rows, granule(), x, columns, nullptr, y, mask);
+    const Real* add = shortcut_.defined() ? shortcut_.data() + begin : nullptr;
+    batch_norm_relu<Real>(rows, granule(), x_.data() + begin, columns, add, y, mask);
   }
 
-  Tensor x_, mean_, inv_std_, scale_, shift_;
+  Tensor x_, shortcut_, mean_, inv_std_, scale_, shift_;
 };
 
 }  // namespace
@@ -133,12 +135,14 @@ Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tens
 Var norm_relu(const Normalized& n, const Var& shortcut) {
   const FlushDenormals flush;
   const Shape shape = n.x.shape();
-  if (!shortcut.defined()) {
-    const auto later = std::make_shared<const NormalizedRelu>(n);
-    return record_activated("norm_relu", n, {},
+  check(!shortcut.defined() || shortcut.shape() == shape, "norm_relu: given a shortcut ", shortcut.shape(),
+        ", expected ", shape);
+  // A deferred result keeps its shortcut. That costs nothing where somebody else keeps it, too.
+  if (!shortcut.defined() || shortcut.value().shared()) {
+    const auto later = std::make_shared<const NormalizedRelu>(n, shortcut.value());
+    return record_activated("norm_relu", n, shortcut,
                             {Tensor::deferred(shape, later), [later] { return later->mask(); }, {}, {}});
   }
-  check(shortcut.shape() == shape, "norm_relu: given a shortcut ", shortcut.shape(), ", expected ", shape);
   Tensor y = Tensor::uninitialized(shape);
   const auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(y.size()));
   batch_norm_relu<Real>(n.rows(), n.channels(), n.x.value().data(), n.columns(), shortcut.value().elements(),

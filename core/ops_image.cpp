@@ -1,8 +1,10 @@
 // Pooling: shapes are checked here, the work is done by core/base/pool.h.
+#include <algorithm>
 #include <memory>
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
+#include "core/base/parallel.h"
 #include "core/base/pool.h"
 #include "core/ops.h"
 
@@ -21,6 +23,54 @@ PoolShape pool_shape(const char* op, const Var& x, const PoolOptions& o) {
 
 Tensor pooled(const PoolShape& s) {
   return Tensor::uninitialized({s.batch, s.out_height(), s.out_width(), s.channels});
+}
+
+// The pixels of one subsampling, image by image.
+struct Subsample {
+  std::int64_t batch, height, width, channels, stride_h, stride_w, out_channels;
+
+  std::int64_t out_height() const { return (height + stride_h - 1) / stride_h; }
+  std::int64_t out_width() const { return (width + stride_w - 1) / stride_w; }
+  std::int64_t image() const { return height * width * channels; }
+  std::int64_t out_image() const { return out_height() * out_width() * out_channels; }
+  Shape out_shape() const { return {batch, out_height(), out_width(), out_channels}; }
+
+  /// Calls f(offset of a pixel in its image of x, offset of its copy in the image of y).
+  template <class F>
+  void for_each_pixel(F&& f) const {
+    for (std::int64_t y = 0; y < out_height(); ++y)
+      for (std::int64_t x = 0; x < out_width(); ++x)
+        f((y * stride_h * width + x * stride_w) * channels, (y * out_width() + x) * out_channels);
+  }
+  template <class T>
+  void forward(const T* x, T* y) const {
+    std::fill_n(y, out_image(), T(0));
+    for_each_pixel([&](std::int64_t from, std::int64_t to) { std::copy_n(x + from, channels, y + to); });
+  }
+  void backward(const Real* dy, Real* dx) const {
+    std::fill_n(dx, image(), Real(0));
+    for_each_pixel([&](std::int64_t to, std::int64_t from) { std::copy_n(dy + from, channels, dx + to); });
+  }
+};
+
+Tensor subsampled(const Subsample& s, const Tensor& x) {
+  if (const Coded* coded = x.coded(); coded && coded->scales().size() == 1) {
+    const auto y =
+        std::make_shared<Coded>(s.out_shape().size(), coded->bits(),
+                                coded->is_signed() ? Coded::Sign::two_s_complement : Coded::Sign::none,
+                                std::vector<Real>{coded->scales()[0]});
+    parallel_for(s.batch, [&](std::int64_t n) {
+      s.forward(coded->codes() + n * s.image(), y->codes() + n * s.out_image());
+    });
+    return Tensor::deferred(s.out_shape(), y);
+  }
+  Tensor y = Tensor::uninitialized(s.out_shape());
+  Real* out = y.mutable_data();
+  const Elements<Real> in = x.elements();
+  parallel_for(s.batch, [&](std::int64_t n) {
+    s.forward(Window<Real>(in, n * s.image(), (n + 1) * s.image()).data(), out + n * s.out_image());
+  });
+  return y;
 }
 
 }  // namespace
@@ -59,6 +109,21 @@ Var global_avg_pool2d(const Var& x) {
   return record("global_avg_pool2d", y, {x}, [=](const Tensor& g) -> Gradients {
     Tensor dx = Tensor::uninitialized(in);
     global_average_pool_backward<Real>(in[0], in[1] * in[2], in[3], g.data(), dx.mutable_data());
+    return {dx};
+  });
+}
+
+Var subsample2d(const Var& x, Pair stride, std::int64_t channels) {
+  check(x.shape().rank() == 4 && stride.in_range(1) && channels >= 0, "subsample2d: given x ", x.shape(),
+        ", strides ", stride.h, " and ", stride.w, ", ", channels,
+        " channels more, expected (N, H, W, C), at least 1 and at least 0");
+  const Shape in = x.shape();
+  const Subsample s{in[0], in[1], in[2], in[3], stride.h, stride.w, in[3] + channels};
+  return record("subsample2d", subsampled(s, x.value()), {x}, [=](const Tensor& g) -> Gradients {
+    Tensor dx = Tensor::uninitialized(in);
+    Real* out = dx.mutable_data();
+    const Real* dy = g.data();
+    parallel_for(s.batch, [&](std::int64_t n) { s.backward(dy + n * s.out_image(), out + n * s.image()); });
     return {dx};
   });
 }

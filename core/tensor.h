@@ -45,6 +45,8 @@ class Tensor {
   Elements<Real> elements() const;
   /// The integers behind the elements, or null.
   const Coded* coded() const;
+  /// Whether the elements are kept, and by another tensor as well.
+  bool shared() const { return storage_ && storage_.use_count() > 1; }
   std::span<const Real> view() const { return {data(), static_cast<std::size_t>(size())}; }
   Real operator[](std::int64_t i) const { return data()[i]; }
   /// Writing: clones the buffer first if another tensor shares it. Codes are lost.

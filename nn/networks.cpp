@@ -68,7 +68,7 @@ class ResidualBlock : public Module {
   Var shortcut(const Var& x) {
     if (stride_ == 1) return x;
     if (projection_) return (*projection_norm_)((*projection_)(x));
-    return pad(avg_pool2d(x, {.kernel = 1, .stride = stride_}), 3, 0, missing_channels_);
+    return subsample2d(x, stride_, missing_channels_);
   }
 
   std::int64_t stride_, missing_channels_;

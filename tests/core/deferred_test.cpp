@@ -100,3 +100,17 @@ TEST_CASE("a convolution of a deferred image gives the bits of the same image in
     CHECK(results[1] == results[3]);
   }
 }
+
+TEST_CASE("subsampling takes every other pixel and adds zeros behind, of codes as of values") {
+  const Shape shape{2, 5, 4, 3};
+  const Tensor coded = Tensor::deferred(shape, activation_codes(shape.size()));
+  const Tensor plain(shape, values(Tensor::deferred(shape, activation_codes(shape.size()))));
+  const Var a = subsample2d(coded, 2, 1), b = subsample2d(plain, 2, 1);
+  CHECK(a.shape() == Shape{2, 3, 2, 4});
+  CHECK(a.value().coded() != nullptr);
+  CHECK(values(a.value()) == values(b.value()));
+  for (std::int64_t i = 0; i < b.size(); ++i) {
+    const std::int64_t c = i % 4, x = i / 4 % 2, y = i / 8 % 3, n = i / 24;
+    CHECK(b.value()[i] == (c == 3 ? Real(0) : plain[((n * 5 + 2 * y) * 4 + 2 * x) * 3 + c]));
+  }
+}

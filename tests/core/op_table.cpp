@@ -116,9 +116,12 @@ std::vector<OpCase> images() {
     cases.push_back({"max_pool2d, " + how, unary([o = o](auto& x) { return max_pool2d(x, o); }), {shape}});
     cases.push_back({"avg_pool2d, " + how, unary([o = o](auto& x) { return avg_pool2d(x, o); }), {shape}});
   }
-  for (const Shape& s : {Shape{2, 3, 2, 3}, Shape{1, 1, 1, 1}, Shape{0, 2, 2, 1}})
+  for (const Shape& s : {Shape{2, 3, 2, 3}, Shape{1, 1, 1, 1}, Shape{0, 2, 2, 1}}) {
     cases.push_back(
         {"global_avg_pool2d " + s.str(), unary([](auto& x) { return global_avg_pool2d(x); }), {s}});
+    cases.push_back(
+        {"subsample2d " + s.str(), unary([](auto& x) { return subsample2d(x, {2, 3}, 2); }), {s}});
+  }
   for (const Shape& s : {Shape{6, 3}, Shape{2, 3, 2, 1}}) {
     const Shape c{s[-1]};
     const Real eps = Real(1e-3);
