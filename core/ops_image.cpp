@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "core/base/pool.h"
+#include "core/kernels/kernels.h"
 #include "core/ops.h"
 
 namespace coarsegrad {
@@ -23,6 +24,34 @@ PoolShape pool_shape(const char* op, const Var& x, const PoolOptions& o) {
 
 Tensor pooled(const PoolShape& s) {
   return Tensor::uninitialized({s.batch, s.out_height(), s.out_width(), s.channels});
+}
+
+// Pools codes as the numbers that they are, image by image; the largest code is that of the largest value.
+Tensor max_pooled_codes(const PoolShape& s, const Coded& x, std::uint16_t* place) {
+  const Shape shape{s.batch, s.out_height(), s.out_width(), s.channels};
+  const auto out =
+      std::make_shared<Coded>(shape.size(), x.bits(), Coded::Sign::none, std::vector<Real>{x.scales()[0]});
+  const std::int64_t in_image = s.height * s.width * s.channels,
+                     out_image = shape.size() / std::max<std::int64_t>(s.batch, 1);
+  const auto& kernel = real_kernels<Real>().activation;
+  PoolShape one = s;
+  one.batch = 1;
+  parallel_for(s.batch, [&](std::int64_t n) {
+    const Scratch<Real> numbers(static_cast<std::size_t>(in_image)),
+        largest(static_cast<std::size_t>(out_image));
+    kernel.decode(in_image, x.codes() + n * in_image, 1, numbers.data());
+    max_pool_forward<Real>(one, numbers.data(), largest.data(), place + n * out_image);
+    kernel.quantize(out_image, largest.data(), 1, 255, 255, nullptr, out->codes() + n * out_image, nullptr);
+  });
+  return Tensor::deferred(shape, out);
+}
+
+Tensor max_pooled(const PoolShape& s, const Tensor& x, std::uint16_t* place) {
+  if (const Coded* coded = x.coded(); coded && !coded->is_signed() && coded->scales().size() == 1)
+    return max_pooled_codes(s, *coded, place);
+  Tensor y = pooled(s);
+  max_pool_forward<Real>(s, x.data(), y.mutable_data(), place);
+  return y;
 }
 
 // The pixels of one subsampling, image by image.
@@ -77,10 +106,10 @@ Tensor subsampled(const Subsample& s, const Tensor& x) {
 
 Var max_pool2d(const Var& x, const PoolOptions& o) {
   const PoolShape s = pool_shape("max_pool2d", x, o);
-  Tensor y = pooled(s);
   // Which place of its window each output came from: all that backward needs.
-  const auto place = std::make_shared<Scratch<std::uint16_t>>(static_cast<std::size_t>(y.size()));
-  max_pool_forward<Real>(s, x.value().data(), y.mutable_data(), place->data());
+  const auto place = std::make_shared<Scratch<std::uint16_t>>(
+      static_cast<std::size_t>(s.batch * s.out_height() * s.out_width() * s.channels));
+  const Tensor y = max_pooled(s, x.value(), place->data());
   const Shape in = x.shape();
   return record("max_pool2d", y, {x}, [=](const Tensor& g) -> Gradients {
     Tensor dx = Tensor::uninitialized(in);

@@ -1,8 +1,13 @@
 // Matrix products and convolution: shapes are checked here, the work is done by core/base/gemm.h and conv.h.
+#include <algorithm>
+#include <type_traits>
+
 #include "core/base/check.h"
 #include "core/base/conv.h"
+#include "core/base/conv_codes.h"
 #include "core/base/elementwise.h"
 #include "core/base/gemm.h"
+#include "core/kernels/matmul_codes.h"
 #include "core/ops.h"
 
 namespace coarsegrad {
@@ -24,6 +29,57 @@ Tensor sum_rows(const Tensor& g) {
   Tensor sums = Tensor::uninitialized({channels});
   column_sums<Real>(channels ? g.size() / channels : 0, channels, g.data(), sums.mutable_data());
   return sums;
+}
+
+// The scale of each product of codes, one or one per output channel; empty where x and w are not both codes,
+// or the sums too long to be exact.
+std::vector<Real> scales_of_products(const Tensor& x, const Tensor& w, std::int64_t depth) {
+  const Coded *a = x.coded(), *b = w.coded();
+  std::vector<Real> scales;
+  if (a && b && !a->is_signed() && a->scales().size() == 1 && b->is_signed() &&
+      depth <= kernels::kMaxCodeDepth)
+    for (const Real scale : b->scales()) scales.push_back(a->scales()[0] * scale);
+  return scales;
+}
+
+// Integer codes are multiplied as integers, in training as in deployment. The kernels for that are float:
+// false where these are not codes, or T is double.
+template <class T>
+bool convolve_codes(const ConvShape& s, const Tensor& x, const Tensor& w, const T* bias, T* y) {
+  if constexpr (std::is_same_v<T, float>) {
+    const auto scales = scales_of_products(x, w, w.size() / std::max<std::int64_t>(s.out_channels, 1));
+    if (scales.empty()) return false;
+    conv2d_forward_codes(s, x.coded()->codes(), w.coded()->signed_codes(), scales, bias, y);
+    return true;
+  }
+  return false;
+}
+
+template <class T>
+bool multiply_codes(const Tensor& x, const Tensor& w, const T* bias, T* y) {
+  if constexpr (std::is_same_v<T, float>) {
+    const auto scales = scales_of_products(x, w, w.dim(1));
+    if (scales.empty()) return false;
+    linear_forward_codes(x.dim(0), x.dim(1), w.dim(0), x.coded()->codes(), w.coded()->signed_codes(), scales,
+                         bias, y);
+    return true;
+  }
+  return false;
+}
+
+Tensor convolved(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias) {
+  Tensor y = Tensor::uninitialized({s.batch, s.out_height(), s.out_width(), s.out_channels});
+  if (!convolve_codes<Real>(s, x, w, bias.data(), y.mutable_data()))
+    conv2d_forward<Real>(s, x.elements(), w.data(), bias.data(), y.mutable_data());
+  return y;
+}
+
+Tensor dense(const Tensor& x, const Tensor& w, const Tensor& bias) {
+  Tensor y = Tensor::uninitialized({x.dim(0), w.dim(0)});
+  if (multiply_codes<Real>(x, w, bias.data(), y.mutable_data())) return y;
+  y = product(x, false, w, true);
+  if (bias.defined()) add_row<Real>(y.dim(0), w.dim(0), bias.data(), y.data(), y.mutable_data());
+  return y;
 }
 
 }  // namespace
@@ -50,8 +106,7 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
   check(!bias.defined() || bias.shape() == Shape{out}, "linear: given bias ", bias.shape(), ", expected (",
         out, ")");
   const Tensor in = x.value(), w = weight.value();
-  Tensor y = product(in, false, w, true);
-  if (bias.defined()) add_row<Real>(y.dim(0), out, bias.value().data(), y.data(), y.mutable_data());
+  const Tensor y = dense(in, w, bias.value());
   const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
   return record("linear", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
     Gradients grads(3);
@@ -80,8 +135,7 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
             xs[2] + 2 * o.padding.w >= o.dilation.w * (ws[2] - 1) + 1,
         "conv2d: given x ", xs, ", expected at least the extent of the kernel ", ws);
   const Tensor in = x.value(), w = weight.value();
-  Tensor y = Tensor::uninitialized({xs[0], s.out_height(), s.out_width(), ws[0]});
-  conv2d_forward<Real>(s, in.elements(), w.data(), bias.value().data(), y.mutable_data());
+  const Tensor y = convolved(s, in, w, bias.value());
   const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
   return record("conv2d", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
     Gradients grads(3);

@@ -16,6 +16,7 @@
 #include "nn/networks.h"
 #include "optim/sgd.h"
 #include "quant/activation.h"
+#include "quant/weight_rule.h"
 
 using namespace coarsegrad;
 
@@ -35,15 +36,27 @@ nn::MakeActivation activation_for(const std::string& bits) {
 
 struct Problem {
   std::unique_ptr<nn::Module> net;
+  std::unique_ptr<quant::WeightRule> rule;  // null: float weights
   Tensor images;
   std::vector<std::uint8_t> labels;
 };
 
-Problem make_problem(const std::string& net, int batch, const std::string& activations, const Rng& rng) {
+std::unique_ptr<quant::WeightRule> rule_for(nn::Module& net, const std::string& bits) {
+  if (bits == "float") return nullptr;
+  const int b = std::stoi(bits);
+  return std::make_unique<quant::WeightRule>(
+      net, quant::weight_projection(b <= 2 ? "exact" : "lloyd", {.bits = b}),
+      quant::WeightRuleOptions{.rho = 1e-5});
+}
+
+Problem make_problem(const std::string& net, int batch, const std::string& weights,
+                     const std::string& activations, const Rng& rng) {
   const Shape image = nn::network_input(net);
   Problem p{nn::make_network(net, activation_for(activations), rng.split("net")),
+            nullptr,
             Tensor::uninitialized({batch, image[0], image[1], image[2]}),
             {}};
+  p.rule = rule_for(*p.net, weights);
   rng.split("images").normal(p.images.mutable_data(), static_cast<std::size_t>(p.images.size()));
   Rng labels = rng.split("labels");
   for (int i = 0; i < batch; ++i) p.labels.push_back(static_cast<std::uint8_t>(labels.below(10)));
@@ -52,9 +65,11 @@ Problem make_problem(const std::string& net, int batch, const std::string& activ
 
 double step_seconds(Problem& p, optim::Sgd& optimizer) {
   const auto start = std::chrono::steady_clock::now();
+  if (p.rule) p.rule->project();
   const Var loss = cross_entropy((*p.net)(p.images), p.labels);
   optimizer.zero_grad();
   loss.backward();
+  if (p.rule) p.rule->before_step();
   optimizer.step();
   experiments::check_finite("loss", loss.item());
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -70,7 +85,8 @@ int main(int argc, char** argv) {
   args.add("net", net, "the network", nn::network_names());
   args.add("batch", batch, "images per step", {1, 65536});
   args.add("steps", steps, "timed steps, after 3 that are not", {1, 100000});
-  args.add("weights", weights, "bits of the weights", {"float"});
+  args.add("weights", weights, "bits of the weights (BCGD)",
+           {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
   args.add("activations", activations, "bits of the activations",
            {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
   args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
@@ -78,7 +94,7 @@ int main(int argc, char** argv) {
     use_kernels(kernels);
     const auto seconds = log.series("step_seconds", "s", "duration of one training step");
     const double before = peak_mib();
-    Problem problem = make_problem(net, batch, activations, Rng(args.seed()));
+    Problem problem = make_problem(net, batch, weights, activations, Rng(args.seed()));
     optim::Sgd optimizer(problem.net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4});
     const FlushDenormals flush;
     for (int i = 0; i < 3; ++i) step_seconds(problem, optimizer);

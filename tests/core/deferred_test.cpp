@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <cmath>
 #include <numeric>
 
 #include "core/base/check.h"
@@ -113,4 +114,59 @@ TEST_CASE("subsampling takes every other pixel and adds zeros behind, of codes a
     const std::int64_t c = i % 4, x = i / 4 % 2, y = i / 8 % 3, n = i / 24;
     CHECK(b.value()[i] == (c == 3 ? Real(0) : plain[((n * 5 + 2 * y) * 4 + 2 * x) * 3 + c]));
   }
+}
+
+namespace {
+
+std::shared_ptr<Coded> weight_codes(std::int64_t size, std::int64_t outputs) {
+  std::vector<Real> scales(static_cast<std::size_t>(outputs));
+  for (std::size_t o = 0; o < scales.size(); ++o) scales[o] = Real(0.125) * static_cast<Real>(o + 1);
+  auto coded = std::make_shared<Coded>(size, 4, Coded::Sign::two_s_complement, scales);
+  for (std::int64_t i = 0; i < size; ++i) coded->signed_codes()[i] = static_cast<std::int8_t>(i * 5 % 15 - 7);
+  return coded;
+}
+
+Tensor decoded(const Tensor& t) { return Tensor(t.shape(), values(t)); }
+
+}  // namespace
+
+TEST_CASE("codes times codes: sums of integers forward, the gradients of the decoded values") {
+  const Shape image{3, 6, 5, 8}, filter{7, 3, 3, 8}, rows{4, 9}, dense{5, 9};
+  const auto conv = [](const Var& x, const Var& w) { return conv2d(x, w, {}, {.stride = 1, .padding = 1}); };
+  const auto fc = [](const Var& x, const Var& w) { return linear(x, w); };
+  const auto check_op = [](const auto& op, const Shape& xs, const Shape& ws) {
+    const Tensor x = Tensor::deferred(xs, activation_codes(xs.size()));
+    const Tensor w = Tensor::deferred(ws, weight_codes(ws.size(), ws[0]));
+    const Var coded_x = Var::leaf(x), coded_w = Var::leaf(w), x_values = Var::leaf(decoded(x)),
+              w_values = Var::leaf(decoded(w));
+    const Var y = op(coded_x, coded_w), expected = op(x_values, w_values);
+    for (std::int64_t i = 0; i < y.size(); ++i)
+      CHECK(y.value()[i] == doctest::Approx(expected.value()[i]).epsilon(1e-5));
+    const Tensor g = nn::normal(y.shape(), 1, Rng(7));
+    y.backward(g);
+    expected.backward(g);
+    CHECK(values(coded_x.grad()) == values(x_values.grad()));
+    CHECK(values(coded_w.grad()) == values(w_values.grad()));
+    // Integers, each scaled once: a whole number of scales (float only, double multiplies the decoded
+    // values).
+    for (std::int64_t i = 0; sizeof(Real) == sizeof(float) && i < y.size(); ++i) {
+      const Real scale = x.coded()->scales()[0] * w.coded()->scales()[static_cast<std::size_t>(i % ws[0])];
+      CHECK(y.value()[i] == scale * std::round(y.value()[i] / scale));
+    }
+  };
+  check_op(conv, image, filter);
+  check_op(fc, rows, dense);
+}
+
+TEST_CASE("max pooling of codes gives the codes of the largest values, and the gradient of those") {
+  const Shape shape{3, 6, 4, 5};
+  const Tensor coded = Tensor::deferred(shape, activation_codes(shape.size()));
+  const Var a = Var::leaf(coded), b = Var::leaf(decoded(coded));
+  const Var pooled = max_pool2d(a), expected = max_pool2d(b);
+  CHECK(pooled.value().coded() != nullptr);
+  CHECK(values(pooled.value()) == values(expected.value()));
+  const Tensor g = nn::normal(pooled.shape(), 1, Rng(8));
+  pooled.backward(g);
+  expected.backward(g);
+  CHECK(values(a.grad()) == values(b.grad()));
 }
