@@ -12,6 +12,7 @@
 #include "core/base/conv.h"
 #include "core/base/conv_codes.h"
 #include "core/base/gemm.h"
+#include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "core/base/random.h"
 #include "core/kernels/kernels.h"
@@ -89,7 +90,7 @@ double measure_codes(const ConvShape& s, int repeats, const Rng& rng) {
   std::vector<std::uint8_t> x(static_cast<std::size_t>(s.batch * s.height * s.width * s.in_channels));
   std::vector<std::int8_t> weight(
       static_cast<std::size_t>(s.out_channels * s.kernel_h * s.kernel_w * s.in_channels));
-  std::vector<float> y(static_cast<std::size_t>(s.batch * s.out_height() * s.out_width() * s.out_channels));
+  const Scratch<float> y(static_cast<std::size_t>(s.batch * s.out_height() * s.out_width() * s.out_channels));
   Rng stream = rng.split("codes");
   for (auto& code : x) code = static_cast<std::uint8_t>(stream.below(16));
   for (auto& code : weight) code = static_cast<std::int8_t>(static_cast<int>(stream.below(3)) - 1);
@@ -100,16 +101,17 @@ double measure_codes(const ConvShape& s, int repeats, const Rng& rng) {
 
 Products measure(const ConvShape& s, int repeats, const Rng& rng) {
   const auto random = [&](const char* name, std::int64_t n) {
-    std::vector<float> values(static_cast<std::size_t>(n));
+    Scratch<float> values(static_cast<std::size_t>(n));  // aligned as tensors are
     Rng stream = rng.split(name);
-    stream.normal(values.data(), values.size());
+    stream.normal(values.data(), static_cast<std::size_t>(n));
     return values;
   };
   const std::int64_t outputs = s.out_height() * s.out_width() * s.out_channels, in = s.in_channels,
                      out = s.out_channels;
-  std::vector<float> x = random("x", s.batch * s.height * s.width * in), dx = x;
-  std::vector<float> weight = random("weight", out * s.kernel_h * s.kernel_w * in), dweight = weight;
-  std::vector<float> dy = random("dy", s.batch * outputs), y = dy;
+  const std::int64_t inputs = s.batch * s.height * s.width * in, filters = out * s.kernel_h * s.kernel_w * in;
+  const Scratch<float> x = random("x", inputs), dx = random("dx", inputs);
+  const Scratch<float> weight = random("weight", filters), dweight = random("dweight", filters);
+  const Scratch<float> dy = random("dy", s.batch * outputs), y = random("y", s.batch * outputs);
   if (s.height * s.width == 1)
     return {
         median_seconds(

@@ -3,6 +3,7 @@
 // `max_rows` and a register `tile` (core/kernels/matmul.h, matmul_codes.h).
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -81,6 +82,21 @@ inline int best_axis(const std::array<Axis, 3>& axes, int vectors, std::int64_t 
   return best;
 }
 
+/// Outputs larger than this leave the last-level cache before anybody reads them: they are written past it.
+inline constexpr std::int64_t kStreamedBytes = std::int64_t{24} << 20;
+
+/// Whether all tiles of `out` may be written so: whole vectors of 64 aligned bytes, and too many to stay in a
+/// cache.
+template <class In, class Packed>
+bool streams(const Correlation<In, Packed>& c, const Panels& panels) {
+  constexpr std::int64_t kLine = 64, kLineElements = kLine / static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t bytes =
+      c.batch * c.rows * c.columns * panels.channels * static_cast<std::int64_t>(sizeof(float));
+  return bytes > kStreamedBytes && panels.channels % panels.width == 0 && c.out_pixel % kLineElements == 0 &&
+         c.out_row % kLineElements == 0 && c.out_image % kLineElements == 0 &&
+         reinterpret_cast<std::uintptr_t>(c.out) % kLine == 0;
+}
+
 /// Threads are not woken for less than this.
 inline constexpr std::int64_t kElementsPerTask = std::int64_t{1} << 16,
                               kProductsPerTask = std::int64_t{1} << 20;
@@ -144,6 +160,7 @@ void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c,
       .columns = panels.columns(panel),
       .bias = c.bias ? c.bias + first_channel : nullptr};
   if constexpr (requires { tile.scale; }) tile.scale = c.scale + first_channel;
+  if constexpr (requires { tile.stream; }) tile.stream = streams(c, panels);
   sweep(kernel, axes, panels.vectors, tile);
 }
 
@@ -175,6 +192,7 @@ void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Pan
     for (std::int64_t panel = some.begin; panel < some.end; ++panel)
       for (const Band& y : rows)
         for (const Band& x : columns) correlate_rectangle(kernel, c, panels, panel, in.data(), images, y, x);
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // streamed writes are not ordered otherwise
   });
 }
 

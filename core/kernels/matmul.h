@@ -22,6 +22,7 @@ struct ProductTile {
   int rows, columns;  // 1 <= rows <= max_rows[vectors], vectors = ceil(columns / lanes), columns >= 1
   const T* bias = nullptr;
   bool accumulate = false;
+  bool stream = false;  // write past the caches; columns are whole vectors and rows of C aligned to them
 };
 
 template <class T>

@@ -7,6 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/base/conv_winograd.h"
+#include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "core/kernels/kernels.h"
 #include "tests/support/conv_shapes.h"
@@ -181,6 +182,22 @@ TEST_SUITE("conv") {
       }
     });
     set_num_threads(before);
+  }
+
+  TEST_CASE("an output too large for the caches has the same bits wherever it lies in memory") {
+    const ConvShape s = square(104, 32, 3, 64, 1, 1, 0);  // streamed where it is aligned
+    const auto n = static_cast<std::size_t>(y_size(s));
+    const std::vector<float> x = filled<float>(x_size(s), Fill::kReals, 1),
+                             weight = filled<float>(weight_size(s), Fill::kReals, 2),
+                             bias = filled<float>(s.out_channels, Fill::kReals, 3);
+    const Scratch<float> aligned(n), room(n + 1);
+    with_each_table([&] {
+      std::fill_n(aligned.data(), n, 77.f);
+      conv2d_forward(s, x.data(), weight.data(), bias.data(), aligned.data());
+      conv2d_forward(s, x.data(), weight.data(), bias.data(), room.data() + 1);
+      CHECK(std::equal(aligned.data(), aligned.data() + n, room.data() + 1));
+      CHECK(std::count(aligned.data(), aligned.data() + n, 77.f) == 0);
+    });
   }
 
   TEST_CASE("a kernel that does not fit into the padded image, and groups that do not divide, are errors") {

@@ -77,6 +77,14 @@ void tile_of(const Tile& t) {
     for (std::int64_t s1 = 0; s1 < t.steps[1]; ++s1)
       add_run(acc, t, t.a + s0 * t.a_step[0] + s1 * t.a_step[1], t.b + s0 * t.b_step[0] + s1 * t.b_step[1], d,
               tail);
+  if (t.stream) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        store_stream(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.sum[i][v]);
+    return;
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4

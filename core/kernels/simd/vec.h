@@ -73,6 +73,8 @@ COARSEGRAD_INLINE I32 load_tail(const std::int32_t* p, std::size_t n) {
   return {_mm512_maskz_loadu_epi32(first(n).v, p)};
 }
 COARSEGRAD_INLINE void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
+/// Past the caches; p is aligned to a vector.
+COARSEGRAD_INLINE void store_stream(float* p, F32 a) { _mm512_stream_ps(p, a.v); }
 COARSEGRAD_INLINE void store(std::int32_t* p, I32 a) { _mm512_storeu_si512(p, a.v); }
 COARSEGRAD_INLINE void store_tail(float* p, F32 a, std::size_t n) {
   _mm512_mask_storeu_ps(p, first(n).v, a.v);
@@ -211,6 +213,7 @@ COARSEGRAD_INLINE I32 load_tail(const std::int32_t* p, std::size_t n) {
   return {_mm256_maskload_epi32(p, _mm256_castps_si256(first(n).v))};
 }
 COARSEGRAD_INLINE void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
+COARSEGRAD_INLINE void store_stream(float* p, F32 a) { _mm256_stream_ps(p, a.v); }
 COARSEGRAD_INLINE void store(std::int32_t* p, I32 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
 }
