@@ -1,5 +1,6 @@
 #pragma once
 // Where a run comes from: the build, the machine, the process.
+#include <cstdint>
 #include <string>
 
 namespace coarsegrad::experiments {
@@ -18,5 +19,8 @@ std::string host_name();
 std::string utc_now();
 /// Seconds since 1970 by the system's clock.
 double unix_now();
+/// Whether there is a process `pid` on this machine that still runs: one that has ended and only waits to be
+/// reaped does not.
+bool process_runs(std::int64_t pid);
 
 }  // namespace coarsegrad::experiments

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -79,8 +78,7 @@ std::optional<RunState> check_target(const std::string& path, const std::string&
   check(there->experiment == experiment, "log ", path, ": is there already and is a log of ",
         there->experiment);
   const bool live = there->status == name(Status::running) && there->host == host_name() &&
-                    there->pid != getpid() &&
-                    (kill(static_cast<pid_t>(there->pid), 0) == 0 || errno == EPERM) &&
+                    there->pid != getpid() && process_runs(there->pid) &&
                     std::abs(unix_now() - there->heartbeat) < kLiveSeconds;
   check(!live, "log ", path, ": is being written by process ", there->pid);
   return there;

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 
 #include "core/base/check.h"
 #include "experiments/support/file_place.h"
+#include "experiments/support/provenance.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -138,7 +138,7 @@ void remove_leftovers(const std::filesystem::path& target) {
     pid_t pid = 0;
     const char* const end = name.data() + name.size();
     if (!name.starts_with(lead) || std::from_chars(name.data() + lead.size(), end, pid).ptr != end) continue;
-    if (pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH) std::filesystem::remove(entry.path(), ignored);
+    if (pid > 0 && !process_runs(pid)) std::filesystem::remove(entry.path(), ignored);
   }
 }
 
