@@ -31,7 +31,7 @@ std::unique_ptr<Module> vgg(const std::vector<std::int64_t>& plan, const MakeAct
     const std::string number = std::to_string(layer++);
     const std::int64_t out = multiple * o.width;
     net->append(cat("conv", number), conv3x3(in, out, 1, rng.split(cat("conv", number))));
-    net->add<BatchNorm>(cat("norm", number), out);
+    net->add<BatchNorm>(cat("norm", number), out, BatchNormOptions{.affine = o.affine});
     net->append(cat("act", number), activation(cat("act", number)));
     in = out;
   }
@@ -43,20 +43,21 @@ std::unique_ptr<Module> vgg(const std::vector<std::int64_t>& plan, const MakeAct
 // The first block of a stage may have a stride; it then halves the image and doubles the channels.
 class ResidualBlock : public Module {
  public:
-  ResidualBlock(std::int64_t in, std::int64_t out, Shortcut shortcut, std::unique_ptr<Activation> activation,
-                const Rng& rng)
+  ResidualBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o,
+                std::unique_ptr<Activation> activation, const Rng& rng)
       : stride_(in == out ? 1 : 2),
         missing_channels_(out - in),
         conv1_(adopt("conv1", conv3x3(in, out, stride_, rng.split("conv1")))),
-        norm1_(register_module<BatchNorm>("norm1", out)),
+        norm1_(register_module<BatchNorm>("norm1", out, BatchNormOptions{.affine = o.affine})),
         conv2_(adopt("conv2", conv3x3(out, out, 1, rng.split("conv2")))),
-        norm2_(register_module<BatchNorm>("norm2", out)),
+        norm2_(register_module<BatchNorm>("norm2", out, BatchNormOptions{.affine = o.affine})),
         act_(static_cast<Activation&>(adopt("act", std::move(activation)))) {
-    if (stride_ == 1 || shortcut == Shortcut::subsample) return;
+    if (stride_ == 1 || o.shortcut == Shortcut::subsample) return;
     projection_ = &register_module<Conv2d>(
         "projection", ConvOptions{.in = in, .out = out, .kernel = 1, .stride = stride_, .bias = false},
         rng.split("projection"));
-    projection_norm_ = &register_module<BatchNorm>("projection_norm", out);
+    projection_norm_ =
+        &register_module<BatchNorm>("projection_norm", out, BatchNormOptions{.affine = o.affine});
   }
 
   Var forward(const Var& x) override {
@@ -85,7 +86,7 @@ class ResNet : public Module {
  public:
   ResNet(int blocks, const MakeActivation& activation, const Rng& rng, const ResNetOptions& o)
       : conv_(adopt("conv", conv3x3(3, o.width, 1, rng.split("conv")))),
-        norm_(register_module<BatchNorm>("norm", o.width)),
+        norm_(register_module<BatchNorm>("norm", o.width, BatchNormOptions{.affine = o.affine})),
         act_(static_cast<Activation&>(adopt("act", activation("act")))),
         stages_(register_module<Sequential>("stages")) {
     std::int64_t in = o.width;
@@ -93,7 +94,7 @@ class ResNet : public Module {
       for (int block = 1; block <= blocks; ++block) {
         const std::int64_t out = o.width << (stage - 1);
         const std::string name = cat("stage", stage, "_block", block);
-        stages_.add<ResidualBlock>(name, in, out, o.shortcut, activation(cat("stages.", name, ".act")),
+        stages_.add<ResidualBlock>(name, in, out, o, activation(cat("stages.", name, ".act")),
                                    rng.split(name));
         in = out;
       }
@@ -120,13 +121,13 @@ struct Entry {
 
 template <std::int64_t width>
 VggOptions vgg_options(const NetworkOptions& o) {
-  return {o.classes, o.width ? o.width : width};
+  return {o.classes, o.width ? o.width : width, o.affine};
 }
 
 template <int depth>
 std::unique_ptr<Module> make_resnet(const MakeActivation& activation, const Rng& rng,
                                     const NetworkOptions& o) {
-  return resnet(depth, activation, rng, {o.classes, o.width ? o.width : 16, o.shortcut});
+  return resnet(depth, activation, rng, {o.classes, o.width ? o.width : 16, o.shortcut, o.affine});
 }
 
 const std::vector<Entry>& entries() {
@@ -200,7 +201,7 @@ std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng&
     const std::int64_t out = o.width << ((layer - 1) / 2);
     net->append(cat("conv", layer), conv3x3(in, out, 1, rng.split(cat("conv", layer))));
     if (layer % 2 == 0) net->add<MaxPool2d>(cat("pool", layer / 2));
-    net->add<BatchNorm>(cat("norm", layer), out);
+    net->add<BatchNorm>(cat("norm", layer), out, BatchNormOptions{.affine = o.affine});
     net->append(cat("act", layer), activation(cat("act", layer)));
     in = out;
   }
@@ -209,7 +210,7 @@ std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng&
   const std::int64_t inputs[] = {4 * 4 * in, dense, dense}, outputs[] = {dense, dense, o.classes};
   for (int i = 0; i < 3; ++i) {
     net->add<Linear>(cat("fc", i + 1), inputs[i], outputs[i], rng.split(cat("fc", i + 1)), false);
-    net->add<BatchNorm>(cat("norm", i + 7), outputs[i]);
+    net->add<BatchNorm>(cat("norm", i + 7), outputs[i], BatchNormOptions{.affine = o.affine});
     if (i < 2) net->append(cat("act", i + 7), activation(cat("act", i + 7)));
   }
   return net;

@@ -19,12 +19,13 @@ namespace nn {
 std::unique_ptr<Module> lenet5(const MakeActivation& activation, const Rng& rng, std::int64_t classes = 10);
 
 // The networks below take 32 x 32 x 3 images. Convolutions are 3x3 without bias, each followed by a batch
-// normalisation with scale and shift; their weights start from N(0, 2 / (9 out)) (He, Zhang, Ren, Sun, arXiv
+// normalisation; their weights start from N(0, 2 / (9 out)) (He, Zhang, Ren, Sun, arXiv
 // 1502.01852, equation 14). `width` is the number of channels of the first convolution; the others keep their
 // proportion to it.
 
 struct VggOptions {
   std::int64_t classes = 10, width = 64;
+  bool affine = true;  ///< normalisations with scale and shift
 };
 /// 64 M 128 M 256 256 M 512 512 M 512 512 M, then one dense layer; M is a 2x2 max pooling behind the
 /// activation. Source: the networks of Simonyan and Zisserman (arXiv 1409.1556) as Yin et al. use them on
@@ -42,6 +43,7 @@ enum class Shortcut {
 struct ResNetOptions {
   std::int64_t classes = 10, width = 16;
   Shortcut shortcut = Shortcut::subsample;
+  bool affine = true;  ///< normalisations with scale and shift
 };
 /// Three stages of blocks with width, 2 width and 4 width channels, global average pooling, one dense layer;
 /// depth = 6 blocks per stage + 2: 20, 32, 44, 56, 110 ... Each block has one activation module, used behind
@@ -61,6 +63,7 @@ struct NetworkOptions {
   std::int64_t classes = 10;
   std::int64_t width = 0;  ///< 0: the paper's
   Shortcut shortcut = Shortcut::subsample;
+  bool affine = true;  ///< normalisations with scale and shift; those of lenet5 never have them
 };
 /// lenet5, vgg11, vgg16, resnet20, resnet32, resnet56, bnn_convnet.
 std::vector<std::string> network_names();

@@ -66,6 +66,7 @@ void declare_float(Args& args, NetSettings& s) {
   args.add("width", s.width, "channels of its first convolution; 0: as in the paper", {0, 4096});
   args.add("shortcut", s.shortcut, "of a ResNet: without parameters, or a 1x1 convolution",
            {"subsample", "projection"});
+  args.add("affine", s.affine, "normalisations with scale and shift; not those of lenet5");
 }
 
 void declare(Args& args, NetSettings& s) {
@@ -106,8 +107,9 @@ std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Datas
   check_usage(!s.record_alpha || (s.activation_bits > 0 && s.alpha != "fixed"),
               "record-alpha: needs activation-bits and a trained alpha");
   const auto shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample;
-  return nn::make_network(s.net, activation_of(s), Rng(seed).split("net"),
-                          {.classes = data.classes, .width = s.width, .shortcut = shortcut});
+  return nn::make_network(
+      s.net, activation_of(s), Rng(seed).split("net"),
+      {.classes = data.classes, .width = s.width, .shortcut = shortcut, .affine = s.affine});
 }
 
 // ---- weights

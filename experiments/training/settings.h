@@ -26,6 +26,7 @@ datasets::Augmentation augmentation_of(const DataSettings& s);
 
 struct NetSettings {
   std::string net = "resnet20", shortcut = "subsample", ste = "clipped_relu", alpha = "fixed";
+  bool affine = true;
   int width = 0, activation_bits = 0;
   double alpha_start = 0, alpha_rate = 0.01;
   bool clamp_alpha_gradient = false, record_alpha = false;

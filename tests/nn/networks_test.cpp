@@ -38,6 +38,9 @@ TEST_CASE("the networks have the numbers of parameters that their definitions ad
   CHECK(count("resnet56") == 853018);
   CHECK(count("resnet20", {.shortcut = nn::Shortcut::projection}) ==
         269722 + 16 * 32 + 32 * 64 + 2 * (32 + 64));
+  CHECK(count("resnet20", {.affine = false}) == 269722 - 2 * (7 * 16 + 6 * 32 + 6 * 64));
+  CHECK(count("vgg11", {.affine = false}) == 9 * 1024192 + 5130);
+  CHECK(count("bnn_convnet", {.affine = false}) == count("bnn_convnet") - 2 * (2 * 896 + 2 * 1024 + 10));
   CHECK(count("resnet20", {.classes = 100}) == 269722 + 90 * 65);
   CHECK(count("vgg11") == 9 * 1024192 + 2 * 2752 + 5130);
   CHECK(count("vgg16") == 9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 2 * 256 * 256 +
