@@ -1,5 +1,5 @@
 #pragma once
-// Arena: the large blocks of the pool. What is given back grows together with its free neighbours, so that
+// Arena: one store of the pool. What is given back grows together with its free neighbours, so that
 // the memory of many small feature maps serves a large one later in the same step. Not thread safe.
 #include <cstddef>
 #include <cstdint>

@@ -17,6 +17,8 @@ PoolStats pool_stats();
 /// Gives all free blocks back to the system.
 void pool_release();
 
+class Arena;
+
 /// Owns one block of the pool: 64-byte aligned, uninitialised. Movable, not copyable.
 class Block {
  public:
@@ -31,6 +33,7 @@ class Block {
  private:
   void* data_ = nullptr;
   std::size_t capacity_ = 0;
+  Arena* home_ = nullptr;  // where it goes back to
 };
 
 /// Uninitialised working space for n values of T, given back at the end of the scope.

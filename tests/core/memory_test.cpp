@@ -26,20 +26,7 @@ TEST_CASE("pool: a block given back serves the next request of its size and a so
   CHECK(after.bytes_used == before.bytes_used);
 }
 
-TEST_CASE("pool: a small request takes a larger block only when everything has been there for a while") {
-  pool_release();
-  { Block larger(32 << 10); }
-  const auto cold = pool_stats();
-  { Block small(1 << 10); }
-  CHECK(pool_stats().misses == cold.misses + 1);
-  for (int i = 0; i < 2000; ++i) Block(1 << 10);
-  const auto settled = pool_stats();
-  const Block first(1 << 10), second(1 << 10);
-  CHECK(pool_stats().misses == settled.misses);
-  CHECK(second.capacity() == 32 << 10);
-}
-
-TEST_CASE("pool: large blocks given back join with their neighbours, whatever the order, and are cut again") {
+TEST_CASE("pool: blocks given back join with their neighbours, whatever the order, and are cut again") {
   pool_release();
   constexpr std::size_t mebibyte = 1 << 20;
   for (const auto& order : {std::array{0, 1, 2, 3}, std::array{3, 1, 0, 2}, std::array{2, 0, 3, 1}}) {
