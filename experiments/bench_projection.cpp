@@ -37,10 +37,10 @@ struct Times {
 };
 Times times_of(nn::Module& net, const Setting& s) {
   quant::WeightRule rule(
-      net, quant::weight_projection(s.projection, {.bits = s.bits, .per_channel = s.per_channel}),
-      {.rho = 1e-5, .quantize_last = true});
+      net, quant::weight_projections(s.projection, {.bits = s.bits, .per_channel = s.per_channel}),
+      quant::relaxation("blend", {.strength = 1e-5}), {.quantize_last = true});
   const auto make_values = [&] {
-    for (const auto& [name, weight] : rule.weights()) weight->used.data();
+    for (const auto& entry : rule.weights()) entry.weight->used.data();
   };
   Times t;
   t.project = experiments::time_of([&] { rule.project(); });

@@ -45,8 +45,8 @@ std::unique_ptr<quant::WeightRule> rule_for(nn::Module& net, const std::string& 
   if (bits == "float") return nullptr;
   const int b = std::stoi(bits);
   return std::make_unique<quant::WeightRule>(
-      net, quant::weight_projection(b <= 2 ? "exact" : "lloyd", {.bits = b}),
-      quant::WeightRuleOptions{.rho = 1e-5});
+      net, quant::weight_projections(b <= 2 ? "exact" : "lloyd", {.bits = b}),
+      quant::relaxation("blend", {.strength = 1e-5}));
 }
 
 Problem make_problem(const std::string& net, int batch, const std::string& weights,

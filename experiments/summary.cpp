@@ -47,9 +47,9 @@ Summary summary_of(const Settings& s, const Rng& rng) {
   const auto net = nn::make_network(s.net, activation, rng.split("net"),
                                     {.classes = s.classes, .width = s.width, .shortcut = shortcut});
   if (s.weights != "float") {
-    const std::shared_ptr<const quant::WeightProjection> projection =
-        quant::weight_projection(s.projection, {.bits = std::stoi(s.weights), .per_channel = s.per_channel});
-    quant::WeightRule(*net, projection, {.quantize_first = s.first, .quantize_last = s.last}).project();
+    const auto projections =
+        quant::weight_projections(s.projection, {.bits = std::stoi(s.weights), .per_channel = s.per_channel});
+    quant::WeightRule(*net, projections, {.quantize_first = s.first, .quantize_last = s.last}).deploy();
   }
   return quant::summarize(*net, nn::network_input(s.net));
 }

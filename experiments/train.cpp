@@ -48,7 +48,6 @@ TrainerOptions trainer_options(const Settings& s, const Args& args, const std::f
   o.config = result_config(args);
   o.epochs = s.optim.epochs;
   o.rate = make_schedule(s.optim, steps_per_epoch);
-  o.rho = rho_of(s.rule);
   o.judge_train = TrainerOptions::JudgeTrain::at_the_end;
   o.label_smoothing = s.optim.label_smoothing;
   o.average_decay = s.average_decay;

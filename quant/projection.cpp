@@ -1,11 +1,11 @@
 #include "quant/projection.h"
 
 #include <algorithm>
-#include <mutex>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/deferred.h"
+#include "quant/registry.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -20,7 +20,7 @@ class UniformProjection : public WeightProjection {
   std::string name() const override { return name_; }
   int bits() const override { return options_.bits; }
 
-  Tensor project(const Tensor& w) const override {
+  Tensor project(const Tensor& w) override {
     if (w.size() == 0) return w;
     const std::int64_t groups = options_.per_channel && w.shape().rank() > 0 ? w.dim(0) : 1;
     const std::int64_t length = w.size() / groups;
@@ -73,22 +73,28 @@ std::unique_ptr<WeightProjection> threshold(const ProjectionOptions& o) {
   });
 }
 
-struct Registry {
-  std::mutex mutex;
-  std::vector<std::pair<std::string, MakeProjection>> list{
-      {"binary", exact_with("binary", 1)},
-      {"ternary", exact_with("ternary", 2)},
-      {"lloyd", lloyd},
-      {"exact", [](const ProjectionOptions& o) { return exact("exact", o); }},
-      {"threshold", threshold}};
-};
-
-Registry& registry() {
-  static Registry r;
+Registry<MakeProjection>& registry() {
+  static Registry<MakeProjection> r("weight projection",
+                                    {{"binary", exact_with("binary", 1)},
+                                     {"ternary", exact_with("ternary", 2)},
+                                     {"lloyd", lloyd},
+                                     {"exact", [](const ProjectionOptions& o) { return exact("exact", o); }},
+                                     {"threshold", threshold}});
   return r;
 }
 
 }  // namespace
+
+Tensor WeightProjection::gradient(const Tensor& w, const Tensor& g) {
+  check(g.shape() == w.shape(), name(), " weights: given a gradient of shape ", g.shape(), ", expected ",
+        w.shape());
+  return g;
+}
+
+Var WeightProjection::forward(const Var& w) {
+  return record("project", project(w.value()), {w},
+                [this, value = w.value()](const Tensor& g) -> Gradients { return {gradient(value, g)}; });
+}
 
 std::unique_ptr<WeightProjection> uniform_projection(std::string name, const ProjectionOptions& options,
                                                      ThresholdRule thresholds) {
@@ -97,32 +103,19 @@ std::unique_ptr<WeightProjection> uniform_projection(std::string name, const Pro
 }
 
 std::unique_ptr<WeightProjection> weight_projection(std::string_view name, const ProjectionOptions& options) {
-  Registry& r = registry();
-  const std::lock_guard lock(r.mutex);
-  std::string known;
-  for (const auto& [registered, make] : r.list) {
-    if (registered == name) return make(options);
-    known += cat(" ", registered);
-  }
-  throw UsageError(cat("weight projection: given '", name, "', expected one of:", known));
+  return registry().find(name)(options);
+}
+
+MakeWeightProjection weight_projections(std::string_view name, const ProjectionOptions& options) {
+  weight_projection(name, options);  // unknown names and bits are reported here, not at the first weight
+  return [name = std::string(name), options](const std::string&) { return weight_projection(name, options); };
 }
 
 void register_projection(std::string name, MakeProjection make) {
-  check_usage(!name.empty(), "register_projection: given an empty name, expected one");
-  Registry& r = registry();
-  const std::lock_guard lock(r.mutex);
-  check_usage(std::ranges::none_of(r.list, [&](const auto& entry) { return entry.first == name; }),
-              "register_projection: '", name, "' is registered already");
-  r.list.emplace_back(std::move(name), std::move(make));
+  registry().add(std::move(name), std::move(make));
 }
 
-std::vector<std::string> projection_names() {
-  Registry& r = registry();
-  const std::lock_guard lock(r.mutex);
-  std::vector<std::string> names;
-  for (const auto& [name, make] : r.list) names.push_back(name);
-  return names;
-}
+std::vector<std::string> projection_names() { return registry().names(); }
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

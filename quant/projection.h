@@ -1,29 +1,37 @@
 #pragma once
-// Projections of weights onto quantized ones. A projection is a forward map alone: gradients reach the float
-// copy as they are, taken at the projected weights (BinaryConnect, blended coarse gradient descent).
+// Projections of weights onto quantized ones: a forward map, and what the gradient at the quantized weights
+// means for the float ones. There is one object for each weight, so that it may remember something from step
+// to step (a buffer) or train something (a parameter).
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/tensor.h"
+#include "nn/module.h"
 #include "quant/uniform_weight.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-class WeightProjection {
+class WeightProjection : public nn::Module {
  public:
-  virtual ~WeightProjection() = default;
   virtual std::string name() const = 0;
   virtual int bits() const = 0;
+  /// Called once with the float weight, before it is projected: parameters and buffers take their shapes, and
+  /// their first values, from it.
+  virtual void begin(const Tensor& w) { static_cast<void>(w); }
   /// w: any shape. The result has its integer codes (Tensor::coded(), signed, one scale or one for each index
   /// of the first axis), unless it is empty or the projection has none. All zeros give zeros, and a weight
   /// that is not finite makes its whole group NaN. Bitwise the same for any number of threads; those shipped
   /// also for every kernel table.
-  virtual Tensor project(const Tensor& w) const = 0;
+  virtual Tensor project(const Tensor& w) = 0;
+  /// The gradient with respect to w from that with respect to project(w), both of the shape of w; parameters
+  /// of the projection get theirs here. By default the first is the second, straight through.
+  virtual Tensor gradient(const Tensor& w, const Tensor& g);
+  /// project() and gradient() as an op.
+  Var forward(const Var& w) override;
 };
 
 struct ProjectionOptions {
@@ -50,6 +58,11 @@ std::unique_ptr<WeightProjection> uniform_projection(std::string name, const Pro
 /// networks" (2018), section 3. Throws UsageError for an unknown name, listing the known ones, and for bits
 /// that the projection does not have.
 std::unique_ptr<WeightProjection> weight_projection(std::string_view name, const ProjectionOptions& options);
+
+/// Makes the projection of one weight, of that name in its network.
+using MakeWeightProjection = std::function<std::unique_ptr<WeightProjection>(const std::string& weight)>;
+/// The same weight_projection() for every weight.
+MakeWeightProjection weight_projections(std::string_view name, const ProjectionOptions& options);
 
 /// Makes a projection known by name. Throws UsageError if the name is empty or taken.
 using MakeProjection = std::function<std::unique_ptr<WeightProjection>(const ProjectionOptions& options)>;

@@ -1,66 +1,91 @@
 #include "quant/weight_rule.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include "core/base/check.h"
-#include "core/map.h"
 #include "nn/layers.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
-namespace {
 
-// In double and rounded once: with a rho of 1e-5, 1 - rho as a float would be off by up to 0.3 % of rho.
-void blend(double rho, const Tensor& used, Tensor& value) {
-  const Elements<Real> all = used.elements();
-  Real* to = value.mutable_data();
-  parallel_pieces(value.size(), [&](std::int64_t begin, std::int64_t end) {
-    const Window<Real> piece(all, begin, end);
-    for (std::int64_t i = begin; i < end; ++i)
-      to[i] = static_cast<Real>((1 - rho) * static_cast<double>(to[i]) +
-                                rho * static_cast<double>(piece.data()[i - begin]));
-  });
-}
-
-}  // namespace
-
-WeightRule::WeightRule(nn::Module& net, std::shared_ptr<const WeightProjection> projection,
-                       const WeightRuleOptions& options)
-    : rho(options.rho), projection_(std::move(projection)) {
-  check(rho >= 0 && rho <= 1, "weight rule: given rho = ", rho, ", expected 0 to 1");
+WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make,
+                       std::unique_ptr<Relaxation> relaxation, const WeightRuleOptions& options)
+    : relaxation_(std::move(relaxation)) {
   for (const auto& [name, module] : net.named_modules())
     if (Parameter* weight = nn::weight_of(*module))
-      weights_.emplace_back(cat(name, name.empty() ? "" : ".", "weight"), weight);
+      weights_.push_back({cat(name, name.empty() ? "" : ".", "weight"), weight, nullptr});
   if (!options.quantize_last && !weights_.empty()) weights_.pop_back();
   if (!options.quantize_first && !weights_.empty()) weights_.erase(weights_.begin());
+  for (Entry& e : weights_) {
+    e.projection = make(e.name);
+    e.projection->begin(e.weight->value);
+  }
 }
 
+WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make, const WeightRuleOptions& options)
+    : WeightRule(net, make, quant::relaxation("none"), options) {}
+
 void WeightRule::project() {
-  for (const auto& [name, weight] : weights_) {
-    weight->used = Tensor();  // its memory serves the next one
-    weight->used = projection_->project(weight->value);
+  for (const Entry& e : weights_) {
+    e.weight->used = Tensor();  // its memory serves the next one
+    e.weight->used = relaxation_->used(*e.projection, e.weight->value);
+  }
+}
+
+void WeightRule::deploy() {
+  for (const Entry& e : weights_) {
+    e.weight->used = Tensor();
+    e.weight->used = e.projection->project(e.weight->value);
   }
 }
 
 void WeightRule::before_step() {
-  if (rho == 0) return;
-  for (const auto& [name, weight] : weights_) {
-    check(weight->used.defined(), "weight rule: ", name, " was not projected before the step");
-    blend(rho, weight->used, weight->value);
+  for (const Entry& e : weights_) {
+    check(e.weight->used.defined(), "weight rule: ", e.name, " was not projected before the step");
+    if (e.weight->grad().defined())
+      e.weight->set_grad(relaxation_->gradient(*e.projection, e.weight->value, e.weight->grad()));
+    relaxation_->before_step(e.weight->used, e.weight->value);
   }
 }
 
-void WeightRule::release() {
-  for (const auto& [name, weight] : weights_) weight->used = Tensor();
+void WeightRule::after_step(double rate) {
+  for (const Entry& e : weights_)
+    relaxation_->after_step(*e.projection, rate * e.weight->rate_factor, e.weight->value);
 }
 
-double growing_rho(double rho, double growth, std::int64_t epoch, double most) {
-  check(rho >= 0 && rho <= most && most <= 1 && growth >= 1 && epoch >= 0, "growing rho: given ", rho,
-        " growing by ", growth, " to at most ", most, ", epoch ", epoch,
-        ", expected 0 <= rho <= most <= 1, growth >= 1, epoch >= 0");
-  return std::min(rho * std::pow(growth, static_cast<double>(epoch)), most);
+void WeightRule::release() {
+  for (const Entry& e : weights_) e.weight->used = Tensor();
+}
+
+std::vector<Parameter*> WeightRule::parameters() {
+  std::vector<Parameter*> all;
+  for (const Entry& e : weights_)
+    for (Parameter* p : e.projection->parameters()) all.push_back(p);
+  return all;
+}
+
+nn::StateDict WeightRule::state_dict() {
+  nn::StateDict all;
+  for (const Entry& e : weights_)
+    for (auto& [name, value] : e.projection->state_dict()) all.emplace_back(cat(e.name, ".", name), value);
+  return all;
+}
+
+void WeightRule::load_state_dict(const nn::StateDict& state) {
+  std::size_t taken = 0;
+  for (const Entry& e : weights_) {
+    const std::string prefix = cat(e.name, ".");
+    nn::StateDict own;
+    for (const auto& [name, value] : state)
+      if (name.starts_with(prefix)) own.emplace_back(name.substr(prefix.size()), value);
+    taken += own.size();
+    try {
+      e.projection->load_state_dict(own);
+    } catch (const Error& error) {
+      throw Error(cat(e.name, ": ", error.what()));
+    }
+  }
+  check(taken == state.size(), "weight rule: given ", state.size(), " entries, of which ", taken,
+        " belong to its weights");
 }
 
 }  // namespace quant

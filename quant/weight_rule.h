@@ -1,12 +1,14 @@
 #pragma once
-// Training with projected weights. The optimizer moves float copies and knows nothing of it; the network
-// computes with their projections:
-//   rule.project();                       // used = proj(value)
-//   loss(net(batch)).backward();          // gradients at the projected weights
-//   rule.before_step();                   // value = (1 - rho) value + rho used
-//   optimizer.step();                     // value moves on from there, weight decay acts on it
-// rho = 0 is BinaryConnect (Courbariaux, Bengio, David 2015), rho > 0 blended coarse gradient descent (Yin,
-// Zhang, Lyu, Osher, Qi, Xin 2018, section 4; the authors take 1e-5), rho = 1 projected gradient descent.
+// Training with quantized weights. The optimizer moves float copies and knows nothing of it; the network
+// computes with what the projection and the relaxation make of them:
+//   rule.advance({epoch, epochs});        // the relaxation's schedule
+//   rule.project();                       // used = R(value)
+//   loss(net(batch)).backward();          // gradients at the used weights
+//   rule.before_step();                   // ... become those of the float copies, and the relaxation may
+//   pull optimizer.step();                     // value moves on from there, weight decay acts on it
+//   rule.after_step(optimizer.lr);
+// and deploy() before each evaluation, so that what is judged is what is deployed. Methods differ in the
+// parts alone: quant/projection.h, quant/relaxation.h.
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,13 +16,13 @@
 
 #include "nn/module.h"
 #include "quant/projection.h"
+#include "quant/relaxation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 struct WeightRuleOptions {
-  double rho = 0;              ///< in [0, 1]
   bool quantize_first = true;  ///< the first convolution or dense layer of the network
   bool quantize_last = false;  ///< the last one
 };
@@ -28,33 +30,45 @@ struct WeightRuleOptions {
 class WeightRule {
  public:
   /// Of the weights of every Conv2d and Linear in `net`, which must outlive the rule; "first" and "last" are
-  /// meant in the order of named_modules(). Biases and normalisations stay float. Throws Error for a rho out
-  /// of range.
-  WeightRule(nn::Module& net, std::shared_ptr<const WeightProjection> projection,
+  /// meant in the order of named_modules(). Biases and normalisations stay float.
+  WeightRule(nn::Module& net, const MakeWeightProjection& make, std::unique_ptr<Relaxation> relaxation,
              const WeightRuleOptions& options = {});
+  /// Without a relaxation: BinaryConnect, straight through.
+  WeightRule(nn::Module& net, const MakeWeightProjection& make, const WeightRuleOptions& options = {});
 
-  /// used = proj(value): before each forward pass that follows a change of the values, in evaluation as well.
+  void advance(const Progress& at) { relaxation_->advance(at); }
+  /// used = R(value): before each forward pass of the training that follows a change of the values.
   void project();
-  /// value = (1 - rho) value + rho used: right before the optimizer's step. Throws Error where nothing was
-  /// projected.
+  /// used = proj(value), whatever the relaxation.
+  void deploy();
+  /// Between the backward pass and the optimizer's step. Throws Error where nothing was projected.
   void before_step();
+  /// Right after the optimizer's step, which had the learning rate `rate`.
+  void after_step(double rate);
   /// The network computes with the float copies again.
   void release();
 
-  double rho;  ///< may be changed between steps, as by growing_rho()
+  Relaxation& relaxation() { return *relaxation_; }
 
-  const WeightProjection& projection() const { return *projection_; }
-  /// By name, in order.
-  const std::vector<std::pair<std::string, Parameter*>>& weights() const { return weights_; }
+  struct Entry {
+    std::string name;  ///< dotted, as in named_parameters()
+    Parameter* weight;
+    std::unique_ptr<WeightProjection> projection;
+  };
+  /// In order.
+  const std::vector<Entry>& weights() const { return weights_; }
+
+  /// What the projections train; for the optimizer, beside the parameters of the network.
+  std::vector<Parameter*> parameters();
+  /// What the projections train and remember, by "WEIGHT.NAME".
+  nn::StateDict state_dict();
+  /// Throws Error, naming the entry, on a missing, unknown or misshapen one.
+  void load_state_dict(const nn::StateDict& state);
 
  private:
-  std::shared_ptr<const WeightProjection> projection_;
-  std::vector<std::pair<std::string, Parameter*>> weights_;
+  std::vector<Entry> weights_;
+  std::unique_ptr<Relaxation> relaxation_;
 };
-
-/// min(rho * growth^epoch, most): what the authors' released code does at the start of each epoch, with most
-/// = 0.01. Throws Error unless 0 <= rho <= most <= 1, growth >= 1 and epoch >= 0.
-double growing_rho(double rho, double growth, std::int64_t epoch, double most = 0.01);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -71,7 +71,6 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
     options.label = plan.name;
     options.epochs = plan.optim.epochs;
     options.rate = make_schedule(plan.optim, loader.batches_per_epoch());
-    options.rho = rho_of(plan.rule);
     options.label_smoothing = plan.optim.label_smoothing;
     options.judge_train = plan.judge_train;
     options.loss_window = plan.loss_window;

@@ -131,19 +131,13 @@ void declare(Args& args, RuleSettings& s) {
 
 std::unique_ptr<quant::WeightRule> make_rule(const RuleSettings& s, nn::Module& net) {
   if (s.weight_bits == 0) return nullptr;
+  const auto projections = quant::weight_projections(
+      s.projection, {.bits = s.weight_bits, .sign_of_zero = s.sign_of_zero, .per_channel = s.per_channel});
   return std::make_unique<quant::WeightRule>(
-      net,
-      quant::weight_projection(
-          s.projection,
-          {.bits = s.weight_bits, .sign_of_zero = s.sign_of_zero, .per_channel = s.per_channel}),
-      quant::WeightRuleOptions{
-          .rho = s.rho, .quantize_first = s.quantize_first, .quantize_last = s.quantize_last});
-}
-
-std::function<double(std::int64_t)> rho_of(const RuleSettings& s) {
-  if (s.rho_growth == 1) return [rho = s.rho](std::int64_t) { return rho; };
-  check_usage(s.rho <= 0.01, "rho: given ", s.rho, " with growth, expected at most 0.01");
-  return [=](std::int64_t epoch) { return quant::growing_rho(s.rho, s.rho_growth, epoch); };
+      net, projections,
+      quant::relaxation("blend",
+                        {.strength = s.rho, .growth = s.rho_growth, .most = s.rho_growth > 1 ? 0.01 : 1}),
+      quant::WeightRuleOptions{.quantize_first = s.quantize_first, .quantize_last = s.quantize_last});
 }
 
 // ---- optimization

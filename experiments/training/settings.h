@@ -49,8 +49,6 @@ void declare(Args& args, RuleSettings& s);
 void declare_projection(Args& args, RuleSettings& s);
 /// Null for float weights. Throws UsageError for bits that the projection does not have.
 std::unique_ptr<quant::WeightRule> make_rule(const RuleSettings& s, nn::Module& net);
-/// rho at each epoch, from 0.
-std::function<double(std::int64_t epoch)> rho_of(const RuleSettings& s);
 
 struct OptimSettings {
   std::string optimizer = "sgd", schedule = "one_cycle";

@@ -152,7 +152,7 @@ void Trainer::run(const TrainerEvents& events) {
 double Trainer::train_step(const TrainerEvents& events) {
   const datasets::Batch& batch = loader_.next();
   optimizer_.lr = options_.rate(step_);
-  if (rule_ && options_.rho) rule_->rho = options_.rho(epoch());
+  advance_schedules();
   if (rule_) rule_->project();
   const Var loss =
       cross_entropy(net_(batch.images), batch.labels, static_cast<Real>(options_.label_smoothing));
@@ -165,6 +165,7 @@ double Trainer::train_step(const TrainerEvents& events) {
   check_gradients(net_);
   if (rule_) rule_->before_step();
   optimizer_.step();
+  if (rule_) rule_->after_step(optimizer_.lr);
   if (average_.on()) average_.update(step_);
   loss_sum_ += value;
   window_sum_ += value;
@@ -178,16 +179,24 @@ double Trainer::train_step(const TrainerEvents& events) {
   return value;
 }
 
+void Trainer::advance_schedules() {
+  const quant::Progress at{static_cast<double>(step_) / static_cast<double>(loader_.batches_per_epoch()),
+                           static_cast<double>(options_.epochs)};
+  if (rule_) rule_->advance(at);
+  quant::advance(net_, at);
+}
+
 std::string Trainer::latest_test() const {
   return results_.empty() ? "" : cat("  test ", number(100 * results_.back().test.accuracy), " %");
 }
 
-// Calls f while the network is as it is judged: averaged weights, projected, norm statistics estimated anew.
+// Calls f while the network is as it is judged: averaged weights, quantized as deployed, norm statistics
+// estimated anew.
 void Trainer::judge(const std::function<void()>& f) {
   {
     const NetworkScope scope(net_);
     if (average_.on()) net_.load_state_dict(average_.state());
-    if (rule_) rule_->project();
+    if (rule_) rule_->deploy();
     if (options_.norm_batches > 0) estimate_norm_statistics(net_, loader_, epoch(), options_.norm_batches);
     f();
   }

@@ -24,8 +24,6 @@ struct TrainerOptions {
   std::string config = "{}";
   std::int64_t epochs = 1;
   optim::Schedule rate = optim::constant(0.1);  ///< learning rate of each step
-  std::function<double(std::int64_t epoch)> rho =
-      {};  ///< of the weight rule, by epoch from 0; empty: as it is
   double label_smoothing = 0;
   double average_decay = 0;  ///< of a moving average of the weights, which is judged in their place; 0: none
   std::int64_t norm_batches =
@@ -68,7 +66,8 @@ struct TrainerEvents {
 class Trainer {
  public:
   /// All references must outlive the trainer; the loader serves data.train, `optimizer` moves the parameters
-  /// of `net`, and `rule`, if there is one, projects its weights. Throws Error for options out of range.
+  /// of `net` and of `rule`, which, if there is one, quantizes its weights. Throws Error for options out of
+  /// range.
   Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData& data,
           TrainerOptions options, quant::WeightRule* rule = nullptr);
 
@@ -105,6 +104,7 @@ class Trainer {
 
  private:
   double train_step(const TrainerEvents& events);
+  void advance_schedules();
   void finish_epoch(const TrainerEvents& events);
   void judge(const std::function<void()>& f);
   void save(const TrainerEvents& events);

@@ -254,17 +254,18 @@ TEST_CASE("trainer: the log is brought to the disk before each checkpoint, which
 
 TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written out") {
   const SplitData data = small_data();
-  const auto projection = [] { return quant::weight_projection("exact", {.bits = 1}); };
+  const auto projections = quant::weight_projections("exact", {.bits = 1});
+  const auto blend = [] { return quant::relaxation("blend", {.strength = 0.25, .growth = 2}); };
   const auto rate = optim::cosine(0.1, 10);
 
   const auto mine = small_net(Rng(5));
   datasets::DataLoader batches(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   optim::Sgd sgd(mine->parameters(), {.lr = 0.1, .momentum = 0.9});
-  quant::WeightRule rule(*mine, projection(), {.rho = 0.25, .quantize_last = true});
+  quant::WeightRule rule(*mine, projections, blend(), {.quantize_last = true});
   for (std::int64_t step = 0; step < 10; ++step) {
     const datasets::Batch& batch = batches.next();
     sgd.lr = rate(step);
-    rule.rho = step < 5 ? 0.25 : 0.5;
+    rule.advance({static_cast<double>(step / 5), 2});
     rule.project();
     sgd.zero_grad();
     cross_entropy((*mine)(batch.images), batch.labels, Real(0.1)).backward();
@@ -275,11 +276,10 @@ TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written o
   const auto net = small_net(Rng(5));
   datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   optim::Sgd optimizer(net->parameters(), {.lr = 0.1, .momentum = 0.9});
-  quant::WeightRule its_rule(*net, projection(), {.rho = 0, .quantize_last = true});
+  quant::WeightRule its_rule(*net, projections, blend(), {.quantize_last = true});
   TrainerOptions options;
   options.epochs = 2;
   options.rate = rate;
-  options.rho = [](std::int64_t epoch) { return epoch == 0 ? 0.25 : 0.5; };
   options.label_smoothing = 0.1;
   options.quiet = true;
   Trainer trainer(*net, optimizer, loader, data, options, &its_rule);

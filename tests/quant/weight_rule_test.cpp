@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/memory.h"
 #include "core/deferred.h"
+#include "core/map.h"
 #include "core/ops.h"
 #include "nn/init.h"
 #include "nn/networks.h"
@@ -19,14 +20,16 @@ using Names = std::vector<std::string>;
 
 namespace {
 
-std::shared_ptr<const quant::WeightProjection> projection(const char* name, int bits) {
-  return quant::weight_projection(name, {.bits = bits});
+quant::MakeWeightProjection projections(const char* name, int bits) {
+  return quant::weight_projections(name, {.bits = bits});
 }
+
+std::unique_ptr<quant::Relaxation> blend(double rho) { return quant::relaxation("blend", {.strength = rho}); }
 
 Names names_of(nn::Module& net, const quant::WeightRuleOptions& options) {
   Names names;
-  const quant::WeightRule rule(net, projection("binary", 1), options);
-  for (const auto& [name, weight] : rule.weights()) names.push_back(name);
+  const quant::WeightRule rule(net, projections("binary", 1), options);
+  for (const auto& entry : rule.weights()) names.push_back(entry.name);
   return names;
 }
 
@@ -34,7 +37,7 @@ Names names_of(nn::Module& net, const quant::WeightRuleOptions& options) {
 class Training {
  public:
   Training(const char* name, int bits)
-      : rule_(*net_, projection(name, bits), {.rho = 1e-3}),
+      : rule_(*net_, projections(name, bits), blend(1e-3)),
         sgd_(net_->parameters(), {.lr = 0.02, .momentum = 0.9}),
         images_(nn::uniform({8, 28, 28, 1}, 1, Rng(2))) {}
   Real step() {
@@ -44,6 +47,7 @@ class Training {
     loss.backward();
     rule_.before_step();
     sgd_.step();
+    rule_.after_step(sgd_.lr);
     return loss.item();
   }
 
@@ -90,7 +94,7 @@ TEST_SUITE("quant") {
     net->eval();
     const NoGrad no_grad;
     const Tensor x = nn::uniform({2, 28, 28, 1}, 1, Rng(2));
-    quant::WeightRule rule(*net, projection("ternary", 2), {.quantize_last = true});
+    quant::WeightRule rule(*net, projections("ternary", 2), {.quantize_last = true});
     const std::vector<Real> plain = values((*net)(x).value());
     rule.project();
     const std::vector<Real> projected = values((*net)(x).value());
@@ -100,7 +104,7 @@ TEST_SUITE("quant") {
     hard->eval();
     for (const auto& [name, p] : hard->named_parameters())
       if (name.ends_with("weight")) {
-        const Tensor w = projection("ternary", 2)->project(p->value);
+        const Tensor w = quant::weight_projection("ternary", {.bits = 2})->project(p->value);
         p->value = Tensor(w.shape(), values(w));
       }
     const std::vector<Real> expected = values((*hard)(x).value());
@@ -112,27 +116,28 @@ TEST_SUITE("quant") {
 
   TEST_CASE("weight rule: gradients reach the float copies, biases stay float, codes are carried") {
     const auto net = nn::lenet5(nn::relu_activation(), Rng(1));
-    quant::WeightRule rule(*net, projection("binary", 1));
+    quant::WeightRule rule(*net, projections("binary", 1));
     rule.project();
     (*net)(nn::uniform({2, 28, 28, 1}, 1, Rng(2))).backward(Tensor({2, 10}, Real(1)));
     for (const auto& [name, p] : net->named_parameters()) {
       CHECK(p->grad().defined());
-      const bool ruled = std::ranges::count(rule.weights(), name, [](const auto& w) { return w.first; }) == 1;
+      const bool ruled =
+          std::ranges::count(rule.weights(), name, [](const auto& entry) { return entry.name; }) == 1;
       CHECK(p->used.defined() == ruled);
       if (ruled) CHECK(p->used.coded()->bits() == 1);
     }
   }
 
-  TEST_CASE(
-      "weight rule: rho = 0 leaves the float copies alone, another blends, and projecting comes first") {
+  TEST_CASE("blend: rho = 0 leaves the float copies alone, another pulls them, and projecting comes first") {
     nn::Linear layer(3, 2, Rng(1));
     layer.weight.value = Tensor({2, 3}, {1, -3, 2, Real(0.5), -1, Real(1.5)});
     const std::vector<Real> before = values(layer.weight.value);
-    quant::WeightRule rule(layer, projection("binary", 1), {.quantize_last = true});
-    rule.before_step();
+    quant::WeightRule still(layer, projections("binary", 1), blend(0), {.quantize_last = true});
+    CHECK_THROWS_AS(still.before_step(), Error);
+    still.project();
+    still.before_step();
     CHECK(values(layer.weight.value) == before);
-    rule.rho = 0.25;
-    CHECK_THROWS_AS(rule.before_step(), Error);
+    quant::WeightRule rule(layer, projections("binary", 1), blend(0.25), {.quantize_last = true});
     rule.project();
     const Tensor kept = layer.weight.value;
     rule.before_step();
@@ -140,18 +145,98 @@ TEST_SUITE("quant") {
     for (std::size_t i = 0; i < 6; ++i)
       CHECK(blended[i] == doctest::Approx(0.75 * before[i] + 0.25 * (before[i] < 0 ? -1.5 : 1.5)));
     CHECK(values(kept) == before);
-    CHECK_THROWS_AS(quant::WeightRule(layer, projection("binary", 1), {.rho = -0.1}), Error);
-    CHECK_THROWS_AS(quant::WeightRule(layer, projection("binary", 1), {.rho = 1.5}), Error);
   }
 
-  TEST_CASE("growing rho: a factor per epoch up to a cap") {
-    CHECK(quant::growing_rho(1e-5, 1, 100) == 1e-5);
-    CHECK(quant::growing_rho(1e-5, 2, 3) == doctest::Approx(8e-5));
-    CHECK(quant::growing_rho(1e-5, 2, 1000) == 0.01);
-    CHECK(quant::growing_rho(0.5, 1.1, 1, 1) == doctest::Approx(0.55));
-    CHECK_THROWS_AS(quant::growing_rho(0.5, 2, 0), Error);
-    CHECK_THROWS_AS(quant::growing_rho(1e-5, 0.5, 0), Error);
-    CHECK_THROWS_AS(quant::growing_rho(1e-5, 2, -1), Error);
+  TEST_CASE("blend: a factor per epoch up to a cap, options out of range are refused") {
+    const auto rho = [](const quant::RelaxationOptions& options, double epoch) {
+      const auto r = quant::relaxation("blend", options);
+      r->advance({epoch, 1000});
+      return r->strength();
+    };
+    CHECK(rho({.strength = 1e-5}, 100) == 1e-5);
+    CHECK(rho({.strength = 1e-5, .growth = 2}, 3) == doctest::Approx(8e-5));
+    CHECK(rho({.strength = 1e-5, .growth = 2}, 3.9) == doctest::Approx(8e-5));
+    CHECK(rho({.strength = 1e-5, .growth = 2, .most = 0.01}, 900) == 0.01);
+    CHECK(rho({.strength = 0.5, .growth = 1.1}, 1) == doctest::Approx(0.55));
+    CHECK_THROWS_AS(quant::relaxation("blend", {.strength = -0.1}), Error);
+    CHECK_THROWS_AS(quant::relaxation("blend", {.strength = 1.5}), Error);
+    CHECK_THROWS_AS(quant::relaxation("blend", {.strength = 0.5, .most = 0.1}), Error);
+    CHECK_THROWS_AS(quant::relaxation("blend", {.strength = 1e-5, .growth = 0.5}), Error);
+    CHECK_THROWS_AS(quant::relaxation("blended"), UsageError);
+  }
+
+  TEST_CASE("weight rule: parts of one's own, their gradients, parameters and state") {
+    // w / step is rounded; the step is trained by the sum of the gradients, and the gradient of w is doubled.
+    class Rounded : public quant::WeightProjection {
+     public:
+      std::string name() const override { return "rounded"; }
+      int bits() const override { return 8; }
+      void begin(const Tensor& w) override { step.value = Tensor({}, Real(w.size())); }
+      Tensor project(const Tensor& w) override {
+        ++calls.mutable_data()[0];
+        return map(w, [s = step.value.item()](Real v) { return s * std::round(v / s); });
+      }
+      Tensor gradient(const Tensor&, const Tensor& g) override {
+        Real sum = 0;
+        for (const Real v : g.view()) sum += v;
+        step.set_grad(Tensor({}, sum));
+        return map(g, [](Real v) { return 2 * v; });
+      }
+      Parameter& step = register_parameter("step", Tensor({}, Real(1)));
+      Tensor& calls = register_buffer("calls", Tensor({1}));
+    };
+    // The network computes with the mean of w and its projection; afterwards w is shifted by the rate.
+    class Half : public quant::Relaxation {
+     public:
+      std::string name() const override { return "half"; }
+      Tensor used(quant::WeightProjection& p, const Tensor& w) override {
+        return zip(w, p.project(w), [](Real a, Real b) { return (a + b) / 2; });
+      }
+      void after_step(quant::WeightProjection&, double rate, Tensor& w) override {
+        w = map(w, [rate](Real v) { return v + static_cast<Real>(rate); });
+      }
+    };
+    nn::Linear layer(3, 2, Rng(1), false);
+    layer.weight.value = Tensor({2, 3}, {1, -3, 2, 4, -1, 8});
+    quant::WeightRule rule(layer, [](const std::string&) { return std::make_unique<Rounded>(); },
+                           std::make_unique<Half>(), {.quantize_last = true});
+    REQUIRE(rule.parameters().size() == 1);
+    Parameter& step = *rule.parameters()[0];
+    CHECK(step.value.item() == 6);
+    rule.project();
+    CHECK(values(layer.weight.used) == std::vector<Real>{0.5, -4.5, 1, 5, -0.5, 7});
+    layer(Tensor({1, 3}, {1, 2, 3})).backward(Tensor({1, 2}, {1, 10}));
+    rule.before_step();
+    CHECK(values(layer.weight.grad()) == std::vector<Real>{2, 4, 6, 20, 40, 60});
+    CHECK(step.grad().item() == 66);
+    rule.after_step(0.5);
+    CHECK(values(layer.weight.value) == std::vector<Real>{1.5, -2.5, 2.5, 4.5, -0.5, 8.5});
+    rule.deploy();
+    CHECK(values(layer.weight.used) == std::vector<Real>{0, 0, 0, 6, 0, 6});
+
+    const nn::StateDict state = rule.state_dict();
+    REQUIRE(state.size() == 2);
+    CHECK(state[0].first == "weight.step");
+    CHECK(state[1].first == "weight.calls");
+    CHECK(state[1].second[0] == 2);
+    step.value = Tensor({}, Real(1));
+    rule.load_state_dict(state);
+    CHECK(step.value.item() == 6);
+    nn::StateDict strange = state;
+    strange.emplace_back("bias.step", Tensor({}, Real(1)));
+    CHECK_THROWS_AS(rule.load_state_dict(strange), Error);
+    strange = {state[0]};
+    CHECK_THROWS_AS(rule.load_state_dict(strange), Error);
+  }
+
+  TEST_CASE("projection as an op: its value and its gradient") {
+    const auto binary = quant::weight_projection("binary", {});
+    const Var w = Var::leaf(Tensor({3}, {1, -2, 3}));
+    const Var q = (*binary)(w);
+    CHECK(values(q.value()) == std::vector<Real>{2, -2, 2});
+    q.backward(Tensor({3}, {5, 6, 7}));
+    CHECK(values(w.grad()) == std::vector<Real>{5, 6, 7});
+    CHECK_THROWS_AS(binary->gradient(w.value(), Tensor({2})), Error);
   }
 
   TEST_CASE("training quantized weights and activations: the same bits for 1 and 2 threads, a falling loss") {

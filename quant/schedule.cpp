@@ -1,0 +1,14 @@
+#include "quant/schedule.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+void advance(nn::Module& net, const Progress& at) {
+  for (const auto& [name, module] : net.named_modules())
+    if (auto* scheduled = dynamic_cast<Scheduled*>(module)) scheduled->advance(at);
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
