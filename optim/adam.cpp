@@ -10,7 +10,7 @@ inline namespace COARSEGRAD_REAL {
 namespace optim {
 
 Adam::Adam(std::vector<Parameter*> parameters, const AdamOptions& o)
-    : Optimizer(std::move(parameters), o.lr),
+    : UpdateRule(std::move(parameters), o.lr),
       options_(o),
       mean_(add_slot("mean")),
       square_(add_slot("square")) {

@@ -16,7 +16,7 @@ struct AdamOptions {
   double weight_decay = 0;  ///< added to the gradient, for the parameters whose `decay` is on
 };
 
-class Adam : public Optimizer {
+class Adam : public UpdateRule {
  public:
   /// Throws Error for options out of range.
   Adam(std::vector<Parameter*> parameters, const AdamOptions& options);

@@ -9,19 +9,22 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace optim {
 
-Optimizer::Optimizer(std::vector<Parameter*> parameters, double rate)
-    : lr(rate), parameters_(std::move(parameters)), steps_(parameters_.size()) {
+Optimizer::Optimizer(double rate) : lr(rate) {
   check(lr >= 0, "optimizer: given a learning rate of ", lr, ", expected >= 0");
+}
+
+UpdateRule::UpdateRule(std::vector<Parameter*> parameters, double rate)
+    : Optimizer(rate), parameters_(std::move(parameters)), steps_(parameters_.size()) {
   const std::set<Parameter*> distinct(parameters_.begin(), parameters_.end());
   check(distinct.size() == parameters_.size() && !distinct.contains(nullptr),
         "optimizer: given a parameter that is null or there twice");
 }
 
-void Optimizer::zero_grad() {
+void UpdateRule::zero_grad() {
   for (Parameter* p : parameters_) p->zero_grad();
 }
 
-void Optimizer::step() {
+void UpdateRule::step() {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = *parameters_[i];
     if (!p.grad().defined()) continue;
@@ -32,19 +35,19 @@ void Optimizer::step() {
   }
 }
 
-std::size_t Optimizer::add_slot(std::string name) {
+std::size_t UpdateRule::add_slot(std::string name) {
   slots_.emplace_back(std::move(name), std::vector<Tensor>(parameters_.size()));
   return slots_.size() - 1;
 }
 
-OptimizerState Optimizer::state() const {
+OptimizerState UpdateRule::state() const {
   OptimizerState s{{}, steps_, lr};
   for (const auto& [name, tensors] : slots_)
     for (std::size_t i = 0; i < tensors.size(); ++i) s.tensors.emplace_back(cat(name, ".", i), tensors[i]);
   return s;
 }
 
-void Optimizer::load_state(const OptimizerState& s) {
+void UpdateRule::load_state(const OptimizerState& s) {
   const OptimizerState own = state();
   check(s.lr >= 0, "load_state: given a learning rate of ", s.lr, ", expected >= 0");
   check(s.steps.size() == steps_.size() &&

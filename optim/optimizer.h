@@ -1,7 +1,7 @@
 #pragma once
-// Optimizer: the loop over the parameters that every update rule shares. A rule writes update() and names its
-// state. Nothing here knows of quantization: a parameter brings its rate factor, its say in weight decay and
-// its bounds.
+// Optimizer: what moves parameters along their gradients. UpdateRule is the loop over the parameters that
+// every rule shares: a rule writes update() and names its state. Nothing here knows of quantization: a
+// parameter brings its rate factor, its say in weight decay and its bounds.
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -22,23 +22,34 @@ struct OptimizerState {
 
 class Optimizer {
  public:
-  /// The parameters must outlive the optimizer. Throws Error for a negative rate, and when a parameter is
-  /// null or given twice.
-  Optimizer(std::vector<Parameter*> parameters, double rate);
+  /// Throws Error for a negative rate.
+  explicit Optimizer(double rate);
   virtual ~Optimizer() = default;
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  void zero_grad();
+  virtual void zero_grad() = 0;
   /// Moves every parameter that has a gradient, then clamps it to its bounds. Gradients stay as they are. A
   /// parameter without a gradient is left alone with its state, as PyTorch does.
-  void step();
+  virtual void step() = 0;
 
   double lr;  ///< learning rate; schedules set it before each step
 
-  OptimizerState state() const;
-  /// Throws Error, naming the entry, when the state is not one of this rule over these parameters.
-  void load_state(const OptimizerState& state);
+  virtual OptimizerState state() const = 0;
+  /// Throws Error, naming the entry, and changes nothing, when the state is not one of this rule over these
+  /// parameters.
+  virtual void load_state(const OptimizerState& state) = 0;
+};
+
+class UpdateRule : public Optimizer {
+ public:
+  /// The parameters must outlive the rule. Throws Error when one is null or given twice.
+  UpdateRule(std::vector<Parameter*> parameters, double rate);
+
+  void zero_grad() override;
+  void step() override;
+  OptimizerState state() const override;
+  void load_state(const OptimizerState& state) override;
 
  protected:
   /// One slot holds one tensor per parameter (a momentum buffer, say). Rules declare their slots once.

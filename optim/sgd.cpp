@@ -8,7 +8,7 @@ inline namespace COARSEGRAD_REAL {
 namespace optim {
 
 Sgd::Sgd(std::vector<Parameter*> parameters, const SgdOptions& o)
-    : Optimizer(std::move(parameters), o.lr), options_(o), momentum_(add_slot("momentum")) {
+    : UpdateRule(std::move(parameters), o.lr), options_(o), momentum_(add_slot("momentum")) {
   check(o.momentum >= 0 && o.weight_decay >= 0 && (!o.nesterov || o.momentum > 0), "sgd: given momentum ",
         o.momentum, ", weight decay ", o.weight_decay, ", nesterov ", o.nesterov,
         ", expected none negative, nesterov with momentum");

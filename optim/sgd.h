@@ -15,7 +15,7 @@ struct SgdOptions {
   double weight_decay = 0;  ///< for the parameters whose `decay` is on
 };
 
-class Sgd : public Optimizer {
+class Sgd : public UpdateRule {
  public:
   /// Throws Error for options out of range.
   Sgd(std::vector<Parameter*> parameters, const SgdOptions& options);

@@ -1,0 +1,30 @@
+#pragma once
+// Several update rules, each over parameters of its own, as one optimizer: Bop for the binary weights and
+// Adam for all others, say. They share the learning rate and so its schedule; Parameter::rate_factor sets one
+// rule apart (gamma / lr for Bop).
+#include <memory>
+
+#include "optim/optimizer.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace optim {
+
+class Joint : public Optimizer {
+ public:
+  /// Throws Error when there are no rules or their rates differ. No two may move the same parameter.
+  explicit Joint(std::vector<std::unique_ptr<Optimizer>> rules);
+
+  void zero_grad() override;
+  void step() override;
+  /// Tensors are named "<number of the rule>.<name there>".
+  OptimizerState state() const override;
+  void load_state(const OptimizerState& state) override;
+
+ private:
+  std::vector<std::unique_ptr<Optimizer>> rules_;
+};
+
+}  // namespace optim
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
