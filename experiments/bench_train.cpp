@@ -4,18 +4,22 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 
 #include "core/base/check.h"
+#include "core/base/gemm.h"
 #include "core/base/parallel.h"
 #include "core/base/random.h"
 #include "core/kernels/kernels.h"
 #include "core/ops.h"
 #include "experiments/support/run.h"
+#include "experiments/support/timing.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
 #include "quant/activation.h"
+#include "quant/summary.h"
 #include "quant/weight_rule.h"
 
 using namespace coarsegrad;
@@ -75,11 +79,34 @@ double step_seconds(Problem& p, optim::Sgd& optimizer) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+// Operations of a step, in units of 1e9: a multiplication and an addition for each of the three products of a
+// layer, but for the first layer's gradient of the images, which nobody needs.
+double step_gflop(nn::Module& net, const Shape& image, int batch) {
+  double macs = 0, first = 0;
+  for (const quant::LayerSummary& layer : quant::summarize(net, image).layers) {
+    if (first == 0) first = static_cast<double>(layer.macs);
+    macs += static_cast<double>(layer.macs);
+  }
+  return 2e-9 * batch * (3 * macs - first);
+}
+
+// GFLOP/s of the float matrix product of this size, all sides alike.
+double sgemm_rate(std::int64_t n) {
+  const std::vector<float> a(static_cast<std::size_t>(n * n), 0.5F), b = a;
+  std::vector<float> c = a;
+  const double work = 2 * std::pow(static_cast<double>(n), 3);
+  return experiments::time_of([&] {
+           gemm<float>(n, n, n, {a.data(), n}, {b.data(), n}, c.data(), n);
+         })
+      .rate(work);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::string net = "lenet5", weights = "float", activations = "float", kernels = "auto";
   int batch = 128, steps = 10;
+  bool sgemm = false;
   experiments::Args args("bench_train",
                          "Training throughput of a network on random images: one process, one figure.");
   args.add("net", net, "the network", nn::network_names());
@@ -90,6 +117,7 @@ int main(int argc, char** argv) {
   args.add("activations", activations, "bits of the activations",
            {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
   args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
+  args.add("sgemm", sgemm, "also the rate of a large float matrix product, as a scale");
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto seconds = log.series("step_seconds", "s", "duration of one training step");
@@ -103,12 +131,14 @@ int main(int argc, char** argv) {
     log.start();
     for (int i = 0; i < steps; ++i) seconds.add(i, times[static_cast<std::size_t>(i)]);
     std::sort(times.begin(), times.end());
-    const double median = times[times.size() / 2];
+    const double median = times[times.size() / 2], peak = peak_mib() - before;
     std::printf(
         "%s batch %d weights=%s activations=%s kernels=%s threads=%d: median step %.2f ms, min %.2f, max "
         "%.2f, "
-        "images_per_second=%.1f peak_mib=%.1f\n",
+        "gflop_per_second=%.1f images_per_second=%.1f peak_mib=%.1f\n",
         net.c_str(), batch, weights.c_str(), activations.c_str(), active_kernels().name, args.threads(),
-        median * 1e3, times.front() * 1e3, times.back() * 1e3, batch / median, peak_mib() - before);
+        median * 1e3, times.front() * 1e3, times.back() * 1e3,
+        step_gflop(*problem.net, nn::network_input(net), batch) / median, batch / median, peak);
+    if (sgemm) std::printf("sgemm_gflop_per_second=%.1f\n", sgemm_rate(2048));
   });
 }
