@@ -1,0 +1,138 @@
+#include "quant/guidance.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/ops.h"
+#include "nn/activation.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+namespace {
+
+const std::vector<std::pair<std::string, Guide>>& guides() {
+  static const std::vector<std::pair<std::string, Guide>> all{
+      {"features", Guide::features}, {"logits_mse", Guide::logits_mse}, {"logits_kl", Guide::logits_kl}};
+  return all;
+}
+
+std::string parent_of(const std::string& name) {
+  const auto dot = name.rfind('.');
+  return dot == std::string::npos ? "" : name.substr(0, dot);
+}
+
+}  // namespace
+
+Var guidance_loss(const Var& quantized_mu, const Var& nu) {
+  return Var(Real(0.5)) * mse_loss(quantized_mu, nu);
+}
+
+Var distillation_loss(const Var& logits, const Var& target, double temperature) {
+  check(logits.shape() == target.shape() && logits.shape().rank() == 2 && logits.shape()[0] > 0,
+        "distillation loss: given shapes ", logits.shape(), " and ", target.shape(),
+        ", expected (N, C) twice, N > 0");
+  check(temperature > 0, "distillation loss: given a temperature of ", temperature, ", expected more than 0");
+  const Var inverse(static_cast<Real>(1 / temperature));
+  const Var wanted = log_softmax(target.detach() * inverse);
+  const double scale = temperature * temperature / static_cast<double>(logits.shape()[0]);
+  return Var(static_cast<Real>(scale)) * sum(exp(wanted) * (wanted - log_softmax(logits * inverse)));
+}
+
+Guide guide(const std::string& name) {
+  for (const auto& [known, value] : guides())
+    if (known == name) return value;
+  std::string all;
+  for (const std::string& known : guide_names()) all += cat(" ", known);
+  throw UsageError(cat("guide: given '", name, "', expected one of:", all));
+}
+
+std::vector<std::string> guide_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : guides()) names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> last_blocks(nn::Module& net, std::size_t count) {
+  std::vector<std::string> blocks, activations;
+  for (const auto& [name, module] : net.named_modules()) {
+    if (!dynamic_cast<nn::Activation*>(module)) continue;
+    activations.push_back(name);
+    const std::string block = parent_of(name);
+    if (!block.empty() && (blocks.empty() || blocks.back() != block)) blocks.push_back(block);
+  }
+  std::vector<std::string>& all = blocks.empty() ? activations : blocks;
+  if (all.size() > count) all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(count));
+  return std::move(all);
+}
+
+Guidance::Guidance(nn::Module& student, nn::Module& partner, const GuidanceOptions& options,
+                   Quantize quantize)
+    : options_(options), quantize_(std::move(quantize)) {
+  check(options_.weight >= 0 && options_.partner_weight >= 0 && options_.task_weight >= 0 &&
+            options_.partner_task_weight >= 0 && options_.temperature > 0,
+        "guidance: given weights ", options_.weight, ", ", options_.partner_weight, ", ",
+        options_.task_weight, ", ", options_.partner_task_weight, " and a temperature of ",
+        options_.temperature, ", expected none negative and a positive temperature");
+  if (options_.guide != Guide::features) return;
+  if (options_.layers.empty()) options_.layers = last_blocks(student, 2);
+  check_usage(!options_.layers.empty(), "guidance: given a network without activations, expected layers");
+  tap(student, "student", student_);
+  tap(partner, "partner", partner_);
+}
+
+Guidance::~Guidance() {
+  for (const auto* taps : {&student_, &partner_})
+    for (const Tap& t : *taps) t.module->remove_hook(t.hook);
+}
+
+// The hooks are set once all layers are known to be there; `taps` has its last size then, so that they may
+// point into it.
+void Guidance::tap(nn::Module& net, const char* which, std::vector<Tap>& taps) {
+  const auto modules = net.named_modules();
+  for (const std::string& layer : options_.layers) {
+    const auto found = std::ranges::find(modules, layer, [](const auto& entry) { return entry.first; });
+    check_usage(found != modules.end() && !layer.empty(), "guidance: the ", which, " has no layer '", layer,
+                "'");
+    taps.push_back({found->second, 0, {}});
+  }
+  for (Tap& t : taps)
+    t.hook = t.module->register_forward_hook([&t](nn::Module&, const Var&, const Var& output) {
+      if (grad_enabled()) t.seen = output;
+    });
+}
+
+GuidedLosses Guidance::losses(const Outcome& student, const Outcome& partner) {
+  const auto weighted = [](double task, const Var& own, double weight, const Var& difference) {
+    return Var(static_cast<Real>(task)) * own + Var(static_cast<Real>(weight)) * difference;
+  };
+  const GuidedLosses r = differences(student, partner);
+  return {weighted(options_.task_weight, student.task, options_.weight, r.student),
+          weighted(options_.partner_task_weight, partner.task, options_.partner_weight, r.partner)};
+}
+
+// The same difference twice, each time with the other network's part as a constant.
+GuidedLosses Guidance::differences(const Outcome& student, const Outcome& partner) {
+  const double t = options_.temperature;
+  if (options_.guide == Guide::logits_mse)
+    return {mse_loss(student.logits, partner.logits.detach()),
+            mse_loss(partner.logits, student.logits.detach())};
+  if (options_.guide == Guide::logits_kl)
+    return {distillation_loss(student.logits, partner.logits, t),
+            distillation_loss(partner.logits, student.logits, t)};
+  GuidedLosses sums{Var(Real(0)), Var(Real(0))};
+  for (std::size_t i = 0; i < options_.layers.size(); ++i) {
+    const Var nu = std::exchange(student_[i].seen, {}), mu = std::exchange(partner_[i].seen, {});
+    check(nu.defined() && mu.defined(), "guidance: '", options_.layers[i],
+          "' was not called in both networks since the last time");
+    const Var quantized = quantize_(mu);
+    sums.student = sums.student + guidance_loss(quantized.detach(), nu);
+    sums.partner = sums.partner + guidance_loss(quantized, nu.detach());
+  }
+  return sums;
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,91 @@
+#pragma once
+// Guided training: a float partner of the same architecture learns beside a low-bit network, the student, and
+// each is drawn towards what the other one computes. Each loss moves its own network alone; what comes from
+// the other one is a constant in it. Source: Zhuang, Shen, Tan, Liu, Reid, "Towards effective low-bitwidth
+// convolutional neural networks" (CVPR 2018, arXiv 1711.00205), section 3.3, for feature maps; the variants
+// on logits are those of the code released with its journal version (arXiv 1908.04680).
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/autograd.h"
+#include "nn/module.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// R(mu, nu) = 1/2 mean (Q(mu) - nu)^2 over all elements, with Q(mu) given; equal shapes. The paper's norm
+/// times 1 / (number of elements), so that its weight does not depend on the size of the maps.
+Var guidance_loss(const Var& quantized_mu, const Var& nu);
+
+/// T^2 KL(softmax(target / T) | softmax(logits / T)), mean over the batch; both (N, C), T > 0. No gradient
+/// goes to `target`.
+Var distillation_loss(const Var& logits, const Var& target, double temperature);
+
+enum class Guide {
+  features,    ///< R of the outputs of `layers`, summed over them
+  logits_mse,  ///< mean squared difference of the logits
+  logits_kl,   ///< distillation_loss() of each from the other
+};
+/// Throws UsageError, listing the known ones, for a name that is none of features, logits_mse and logits_kl.
+Guide guide(const std::string& name);
+std::vector<std::string> guide_names();
+
+struct GuidanceOptions {
+  Guide guide = Guide::features;
+  /// Dotted names of the modules whose outputs are compared; where a module is called several times, the last
+  /// call counts. Empty: last_blocks(student, 2).
+  std::vector<std::string> layers = {};
+  double weight = 1, partner_weight = 1;            ///< lambda, of the difference, in each loss
+  double task_weight = 1, partner_task_weight = 1;  ///< of each network's own loss
+  double temperature = 1;                           ///< T of logits_kl
+};
+
+/// The last `count` blocks of a network: modules below the root that have an activation as a child; in a
+/// network without blocks its last activations. Fewer where there are fewer.
+std::vector<std::string> last_blocks(nn::Module& net, std::size_t count);
+
+/// What a network has put out for one batch, and its own loss.
+struct Outcome {
+  Var logits, task;
+};
+struct GuidedLosses {
+  Var student, partner;
+};
+
+/// Looks at both networks through forward hooks, from its construction to its end.
+class Guidance {
+ public:
+  using Quantize = std::function<Var(const Var& map)>;
+  /// `quantize` is Q, the student's activation quantizer, with its straight-through gradient. The networks
+  /// must outlive this object. Throws UsageError for a layer that one of them does not have, Error for a
+  /// negative weight and a temperature that is not positive.
+  Guidance(nn::Module& student, nn::Module& partner, const GuidanceOptions& options, Quantize quantize);
+  ~Guidance();
+  Guidance(const Guidance&) = delete;
+  Guidance& operator=(const Guidance&) = delete;
+
+  /// Of the batch that both networks have seen last, with gradients recorded:
+  ///   task_weight task + weight difference, for each network with its own weights.
+  /// Gradients of `student` reach the student alone, those of `partner` the partner alone. Throws Error where
+  /// a layer was not called since the last time.
+  GuidedLosses losses(const Outcome& student, const Outcome& partner);
+
+ private:
+  struct Tap {
+    nn::Module* module;
+    int hook;
+    Var seen;
+  };
+  void tap(nn::Module& net, const char* which, std::vector<Tap>& taps);
+  GuidedLosses differences(const Outcome& student, const Outcome& partner);
+
+  GuidanceOptions options_;
+  Quantize quantize_;
+  std::vector<Tap> student_, partner_;
+};
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
