@@ -1,42 +1,30 @@
 #include "quant/projection.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/deferred.h"
+#include "quant/lloyd_projection.h"
 #include "quant/registry.h"
+#include "quant/sign_projection.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
 
-class UniformProjection : public WeightProjection {
+class UniformProjection : public CodedProjection {
  public:
   UniformProjection(std::string name, const ProjectionOptions& options, ThresholdRule thresholds)
-      : name_(std::move(name)), options_(options), thresholds_(std::move(thresholds)) {}
-
-  std::string name() const override { return name_; }
-  int bits() const override { return options_.bits; }
-
-  Tensor project(const Tensor& w) override {
-    if (w.size() == 0) return w;
-    const std::int64_t groups = options_.per_channel && w.shape().rank() > 0 ? w.dim(0) : 1;
-    const std::int64_t length = w.size() / groups;
-    const auto coded = std::make_shared<Coded>(w.size(), options_.bits, Coded::Sign::two_s_complement,
-                                               std::vector<Real>(static_cast<std::size_t>(groups)));
-    parallel_for(groups, [&](std::int64_t g) {
-      const std::span<const Real> group(w.data() + g * length, static_cast<std::size_t>(length));
-      coded->scales()[static_cast<std::size_t>(g)] = static_cast<Real>(
-          encode_weights<Real>(group, thresholds_(group), coded->signed_codes() + g * length));
-    });
-    return Tensor::deferred(w.shape(), coded);
-  }
+      : CodedProjection(std::move(name), options), thresholds_(std::move(thresholds)) {}
 
  private:
-  std::string name_;
-  ProjectionOptions options_;
+  double encode(std::span<const Real> w, std::int64_t, std::int8_t* codes) override {
+    return encode_weights<Real>(w, thresholds_(w), codes);
+  }
+
   ThresholdRule thresholds_;
 };
 
@@ -58,18 +46,21 @@ MakeProjection exact_with(const std::string& name, int bits) {
 }
 
 std::unique_ptr<WeightProjection> lloyd(const ProjectionOptions& o) {
-  if (o.bits == 1) return exact("lloyd", o);  // codes +-1 leave a step nothing but the scale
-  const int levels = highest_weight_level(o.bits);
-  return uniform_projection("lloyd", o, [bits = o.bits, levels](std::span<const Real> w) {
-    return nearest_thresholds<Real>(lloyd_start(static_cast<double>(magnitude<Real>(w).max), bits), levels);
-  });
+  return o.bits == 1 ? exact("lloyd", o)  // codes +-1 leave a step nothing but the scale
+                     : lloyd_projection(o);
 }
 
-std::unique_ptr<WeightProjection> threshold(const ProjectionOptions& o) {
-  check_usage(o.bits == 2, "threshold weights: given ", o.bits, " bits, expected 2");
-  return uniform_projection("threshold", o, [](std::span<const Real> w) {
-    const double mean = magnitude<Real>(w).sum / static_cast<double>(w.size());
-    return std::vector<Real>{std::max(static_cast<Real>(0.7 * mean), std::numeric_limits<Real>::min())};
+std::unique_ptr<WeightProjection> warm_lloyd(const ProjectionOptions& o) {
+  return o.bits == 1 ? exact("warm_lloyd", o) : warm_lloyd_projection(o);
+}
+
+std::unique_ptr<WeightProjection> twn(const ProjectionOptions& o) {
+  check_usage(o.bits == 2, "twn weights: given ", o.bits, " bits, expected 2");
+  return uniform_projection("twn", o, [](std::span<const Real> w) {
+    const double limit = 0.7 * magnitude<Real>(w).sum / static_cast<double>(w.size());
+    Real first = std::max(static_cast<Real>(limit), std::numeric_limits<Real>::min());
+    if (static_cast<double>(first) <= limit) first = std::nextafter(first, std::numeric_limits<Real>::max());
+    return std::vector<Real>{first};
   });
 }
 
@@ -79,7 +70,10 @@ Registry<MakeProjection>& registry() {
                                      {"ternary", exact_with("ternary", 2)},
                                      {"lloyd", lloyd},
                                      {"exact", [](const ProjectionOptions& o) { return exact("exact", o); }},
-                                     {"threshold", threshold}});
+                                     {"warm_lloyd", warm_lloyd},
+                                     {"twn", twn},
+                                     {"sign", sign_projection},
+                                     {"xnor", xnor_projection}});
   return r;
 }
 
@@ -96,9 +90,30 @@ Var WeightProjection::forward(const Var& w) {
                 [this, value = w.value()](const Tensor& g) -> Gradients { return {gradient(value, g)}; });
 }
 
+CodedProjection::CodedProjection(std::string name, const ProjectionOptions& options)
+    : name_(std::move(name)), options_(options) {
+  highest_weight_level(options.bits);
+}
+
+std::int64_t CodedProjection::groups(const Tensor& w) const {
+  return options_.per_channel && w.shape().rank() > 0 ? w.dim(0) : 1;
+}
+
+Tensor CodedProjection::project(const Tensor& w) {
+  if (w.size() == 0) return w;
+  const std::int64_t count = groups(w), length = w.size() / count;
+  const auto coded = std::make_shared<Coded>(w.size(), options_.bits, Coded::Sign::two_s_complement,
+                                             std::vector<Real>(static_cast<std::size_t>(count)));
+  parallel_for(count, [&](std::int64_t g) {
+    const std::span<const Real> group(w.data() + g * length, static_cast<std::size_t>(length));
+    coded->scales()[static_cast<std::size_t>(g)] =
+        static_cast<Real>(encode(group, g, coded->signed_codes() + g * length));
+  });
+  return Tensor::deferred(w.shape(), coded);
+}
+
 std::unique_ptr<WeightProjection> uniform_projection(std::string name, const ProjectionOptions& options,
                                                      ThresholdRule thresholds) {
-  highest_weight_level(options.bits);
   return std::make_unique<UniformProjection>(std::move(name), options, std::move(thresholds));
 }
 

@@ -38,6 +38,27 @@ struct ProjectionOptions {
   int bits = 1;              ///< 1 to 8
   int sign_of_zero = 1;      ///< of 1-bit codes: +1, or 0, which is outside of the grid {-delta, +delta}
   bool per_channel = false;  ///< a scale for each index of the first axis instead of one for the tensor
+  int lloyd_steps = 1;       ///< of Lloyd's alternation in each projection, 1 or more
+};
+
+/// Onto integer codes times a scale, group by group: the whole tensor, or each index of its first axis.
+class CodedProjection : public WeightProjection {
+ public:
+  /// Throws UsageError for bits out of range.
+  CodedProjection(std::string name, const ProjectionOptions& options);
+  std::string name() const override { return name_; }
+  int bits() const override { return options_.bits; }
+  Tensor project(const Tensor& w) override;
+
+ protected:
+  std::int64_t groups(const Tensor& w) const;
+  /// Writes the codes of group number `group`, which is not empty, and returns its scale. Several groups are
+  /// encoded at once.
+  virtual double encode(std::span<const Real> w, std::int64_t group, std::int8_t* codes) = 0;
+
+ private:
+  const std::string name_;
+  const ProjectionOptions options_;
 };
 
 /// Where the codes of one group of weights change (quant/uniform_weight.h): all that a projection onto a
@@ -48,15 +69,18 @@ using ThresholdRule = std::function<std::vector<Real>(std::span<const Real> w)>;
 std::unique_ptr<WeightProjection> uniform_projection(std::string name, const ProjectionOptions& options,
                                                      ThresholdRule thresholds);
 
-/// By name; those shipped are
-///   exact      the nearest point of the grid of 1 to 8 bits
-///   binary     exact with 1 bit: delta = mean |w|, code sign(w)
-///   ternary    exact with 2 bits
-///   lloyd      one step of Lloyd's alternation from delta = 2 max|w| / (2^bits - 1)
-///   threshold  2 bits, zero where |w| < 0.7 mean|w| (Li, Zhang, Liu: Ternary weight networks, 2016)
-/// Source but for the last: Yin et al., "Blended coarse gradient descent for full quantization of deep neural
-/// networks" (2018), section 3. Throws UsageError for an unknown name, listing the known ones, and for bits
-/// that the projection does not have.
+/// By name; those shipped are, from Yin et al., "Blended coarse gradient descent for full quantization of
+/// deep neural networks" (2018), section 3,
+///   exact       the nearest point of the grid of 1 to 8 bits
+///   binary      exact with 1 bit: delta = mean |w|, code sign(w)
+///   ternary     exact with 2 bits
+///   lloyd       lloyd_steps steps of Lloyd's alternation from delta = 2 max|w| / (2^bits - 1)
+/// and from elsewhere
+///   warm_lloyd  the same from the delta of the projection before (quant/lloyd_projection.h)
+///   twn         2 bits, zero where |w| <= 0.7 mean|w| (Li, Zhang, Liu: Ternary weight networks, 2016)
+///   sign, xnor  1 bit, without a scale, and with one for each channel (quant/sign_projection.h)
+/// Throws UsageError for an unknown name, listing the known ones, and for bits that the projection does not
+/// have.
 std::unique_ptr<WeightProjection> weight_projection(std::string_view name, const ProjectionOptions& options);
 
 /// Makes the projection of one weight, of that name in its network.

@@ -24,9 +24,11 @@ Tensor projected(std::string_view name, const ProjectionOptions& options, const 
 }
 
 std::vector<std::pair<std::string, int>> shipped() {
-  std::vector<std::pair<std::string, int>> all{{"binary", 1}, {"ternary", 2}, {"threshold", 2}};
+  std::vector<std::pair<std::string, int>> all{
+      {"binary", 1}, {"ternary", 2}, {"twn", 2}, {"sign", 1}, {"xnor", 1}};
   for (int bits = 1; bits <= 8; ++bits) {
     all.emplace_back("lloyd", bits);
+    all.emplace_back("warm_lloyd", bits);
     all.emplace_back("exact", bits);
   }
   return all;
@@ -49,7 +51,7 @@ TEST_SUITE("quant") {
         const Coded& coded = *p.coded();
         CHECK(coded.bits() == bits);
         CHECK(coded.is_signed());
-        REQUIRE(coded.scales().size() == (per_channel ? 6u : 1u));
+        REQUIRE(coded.scales().size() == (per_channel || name == "xnor" ? 6u : 1u));
         const auto group = w.size() / static_cast<std::int64_t>(coded.scales().size());
         const int most = highest_weight_level(bits);
         int largest = 0;
@@ -69,7 +71,7 @@ TEST_SUITE("quant") {
       if (bits > 4) continue;
       const Tensor whole = projected(name, {.bits = bits, .per_channel = true}, w);
       for (std::int64_t c = 0; c < 4; ++c) {
-        const Tensor channel({450}, std::vector<Real>(w.data() + c * 450, w.data() + (c + 1) * 450));
+        const Tensor channel({1, 450}, std::vector<Real>(w.data() + c * 450, w.data() + (c + 1) * 450));
         const Tensor part = projected(name, {.bits = bits}, channel);
         CHECK(part.coded()->scales()[0] == whole.coded()->scales()[static_cast<std::size_t>(c)]);
         CHECK(std::equal(part.data(), part.data() + 450, whole.data() + c * 450));
@@ -98,7 +100,7 @@ TEST_SUITE("quant") {
     };
     for (int bits = 2; bits <= 8; ++bits)
       CHECK(residual("exact", bits) <= residual("lloyd", bits) * (1 + 1e-6));
-    CHECK(residual("ternary", 2) < residual("threshold", 2));
+    CHECK(residual("ternary", 2) < residual("twn", 2));
     CHECK(residual("exact", 2) == residual("ternary", 2));
     CHECK(residual("lloyd", 1) == residual("binary", 1));
     CHECK(residual("exact", 1) == residual("binary", 1));
@@ -120,7 +122,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("projections have the same bits for 1 and 2 threads, by layer and by channel") {
     const Tensor w = nn::uniform({64, 3, 3, 200}, 1, Rng(5));
-    for (const char* name : {"ternary", "lloyd"})
+    for (const char* name : {"ternary", "lloyd", "warm_lloyd"})
       for (const bool per_channel : {false, true})
         CHECK(same_with_two_threads([&] {
           const Tensor p = projected(name, {.bits = 2, .per_channel = per_channel}, w);
@@ -134,13 +136,18 @@ TEST_SUITE("quant") {
       FAIL("expected an error");
     } catch (const UsageError& e) {
       CHECK(std::string(e.what()) ==
-            "weight projection: given 'tertiary', expected one of: binary ternary lloyd exact threshold");
+            "weight projection: given 'tertiary', expected one of: binary ternary lloyd exact warm_lloyd twn "
+            "sign xnor");
     }
     CHECK_THROWS_AS(quant::weight_projection("binary", {.bits = 2}), UsageError);
     CHECK_THROWS_AS(quant::weight_projection("ternary", {.bits = 3}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("threshold", {.bits = 1}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection("twn", {.bits = 1}), UsageError);
     CHECK_THROWS_AS(quant::weight_projection("exact", {.bits = 9}), UsageError);
     CHECK_THROWS_AS(quant::weight_projection("lloyd", {.bits = 0}), UsageError);
+    for (const char* name : {"lloyd", "warm_lloyd"})
+      CHECK_THROWS_AS(quant::weight_projection(name, {.bits = 4, .lloyd_steps = 0}), UsageError);
+    for (const char* name : {"sign", "xnor"})
+      CHECK_THROWS_AS(quant::weight_projection(name, {.bits = 2}), UsageError);
     CHECK_THROWS_AS(quant::weight_projection("binary", {.sign_of_zero = -1}), UsageError);
 
     quant::register_projection("halves_of_test", [](const ProjectionOptions& o) {
@@ -157,7 +164,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("projection takes no memory from the system once it is warm") {
     Tensor w = nn::uniform({64, 3, 3, 64}, 1, Rng(6));
-    for (const char* name : {"binary", "ternary", "lloyd"}) {
+    for (const char* name : {"binary", "ternary", "lloyd", "warm_lloyd"}) {
       const auto projection = quant::weight_projection(name, {.bits = name[0] == 'b' ? 1 : 2});
       for (int i = 0; i < 3; ++i) projection->project(w);
       const auto misses = pool_stats().misses;

@@ -1,0 +1,24 @@
+#pragma once
+// Binary weights by their signs, beside the projection `binary` of quant/projection.h. One bit only.
+#include "quant/projection.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// "sign": -1 and +1 without a scale, sign(0) as options.sign_of_zero says (Courbariaux, Hubara, Soudry,
+/// El-Yaniv, Bengio: Binarized neural networks, 2016, equation 1); a group of zeros stays one. The gradient
+/// goes straight through: that paper keeps the float weights within [-1, 1] (relaxation `clip`), where it
+/// always does.
+std::unique_ptr<WeightProjection> sign_projection(const ProjectionOptions& options);
+
+/// "xnor": alpha sign(w) with alpha = mean|w| of each output channel, whatever options.per_channel says
+/// (Rastegari, Ordonez, Redmon, Farhadi: XNOR-Net, 2016, equations 5 and 6), and their gradient
+///   dC/dw_i = dC/dx_i (1/n + alpha 1{|w_i| <= 1}),  n weights in the channel (section 3.1).
+/// This is the Binary-Weight-Network of that paper, and with sign activations XNOR-Net without the input
+/// scales K, which the paper drops, too, to be faster at less than 1 % of accuracy.
+std::unique_ptr<WeightProjection> xnor_projection(const ProjectionOptions& options);
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
