@@ -1,7 +1,6 @@
 #pragma once
-// Quantized activations: a forward map (levels on a grid) composed with the surrogate derivative of the
-// backward pass.
-#include "nn/activation.h"
+// The uniform activation quantizer with a fixed resolution and any surrogate.
+#include "quant/activation_quantizer.h"
 #include "quant/surrogate.h"
 
 namespace coarsegrad {
@@ -12,12 +11,6 @@ namespace quant {
 /// multiplies by the surrogate's derivative at x / alpha with window K. 1 <= bits <= 8, alpha > 0. Source:
 /// Yin, Lyu, Zhang, Osher, Qi, Xin, ICLR 2019 (arXiv 1903.05662), section 4.
 Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate);
-
-/// An activation that puts its output on a grid. forward: same shape in and out.
-class ActivationQuantizer : public nn::Activation {
- public:
-  virtual int bits() const = 0;
-};
 
 /// quantize_activation with fixed resolution alpha. The resolution is configuration, not state: a float net's
 /// state dict loads into the net with quantized activations.
