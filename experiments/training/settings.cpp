@@ -150,7 +150,8 @@ void declare(Args& args, OptimSettings& s) {
   args.add("lr", s.lr, "learning rate, the largest of the schedule", {0, 100});
   args.add("momentum", s.momentum, "of sgd", {0, 0.9999});
   args.add("nesterov", s.nesterov, "look-ahead momentum");
-  args.add("weight-decay", s.weight_decay, "of weights, not of norms", {0, 10});
+  args.add("weight-decay", s.weight_decay, "of everything but norms", {0, 10});
+  args.add("decay-norms", s.decay_norms, "weight decay of their scale and shift, too");
   args.add("label-smoothing", s.label_smoothing, "share of each target given to all classes alike",
            {0, 0.99});
   args.add("schedule", s.schedule, "learning rate over time", {"constant", "steps", "cosine", "one_cycle"});
@@ -162,6 +163,8 @@ void declare(Args& args, OptimSettings& s) {
 
 std::unique_ptr<optim::Optimizer> make_optimizer(const OptimSettings& s, nn::Module& net) {
   check_usage(!s.nesterov || s.momentum > 0, "nesterov: given momentum 0, expected more");
+  if (s.decay_norms)
+    for (Parameter* p : net.parameters()) p->decay = true;
   if (s.optimizer == "adam")
     return std::make_unique<optim::Adam>(net.parameters(),
                                          optim::AdamOptions{.lr = s.lr, .weight_decay = s.weight_decay});

@@ -54,7 +54,7 @@ struct OptimSettings {
   std::string optimizer = "sgd", schedule = "one_cycle";
   int epochs = 30, batch = 128;
   double lr = 0.2, momentum = 0.9, weight_decay = 5e-4, label_smoothing = 0;
-  bool nesterov = false;
+  bool nesterov = false, decay_norms = false;
   double rise = 0.25, factor = 0.1, warmup_epochs = 0;
   std::vector<int> milestones{80, 140};
 };

@@ -8,8 +8,10 @@
 #include <limits>
 
 #include "core/ops.h"
+#include "datasets/synthetic.h"
 #include "experiments/support/run.h"
 #include "experiments/training/norm_statistics.h"
+#include "experiments/training/settings.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"
@@ -250,6 +252,39 @@ TEST_CASE("trainer: the log is brought to the disk before each checkpoint, which
                      }});
   CHECK(stood == std::vector<std::int64_t>{2, 4, 5, 6, 8, 10, 10, 12, 14, 15});
   CHECK(read_checkpoint(path).log == "15");
+}
+
+TEST_CASE("settings: weight decay leaves norms alone, unless it is to act on them") {
+  for (const bool all : {false, true}) {
+    NetSettings net_settings;
+    net_settings.activation_bits = 4;
+    net_settings.alpha = "three_valued";
+    net_settings.net = "resnet20";
+    net_settings.width = 8;
+    const auto net = make_net(net_settings, datasets::drawn_shapes(10, 1), 1);
+    OptimSettings s;
+    s.decay_norms = all;
+    s.lr = 0.5;
+    s.weight_decay = 0.5;
+    s.momentum = 0;
+    const auto optimizer = make_optimizer(s, *net);
+    std::vector<Real> before;
+    for (Parameter* p : net->parameters()) {
+      p->set_grad(Tensor(p->value.shape()));
+      before.push_back(p->value.data()[0]);
+    }
+    optimizer->step();
+    std::size_t i = 0;
+    for (const auto& [name, p] : net->named_parameters()) {
+      const bool norm = name.ends_with("scale") || name.ends_with("shift");
+      INFO(name);
+      if (name.ends_with("alpha"))
+        CHECK(p->value.item() == doctest::Approx((1 - 0.25 * p->rate_factor) * before[i]));
+      else
+        CHECK(p->value.data()[0] == (norm && !all ? before[i] : Real(0.75) * before[i]));
+      ++i;
+    }
+  }
 }
 
 TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written out") {
