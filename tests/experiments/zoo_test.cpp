@@ -1,0 +1,76 @@
+// The networks of experiments/zoo on images that are drawn here: what they compute does not change with the
+// kernel table, and not with the version of the library.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/base/check.h"
+#include "core/ops.h"
+#include "datasets/synthetic.h"
+#include "experiments/training/settings.h"
+#include "experiments/training/training.h"
+#include "tests/support/tables.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::experiments;
+using namespace coarsegrad::testing;
+
+namespace {
+
+constexpr std::int64_t kImages = 200;
+
+const datasets::Dataset& images() {
+  static const datasets::Dataset drawn = datasets::drawn_shapes(kImages, 1);
+  return drawn;
+}
+
+std::unique_ptr<nn::Module> from_zoo(const std::string& name, const NetSettings& settings) {
+  auto net = make_net(settings, images(), 1);
+  load_network(cat(COARSEGRAD_SOURCE, "/experiments/zoo/", name, ".safetensors"), *net);
+  net->eval();
+  return net;
+}
+
+Tensor batch() {
+  datasets::DataLoader loader(images(), {.batch_size = kImages, .shuffle = false});
+  return loader.next().images;
+}
+
+// Mean of each logit over the images.
+std::vector<double> mean_logits(const Tensor& logits) {
+  std::vector<double> mean(10);
+  for (std::int64_t i = 0; i < logits.size(); ++i)
+    mean[static_cast<std::size_t>(i % 10)] += static_cast<double>(logits[i]) / kImages;
+  return mean;
+}
+
+double largest(const Tensor& t) {
+  double most = 0;
+  for (const Real v : t.view()) most = std::max(most, std::abs(static_cast<double>(v)));
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "zoo: the float ResNet-20 gives the same logits on every kernel table, within 1e-5 of the largest") {
+  const auto net = from_zoo("resnet20_float", {});
+  const NoGrad constant;
+  const Tensor x = batch();
+  use_kernels("scalar");
+  const Tensor reference = (*net)(x).value();
+  const double bound = 1e-5 * largest(reference);
+  const double stored[] = {0.295698,  -0.39405, 1.53069,  1.04237,   -0.160184,
+                           -0.680758, 0.626064, -1.32062, -0.435039, -0.504747};
+  const std::vector<double> mean = mean_logits(reference);
+  for (std::size_t i = 0; i < 10; ++i) CHECK(std::abs(mean[i] - stored[i]) < bound);
+  with_each_table([&] {
+    const Tensor logits = (*net)(x).value();
+    double off = 0;
+    for (std::int64_t i = 0; i < logits.size(); ++i)
+      off = std::max(off, std::abs(static_cast<double>(logits[i] - reference[i])));
+    CHECK(off <= bound);
+  });
+}
