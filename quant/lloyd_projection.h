@@ -15,6 +15,8 @@ std::unique_ptr<WeightProjection> lloyd_projection(const ProjectionOptions& opti
 /// "warm_lloyd": from the delta that the projection before has ended with (Yin et al.: BinaryRelax, 2018),
 /// the first time from the best of three starts. The buffer `delta`, one for each group, remembers it.
 /// Weights that lie still are therefore projected a little better each time, until a fixed point is reached.
+/// For few bits: the finer the grid, the nearer every delta is to a fixed point, and the slower one step
+/// follows.
 std::unique_ptr<WeightProjection> warm_lloyd_projection(const ProjectionOptions& options);
 
 }  // namespace quant

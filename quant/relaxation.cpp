@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "core/map.h"
+#include "quant/binary_relax.h"
+#include "quant/prox_quant.h"
 #include "quant/registry.h"
 
 namespace coarsegrad {
@@ -19,14 +21,18 @@ class NoRelaxation : public Relaxation {
 class Blend : public Relaxation {
  public:
   explicit Blend(const RelaxationOptions& o)
-      : rho_(o.strength), first_(o.strength), growth_(o.growth), most_(std::min(o.most, 1.0)) {
-    check(first_ >= 0 && first_ <= most_ && growth_ >= 1, "blend: given rho = ", first_, " growing by ",
-          growth_, " to at most ", most_, ", expected 0 <= rho <= most <= 1 and growth >= 1");
+      : rho_(o.strength),
+        first_(o.strength),
+        growth_(o.growth),
+        every_(o.every),
+        most_(std::min(o.most, 1.0)) {
+    check(first_ >= 0 && first_ <= most_ && growth_ >= 1 && every_ > 0, "blend: given rho = ", first_,
+          " growing by ", growth_, " to at most ", most_, ", expected 0 <= rho <= most <= 1 and growth >= 1");
   }
   std::string name() const override { return "blend"; }
   double strength() const override { return rho_; }
   void advance(const Progress& at) override {
-    rho_ = std::min(first_ * std::pow(growth_, std::floor(at.epoch)), most_);
+    rho_ = std::min(first_ * std::pow(growth_, std::floor(at.epoch / every_)), most_);
   }
 
   // In double and rounded once: with a rho of 1e-5, 1 - rho as a float would be off by up to 0.3 % of rho.
@@ -43,18 +49,28 @@ class Blend : public Relaxation {
   }
 
  private:
-  double rho_, first_, growth_, most_;
+  double rho_, first_, growth_, every_, most_;
 };
 
-template <class Kind>
-std::unique_ptr<Relaxation> make(const RelaxationOptions& options) {
-  return std::make_unique<Kind>(options);
-}
+class Clip : public Relaxation {
+ public:
+  std::string name() const override { return "clip"; }
+  void after_step(WeightProjection&, double, Tensor& w) override {
+    Real* to = w.mutable_data();
+    parallel_pieces(w.size(), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) to[i] = std::clamp(to[i], Real(-1), Real(1));
+    });
+  }
+};
 
 Registry<MakeRelaxation>& registry() {
   static Registry<MakeRelaxation> r(
       "relaxation", {{"none", [](const RelaxationOptions&) { return std::make_unique<NoRelaxation>(); }},
-                     {"blend", make<Blend>}});
+                     {"blend", [](const RelaxationOptions& o) { return std::make_unique<Blend>(o); }},
+                     {"clip", [](const RelaxationOptions&) { return std::make_unique<Clip>(); }},
+                     {"relax", binary_relax},
+                     {"prox", prox_quant},
+                     {"prox_squared", prox_quant_squared}});
   return r;
 }
 

@@ -24,7 +24,7 @@ class Relaxation : public Scheduled {
   /// x = R(w). By default the projection: the network is quantized from the first step on.
   virtual Tensor used(WeightProjection& projection, const Tensor& w) { return projection.project(w); }
   /// The gradient with respect to w from that with respect to used(w). By default what the projection makes
-  /// of it.
+  /// of it. Undefined: w stays where it is.
   virtual Tensor gradient(WeightProjection& projection, const Tensor& w, const Tensor& g) {
     return projection.gradient(w, g);
   }
@@ -43,16 +43,21 @@ class Relaxation : public Scheduled {
 struct RelaxationOptions {
   double strength = 0;   ///< at the start
   double growth = 1;     ///< what the schedule multiplies it by
+  double every = 1;      ///< epochs between two growths
   double most = 1e300;   ///< where it stops growing
   double hard_from = 1;  ///< share of the training, 0 to 1, after which used() is the projection alone
 };
 
 /// By name; those shipped are
-///   none    x = proj(w): BinaryConnect (Courbariaux, Bengio, David 2015) and whatever trains straight
-///   through blend   x = proj(w), and w <- (1 - rho) w + rho x before the step: blended coarse gradient
-///   descent (Yin,
-///           Zhang, Lyu, Osher, Qi, Xin 2018, section 4; the authors take rho = 1e-5). strength is rho,
-///           growth a factor per epoch, rho = 1 is projected gradient descent
+///   none   x = proj(w): BinaryConnect (Courbariaux, Bengio, David 2015) and whatever trains straight through
+///   blend  x = proj(w), and w <- (1 - rho) w + rho x before the step: blended coarse gradient descent (Yin,
+///          Zhang, Lyu, Osher, Qi, Xin 2018, section 4; the authors take rho = 1e-5). strength is rho, growth
+///          a factor after each `every` epochs, rho = 1 is projected gradient descent
+///   clip   x = proj(w), and w is clamped to [-1, 1] after the step: the float weights of BinaryConnect
+///          (section 2.4) and of binarized neural networks (Courbariaux, Hubara et al. 2016, algorithm 1)
+///   relax  x between w and proj(w), ever nearer to it: BinaryRelax (quant/binary_relax.h)
+///   prox, prox_squared
+///          x = w, and w is moved towards proj(w) after the step: ProxQuant (quant/prox_quant.h)
 /// Throws UsageError for an unknown name, listing the known ones, and Error for options out of range.
 std::unique_ptr<Relaxation> relaxation(std::string_view name, const RelaxationOptions& options = {});
 

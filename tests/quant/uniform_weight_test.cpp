@@ -9,6 +9,7 @@
 
 #include "core/base/check.h"
 #include "core/base/random.h"
+#include "tests/support/brute_force.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -55,7 +56,6 @@ double residual(const Vector& w, const Vector& values) {
   for (std::size_t i = 0; i < w.size(); ++i) sum += (w[i] - values[i]) * (w[i] - values[i]);
   return sum;
 }
-double squared(const Vector& w) { return residual(w, Vector(w.size())); }
 double residual(const Vector& w, const Encoded& e) { return residual(w, e.values()); }
 
 // |w|^2 - A^2 / B: what the sweep says that the projection leaves.
@@ -65,27 +65,7 @@ double reported_residual(const Vector& w, const Encoded& e) {
     a += std::abs(w[i]) * std::abs(static_cast<double>(e.codes[i]));
     b += static_cast<double>(e.codes[i]) * e.codes[i];
   }
-  return b > 0 ? squared(w) - a * a / b : squared(w);
-}
-
-// The smallest residual over all code vectors with entries from `grid`, each with its own best delta >= 0.
-double brute_force(const Vector& w, const std::vector<int>& grid) {
-  double best = squared(w);
-  std::vector<std::size_t> digit(w.size());
-  for (bool more = true; more;) {
-    double wq = 0, qq = 0;
-    for (std::size_t i = 0; i < w.size(); ++i) {
-      wq += w[i] * grid[digit[i]];
-      qq += grid[digit[i]] * grid[digit[i]];
-    }
-    if (qq > 0 && wq > 0) best = std::min(best, squared(w) - wq * wq / qq);
-    more = false;
-    for (std::size_t i = 0; i < w.size() && !more; ++i) {
-      more = ++digit[i] < grid.size();
-      if (!more) digit[i] = 0;
-    }
-  }
-  return best;
+  return b > 0 ? squared_norm(w) - a * a / b : squared_norm(w);
 }
 
 // The smallest residual over 20001 values of delta with the nearest codes of each.
@@ -102,7 +82,7 @@ double grid_search(const Vector& w, int levels) {
     }
     if (b > 0) gain = std::max(gain, a * a / b);
   }
-  return squared(w) - gain;
+  return squared_norm(w) - gain;
 }
 
 Vector normals(std::size_t n, std::uint64_t seed) {
@@ -201,7 +181,7 @@ TEST_SUITE("paper-bcgd") {
 
   TEST_CASE("paper-bcgd 9.7: relative residuals of 20000 Gaussian weights") {
     const Vector w = normals(20000, 7);
-    const auto relative = [&](const Encoded& e) { return residual(w, e) / squared(w); };
+    const auto relative = [&](const Encoded& e) { return residual(w, e) / squared_norm(w); };
     CHECK(std::abs(relative(binary(w)) - 0.3634) <= 0.01);
     CHECK(std::abs(relative(exact(w, 2)) - 0.190) <= 0.006);
     CHECK(relative(exact(w, 2)) <= relative(seven_tenths(w)));
@@ -224,7 +204,7 @@ TEST_SUITE("quant") {
         b += std::round(x / slope);
         gain = std::max(gain, a * a / b);
       }
-      return squared(w) - gain;
+      return squared_norm(w) - gain;
     };
     const std::function<double(double)> shapes[] = {
         [](double x) { return x; },
@@ -241,7 +221,7 @@ TEST_SUITE("quant") {
           for (double& x : w) x = shape(x);
           const double expected = every_event(w, highest_weight_level(bits));
           INFO("n ", n, ", bits ", bits, ", expected ", expected);
-          CHECK(std::abs(residual(w, exact(w, bits)) - expected) <= 1e-11 * squared(w));
+          CHECK(std::abs(residual(w, exact(w, bits)) - expected) <= 1e-11 * squared_norm(w));
         }
   }
 
