@@ -249,6 +249,25 @@ void Args::add(const std::string& name, std::vector<std::string>& value, std::st
   add_knob(name, value, std::move(help), std::move(choices));
 }
 
+void Args::add_presets(const std::string& name, std::string& value, std::string help,
+                       std::vector<Preset> presets) {
+  check(preset_knob_.empty(), "Args: given presets in --", name, " and --", preset_knob_,
+        ", expected one of them");
+  Choices choices{value};
+  for (const Preset& preset : presets) {
+    if (preset.name != value) choices.push_back(preset.name);
+    for (const auto& [other, text] : preset.values) {
+      Knob& target = knob(other, cat("Args: preset ", preset.name));
+      const Json before = target.value();
+      target.set(target.from_text(text), cat("Args: preset ", preset.name, ": ", other));
+      target.set(before, other);
+    }
+  }
+  add(name, value, std::move(help), std::move(choices));
+  preset_knob_ = name;
+  presets_ = std::move(presets);
+}
+
 // ---- Args
 
 Args::Args(std::string experiment, std::string summary)
@@ -295,22 +314,36 @@ bool Args::parse(int argc, const char* const* argv) {
   for (std::size_t i = 0; i < knobs_.size(); ++i)
     check_usage(options[i]->count() <= 1, "flag --", knobs_[i]->name, " given ", options[i]->count(),
                 " times, expected once");
-  if (config->count() > 0) read_file(file);
+  const Json from_file = config->count() > 0 ? read_config(file) : Json::object();
+  const auto where = [&](const std::string& key) { return cat(file, ": ", key); };
+  for (const auto& [key, value] : from_file.items())
+    if (key != "comment" || !value.is_string()) knob(key, file).set(value, where(key));
+  for (std::size_t i = 0; i < knobs_.size(); ++i) {
+    if (knobs_[i]->name != preset_knob_) continue;
+    if (options[i]->count() > 0) knobs_[i]->set(knobs_[i]->from_text(texts[i]), "--" + preset_knob_);
+    apply_preset(knobs_[i]->value().get<std::string>());
+  }
+  for (const auto& [key, value] : from_file.items())  // once more: the file wins over the preset
+    if (key != "comment" && key != preset_knob_) knob(key, file).set(value, where(key));
   for (std::size_t i = 0; i < knobs_.size(); ++i)
     if (options[i]->count() > 0) knobs_[i]->set(knobs_[i]->from_text(texts[i]), "--" + knobs_[i]->name);
   return true;
 }
 
-void Args::read_file(const std::string& path) {
-  const Json json = read_config(path);
-  for (const auto& [key, value] : json.items()) {
-    if (key == "comment" && value.is_string()) continue;
-    const auto same = [&key = key](const auto& knob) { return knob->name == key; };
-    const auto knob = std::find_if(knobs_.begin(), knobs_.end(), same);
-    check_usage(knob != knobs_.end(), path, ": unknown key '", shortened(key), "', expected one of ",
-                known());
-    (*knob)->set(value, path + ": " + key);
-  }
+void Args::apply_preset(const std::string& chosen) {
+  for (const Preset& preset : presets_)
+    if (preset.name == chosen)
+      for (const auto& [name, text] : preset.values) {
+        Knob& target = knob(name, "--" + preset_knob_);
+        target.set(target.from_text(text), cat("--", preset_knob_, " ", chosen, ": ", name));
+      }
+}
+
+Args::Knob& Args::knob(const std::string& name, const std::string& where) const {
+  const auto found = std::ranges::find(knobs_, name, [](const auto& k) { return k->name; });
+  check_usage(found != knobs_.end(), where, ": unknown key '", shortened(name), "', expected one of ",
+              known());
+  return **found;
 }
 
 std::string Args::known() const {

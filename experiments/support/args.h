@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace coarsegrad::experiments {
@@ -19,6 +20,12 @@ struct Range {
 
 /// Values that a text knob may take. Empty: any text.
 using Choices = std::vector<std::string>;
+
+/// Values of other knobs, as on the command line, under one name: {"pact", {{"activation", "pact"}}}.
+struct Preset {
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> values;
+};
 
 /// Each add() ties a flag to a variable, which holds the default until parse() and the resolved value after
 /// it; the variable must outlive the Args. Lists are written --bits 2,4 on the command line and [2, 4] in the
@@ -44,6 +51,10 @@ class Args {
   void add(const std::string& name, std::vector<int>& value, std::string help, Range<int> range = {});
   void add(const std::string& name, std::vector<double>& value, std::string help, Range<double> range = {});
   void add(const std::string& name, std::vector<std::string>& value, std::string help, Choices choices = {});
+  /// A knob that gives others their values, where neither the file nor a flag gives them; its own default
+  /// gives none. Throws Error unless the knobs are there already and take the values.
+  void add_presets(const std::string& name, std::string& value, std::string help,
+                   std::vector<Preset> presets);
 
   /// Reads the command line and the file it may name. False: --help was among the flags and nothing was set.
   /// Throws UsageError, one line, for anything unknown, repeated, malformed, of the wrong type or out of
@@ -71,7 +82,8 @@ class Args {
 
   template <class T, class Limits>
   void add_knob(const std::string& name, T& value, std::string help, Limits limits);
-  void read_file(const std::string& path);
+  Knob& knob(const std::string& name, const std::string& where) const;
+  void apply_preset(const std::string& chosen);
   std::string known() const;
 
   std::string experiment_, summary_, command_line_;
@@ -80,6 +92,8 @@ class Args {
   std::string out_;
   bool quiet_ = false;
   std::vector<std::unique_ptr<Knob>> knobs_;
+  std::string preset_knob_;
+  std::vector<Preset> presets_;
 };
 
 }  // namespace coarsegrad::experiments

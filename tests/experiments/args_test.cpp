@@ -284,3 +284,45 @@ TEST_CASE("mistakes of the program itself are found when a knob is added") {
   CHECK_THROWS_AS(f.args.add("s", s, "default is no choice", {"a", "b"}), Error);
   f.args.add("x", x, "fits", {0, 1});
 }
+
+TEST_CASE("a preset gives other knobs their values, the file wins over it, and flags over both") {
+  const auto resolved = [](const std::vector<std::string>& words, const std::string& content = "{}") {
+    Fixture f;
+    std::string kind = "plain";
+    f.args.add_presets(
+        "kind", kind, "presets",
+        std::vector<experiments::Preset>{{"fast", {{"rate", "0.9"}, {"bits", "1,8"}, {"flag", "false"}}},
+                                         {"slow", {{"rate", "0.1"}, {"ste", "identity"}}}});
+    std::ofstream(f.file) << content;
+    std::vector<std::string> all{"--config", f.file.string()};
+    all.insert(all.end(), words.begin(), words.end());
+    CHECK(f.refusal(all) == "");
+    // The resolved configuration says everything: with it alone the result is the same.
+    Fixture g;
+    std::string same_kind = "plain";
+    g.args.add_presets("kind", same_kind, "presets",
+                       std::vector<experiments::Preset>{{"fast", {{"rate", "0.7"}}}, {"slow", {{"m", "7"}}}});
+    std::ofstream(g.file) << f.args.config();
+    CHECK(g.refusal({"--config", g.file.string()}) == "");
+    CHECK(g.args.config() == f.args.config());
+    return cat(kind, " ", f.rate, " ", f.bits[0], " ", f.flag, " ", f.ste);
+  };
+  CHECK(resolved({}) == "plain 0.5 2 1 relu");
+  CHECK(resolved({"--kind", "fast"}) == "fast 0.9 1 0 relu");
+  CHECK(resolved({"--rate", "0.2", "--kind", "fast"}) == "fast 0.2 1 0 relu");
+  CHECK(resolved({}, R"({"rate": 0.3, "kind": "slow"})") == "slow 0.3 2 1 identity");
+  CHECK(resolved({"--kind", "fast"}, R"({"bits": [4], "kind": "slow"})") == "fast 0.9 4 0 relu");
+  CHECK(resolved({"--kind", "fast", "--bits", "6"}, R"({"bits": [4], "flag": true})") == "fast 0.9 6 1 relu");
+  CHECK(resolved({"--kind", "plain"}, R"({"kind": "slow"})") == "plain 0.5 2 1 relu");
+
+  Fixture f;
+  std::string kind = "plain", other = "plain";
+  using Presets = std::vector<experiments::Preset>;
+  CHECK_THROWS_AS(f.args.add_presets("kind", kind, "x", Presets{{"fast", {{"speed", "1"}}}}), Error);
+  CHECK_THROWS_AS(f.args.add_presets("kind", kind, "x", Presets{{"fast", {{"rate", "2"}}}}), Error);
+  CHECK(f.rate == 0.5);
+  f.args.add_presets("kind", kind, "x", Presets{{"fast", {{"rate", "1"}}}});
+  CHECK(f.rate == 0.5);
+  CHECK_THROWS_AS(f.args.add_presets("kind2", other, "x", Presets{}), Error);
+  CHECK(contains(f.refusal({"--kind", "faster"}), "expected one of plain, fast"));
+}
