@@ -69,7 +69,7 @@ std::vector<std::string> last_blocks(nn::Module& net, std::size_t count) {
 
 Guidance::Guidance(nn::Module& student, nn::Module& partner, const GuidanceOptions& options,
                    Quantize quantize)
-    : options_(options), quantize_(std::move(quantize)) {
+    : partner_net_(partner), options_(options), quantize_(std::move(quantize)) {
   check(options_.weight >= 0 && options_.partner_weight >= 0 && options_.task_weight >= 0 &&
             options_.partner_task_weight >= 0 && options_.temperature > 0,
         "guidance: given weights ", options_.weight, ", ", options_.partner_weight, ", ",

@@ -72,6 +72,8 @@ class Guidance {
   /// a layer was not called since the last time.
   GuidedLosses losses(const Outcome& student, const Outcome& partner);
 
+  nn::Module& partner() { return partner_net_; }
+
  private:
   struct Tap {
     nn::Module* module;
@@ -81,6 +83,7 @@ class Guidance {
   void tap(nn::Module& net, const char* which, std::vector<Tap>& taps);
   GuidedLosses differences(const Outcome& student, const Outcome& partner);
 
+  nn::Module& partner_net_;
   GuidanceOptions options_;
   Quantize quantize_;
   std::vector<Tap> student_, partner_;

@@ -13,7 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kFormat = "coarsegrad-checkpoint";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 std::string hash_of(const std::string& text) { return sha256({std::as_bytes(std::span(text))}); }
 
@@ -116,6 +116,7 @@ Checkpoint from_file(TensorFile file) {
   const json& parts = state.at("tensors");
   c.network = tensors.take("network", parts.at("network"));
   c.average = tensors.take("average", parts.at("average"));
+  c.partner = tensors.take("partner", parts.at("partner"));
   c.best_network = tensors.take("best", parts.at("best"));
   c.optimizer.tensors = tensors.take("optimizer", parts.at("optimizer"));
   tensors.check_empty();
@@ -128,6 +129,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
   TensorFile file;
   const json parts{{"network", put(file, "network", c.network)},
                    {"average", put(file, "average", c.average)},
+                   {"partner", put(file, "partner", c.partner)},
                    {"best", put(file, "best", c.best_network)},
                    {"optimizer", put(file, "optimizer", c.optimizer.tensors)}};
   const json state{{"step", c.step},

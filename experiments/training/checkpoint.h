@@ -29,8 +29,9 @@ struct Checkpoint {
   std::int64_t best = -1;     ///< the best of them; -1: none
   std::string log;            ///< where the log stood, in its own words
 
-  nn::StateDict network;       ///< float copies and buffers
-  nn::StateDict average;       ///< moving average of the network; empty: none
+  nn::StateDict network;       ///< float copies, buffers, what the weight rule trains and remembers
+  nn::StateDict average;       ///< moving average of it; empty: none
+  nn::StateDict partner;       ///< the float network that learns beside it; empty: none
   nn::StateDict best_network;  ///< as it was judged after the best epoch; empty: none
   optim::OptimizerState optimizer;
   std::vector<GeneratorState> generators;

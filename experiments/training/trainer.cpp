@@ -42,14 +42,16 @@ EpochResult EpochResult::from(std::span<const double> row) {
 // ---- Trainer
 
 Trainer::Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader,
-                 const SplitData& data, TrainerOptions options, quant::WeightRule* rule)
+                 const SplitData& data, TrainerOptions options, quant::WeightRule* rule,
+                 quant::Guidance* guidance)
     : net_(net),
       optimizer_(optimizer),
       loader_(loader),
       data_(data),
       options_(std::move(options)),
       rule_(rule),
-      average_(net, options_.average_decay) {
+      guidance_(guidance),
+      average_(net, options_.average_decay, rule) {
   check(options_.epochs >= 1 && options_.norm_batches >= 0 && options_.save_steps >= 0 &&
             options_.loss_window >= 0 && options_.save_minutes > 0 && options_.rate,
         "trainer: given ", options_.epochs, " epochs, ", options_.norm_batches,
@@ -73,8 +75,14 @@ bool Trainer::restore() {
           "given ", epochs, " finished epochs and ", c.step, " steps of ", per_epoch, " an epoch");
     std::vector<EpochResult> results;
     for (const auto& row : c.rows) results.push_back(EpochResult::from(row));
-    load_generators(net_, c.generators);
-    net_.load_state_dict(c.network);
+    const auto own =
+        guidance_ ? std::min(generators_of(net_).size(), c.generators.size()) : c.generators.size();
+    const auto first_of_partner = c.generators.begin() + static_cast<std::ptrdiff_t>(own);
+    load_generators(net_, {c.generators.begin(), first_of_partner});
+    if (guidance_) load_generators(guidance_->partner(), {first_of_partner, c.generators.end()});
+    load_state(net_, rule_, c.network);
+    check(guidance_ || c.partner.empty(), "given a partner, expected none");
+    if (guidance_) guidance_->partner().load_state_dict(c.partner);
     optimizer_.load_state(c.optimizer);
     average_.load(c.average);
     check(c.best_network.size() == (c.best < 0 ? 0 : c.network.size()), "given ", c.best_network.size(),
@@ -111,11 +119,15 @@ void Trainer::save(const TrainerEvents& events) {
   c.seconds = seconds_;
   for (const EpochResult& r : results_) c.rows.push_back(r.row());
   c.best = best_;
-  c.network = net_.state_dict();
+  c.network = state_of(net_, rule_);
   c.average = average_.state();
   c.best_network = best_network_;
   c.optimizer = optimizer_.state();
   c.generators = generators_of(net_);
+  if (guidance_) {
+    c.partner = guidance_->partner().state_dict();
+    std::ranges::copy(generators_of(guidance_->partner()), std::back_inserter(c.generators));
+  }
   c.log = log_ = events.sync_log ? events.sync_log() : log_;
   write_checkpoint(options_.checkpoint, c);
 }
@@ -128,6 +140,7 @@ bool Trainer::due() const {
 void Trainer::run(const TrainerEvents& events) {
   const FlushDenormals flush;
   const ModeScope mode(net_, true);
+  if (guidance_) guidance_->partner().train();
   const std::int64_t per_epoch = loader_.batches_per_epoch();
   saved_ = Clock::now();
   Progress progress(options_.label, options_.epochs * images_per_epoch(), options_.quiet, images_done());
@@ -154,15 +167,11 @@ double Trainer::train_step(const TrainerEvents& events) {
   optimizer_.lr = options_.rate(step_);
   advance_schedules();
   if (rule_) rule_->project();
-  const Var loss =
-      cross_entropy(net_(batch.images), batch.labels, static_cast<Real>(options_.label_smoothing));
-  const double value = loss.item();
-  if (!std::isfinite(value))
-    throw Diverged(cat("training loss is ", value, " at step ", step_, "; what is not finite first is ",
-                       first_not_finite(net_, batch.images)));
+  const auto [loss, value] = loss_of(batch);
   optimizer_.zero_grad();
   loss.backward();
   check_gradients(net_);
+  if (guidance_) check_gradients(guidance_->partner());
   if (rule_) rule_->before_step();
   optimizer_.step();
   if (rule_) rule_->after_step(optimizer_.lr);
@@ -179,6 +188,26 @@ double Trainer::train_step(const TrainerEvents& events) {
   return value;
 }
 
+// With a partner the sum of both losses: each reaches the parameters of its own network alone.
+Trainer::StepLoss Trainer::loss_of(const datasets::Batch& batch) {
+  const auto outcome = [&](nn::Module& net) {
+    const Var logits = net(batch.images);
+    return quant::Outcome{logits,
+                          cross_entropy(logits, batch.labels, static_cast<Real>(options_.label_smoothing))};
+  };
+  const quant::Outcome own = outcome(net_);
+  Var total = own.task;
+  if (guidance_) {
+    const quant::GuidedLosses guided = guidance_->losses(own, outcome(guidance_->partner()));
+    total = guided.student + guided.partner;
+  }
+  for (const double value : {double(own.task.item()), double(total.item())})
+    if (!std::isfinite(value))
+      throw Diverged(cat("training loss is ", value, " at step ", step_, "; what is not finite first is ",
+                         first_not_finite(net_, batch.images)));
+  return {total, own.task.item()};
+}
+
 void Trainer::advance_schedules() {
   const quant::Progress at{static_cast<double>(step_) / static_cast<double>(loader_.batches_per_epoch()),
                            static_cast<double>(options_.epochs)};
@@ -191,17 +220,25 @@ std::string Trainer::latest_test() const {
 }
 
 // Calls f while the network is as it is judged: averaged weights, quantized as deployed, norm statistics
-// estimated anew.
-void Trainer::judge(const std::function<void()>& f) {
+// estimated anew. Returns its state, from which the same network is deployed again: projections that remember
+// something are in it as they were before they did so here.
+nn::StateDict Trainer::judge(const std::function<void()>& f) {
+  nn::StateDict judged;
   {
-    const NetworkScope scope(net_);
-    if (average_.on()) net_.load_state_dict(average_.state());
+    NetworkScope scope(net_, rule_);
+    if (average_.on()) load_state(net_, rule_, average_.state());
+    judged = state_of(net_, rule_);
     if (rule_) rule_->deploy();
-    if (options_.norm_batches > 0) estimate_norm_statistics(net_, loader_, epoch(), options_.norm_batches);
+    if (options_.norm_batches > 0) {
+      estimate_norm_statistics(net_, loader_, epoch(), options_.norm_batches);
+      std::ranges::copy(net_.state_dict(), judged.begin());
+    }
     f();
+    scope.give_back();
+    if (rule_) rule_->project();  // what that changes in the projections is taken back, too
   }
-  if (rule_) rule_->project();
   if (options_.norm_batches > 0) loader_.seek(epoch(), step_ % loader_.batches_per_epoch());
+  return judged;
 }
 
 void Trainer::finish_epoch(const TrainerEvents& events) {
@@ -212,18 +249,19 @@ void Trainer::finish_epoch(const TrainerEvents& events) {
                      {std::nan(""), std::nan("")}};
   using Judge = TrainerOptions::JudgeTrain;
   const bool last = finished_epochs() + 1 == options_.epochs;
-  judge([&] {
+  bool better = false;
+  nn::StateDict judged = judge([&] {
     result.held_out = evaluate(net_, data_.held_out);
     result.test = evaluate(net_, data_.test);
     if (options_.judge_train == Judge::always || (last && options_.judge_train == Judge::at_the_end))
       result.train = evaluate(net_, data_.train);
-    const bool better =
-        best_ < 0 || data_.held_out.size() == 0 ||
-        result.held_out.accuracy > results_[static_cast<std::size_t>(best_)].held_out.accuracy;
-    if (!better) return;
-    best_ = finished_epochs();
-    best_network_ = net_.state_dict();
+    better = best_ < 0 || data_.held_out.size() == 0 ||
+             result.held_out.accuracy > results_[static_cast<std::size_t>(best_)].held_out.accuracy;
   });
+  if (better) {
+    best_ = finished_epochs();
+    best_network_ = std::move(judged);
+  }
   results_.push_back(result);
   loss_sum_ = 0;
   if (events.epoch) events.epoch(result);
@@ -235,9 +273,7 @@ const EpochResult& Trainer::best() const {
 }
 
 nn::StateDict Trainer::judged_network() {
-  nn::StateDict state;
-  judge([&] { state = net_.state_dict(); });
-  return state;
+  return judge([] {});
 }
 
 std::int64_t Trainer::images_per_epoch() const {

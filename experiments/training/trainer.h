@@ -14,6 +14,7 @@
 #include "experiments/training/weight_average.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
+#include "quant/guidance.h"
 #include "quant/weight_rule.h"
 
 namespace coarsegrad::experiments {
@@ -65,11 +66,11 @@ struct TrainerEvents {
 
 class Trainer {
  public:
-  /// All references must outlive the trainer; the loader serves data.train, `optimizer` moves the parameters
-  /// of `net` and of `rule`, which, if there is one, quantizes its weights. Throws Error for options out of
-  /// range.
+  /// All references must outlive the trainer; the loader serves data.train; `rule`, if there is one,
+  /// quantizes the weights of `net`; with `guidance` its partner learns from the same batches. `optimizer`
+  /// moves the parameters of all three. Throws Error for options out of range.
   Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData& data,
-          TrainerOptions options, quant::WeightRule* rule = nullptr);
+          TrainerOptions options, quant::WeightRule* rule = nullptr, quant::Guidance* guidance = nullptr);
 
   /// Goes back to where the checkpoint stands; false when there is none. Throws UsageError when it belongs to
   /// another configuration, Error when it is damaged or does not fit; it is left as it is then.
@@ -103,10 +104,15 @@ class Trainer {
   nn::StateDict judged_network();
 
  private:
+  struct StepLoss {
+    Var total;
+    double task;  ///< the network's own part
+  };
+  StepLoss loss_of(const datasets::Batch& batch);
   double train_step(const TrainerEvents& events);
   void advance_schedules();
   void finish_epoch(const TrainerEvents& events);
-  void judge(const std::function<void()>& f);
+  nn::StateDict judge(const std::function<void()>& f);
   void save(const TrainerEvents& events);
   bool due() const;
   std::int64_t epoch() const { return step_ / loader_.batches_per_epoch(); }
@@ -121,6 +127,7 @@ class Trainer {
   const SplitData& data_;
   const TrainerOptions options_;
   quant::WeightRule* rule_;
+  quant::Guidance* guidance_;
 
   WeightAverage average_;
   std::int64_t step_ = 0, best_ = -1;

@@ -4,15 +4,21 @@
 
 #include "core/base/check.h"
 #include "core/map.h"
+#include "experiments/training/network_state.h"
 
 namespace coarsegrad::experiments {
 
-WeightAverage::WeightAverage(nn::Module& net, double decay) : decay_(decay) {
+WeightAverage::WeightAverage(nn::Module& net, double decay, quant::WeightRule* rule) : decay_(decay) {
   check(decay >= 0 && decay < 1, "weight average: given a decay of ", decay, ", expected 0 <= decay < 1");
   if (!on()) return;
-  for (const auto& [name, parameter] : net.named_parameters()) live_.push_back(&parameter->value);
-  for (const auto& [name, buffer] : net.named_buffers()) live_.push_back(buffer);
-  average_ = net.state_dict();
+  const auto add = [this](nn::Module& module) {
+    for (const auto& [name, parameter] : module.named_parameters()) live_.push_back(&parameter->value);
+    for (const auto& [name, buffer] : module.named_buffers()) live_.push_back(buffer);
+  };
+  add(net);
+  if (rule)
+    for (const auto& entry : rule->weights()) add(*entry.projection);
+  average_ = state_of(net, rule);
 }
 
 void WeightAverage::update(std::int64_t step) {

@@ -3,15 +3,15 @@
 // (Polyak and Juditsky 1992; with the warm-up of Tarvainen and Valpola, arXiv 1703.01780).
 #include <cstdint>
 
-#include "nn/module.h"
+#include "quant/weight_rule.h"
 
 namespace coarsegrad::experiments {
 
 class WeightAverage {
  public:
-  /// Starts from the network's present state. decay in [0, 1): 0 keeps no average. The network must outlive
-  /// this object.
-  WeightAverage(nn::Module& net, double decay);
+  /// Starts from the present state of the network and its rule, if there is one (state_of()). decay in
+  /// [0, 1): 0 keeps no average. Both must outlive this object.
+  WeightAverage(nn::Module& net, double decay, quant::WeightRule* rule = nullptr);
 
   bool on() const { return decay_ > 0; }
   /// average += (1 - d)(state - average) with d = min(decay, (1 + step) / (10 + step)), for float copies and
@@ -20,7 +20,7 @@ class WeightAverage {
 
   /// Empty when off.
   const nn::StateDict& state() const { return average_; }
-  /// Throws Error unless names and shapes are those of the network's state (none when off).
+  /// Throws Error unless names and shapes are those of that state (none when off).
   void load(const nn::StateDict& state);
 
  private:

@@ -101,8 +101,8 @@ TEST_CASE("checkpoint: what was written comes back bit for bit") {
 TEST_CASE("checkpoint: a file that is another one, or of a version to come, is refused by its name") {
   const TempFolder folder;
   const auto path = folder / "run.checkpoint";
-  CHECK_SAYS(complaint(path, [](TensorFile& f) { f.metadata["version"] = "2"; }),
-             "given version 2, this program knows version 1");
+  CHECK_SAYS(complaint(path, [](TensorFile& f) { f.metadata["version"] = "3"; }),
+             "given version 3, this program knows version 2");
   CHECK_SAYS(complaint(path, [](TensorFile& f) { f.metadata["format"] = "model"; }),
              "is no checkpoint, but 'model'");
   CHECK_SAYS(complaint(path, [](TensorFile& f) { f.metadata.clear(); }), "is no checkpoint");
