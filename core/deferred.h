@@ -24,6 +24,9 @@ class Deferred {
   virtual std::int64_t granule() const { return 1; }
   /// The integers behind the elements, where there are any.
   virtual const Coded* coded() const { return nullptr; }
+  /// What the elements are in a deployed network: so many bits each and these scales; 0 and none for floats.
+  virtual int bits() const { return 0; }
+  virtual std::span<const Real> scales() const { return {}; }
 };
 
 /// Elements on a grid: scale times a code of one byte. Quantized activations have unsigned codes and one
@@ -38,12 +41,12 @@ class Coded : public Deferred {
   void read(std::int64_t begin, std::int64_t end, Real* out) const override;
   const Coded* coded() const override { return this; }
 
-  int bits() const { return bits_; }
+  int bits() const override { return bits_; }
   bool is_signed() const { return sign_ == Sign::two_s_complement; }
   std::int64_t size() const { return size_; }
   /// Write scales and codes before the tensor is made.
   std::span<Real> scales() { return scales_; }
-  std::span<const Real> scales() const { return scales_; }
+  std::span<const Real> scales() const override { return scales_; }
   std::uint8_t* codes() { return codes_.data(); }
   const std::uint8_t* codes() const { return codes_.data(); }
   /// The same bytes. Only for signed codes.

@@ -50,6 +50,8 @@ Elements<Real> Tensor::elements() const {
           }};
 }
 
+const Deferred* Tensor::source() const { return lazy_ ? lazy_->source.get() : nullptr; }
+
 const Coded* Tensor::coded() const { return lazy_ ? lazy_->source->coded() : nullptr; }
 
 Tensor Tensor::uninitialized(const Shape& shape) {

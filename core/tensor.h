@@ -43,6 +43,8 @@ class Tensor {
   }
   /// For readers that can do with a piece at a time; null elements of a tensor that is not defined.
   Elements<Real> elements() const;
+  /// Where the elements of a deferred tensor come from, or null.
+  const Deferred* source() const;
   /// The integers behind the elements, or null.
   const Coded* coded() const;
   /// Whether the elements are kept, and by another tensor as well.

@@ -7,6 +7,7 @@
 #include "core/base/parallel.h"
 #include "core/deferred.h"
 #include "quant/lloyd_projection.h"
+#include "quant/power_projection.h"
 #include "quant/registry.h"
 #include "quant/sign_projection.h"
 
@@ -73,7 +74,9 @@ Registry<MakeProjection>& registry() {
                                      {"warm_lloyd", warm_lloyd},
                                      {"twn", twn},
                                      {"sign", sign_projection},
-                                     {"xnor", xnor_projection}});
+                                     {"xnor", xnor_projection},
+                                     {"power_of_two", power_of_two},
+                                     {"power_of_two_exact", power_of_two_exact}});
   return r;
 }
 
@@ -101,15 +104,18 @@ std::int64_t CodedProjection::groups(const Tensor& w) const {
 
 Tensor CodedProjection::project(const Tensor& w) {
   if (w.size() == 0) return w;
-  const std::int64_t count = groups(w), length = w.size() / count;
   const auto coded = std::make_shared<Coded>(w.size(), options_.bits, Coded::Sign::two_s_complement,
-                                             std::vector<Real>(static_cast<std::size_t>(count)));
+                                             std::vector<Real>(static_cast<std::size_t>(groups(w))));
+  encode_all(w, coded->signed_codes(), coded->scales());
+  return Tensor::deferred(w.shape(), coded);
+}
+
+void CodedProjection::encode_all(const Tensor& w, std::int8_t* codes, std::span<Real> scales) {
+  const auto count = static_cast<std::int64_t>(scales.size()), length = w.size() / count;
   parallel_for(count, [&](std::int64_t g) {
     const std::span<const Real> group(w.data() + g * length, static_cast<std::size_t>(length));
-    coded->scales()[static_cast<std::size_t>(g)] =
-        static_cast<Real>(encode(group, g, coded->signed_codes() + g * length));
+    scales[static_cast<std::size_t>(g)] = static_cast<Real>(encode(group, g, codes + g * length));
   });
-  return Tensor::deferred(w.shape(), coded);
 }
 
 std::unique_ptr<WeightProjection> uniform_projection(std::string name, const ProjectionOptions& options,

@@ -39,6 +39,8 @@ struct ProjectionOptions {
   int sign_of_zero = 1;      ///< of 1-bit codes: +1, or 0, which is outside of the grid {-delta, +delta}
   bool per_channel = false;  ///< a scale for each index of the first axis instead of one for the tensor
   int lloyd_steps = 1;       ///< of Lloyd's alternation in each projection, 1 or more
+  double mu_over_max =
+      0.75;  ///< of power_of_two: the smallest weight that takes the largest power, over max|w|
 };
 
 /// Onto integer codes times a scale, group by group: the whole tensor, or each index of its first axis.
@@ -52,6 +54,8 @@ class CodedProjection : public WeightProjection {
 
  protected:
   std::int64_t groups(const Tensor& w) const;
+  /// encode() for every group of w, which is not empty, on several threads.
+  void encode_all(const Tensor& w, std::int8_t* codes, std::span<Real> scales);
   /// Writes the codes of group number `group`, which is not empty, and returns its scale. Several groups are
   /// encoded at once.
   virtual double encode(std::span<const Real> w, std::int64_t group, std::int8_t* codes) = 0;
@@ -79,6 +83,7 @@ std::unique_ptr<WeightProjection> uniform_projection(std::string name, const Pro
 ///   warm_lloyd  the same from the delta of the projection before (quant/lloyd_projection.h)
 ///   twn         2 bits, zero where |w| <= 0.7 mean|w| (Li, Zhang, Liu: Ternary weight networks, 2016)
 ///   sign, xnor  1 bit, without a scale, and with one for each channel (quant/sign_projection.h)
+///   power_of_two, power_of_two_exact  2 to 7 bits, 0 and powers of two (quant/power_projection.h)
 /// Throws UsageError for an unknown name, listing the known ones, and for bits that the projection does not
 /// have.
 std::unique_ptr<WeightProjection> weight_projection(std::string_view name, const ProjectionOptions& options);

@@ -37,10 +37,14 @@ Shape without_batch(const Shape& batch) { return Shape(batch.begin() + 1, batch.
 /// Multiplications behind one output of a layer with this weight: all but its first axis.
 std::int64_t products(const Parameter& weight) { return weight.value.size() / weight.value.dim(0); }
 
-const Coded* codes_of(const Parameter& p) { return p.used.defined() ? p.used.coded() : nullptr; }
+// Where a quantized tensor comes from; null for floats.
+const Deferred* quantized(const Tensor& t) {
+  const Deferred* source = t.source();
+  return source && source->bits() > 0 ? source : nullptr;
+}
 
 std::int64_t bytes_of(const Parameter& p) {
-  const Coded* codes = codes_of(p);
+  const Deferred* codes = quantized(p.used);
   if (!codes) return p.value.size() * 4;
   return (p.value.size() * codes->bits() + 7) / 8 + static_cast<std::int64_t>(codes->scales().size()) * 4;
 }
@@ -73,7 +77,7 @@ class Summarizer {
     layer.input_bits = input_bits;
     layer.output_bits = output_bits;
     if (const Parameter* weight = nn::weight_of(module)) {
-      const Coded* codes = codes_of(*weight);
+      const Deferred* codes = quantized(weight->used);
       layer.weight_bits = codes ? codes->bits() : kFloatBits;
       layer.macs = per_image(out.shape()) * products(*weight);
       layer.bops = layer.macs * layer.weight_bits * layer.input_bits;
@@ -89,7 +93,7 @@ class Summarizer {
 
  private:
   int bits_of(const Tensor& x) const {
-    if (const Coded* codes = x.coded()) return codes->bits();
+    if (const Deferred* codes = quantized(x)) return codes->bits();
     const auto found = bits_.find(x.data());
     return found == bits_.end() ? kFloatBits : found->second;
   }

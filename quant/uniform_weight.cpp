@@ -5,8 +5,7 @@
 #include <limits>
 
 #include "core/base/check.h"
-#include "core/base/memory.h"
-#include "core/base/parallel.h"
+#include "core/base/pieces.h"
 #include "core/kernels/kernels.h"
 #include "quant/weight_sweep.h"
 
@@ -14,17 +13,6 @@ namespace coarsegrad {
 namespace {
 
 std::int64_t size_of(auto values) { return static_cast<std::int64_t>(values.size()); }
-
-// part(task, begin, end) for pieces of a group, and the parts' results in order.
-template <class Part, class F, class Done>
-void in_pieces(std::int64_t n, F piece, Done done) {
-  const std::int64_t count = (n + kTaskElements - 1) / kTaskElements;
-  const Scratch<Part> parts(static_cast<std::size_t>(count));
-  parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
-    parts[static_cast<std::size_t>(begin / kTaskElements)] = piece(begin, end - begin);
-  });
-  for (std::int64_t t = 0; t < count; ++t) done(parts[static_cast<std::size_t>(t)]);
-}
 
 // The smallest number for which reached() is true, which grows with it; `guess` is a few roundings away.
 template <class T, class Reached>

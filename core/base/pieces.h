@@ -1,0 +1,21 @@
+#pragma once
+// Reductions of long arrays: parts are computed from pieces of fixed length, on any thread, and combined in
+// order, so that results have the same bits for any number of threads.
+#include "core/base/memory.h"
+#include "core/base/parallel.h"
+
+namespace coarsegrad {
+
+/// piece(begin, n) returns the Part of n elements from `begin` on; done(part) is called with all parts, in
+/// order, by the caller's thread. Part is trivially copyable.
+template <class Part, class Piece, class Done>
+void in_pieces(std::int64_t n, Piece piece, Done done) {
+  const std::int64_t count = (n + kTaskElements - 1) / kTaskElements;
+  const Scratch<Part> parts(static_cast<std::size_t>(count));
+  parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+    parts[static_cast<std::size_t>(begin / kTaskElements)] = piece(begin, end - begin);
+  });
+  for (std::int64_t t = 0; t < count; ++t) done(parts[static_cast<std::size_t>(t)]);
+}
+
+}  // namespace coarsegrad

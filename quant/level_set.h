@@ -1,0 +1,39 @@
+#pragma once
+// Fixed levels, symmetric about 0, that weights and activations of 1 to 3 bits share: {-1, 1}, {-1, 0, 1},
+// {0, +-1/2, +-1}, {0, +-1/4, +-1/2, +-1}. Multiplications by them are signs, masks and shifts
+// (quant/bit_products.h). The sets are a reconstruction: the paper (Chen, Liu, Zhang, Hou, Yang, "Propagating
+// asymptotic-estimated gradients for low bitwidth quantized neural networks", arXiv 2003.04296) says 1 to 3
+// bits and XNOR or SHIFT operations.
+#include <span>
+#include <vector>
+
+namespace coarsegrad {
+
+/// Ascending levels q_0 < ... < q_m with the midpoints t_1 < ... < t_m between them as thresholds.
+class LevelSet {
+ public:
+  /// Throws Error unless there are two levels or more, finite and ascending.
+  explicit LevelSet(std::vector<double> levels);
+
+  std::span<const double> levels() const { return levels_; }
+  std::span<const double> thresholds() const { return thresholds_; }
+  double lowest() const { return levels_.front(); }
+  double highest() const { return levels_.back(); }
+  double least_step() const;
+  double greatest_step() const;
+
+  /// Index of the nearest level. A midpoint goes away from 0, 0 itself up; NaN goes to the lowest level.
+  int index_of(double x) const;
+  /// The nearest level: the quantizer q(x).
+  double nearest(double x) const { return levels_[static_cast<std::size_t>(index_of(x))]; }
+
+ private:
+  std::vector<double> levels_, thresholds_;
+};
+
+/// How many powers of two the levels with 3 bits have: 2 for {0, +-1/2, +-1}, 3 with +-1/4 as well.
+enum class ThreeBits { two_powers = 2, three_powers = 3 };
+/// The set of 1, 2 or 3 bits. Throws UsageError for other bits.
+LevelSet level_set(int bits, ThreeBits three_bits = ThreeBits::two_powers);
+
+}  // namespace coarsegrad
