@@ -66,13 +66,19 @@ void activation_jobs(Jobs& jobs, Arrays& a) {
                     k.real.activation.relu(kElements, a.x.data(), a.y.data(), a.mask.data());
                   }});
   jobs.push_back({"activation.quantize", 2 * kArray + mask, 0, [&](const Kernels& k) {
-                    k.real.activation.quantize(kElements, a.x.data(), 0.65f, 3, 3.f, a.y.data(), nullptr,
+                    k.real.activation.quantize(kElements, a.x.data(), {0.65f, 3}, {0, 3}, a.y.data(), nullptr,
                                                a.mask.data());
                   }});
   jobs.push_back({"activation.quantize (codes)", kArray + codes + mask, 0, [&](const Kernels& k) {
-                    k.real.activation.quantize(kElements, a.x.data(), 0.65f, 3, 3.f, nullptr, a.codes.data(),
-                                               a.mask.data());
+                    k.real.activation.quantize(kElements, a.x.data(), {0.65f, 3}, {0, 3}, nullptr,
+                                               a.codes.data(), a.mask.data());
                   }});
+  for (const auto& [name, rounding] : {std::pair{"activation.quantize (nearest)", kernels::Rounding::nearest},
+                                       std::pair{"activation.quantize (sign)", kernels::Rounding::sign}})
+    jobs.push_back({name, kArray + codes + mask, 0, [&a, r = rounding](const Kernels& k) {
+                      k.real.activation.quantize(kElements, a.x.data(), {1, 1, r}, {-1, 1}, nullptr,
+                                                 a.codes.data(), a.mask.data());
+                    }});
   jobs.push_back({"activation.decode", kArray + codes, 0, [&](const Kernels& k) {
                     k.real.activation.decode(kElements, a.codes.data(), 0.65f, a.y.data());
                   }});
@@ -202,8 +208,8 @@ void norm_jobs(Jobs& jobs, Arrays& a) {
                   }});
   jobs.push_back({"norm.normalize_quantize", 1.25 * kArray + bits, 6 * kCount, [&](const Kernels& k) {
                     k.real.norm.normalize_quantize(kRows, kCols, a.x.data(), a.row.data(), a.row2.data(),
-                                                   a.row3.data(), nullptr, 0.1f, 15, 15, a.codes.data(),
-                                                   a.mask.data());
+                                                   a.row3.data(), nullptr, {0.1f, 15}, {0, 15},
+                                                   a.codes.data(), a.mask.data());
                   }});
   jobs.push_back({"norm.backward_sums", 2 * kArray + bits, 4 * kCount, [&](const Kernels& k) {
                     k.real.norm.backward_sums(kRows, kCols, a.x.data(), a.dy.data(), a.mask.data(),

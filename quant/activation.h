@@ -1,7 +1,6 @@
 #pragma once
 // The uniform activation quantizer with a fixed resolution and any surrogate.
-#include "quant/activation_quantizer.h"
-#include "quant/surrogate.h"
+#include "quant/grid_activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -14,15 +13,15 @@ Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& sur
 
 /// quantize_activation with fixed resolution alpha. The resolution is configuration, not state: a float net's
 /// state dict loads into the net with quantized activations.
-class UniformActivation : public ActivationQuantizer {
+class UniformActivation : public GridActivation {
  public:
   /// Throws UsageError unless 1 <= bits <= 8, and Error unless alpha is finite and positive.
   UniformActivation(int bits, double alpha, const Surrogate& surrogate);
-  Var forward(const Var& x) override;
-  Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
-  int bits() const override { return bits_; }
   double alpha() const { return alpha_; }
   const Surrogate& surrogate() const { return surrogate_; }
+
+ protected:
+  GridMap map() const override;
 
  private:
   int bits_;

@@ -13,8 +13,11 @@ struct Outputs {
   std::shared_ptr<Coded> coded;
   std::shared_ptr<Scratch<std::uint8_t>> mask;
 
-  Outputs(std::int64_t size, Real alpha, int bits, bool with_mask)
-      : coded(std::make_shared<Coded>(size, bits, Coded::Sign::none, std::vector<Real>{alpha})),
+  Outputs(std::int64_t size, const Quantizer<Real>& quantizer, int bits, bool with_mask)
+      : coded(std::make_shared<Coded>(
+            size, bits,
+            quantizer.rounding == Rounding::sign ? Coded::Sign::two_s_complement : Coded::Sign::none,
+            std::vector<Real>{quantizer.scale()})),
         mask(with_mask ? std::make_shared<Scratch<std::uint8_t>>(mask_bytes(size)) : nullptr) {}
   std::uint8_t* mask_data() const { return mask ? mask->data() : nullptr; }
   /// There is no code for NaN: values that hold one are kept as they are.
@@ -39,7 +42,7 @@ Tensor normalized_values(const Normalized& n, const Tensor& shortcut) {
 
 ActivationCodes encode_activation(const Tensor& x, Quantizer<Real> quantizer, int bits, Ste ste,
                                   bool with_mask) {
-  const Outputs out(x.size(), quantizer.alpha, bits, with_mask && ste != Ste::identity);
+  const Outputs out(x.size(), quantizer, bits, with_mask && ste != Ste::identity);
   const bool any_nan = quantize_forward<Real>(x.size(), x.data(), quantizer, ste, nullptr, out.coded->codes(),
                                               out.mask_data());
   return out.done(x.shape(), any_nan, [&] { return values(x, quantizer); });
@@ -50,7 +53,7 @@ ActivationCodes encode_activation(const Normalized& n, const Tensor& shortcut, Q
   const Shape shape = n.x.shape();
   check(!shortcut.defined() || shortcut.shape() == shape, "quantized activation: given a shortcut ",
         shortcut.shape(), ", expected ", shape);
-  const Outputs out(n.x.size(), quantizer.alpha, bits, ste != Ste::identity);
+  const Outputs out(n.x.size(), quantizer, bits, ste != Ste::identity);
   const bool any_nan =
       batch_norm_quantize<Real>(n.rows(), n.channels(), n.x.value().data(), n.columns(), shortcut.elements(),
                                 quantizer, ste, out.coded->codes(), out.mask_data());

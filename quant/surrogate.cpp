@@ -1,44 +1,87 @@
 #include "quant/surrogate.h"
 
 #include <algorithm>
-#include <deque>
-#include <mutex>
+#include <numbers>
+
+#include "quant/registry.h"
 
 namespace coarsegrad {
 namespace {
 
-// The shipped ones. Comparisons decide at kinks: the derivative there is that of the left side, so it is 0 at
-// 0 for the ReLU family, as sigma(0) = 0, and 1 at the window's right end, which is the last point rounded up
-// to a level.
-std::deque<Surrogate> shipped() {
-  std::deque<Surrogate> list;
-  // Hinton's straight-through estimator (Bengio, Leonard, Courville 2013).
-  list.emplace_back(
-      "identity", [](auto x, auto) { return x; }, [](auto x, auto) { return decltype(x)(1); });
-  list.emplace_back(
-      "relu", [](auto x, auto) { return x < 0 ? decltype(x)(0) : x; },
-      [](auto x, auto) { return decltype(x)(x > 0 ? 1 : 0); });
-  list.emplace_back(
-      "clipped_relu", [](auto x, auto window) { return std::clamp(x, decltype(x)(0), window); },
-      [](auto x, auto window) { return decltype(x)(x > 0 && x <= window ? 1 : 0); });
-  list.emplace_back(
-      "tanh", [](auto x, auto) { return std::tanh(x); },
-      [](auto x, auto) {
-        const auto t = std::tanh(x);
-        return (1 - t) * (1 + t);
-      });
-  list.emplace_back(
-      "sigmoid", [](auto x, auto) { return 1 / (1 + std::exp(-x)); },
-      [](auto x, auto) {
-        const auto e = std::exp(-std::abs(x));  // symmetric, and no overflow on either side
-        return e / ((1 + e) * (1 + e));
-      });
-  list.emplace_back(
-      "leaky_relu", [](auto x, auto) { return x > 0 ? x : x * decltype(x)(0.01); },
-      [](auto x, auto) { return decltype(x)(x > 0 ? 1 : 0.01); });
-  // Darabi, Belbahri, Courbariaux, Partovi Nia: BNN+ (2018). With beta = 5, z = beta x and s the logistic
-  // function, SS = 2 s(z) (1 + z (1 - s(z))) - 1 and SS' = beta (2 - z tanh(z/2)) / (1 + cosh z).
-  list.emplace_back(
+// Hinton's straight-through estimator (Bengio, Leonard, Courville, arXiv 1308.3432).
+Surrogate identity() {
+  return {"identity", [](auto x, auto) { return x; }, [](auto x, auto) { return decltype(x)(1); }};
+}
+
+// The ReLU family: derivatives at kinks are those of the left side, so 0 at 0, as sigma(0) = 0, and 1 at the
+// window's right end, which is the last point rounded up to a level.
+Surrogate relu() {
+  return {"relu", [](auto x, auto) { return x < 0 ? decltype(x)(0) : x; },
+          [](auto x, auto) { return decltype(x)(x > 0 ? 1 : 0); }};
+}
+
+Surrogate clipped_relu() {
+  return {"clipped_relu", [](auto x, auto window) { return std::clamp(x, decltype(x)(0), window); },
+          [](auto x, auto window) { return decltype(x)(x > 0 && x <= window ? 1 : 0); }};
+}
+
+Surrogate leaky_relu() {
+  return {"leaky_relu", [](auto x, auto) { return x > 0 ? x : x * decltype(x)(0.01); },
+          [](auto x, auto) { return decltype(x)(x > 0 ? 1 : 0.01); }};
+}
+
+// Of the sign activation; 1 at both ends. Courbariaux, Hubara, Soudry, El-Yaniv, Bengio, arXiv 1602.02830,
+// equation 4: 1 for |x| <= 1.
+Surrogate hard_tanh() {
+  return {"hard_tanh", [](auto x, auto window) { return std::clamp(x, -window, window); },
+          [](auto x, auto window) { return decltype(x)(std::abs(x) <= window ? 1 : 0); }};
+}
+
+Surrogate tanh() {
+  return {"tanh", [](auto x, auto) { return std::tanh(x); },
+          [](auto x, auto) {
+            const auto t = std::tanh(x);
+            return (1 - t) * (1 + t);
+          }};
+}
+
+Surrogate sigmoid() {
+  return {"sigmoid", [](auto x, auto) { return 1 / (1 + std::exp(-x)); },
+          [](auto x, auto) {
+            const auto e = std::exp(-std::abs(x));  // symmetric, and no overflow on either side
+            return e / ((1 + e) * (1 + e));
+          }};
+}
+
+// Esser et al., arXiv 1603.08270, equation 7: max(0, 1 - |x|), whose integral from 0 is x - x |x| / 2.
+Surrogate triangular() {
+  return {"triangular",
+          [](auto x, auto window) {
+            const auto c = std::clamp(x, -window, window);
+            return c - c * std::abs(c) / (2 * window);
+          },
+          [](auto x, auto window) {
+            return std::isnan(x) ? x : std::max(decltype(x)(0), 1 - std::abs(x) / window);
+          }};
+}
+
+// ApproxSign, two parabolas between -1 and 1 that have the height of sign. Liu, Wu, Luo, Yang, Liu, Cheng:
+// Bi-Real Net, arXiv 1808.00278, equation 6: 2 - 2 |x|. Twice the triangle.
+Surrogate polynomial() {
+  return {"polynomial",
+          [](auto x, auto window) {
+            const auto c = std::clamp(x, -window, window);
+            return c * (2 - std::abs(c) / window);
+          },
+          [](auto x, auto window) {
+            return std::isnan(x) ? x : 2 * std::max(decltype(x)(0), 1 - std::abs(x) / window);
+          }};
+}
+
+// Darabi, Belbahri, Courbariaux, Partovi Nia: BNN+, arXiv 1812.11800. With beta = 5, z = beta x and s the
+// logistic function, SS = 2 s(z) (1 + z (1 - s(z))) - 1 and SS' = beta (2 - z tanh(z/2)) / (1 + cosh z).
+Surrogate swish_sign() {
+  return {
       "swish_sign",
       [](auto x, auto) {
         const auto z = std::clamp(5 * x, decltype(x)(-1000), decltype(x)(1000)), s = 1 / (1 + std::exp(-z));
@@ -47,57 +90,51 @@ std::deque<Surrogate> shipped() {
       [](auto x, auto) {
         const auto z = std::clamp(5 * x, decltype(x)(-1000), decltype(x)(1000)), e = std::exp(-std::abs(z));
         return 10 * e * (2 - z * std::tanh(z / 2)) / ((1 + e) * (1 + e));
-      });
-  return list;
+      }};
 }
 
-// A deque: what was handed out stays where it is when more are registered.
-struct Registry {
-  std::mutex mutex;
-  std::deque<Surrogate> list = shipped();
-};
+// The arctangent with slope 1 at 0 and the limits of sign: (2 / pi) atan(pi x / 2). Fang et al., arXiv
+// 2007.05785, have half of it plus 1/2, for a step from 0 to 1.
+Surrogate arctan() {
+  return {"arctan",
+          [](auto x, auto) {
+            constexpr auto half_pi = std::numbers::pi_v<decltype(x)> / 2;
+            return std::atan(half_pi * x) / half_pi;
+          },
+          [](auto x, auto) {
+            const auto z = std::numbers::pi_v<decltype(x)> / 2 * x;
+            return 1 / (1 + z * z);
+          }};
+}
 
-Registry& registry() {
-  static Registry r;
+Registry<Surrogate>& registry() {
+  static Registry<Surrogate> r("surrogate", [] {
+    Registry<Surrogate>::Entries shipped;
+    for (const auto& make : {identity, relu, clipped_relu, hard_tanh, tanh, sigmoid, leaky_relu, triangular,
+                             polynomial, swish_sign, arctan}) {
+      Surrogate s = make();
+      shipped.emplace_back(s.name(), std::move(s));
+    }
+    return shipped;
+  }());
   return r;
-}
-
-const Surrogate* find(const std::deque<Surrogate>& list, std::string_view name) {
-  const auto found = std::ranges::find_if(list, [&](const Surrogate& s) { return s.name() == name; });
-  return found == list.end() ? nullptr : &*found;
 }
 
 }  // namespace
 
-const Surrogate& surrogate(std::string_view name) {
-  Registry& r = registry();
-  const std::lock_guard lock(r.mutex);
-  if (const Surrogate* found = find(r.list, name)) return *found;
-  std::string known;
-  for (const Surrogate& s : r.list) known += " " + s.name();
-  throw UsageError(cat("surrogate: given '", name, "', expected one of:", known));
-}
+const Surrogate& surrogate(std::string_view name) { return registry().find(name); }
 
 std::vector<const Surrogate*> all_surrogates() {
-  Registry& r = registry();
-  const std::lock_guard lock(r.mutex);
   std::vector<const Surrogate*> all;
-  for (const Surrogate& s : r.list) all.push_back(&s);
+  for (const std::string& name : surrogate_names()) all.push_back(&surrogate(name));
   return all;
 }
 
-std::vector<std::string> surrogate_names() {
-  std::vector<std::string> names;
-  for (const Surrogate* s : all_surrogates()) names.push_back(s->name());
-  return names;
-}
+std::vector<std::string> surrogate_names() { return registry().names(); }
 
 const Surrogate& register_surrogate(Surrogate added) {
-  check_usage(!added.name().empty(), "register_surrogate: given an empty name, expected one");
-  Registry& r = registry();
-  const std::lock_guard lock(r.mutex);
-  check_usage(!find(r.list, added.name()), "register_surrogate: '", added.name(), "' is registered already");
-  return r.list.emplace_back(std::move(added));
+  const std::string name = added.name();
+  return registry().add(name, std::move(added));
 }
 
 }  // namespace coarsegrad

@@ -4,8 +4,10 @@
 // derivative; only the derivative enters training, the function is there to be tested and plotted.
 //
 // `window` is the highest level K of the quantizer that the surrogate stands in for, in units of its
-// resolution alpha (2^bits - 1 for a b-bit activation, 1 in the two-layer model of quant/theory); x is in the
-// same units. Surrogates without a window ignore it.
+// resolution alpha (2^bits - 1 for a b-bit activation, 1 in the two-layer model of quant/theory and for
+// signs); x is in the same units. The clipped ReLU's window is 0 < x <= K, that of the symmetric ones
+// (hard_tanh, triangular, polynomial), which stand in for a sign, |x| <= K. Surrogates without a window
+// ignore it.
 #include <cmath>
 #include <functional>
 #include <span>

@@ -6,7 +6,6 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/ops.h"
-#include "quant/activation_codes.h"
 #include "quant/uniform_weight.h"
 
 namespace coarsegrad {
@@ -16,32 +15,24 @@ namespace {
 
 bool names_alpha(const std::string& name) { return name == "alpha" || name.ends_with(".alpha"); }
 
-Quantizer<Real> quantizer_of(const TrainedAlpha& trained) {
-  return {trained.alpha.item(), highest_level(trained.bits)};
-}
-
-// From the gradient of the activation to that of alpha.
-auto alpha_gradient(const TrainedAlpha& trained, const ActivationCodes& out) {
-  return [coded = out.coded, mask = out.mask, rule = trained.rule, levels = highest_level(trained.bits),
-          factor = trained.gradient_factor, limit = trained.gradient_limit](const Tensor& g) {
-    const double sum =
-        quantize_alpha_gradient<Real>(g.size(), coded->codes(), mask->data(), g.data(), levels, rule);
-    return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
-  };
+GridMap map_of(const TrainedAlpha& trained) {
+  const int levels = highest_level(trained.bits);
+  return {{trained.alpha.item(), levels},
+          trained.bits,
+          &surrogate("clipped_relu"),
+          trained.alpha,
+          [levels, rule = trained.rule, factor = trained.gradient_factor, limit = trained.gradient_limit](
+              const Tensor& g, const ActivationCodes& out, const Tensor&) {
+            const double sum = quantize_alpha_gradient<Real>(g.size(), out.coded->codes(), out.mask->data(),
+                                                             g.data(), levels, rule);
+            return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
+          }};
 }
 
 }  // namespace
 
 Var quantize_activation(const Var& x, const TrainedAlpha& trained) {
-  const ActivationCodes out =
-      encode_activation(x.value(), quantizer_of(trained), trained.bits, Ste::clipped_relu);
-  return record(
-      "quantize_activation", out.value, {x, trained.alpha},
-      [mask = out.mask, alpha_gradient = alpha_gradient(trained, out)](const Tensor& g) -> Gradients {
-        Tensor dx = Tensor::uninitialized(g.shape());
-        mask_backward<Real>(g.size(), mask->data(), g.data(), dx.mutable_data());
-        return {dx, alpha_gradient(g)};
-      });
+  return quantize_activation(x, map_of(trained));
 }
 
 TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
@@ -57,17 +48,17 @@ TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
   if (!options.clamp_gradient) alpha.rate_factor = options.rate_factor;
 }
 
-TrainedAlpha TrainedActivation::quantizer() const {
+GridMap TrainedActivation::map() const {
   TrainedAlpha quantizer{alpha.var(), options_.bits, options_.rule};
   if (options_.clamp_gradient) {
     quantizer.gradient_factor = options_.rate_factor;
     quantizer.gradient_limit = 1;
   }
-  return quantizer;
+  return map_of(quantizer);
 }
 
 Var TrainedActivation::forward(const Var& x) {
-  if (!recording_) return quantize_activation(x, quantizer());
+  if (!recording_) return GridActivation::forward(x);
   if (training()) {
     const double range =
         static_cast<double>(magnitude<Real>(x.value().view()).max) / highest_level(options_.bits);
@@ -77,15 +68,8 @@ Var TrainedActivation::forward(const Var& x) {
 }
 
 Var TrainedActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
-  if (recording_ || !fuses(norm)) return Activation::after_norm(norm, x, shortcut);
-  const FlushDenormals flush;
-  const Normalized n = norm.normalized(x);
-  const TrainedAlpha trained = quantizer();
-  const ActivationCodes out =
-      encode_activation(n, shortcut.value(), quantizer_of(trained), trained.bits, Ste::clipped_relu);
-  return record_activated(
-      "norm_quantize", n, shortcut,
-      {out.value, [mask = out.mask] { return mask; }, trained.alpha, alpha_gradient(trained, out)});
+  return recording_ ? Activation::after_norm(norm, x, shortcut)
+                    : GridActivation::after_norm(norm, x, shortcut);
 }
 
 nn::MakeActivation trained_activation(const TrainedActivationOptions& options, bool record_range) {

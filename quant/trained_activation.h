@@ -35,7 +35,7 @@ struct TrainedActivationOptions {
 
 /// The quantizer as a module. One module used at several places has one alpha, whose gradient is the sum over
 /// the places.
-class TrainedActivation : public ActivationQuantizer {
+class TrainedActivation : public GridActivation {
  public:
   static constexpr double kLeastAlpha = 0.001, kMostAlpha = 5;
 
@@ -43,7 +43,6 @@ class TrainedActivation : public ActivationQuantizer {
   explicit TrainedActivation(const TrainedActivationOptions& options);
   Var forward(const Var& x) override;
   Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
-  int bits() const override { return options_.bits; }
 
   /// While it is on, forward() is a ReLU and, in training mode, leaves max|x| / K of its input in alpha: so
   /// the last batch of a float training gives the start of the quantized one.
@@ -52,9 +51,10 @@ class TrainedActivation : public ActivationQuantizer {
 
   Parameter& alpha;  ///< shape (), kept in [kLeastAlpha, kMostAlpha]
 
- private:
-  TrainedAlpha quantizer() const;
+ protected:
+  GridMap map() const override;
 
+ private:
   const TrainedActivationOptions options_;
   bool recording_ = false;
 };

@@ -41,6 +41,9 @@ void check_quantizer(Quantizer<T> q) {
         ", expected a positive number that is neither infinite nor subnormal");
   check(q.levels >= 1 && q.levels <= 255, "activation quantizer: given ", q.levels,
         " levels, expected 1 to 255");
+  check(q.steps > 0 && q.scale() >= limits::min() && q.scale() <= limits::max(),
+        "activation quantizer: given ", q.steps, " steps within alpha = ", q.alpha,
+        ", expected a quotient that is a normal number");
 }
 
 template <class T>
@@ -61,13 +64,13 @@ template <class T>
 bool quantize_forward(std::int64_t n, const T* x, Quantizer<T> quantizer, Ste ste, T* y, std::uint8_t* codes,
                       std::uint8_t* mask) {
   check_quantizer(quantizer);
-  const auto [alpha, levels] = quantizer;
-  const T window = window_of(quantizer, ste);
+  const auto pass = window_of(quantizer, ste);
   std::uint8_t* const bits = ste == Ste::identity ? nullptr : mask;
   const auto quantize = real_kernels<T>().activation.quantize;
   std::atomic<bool> any_nan = false;
-  parallel_ranges(n, kTaskElements, [&, a = alpha, k = levels](std::int64_t begin, std::int64_t end) {
-    if (quantize(end - begin, x + begin, a, k, window, at(y, begin), at(codes, begin), at(bits, begin / 8)))
+  parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+    if (quantize(end - begin, x + begin, quantizer, pass, at(y, begin), at(codes, begin),
+                 at(bits, begin / 8)))
       any_nan = true;
   });
   return any_nan;
@@ -84,6 +87,8 @@ template <class T>
 double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, Quantizer<T> quantizer,
                                AlphaRule rule) {
   check_quantizer(quantizer);
+  check(quantizer.rounding == Rounding::up && quantizer.steps == 1,
+        "gradient of alpha: expected a quantizer that rounds up x / alpha");
   return sum_of_parts(n, [&](std::int64_t begin, std::int64_t end) {
     return real_kernels<T>().activation.alpha_gradient(end - begin, x + begin, dy + begin, quantizer.alpha,
                                                        quantizer.levels, rule);

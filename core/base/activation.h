@@ -3,6 +3,7 @@
 // element (bit i % 8 of byte i / 8), which is all that the backward pass needs. T is float or double. All
 // results are bitwise the same for any number of threads; all but the sums of quantize_alpha_gradient also
 // for every kernel table.
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -23,30 +24,36 @@ template <class T>
 void mask_backward(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx);
 
 /// Where the straight-through estimator of the quantizer passes gradients on. Names as in the papers.
-enum class Ste { identity, relu, clipped_relu };
+enum class Ste { identity, relu, clipped_relu, hard_tanh };
 using kernels::AlphaRule;
-
-/// The quantized ReLU sigma(x, alpha) = alpha * min(levels, ceil(x / alpha)) for x > 0, else 0
-/// (paper-ste 7.1, paper-bcgd 2). The level is that of the quotient q = x / alpha as T rounds it. With
-/// denormals flushed, as in every parallel_for, a denormal x or q is 0.
-template <class T>
-struct Quantizer {
-  T alpha;     ///< resolution: finite, > 0, a normal number
-  int levels;  ///< 2^bits - 1: 1 to 255
-};
+using kernels::Quantizer;
+using kernels::Rounding;
 
 /// Throws Error for a quantizer out of range.
 template <class T>
 void check_quantizer(Quantizer<T> quantizer);
-/// Largest quotient at which the backward pass of `ste` is 1; infinite where there is none.
+/// Quotients q at which the backward pass of `ste` is 1: q > 0 for relu, 0 < q <= levels for clipped_relu,
+/// |q| <= levels for hard_tanh, all of them for identity.
 template <class T>
-T window_of(Quantizer<T> quantizer, Ste ste) {
-  return ste == Ste::clipped_relu ? static_cast<T>(quantizer.levels) : std::numeric_limits<T>::infinity();
+kernels::Interval<T> window_of(Quantizer<T> quantizer, Ste ste) {
+  constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  const T levels = static_cast<T>(quantizer.levels);
+  switch (ste) {
+    case Ste::relu:
+      return {0, kInfinity};
+    case Ste::clipped_relu:
+      return {0, levels};
+    case Ste::hard_tanh:
+      return {std::nextafter(-levels, -kInfinity), levels};
+    default:
+      return {-kInfinity, kInfinity};
+  }
 }
 
-/// Any of the outputs may be null. y: values, NaN where x is NaN; y may be x. codes: level indices (0 for
-/// NaN). mask: where the backward pass of `ste` is 1: q > 0 for relu, 0 < q <= levels for clipped_relu; none
-/// is written for identity. Returns whether there is a NaN. Throws Error for a quantizer out of range.
+/// The quantized ReLU of the papers (Rounding::up: Yin et al. 2018 and 2019; Rounding::nearest: most others)
+/// or a sign. Any of the outputs may be null. y: values, NaN where x is NaN; y may be x. codes: 0 for NaN.
+/// mask: where the backward pass of `ste` is 1; none is written for identity. Returns whether there is a NaN.
+/// Throws Error for a quantizer out of range.
 template <class T>
 bool quantize_forward(std::int64_t n, const T* x, Quantizer<T> quantizer, Ste ste, T* y, std::uint8_t* codes,
                       std::uint8_t* mask);
@@ -55,7 +62,8 @@ bool quantize_forward(std::int64_t n, const T* x, Quantizer<T> quantizer, Ste st
 template <class T>
 void quantize_decode(std::int64_t n, const std::uint8_t* codes, T alpha, T* y);
 
-/// Sum over all elements of dy * d sigma / d alpha (paper-bcgd 2), from the input.
+/// Sum over all elements of dy * d sigma / d alpha, from the input of a quantizer that rounds up x / alpha.
+/// Source: Yin et al. 2018, section 2.
 template <class T>
 double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, Quantizer<T> quantizer,
                                AlphaRule rule);

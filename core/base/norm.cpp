@@ -177,8 +177,8 @@ bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, c
                    [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
                      const Window<T> some(add, first, first + n * cols);
                      if (real_kernels<T>().norm.normalize_quantize(
-                             n, cols, x + first, w.mean, w.factor, w.shift, some.data(), quantizer.alpha,
-                             quantizer.levels, window_of(quantizer, ste), codes + first, at(bits, first / 8)))
+                             n, cols, x + first, w.mean, w.factor, w.shift, some.data(), quantizer,
+                             window_of(quantizer, ste), codes + first, at(bits, first / 8)))
                        any_nan = true;
                    });
   return any_nan;

@@ -4,6 +4,8 @@
 // * cols + c] is row r, column c.
 #include <cstdint>
 
+#include "core/kernels/activation.h"
+
 namespace coarsegrad::kernels {
 
 /// Masks hold one bit per element (core/kernels/activation.h); with one, cols is a multiple of 8.
@@ -28,8 +30,8 @@ struct Norm {
                          const T* shift, const T* add, T* y, std::uint8_t* mask);
   /// codes and mask of Activation::quantize for t as above, and whether there is a NaN. mask may be null.
   bool (*normalize_quantize)(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
-                             const T* shift, const T* add, T alpha, int levels, T window, std::uint8_t* codes,
-                             std::uint8_t* mask);
+                             const T* shift, const T* add, Quantizer<T> quantizer, Interval<T> pass,
+                             std::uint8_t* codes, std::uint8_t* mask);
   /// With g = dy where the mask is 1, else 0 (dy without a mask): sum_g[c] = sum of g; sum_gx[c] = sum of g *
   /// (x - mean); gated = g, if not null.
   void (*backward_sums)(std::int64_t rows, std::int64_t cols, const T* x, const T* dy,

@@ -29,21 +29,20 @@ struct Quantized {
     return same_bits(a.y, b.y) && a.codes == b.codes && a.mask == b.mask;
   }
 };
-Quantized quantized(const Kernels& table, const std::vector<float>& x, float alpha, int levels,
-                    float window) {
+Quantized quantized(const Kernels& table, const std::vector<float>& x, const Quantizer<float>& quantizer,
+                    const kernels::Interval<float>& pass) {
   const auto n = static_cast<std::int64_t>(x.size());
   Quantized q{output<float>(n), output<std::uint8_t>(n),
               output<std::uint8_t>(static_cast<std::int64_t>(mask_bytes(n)))};
-  table.real.activation.quantize(n, x.data(), alpha, levels, window, q.y.data(), q.codes.data(),
-                                 q.mask.data());
+  table.real.activation.quantize(n, x.data(), quantizer, pass, q.y.data(), q.codes.data(), q.mask.data());
   return q;
 }
 
-// k * alpha and the two floats on either side, for all levels and some beyond.
-std::vector<float> around_thresholds(float alpha, int levels) {
+// (k + offset) alpha and the two floats on either side, for all levels and some beyond.
+std::vector<float> around_thresholds(float alpha, int levels, float offset) {
   std::vector<float> x{0.f, -0.f, kInfinity, -kInfinity, NAN, 1e-40f, -1e-40f, -alpha};
   for (int k = 0; k <= levels + 2; ++k) {
-    const float t = static_cast<float>(k) * alpha, below = std::nextafter(t, -kInfinity),
+    const float t = (static_cast<float>(k) + offset) * alpha, below = std::nextafter(t, -kInfinity),
                 above = std::nextafter(t, kInfinity);
     x.insert(x.end(), {t, below, above, std::nextafter(below, -kInfinity), std::nextafter(above, kInfinity)});
   }
@@ -71,28 +70,71 @@ TEST_CASE("relu kernel: every table gives the bits of the reference, values and 
   });
 }
 
+const Rounding kRoundings[] = {Rounding::up, Rounding::nearest, Rounding::sign};
+
 TEST_CASE("quantize kernel: every table gives the bits of the reference, on and around all thresholds") {
   for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
-    for (const float alpha : kAlphas)
-      for (const int levels : {1, 3, 15, 255})
-        for (const float window : {static_cast<float>(levels), kInfinity})
-          with_and_without_denormals([&] {
-            const auto x = around_thresholds(alpha, levels);
-            CHECK(quantized(table, x, alpha, levels, window) == quantized(scalar, x, alpha, levels, window));
-          });
-    for (const std::int64_t n : kSizes) {
-      const auto x = awkward(n, static_cast<unsigned>(n));
-      CHECK(quantized(table, x, 0.3f, 3, 3) == quantized(scalar, x, 0.3f, 3, 3));
-    }
+    for (const Rounding rounding : kRoundings)
+      for (const float alpha : kAlphas)
+        for (const int levels : {1, 3, 15, 255})
+          for (const auto pass : {kernels::Interval<float>{0, static_cast<float>(levels)},
+                                  kernels::Interval<float>{0, kInfinity}, kernels::Interval<float>{-1, 1}})
+            with_and_without_denormals([&] {
+              const auto x = around_thresholds(alpha, levels, rounding == Rounding::nearest ? 0.5f : 0.f);
+              const Quantizer<float> q{alpha, levels, rounding};
+              CHECK(quantized(table, x, q, pass) == quantized(scalar, x, q, pass));
+            });
+    for (const std::int64_t n : kSizes)
+      for (const Rounding rounding : kRoundings)
+        for (const float steps : {1.f, 3.f}) {
+          const auto x = awkward(n, static_cast<unsigned>(n));
+          const Quantizer<float> q{0.3f, 3, rounding, steps};
+          CHECK(quantized(table, x, q, {0, 3}) == quantized(scalar, x, q, {0, 3}));
+        }
   });
 }
 
 TEST_CASE("quantizer comparison: a reciprocal in place of the division is noticed at some threshold") {
   const float alpha = 0.6511f;
-  auto x = around_thresholds(alpha, 255);
-  const auto right = quantized(*all_kernels()[0], x, alpha, 255, 255);
+  auto x = around_thresholds(alpha, 255, 0);
+  const auto right = quantized(*all_kernels()[0], x, {alpha, 255}, {0, 255});
   for (float& v : x) v *= 1 / alpha;
-  CHECK(quantized(*all_kernels()[0], x, 1, 255, 255).codes != right.codes);
+  CHECK(quantized(*all_kernels()[0], x, {1, 255}, {0, 255}).codes != right.codes);
+}
+
+TEST_CASE(
+    "quantizer: rounding to the nearest goes to the even one of two, and steps multiply before alpha "
+    "divides") {
+  with_each_table([] {
+    const std::vector<float> x{-0.3f, 0.f, 0.1f, 0.2f, 0.34f, 0.5f, 0.51f, 0.7f, 0.99f, 1.4f, NAN};
+    std::vector<std::uint8_t> codes(x.size());
+    const auto with = [&](int levels) {
+      quantize_forward<float>(static_cast<std::int64_t>(x.size()), x.data(),
+                              {1, levels, Rounding::nearest, static_cast<float>(levels)}, Ste::identity,
+                              nullptr, codes.data(), nullptr);
+      return codes;
+    };
+    CHECK(with(1) == std::vector<std::uint8_t>{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0});
+    CHECK(with(3) == std::vector<std::uint8_t>{0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 0});
+    CHECK(with(7) == std::vector<std::uint8_t>{0, 0, 1, 1, 2, 4, 4, 5, 7, 7, 0});  // 7 * 0.5 is a tie
+  });
+}
+
+TEST_CASE(
+    "quantizer: signs are signed bytes, that of both zeros is +1, and the window is symmetric and closed") {
+  with_each_table([] {
+    const float inside = std::nextafter(1.f, 0.f), outside = std::nextafter(1.f, 2.f);
+    const std::vector<float> x{0.f, -0.f, 1e-30f, -1e-30f, kInfinity, -kInfinity,
+                               NAN, 1.f,  -1.f,   inside,  outside,   -outside};
+    std::vector<float> y(x.size());
+    std::vector<std::uint8_t> codes(x.size()), mask(2);
+    const auto n = static_cast<std::int64_t>(x.size());
+    CHECK(quantize_forward(n, x.data(), {2, 1, Rounding::sign, 2}, Ste::hard_tanh, y.data(), codes.data(),
+                           mask.data()));
+    CHECK(codes == std::vector<std::uint8_t>{1, 1, 1, 255, 1, 255, 0, 1, 255, 1, 1, 255});
+    CHECK(same_bits(y, {1.f, 1.f, 1.f, -1.f, 1.f, -1.f, NAN, 1.f, -1.f, 1.f, 1.f, -1.f}));
+    CHECK(mask == std::vector<std::uint8_t>{0b10001111, 0b0011});
+  });
 }
 
 TEST_CASE("quantizer: zero, signed zero, infinities, NaN and values at a threshold, for every table") {

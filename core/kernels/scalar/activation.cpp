@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/kernels/scalar/quantizer.h"
 #include "core/kernels/tables.h"
 
 namespace coarsegrad::kernels::scalar {
@@ -26,25 +27,18 @@ void relu(std::int64_t n, const T* x, T* y, std::uint8_t* mask) {
   }
 }
 
-// The level index of the quotient q = x / alpha.
 template <class T>
-int level(T q, int levels) {
-  if (!(q > 0)) return 0;
-  return q > static_cast<T>(levels) ? levels : static_cast<int>(std::ceil(q));
-}
-
-template <class T>
-bool quantize(std::int64_t n, const T* x, T alpha, int levels, T window, T* y, std::uint8_t* codes,
+bool quantize(std::int64_t n, const T* x, Quantizer<T> quantizer, Interval<T> pass, T* y, std::uint8_t* codes,
               std::uint8_t* mask) {
   clear(n, mask);
   bool any_nan = false;
   for (std::int64_t i = 0; i < n; ++i) {
-    const T q = x[i] / alpha;
+    const T q = quotient(x[i], quantizer);
     any_nan = any_nan || std::isnan(q);
-    const int code = level(q, levels);
-    if (mask && q > 0 && q <= window) set(mask, i);
+    const int code = code_of(q, quantizer);
+    if (mask && q > pass.above && q <= pass.upto) set(mask, i);
     if (codes) codes[i] = static_cast<std::uint8_t>(code);
-    if (y) y[i] = std::isnan(q) ? q : alpha * static_cast<T>(code);
+    if (y) y[i] = std::isnan(q) ? q : quantizer.scale() * static_cast<T>(code);
   }
   return any_nan;
 }
@@ -70,7 +64,8 @@ double alpha_gradient(std::int64_t n, const T* x, const T* dy, T alpha, int leve
   for (std::int64_t i = 0; i < n; ++i) {
     const T q = x[i] / alpha;
     if (!(q > 0)) continue;
-    const int d = q > static_cast<T>(levels) ? levels : inside_value(level(q, levels), levels, rule);
+    const int code = code_of(q, Quantizer<T>{alpha, levels});
+    const int d = q > static_cast<T>(levels) ? levels : inside_value(code, levels, rule);
     sum += static_cast<double>(dy[i]) * d;
   }
   return sum;

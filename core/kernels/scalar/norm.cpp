@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/kernels/scalar/quantizer.h"
 #include "core/kernels/tables.h"
 
 namespace coarsegrad::kernels::scalar {
@@ -53,16 +54,14 @@ void normalize_relu(std::int64_t rows, std::int64_t cols, const T* x, const T* m
 
 template <class T>
 bool normalize_quantize(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
-                        const T* shift, const T* add, T alpha, int levels, T window, std::uint8_t* codes,
-                        std::uint8_t* mask) {
+                        const T* shift, const T* add, Quantizer<T> quantizer, Interval<T> pass,
+                        std::uint8_t* codes, std::uint8_t* mask) {
   bool any_nan = false;
   for (std::int64_t i = 0; i < rows * cols; ++i) {
-    const T q = normalized(i, i % cols, x, mean, factor, shift, add) / alpha;
+    const T q = quotient(normalized(i, i % cols, x, mean, factor, shift, add), quantizer);
     any_nan = any_nan || std::isnan(q);
-    if (mask) set(mask, i, q > 0 && q <= window);
-    codes[i] = static_cast<std::uint8_t>(!(q > 0)                     ? 0
-                                         : q > static_cast<T>(levels) ? levels
-                                                                      : static_cast<int>(std::ceil(q)));
+    if (mask) set(mask, i, q > pass.above && q <= pass.upto);
+    codes[i] = static_cast<std::uint8_t>(code_of(q, quantizer));
   }
   return any_nan;
 }

@@ -1,6 +1,7 @@
 #include "core/kernels/activation.h"
 
 #include "core/kernels/norm.h"
+#include "core/kernels/simd/quantizer.h"
 #include "core/kernels/simd/sweep.h"
 #include "core/kernels/tables.h"
 
@@ -19,19 +20,20 @@ void relu(std::int64_t n, const float* x, float* y, std::uint8_t* mask) {
 // min(levels, ceil(q)) where q > 0, NaN where q is NaN, else +0: adding 0 turns -0 into +0.
 COARSEGRAD_INLINE F32 level(F32 q, F32 levels) { return min(levels, max(zero(), ceil(q))) + zero(); }
 
-bool quantize(std::int64_t n, const float* x, float alpha, int levels, float window, float* y,
+bool quantize(std::int64_t n, const float* x, Quantizer<float> quantizer, Interval<float> pass, float* y,
               std::uint8_t* codes, std::uint8_t* mask) {
-  const F32 a = set1(alpha), top = set1(static_cast<float>(levels)), end = set1(window);
-  Mask nan = zero() != zero();
-  for_vectors(n, [=, &nan](std::int64_t i, auto lanes) {
-    const F32 q = lanes.load(x + i) / a;
-    const F32 code = level(q, top);
-    nan = nan | (q != q);
-    if (mask) lanes.store_bits(mask + i / 8, (q > zero()) & (q <= end));
-    if (codes) lanes.store(codes + i, to_int(keep(code == code, code)));
-    if (y) lanes.store(y + i, a * code);
+  return with_quantizer(quantizer, pass, [=](const auto& to) {
+    Mask nan = zero() != zero();
+    for_vectors(n, [=, &nan](std::int64_t i, auto lanes) {
+      const F32 q = to.quotient(lanes.load(x + i));
+      const F32 code = to.code(q);
+      nan = nan | (q != q);
+      if (mask) lanes.store_bits(mask + i / 8, to.passes(q));
+      if (codes) to.store_code(lanes, codes + i, code);
+      if (y) lanes.store(y + i, to.scale * code);
+    });
+    return bits(nan) != 0;
   });
-  return bits(nan) != 0;
 }
 
 void decode(std::int64_t n, const std::uint8_t* codes, float alpha, float* y) {

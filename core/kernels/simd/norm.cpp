@@ -1,6 +1,7 @@
 #include "core/kernels/norm.h"
 
 #include "core/kernels/simd/columns.h"
+#include "core/kernels/simd/quantizer.h"
 #include "core/kernels/tables.h"
 
 namespace coarsegrad::kernels::COARSEGRAD_TARGET {
@@ -73,18 +74,18 @@ void normalize_relu(std::int64_t rows, std::int64_t cols, const float* x, const 
 }
 
 bool normalize_quantize(std::int64_t rows, std::int64_t cols, const float* x, const float* mean,
-                        const float* factor, const float* shift, const float* add, float alpha, int levels,
-                        float window, std::uint8_t* codes, std::uint8_t* mask) {
-  const F32 a = set1(alpha), top = set1(static_cast<float>(levels)), end = set1(window);
-  Mask nan = zero() != zero();
-  for_normalized(rows, cols, x, mean, factor, shift, add, [=, &nan](std::int64_t i, auto lanes, F32 t) {
-    const F32 q = t / a;
-    nan = nan | (q != q);
-    const F32 code = min(top, max(zero(), ceil(q)));
-    if (mask) lanes.store_bits(mask + i / 8, (q > zero()) & (q <= end));
-    lanes.store(codes + i, to_int(keep(code == code, code)));
+                        const float* factor, const float* shift, const float* add, Quantizer<float> quantizer,
+                        Interval<float> pass, std::uint8_t* codes, std::uint8_t* mask) {
+  return with_quantizer(quantizer, pass, [=](const auto& to) {
+    Mask nan = zero() != zero();
+    for_normalized(rows, cols, x, mean, factor, shift, add, [=, &nan](std::int64_t i, auto lanes, F32 t) {
+      const F32 q = to.quotient(t);
+      nan = nan | (q != q);
+      if (mask) lanes.store_bits(mask + i / 8, to.passes(q));
+      to.store_code(lanes, codes + i, to.code(q));
+    });
+    return bits(nan) != 0;
   });
-  return bits(nan) != 0;
 }
 
 // Loads dy where the mask is 1, else 0.

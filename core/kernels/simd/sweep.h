@@ -60,7 +60,11 @@ struct Part {
     const unsigned high = n > 8 ? p[1] : 0u;
     return {static_cast<__mmask16>(p[0] | high << 8)};
   }
-  void store_bits(std::uint8_t* p, Mask m) const { __builtin_memcpy(p, &m.v, n > 8 ? 2 : 1); }
+  /// Bits of lanes that are none are 0.
+  void store_bits(std::uint8_t* p, Mask m) const {
+    m = m & first(n);
+    __builtin_memcpy(p, &m.v, n > 8 ? 2 : 1);
+  }
   /// `other` in the lanes that are none.
   F32 fill(F32 a, F32 other) const { return select(first(n), a, other); }
 };
@@ -119,7 +123,8 @@ struct Part {
     for (std::size_t i = 0; i < n; ++i) p[i] = lanes[i];
   }
   Mask load_bits(const std::uint8_t* p) const { return Whole::load_bits(p); }
-  void store_bits(std::uint8_t* p, Mask m) const { Whole::store_bits(p, m); }
+  /// Bits of lanes that are none are 0.
+  void store_bits(std::uint8_t* p, Mask m) const { Whole::store_bits(p, m & first(n)); }
   /// `other` in the lanes that are none.
   F32 fill(F32 a, F32 other) const { return select(first(n), a, other); }
 };
