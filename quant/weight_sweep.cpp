@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "core/base/check.h"
@@ -28,20 +29,29 @@ struct Event {
   int squares;  // 2 j - 1
 };
 
-// A Scratch that knows its length.
+// A Scratch that knows its length, or a piece of the heap where that is small: channels are swept by all
+// threads at once, and those wait for each other at the pool, not at the heap.
 template <class T>
 class Array {
  public:
-  explicit Array(std::int64_t n) : size_(n), values_(static_cast<std::size_t>(n)) {}
-  Array(std::int64_t n, const T& fill) : Array(n) { std::fill_n(values_.data(), n, fill); }
+  explicit Array(std::int64_t n)
+      : size_(n),
+        small_(n * sizeof(T) <= kSmall ? std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(n))
+                                       : nullptr),
+        large_(small_ ? 0 : static_cast<std::size_t>(n)) {}
+  Array(std::int64_t n, const T& fill) : Array(n) { std::fill_n(data(), n, fill); }
   std::int64_t size() const { return size_; }
-  T& operator[](std::int64_t i) const { return values_.data()[i]; }
-  std::span<T> view() const { return {values_.data(), static_cast<std::size_t>(size_)}; }
+  T* data() const { return small_ ? small_.get() : large_.data(); }
+  T& operator[](std::int64_t i) const { return data()[i]; }
+  std::span<T> view() const { return {data(), static_cast<std::size_t>(size_)}; }
   void keep_first(std::int64_t n) { size_ = n; }
 
  private:
+  static constexpr std::size_t kSmall = 1 << 15;  // bytes
+
   std::int64_t size_;
-  Scratch<T> values_;
+  std::unique_ptr<T[]> small_;
+  Scratch<T> large_;
 };
 
 // Places low, low + step, low + 2 step, ... and behind[m], the sums over the events at or above place m.
@@ -104,7 +114,7 @@ class Histogram {
         cells_(cells_for(static_cast<double>(w.size()), levels)),
         per_width_(static_cast<double>(cells_) / static_cast<double>(max)),
         parts_(std::clamp<std::int64_t>(static_cast<std::int64_t>(w.size()) / kTaskElements, 1, 8)),
-        sums_(static_cast<std::size_t>(parts_ * cells_)) {
+        sums_(parts_ * cells_) {
     parallel_for(parts_, [&](std::int64_t p) {
       Sums* cell = part(p);
       std::fill_n(cell, cells_, Sums{});
@@ -176,7 +186,7 @@ class Histogram {
   std::int64_t levels_, cells_;
   double per_width_;
   std::int64_t parts_;
-  Scratch<Sums> sums_;
+  Array<Sums> sums_;
 };
 
 // Drops events that cannot end the best set, until few are left or no more can be told apart; adds those

@@ -10,6 +10,10 @@ namespace coarsegrad {
 /// order, by the caller's thread. Part is trivially copyable.
 template <class Part, class Piece, class Done>
 void in_pieces(std::int64_t n, Piece piece, Done done) {
+  if (n <= kTaskElements) {  // many threads may be here at once, with a channel each: nothing shared for them
+    if (n > 0) done(piece(std::int64_t{0}, n));
+    return;
+  }
   const std::int64_t count = (n + kTaskElements - 1) / kTaskElements;
   const Scratch<Part> parts(static_cast<std::size_t>(count));
   parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
