@@ -17,6 +17,15 @@ void parallel_pieces(std::int64_t n, F&& f) {
                [&](std::int64_t t) { f(t * kPiece, std::min(n, (t + 1) * kPiece)); });
 }
 
+/// f(piece of `from`, piece of `to`), both spans, for pieces of n elements, in parallel.
+template <class F>
+void parallel_spans(std::int64_t n, const Real* from, Real* to, F&& f) {
+  parallel_pieces(n, [&](std::int64_t begin, std::int64_t end) {
+    const auto count = static_cast<std::size_t>(end - begin);
+    f(std::span<const Real>(from + begin, count), std::span<Real>(to + begin, count));
+  });
+}
+
 /// y[i] = f(x[i]).
 template <class F>
 Tensor map(const Tensor& x, F f) {

@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "quant/activation.h"
+#include "quant/asymptotic.h"
 #include "quant/registry.h"
 #include "quant/trained_activation.h"
 
@@ -26,7 +27,8 @@ nn::MakeActivation trained(const ActivationOptions& o) {
 }
 
 Registry<MakeActivationQuantizer>& registry() {
-  static Registry<MakeActivationQuantizer> r("activation", {{"uniform", uniform}, {"trained", trained}});
+  static Registry<MakeActivationQuantizer> r(
+      "activation", {{"uniform", uniform}, {"trained", trained}, {"asymptotic", asymptotic_activation}});
   return r;
 }
 

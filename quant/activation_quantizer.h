@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nn/activation.h"
+#include "quant/level_set.h"
 #include "quant/uniform_activation.h"
 
 namespace coarsegrad {
@@ -29,12 +30,16 @@ struct ActivationOptions {
   AlphaRule alpha_rule = AlphaRule::three_valued;  ///< trained: what stands for the derivative in alpha
   bool clamp_gradient = false;                     ///< trained: as in TrainedActivationOptions
   bool record_range = false;                       ///< trained: a ReLU that only records its range at first
+  double sharpness = 0;  ///< asymptotic: T times the least step at the end of the training; 0: 100
+  double hard_from = 1;  ///< asymptotic: share of the training after which it is hard in training mode, too
+  ThreeBits three_bits = ThreeBits::two_powers;  ///< asymptotic
 };
 
 /// The activation at every place of a network, by name; those shipped are
 ///   uniform  sigma(x, alpha), alpha fixed by the half-Gaussian rule (quant/activation.h); any surrogate, the
 ///            clipped ReLU by default
 ///   trained  the same with a trained alpha (quant/trained_activation.h); clipped ReLU
+///   asymptotic  smooth in training, 1 to 3 bits in the end; no surrogate (quant/asymptotic.h)
 /// Throws UsageError for an unknown name, listing the known ones, for bits out of range and for a surrogate
 /// that is not known or not the method's; Error for an alpha or a factor out of range.
 nn::MakeActivation activation_quantizer(std::string_view name, const ActivationOptions& options = {});

@@ -11,10 +11,11 @@ namespace {
 
 constexpr std::size_t kBlock = 1024;  // small enough for the first-level cache
 
-// y = start + sum over the steps of weigh(height, tanh(sharpness (x - threshold))), a block at a time.
+// y = start + sum over the steps of weigh(height, tanh(factor (x - threshold))), a block at a time; heights
+// and thresholds are those of the levels times `reach`.
 template <class T, class Weigh>
-void sum_steps(const LevelSet& levels, double sharpness, double start, std::span<const T> x, std::span<T> y,
-               Weigh weigh) {
+void sum_steps(const LevelSet& levels, double reach, double factor, double start, std::span<const T> x,
+               std::span<T> y, Weigh weigh) {
   check(x.size() == y.size(), "asymptotic map: given ", x.size(), " inputs and ", y.size(),
         " outputs, expected as many");
   T steps[kBlock], sum[kBlock];
@@ -22,9 +23,9 @@ void sum_steps(const LevelSet& levels, double sharpness, double start, std::span
     const std::size_t n = std::min(kBlock, x.size() - begin);
     std::fill_n(sum, n, static_cast<T>(start));
     for (std::size_t i = 0; i < levels.thresholds().size(); ++i) {
-      const T factor = static_cast<T>(sharpness), threshold = static_cast<T>(levels.thresholds()[i]);
-      const T height = static_cast<T>(levels.levels()[i + 1] - levels.levels()[i]);
-      for (std::size_t j = 0; j < n; ++j) steps[j] = factor * (x[begin + j] - threshold);
+      const T slope = static_cast<T>(factor), threshold = static_cast<T>(levels.thresholds()[i] * reach);
+      const T height = static_cast<T>((levels.levels()[i + 1] - levels.levels()[i]) * reach);
+      for (std::size_t j = 0; j < n; ++j) steps[j] = slope * (x[begin + j] - threshold);
       real_kernels<T>().math.tanh(static_cast<std::int64_t>(n), steps, steps);
       for (std::size_t j = 0; j < n; ++j) sum[j] += weigh(height, steps[j]);
     }
@@ -44,10 +45,11 @@ double SharpnessSchedule::sharpness(double share) const {
   return first * std::pow(last / first, std::clamp(share / hard_from, 0.0, 1.0));
 }
 
-AsymptoticMap::AsymptoticMap(const LevelSet& levels, double sharpness)
-    : levels_(levels), sharpness_(sharpness) {
-  check(sharpness > 0 && std::isfinite(sharpness), "asymptotic map: given a sharpness of ", sharpness,
-        ", expected a positive number");
+AsymptoticMap::AsymptoticMap(const LevelSet& levels, double sharpness, double reach)
+    : levels_(levels), sharpness_(sharpness), reach_(reach) {
+  check(sharpness > 0 && std::isfinite(sharpness) && reach > 0 && std::isfinite(reach),
+        "asymptotic map: given a sharpness of ", sharpness, " and a reach of ", reach,
+        ", expected positive numbers");
 }
 
 double AsymptoticMap::value(double x) const {
@@ -65,14 +67,15 @@ double AsymptoticMap::slope(double x) const {
 // The halves of the heights that stand without a tanh add up to the middle of the levels.
 template <class T>
 void AsymptoticMap::values(std::span<const T> x, std::span<T> y) const {
-  sum_steps(levels_, sharpness_, (levels_.lowest() + levels_.highest()) / 2, x, y,
+  sum_steps(levels_, reach_, sharpness_ / reach_, reach_ * (levels_.lowest() + levels_.highest()) / 2, x, y,
             [](T height, T step) { return height / 2 * step; });
 }
 
 template <class T>
 void AsymptoticMap::slopes(std::span<const T> x, std::span<T> y) const {
-  sum_steps(levels_, sharpness_, 0, x, y, [factor = static_cast<T>(sharpness_) / 2](T height, T step) {
-    return height * factor * (1 - step * step);
+  const double factor = sharpness_ / reach_;
+  sum_steps(levels_, reach_, factor, 0, x, y, [half = static_cast<T>(factor / 2)](T height, T step) {
+    return height * half * (1 - step * step);
   });
 }
 

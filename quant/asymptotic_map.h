@@ -22,7 +22,7 @@ namespace coarsegrad {
 /// place, unless hard_from is 1.
 struct SharpnessSchedule {
   double first = 1.5, last = 100;
-  double hard_from = 0.95;
+  double hard_from = 1;
 
   /// Throws Error unless 0 < first <= last and 0 < hard_from <= 1.
   void validate() const;
@@ -33,11 +33,11 @@ struct SharpnessSchedule {
 
 class AsymptoticMap {
  public:
-  /// `sharpness` is T > 0. Throws Error otherwise.
-  AsymptoticMap(const LevelSet& levels, double sharpness);
+  /// m A_T(x / m): `sharpness` is T, `reach` m, both positive and finite. Throws Error otherwise.
+  AsymptoticMap(const LevelSet& levels, double sharpness, double reach = 1);
 
   double value(double x) const;
-  double slope(double x) const;
+  double slope(double x) const;  ///< its derivative
   /// y[i] = value(x[i]), and slope(x[i]), T being float or double; equal lengths, y may be x. With the
   /// kernels' tanh (core/kernels/math.h).
   template <class T>
@@ -47,7 +47,7 @@ class AsymptoticMap {
 
  private:
   LevelSet levels_;
-  double sharpness_;
+  double sharpness_, reach_;
 };
 
 }  // namespace coarsegrad

@@ -36,4 +36,12 @@ enum class ThreeBits { two_powers = 2, three_powers = 3 };
 /// The set of 1, 2 or 3 bits. Throws UsageError for other bits.
 LevelSet level_set(int bits, ThreeBits three_bits = ThreeBits::two_powers);
 
+/// Where the levels q_i of a group of weights w and their thresholds t_i lie.
+enum class LevelScale {
+  fitted,  ///< at m q_i and m t_i: Lloyd's alternation makes |w - m q|^2 small for the weights that a
+           ///< training starts from, and m stays. Weights of trained networks do not reach 1/2.
+  unit,    ///< at q_i and t_i
+  mean     ///< at alpha q_i and t_i, alpha = sum |w q| / sum q^2: the mean of |w| where q is +-1
+};
+
 }  // namespace coarsegrad

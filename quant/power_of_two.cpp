@@ -159,19 +159,24 @@ std::vector<T> power_thresholds(double mu, int magnitudes) {
 }
 
 template <class T>
-double encode_powers(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes) {
+PowerSums write_powers(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes) {
   write_codes(w, thresholds, codes);
   const auto sizes =
       classified<kMostMagnitudes + 1>(w, [=](std::int64_t i, T) { return std::abs(codes[i]); });
   const auto magnitudes = static_cast<int>(thresholds.size());
-  double a = 0, b = 0, all = 0;
-  for (int k = 0; k <= magnitudes; ++k) {
+  PowerSums sums{};
+  for (int k = 0; k <= magnitudes; ++k) {  // 0 as well: a NaN is among the zeros
     const double value = power_value(k, magnitudes);
-    a += value * value * static_cast<double>(sizes.count[k]);
-    b += value * sizes.sum[k];
-    all += sizes.sum[k];
+    sums.a += value * value * static_cast<double>(sizes.count[k]);
+    sums.b += value * sizes.sum[k];
   }
-  return std::isfinite(all) ? std::ldexp(1.0, best_power_scale(a, b)) : kNaN;
+  return sums;
+}
+
+template <class T>
+double encode_powers(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes) {
+  const PowerSums sums = write_powers(w, thresholds, codes);
+  return std::isfinite(sums.b) ? std::ldexp(1.0, best_power_scale(sums.a, sums.b)) : kNaN;
 }
 
 template <class T>
@@ -201,10 +206,11 @@ double power_value(int code, int magnitudes) {
   return code < 0 ? -size : size;
 }
 
-#define COARSEGRAD_INSTANTIATE(T)                                                      \
-  template std::vector<T> power_thresholds(double, int);                               \
-  template double encode_powers(std::span<const T>, std::span<const T>, std::int8_t*); \
-  template double encode_powers_by_max(std::span<const T>, int, double, std::int8_t*); \
+#define COARSEGRAD_INSTANTIATE(T)                                                        \
+  template std::vector<T> power_thresholds(double, int);                                 \
+  template PowerSums write_powers(std::span<const T>, std::span<const T>, std::int8_t*); \
+  template double encode_powers(std::span<const T>, std::span<const T>, std::int8_t*);   \
+  template double encode_powers_by_max(std::span<const T>, int, double, std::int8_t*);   \
   template double encode_powers_exactly(std::span<const T>, int, std::int8_t*);
 COARSEGRAD_INSTANTIATE(float)
 COARSEGRAD_INSTANTIATE(double)

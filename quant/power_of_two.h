@@ -33,8 +33,17 @@ int best_power_scale(double a, double b);
 template <class T>
 std::vector<T> power_thresholds(double mu, int magnitudes);
 
-/// Writes the codes that `thresholds` give, one for each magnitude, and returns 2^s with the best s for them:
-/// 1 where all codes are 0, NaN if some weight is not finite.
+/// a and b of the codes that a group has taken; b is not finite if some weight is not.
+struct PowerSums {
+  double a;  ///< sum Q^2
+  double b;  ///< sum |Q w|
+};
+/// Writes the codes that `thresholds` give, one for each magnitude.
+template <class T>
+PowerSums write_powers(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes);
+
+/// The same, and returns 2^s with the best s for them: 1 where all codes are 0, NaN if some weight is not
+/// finite.
 template <class T>
 double encode_powers(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes);
 

@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/deferred.h"
+#include "quant/fixed_levels.h"
 #include "quant/lloyd_projection.h"
 #include "quant/power_projection.h"
 #include "quant/registry.h"
@@ -76,7 +77,8 @@ Registry<MakeProjection>& registry() {
                                      {"sign", sign_projection},
                                      {"xnor", xnor_projection},
                                      {"power_of_two", power_of_two},
-                                     {"power_of_two_exact", power_of_two_exact}});
+                                     {"power_of_two_exact", power_of_two_exact},
+                                     {"fixed_levels", fixed_levels}});
   return r;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nn/module.h"
+#include "quant/level_set.h"
 #include "quant/uniform_weight.h"
 
 namespace coarsegrad {
@@ -41,6 +42,8 @@ struct ProjectionOptions {
   int lloyd_steps = 1;       ///< of Lloyd's alternation in each projection, 1 or more
   double mu_over_max =
       0.75;  ///< of power_of_two: the smallest weight that takes the largest power, over max|w|
+  LevelScale level_scale = LevelScale::fitted;   ///< of fixed_levels
+  ThreeBits three_bits = ThreeBits::two_powers;  ///< of fixed_levels
 };
 
 /// Onto integer codes times a scale, group by group: the whole tensor, or each index of its first axis.
@@ -84,6 +87,7 @@ std::unique_ptr<WeightProjection> uniform_projection(std::string name, const Pro
 ///   twn         2 bits, zero where |w| <= 0.7 mean|w| (Li, Zhang, Liu: Ternary weight networks, 2016)
 ///   sign, xnor  1 bit, without a scale, and with one for each channel (quant/sign_projection.h)
 ///   power_of_two, power_of_two_exact  2 to 7 bits, 0 and powers of two (quant/power_projection.h)
+///   fixed_levels  1 to 3 bits, levels that stay where they are (quant/fixed_levels.h)
 /// Throws UsageError for an unknown name, listing the known ones, and for bits that the projection does not
 /// have.
 std::unique_ptr<WeightProjection> weight_projection(std::string_view name, const ProjectionOptions& options);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/map.h"
+#include "quant/asymptotic.h"
 #include "quant/binary_relax.h"
 #include "quant/prox_quant.h"
 #include "quant/registry.h"
@@ -70,7 +71,8 @@ Registry<MakeRelaxation>& registry() {
                      {"clip", [](const RelaxationOptions&) { return std::make_unique<Clip>(); }},
                      {"relax", binary_relax},
                      {"prox", prox_quant},
-                     {"prox_squared", prox_quant_squared}});
+                     {"prox_squared", prox_quant_squared},
+                     {"asymptotic", asymptotic_relaxation}});
   return r;
 }
 

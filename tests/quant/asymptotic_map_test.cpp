@@ -143,7 +143,7 @@ TEST_SUITE("paper-aqe") {
   }
 
   TEST_CASE("paper-aqe 6.3: sharpness grows exponentially to its end, then the quantizer takes over") {
-    const SharpnessSchedule whole{.hard_from = 1}, part;
+    const SharpnessSchedule whole, part{.hard_from = 0.95};
     CHECK(whole.sharpness(0) == 1.5);
     CHECK(std::abs(whole.sharpness(0.5) - std::sqrt(1.5 * 100)) < 1e-12);
     CHECK(std::abs(whole.sharpness(1) - 100) < 1e-12);

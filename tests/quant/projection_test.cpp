@@ -137,7 +137,7 @@ TEST_SUITE("quant") {
     } catch (const UsageError& e) {
       CHECK(std::string(e.what()) ==
             "weight projection: given 'tertiary', expected one of: binary ternary lloyd exact warm_lloyd twn "
-            "sign xnor power_of_two power_of_two_exact");
+            "sign xnor power_of_two power_of_two_exact fixed_levels");
     }
     CHECK_THROWS_AS(quant::weight_projection("binary", {.bits = 2}), UsageError);
     CHECK_THROWS_AS(quant::weight_projection("ternary", {.bits = 3}), UsageError);
