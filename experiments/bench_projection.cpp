@@ -46,7 +46,18 @@ const Setting kSettings[] = {{"binary", 1},
                              {"binary", 1, false, "relax"},
                              {"binary", 1, false, "prox"},
                              {"binary", 1, false, "prox_squared"},
-                             {"binary", 1, false, "clip"}};
+                             {"binary", 1, false, "clip"},
+                             {"power_of_two", 2},
+                             {"power_of_two", 4},
+                             {"power_of_two", 6},
+                             {"power_of_two", 4, true},
+                             {"power_of_two_exact", 4},
+                             {"power_of_two_exact", 6},
+                             {"power_of_two_exact", 4, true},
+                             {"fixed_levels", 1},
+                             {"fixed_levels", 3},
+                             {"fixed_levels", 1, false, "asymptotic"},
+                             {"fixed_levels", 3, false, "asymptotic"}};
 
 // What of the rule is timed: each part follows from the one before.
 struct Times {

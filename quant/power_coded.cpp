@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
 
 #include "core/base/parallel.h"
 #include "quant/power_of_two.h"
@@ -11,6 +10,18 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
+namespace {
+
+// 2^shift Q of every code, by its byte.
+template <class T>
+std::array<T, 256> by_code(int magnitudes, int shift) {
+  std::array<T, 256> values{};
+  for (int k = -magnitudes; k <= magnitudes; ++k)
+    values[static_cast<std::uint8_t>(k)] = static_cast<T>(std::ldexp(power_value(k, magnitudes), shift));
+  return values;
+}
+
+}  // namespace
 
 PowerCoded::PowerCoded(std::int64_t size, int bits, int magnitudes, Scratch<std::int8_t> codes,
                        std::vector<Real> scales)
@@ -24,21 +35,16 @@ PowerCoded::PowerCoded(std::int64_t size, int bits, int magnitudes, Scratch<std:
   for (Real& unit : units) unit = std::ldexp(unit, 1 - magnitudes);
   linear_ = std::make_unique<Coded>(size, bits == 1 ? 1 : magnitudes + 1, Coded::Sign::two_s_complement,
                                     std::move(units));
-  constexpr std::int8_t kMultiple[] = {0, 1, 2, 4, 8};
+  const auto multiple = by_code<std::int8_t>(magnitudes, magnitudes - 1);
   parallel_ranges(size, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
     std::int8_t* out = linear_->signed_codes();
-    for (std::int64_t i = begin; i < end; ++i) {
-      const int k = codes_.data()[i];
-      out[i] = k < 0 ? static_cast<std::int8_t>(-kMultiple[-k]) : kMultiple[k];
-    }
+    for (std::int64_t i = begin; i < end; ++i) out[i] = multiple[static_cast<std::uint8_t>(codes_.data()[i])];
   });
 }
 
 void PowerCoded::read(std::int64_t begin, std::int64_t end, Real* out) const {
   if (linear_) return linear_->read(begin, end, out);
-  std::array<Real, 256> values{};  // by the byte of the code
-  for (int k = -magnitudes_; k <= magnitudes_; ++k)
-    values[static_cast<std::uint8_t>(k)] = static_cast<Real>(power_value(k, magnitudes_));
+  const auto values = by_code<Real>(magnitudes_, 0);
   const std::int64_t slice = std::max<std::int64_t>(size_ / static_cast<std::int64_t>(scales_.size()), 1);
   for (std::int64_t i = begin; i < end;) {
     const std::int64_t next = std::min(end, (i / slice + 1) * slice);

@@ -19,44 +19,6 @@ constexpr int kMostMagnitudes = 1 << (kMostPowerBits - 2);
 
 std::int64_t size_of(auto values) { return static_cast<std::int64_t>(values.size()); }
 
-// Numbers and sums of |w|, class by class.
-template <int n>
-struct Classes {
-  std::int64_t count[n] = {};
-  double sum[n] = {};
-
-  template <class T>
-  void add(std::size_t index, T size) {
-    ++count[index];
-    sum[index] += static_cast<double>(size);
-  }
-  Classes& operator+=(const Classes& other) {
-    for (int i = 0; i < n; ++i) {
-      count[i] += other.count[i];
-      sum[i] += other.sum[i];
-    }
-    return *this;
-  }
-};
-
-// Classes of all weights: class_of(i, |w[i]|) < n.
-template <int n, class T, class F>
-Classes<n> classified(std::span<const T> w, F class_of) {
-  Classes<n> all;
-  in_pieces<Classes<n>>(
-      size_of(w),
-      [&](std::int64_t begin, std::int64_t count) {
-        Classes<n> part;
-        for (std::int64_t i = begin; i < begin + count; ++i) {
-          const T size = std::abs(w[static_cast<std::size_t>(i)]);
-          part.add(static_cast<std::size_t>(class_of(i, size)), size);
-        }
-        return part;
-      },
-      [&](const Classes<n>& part) { all += part; });
-  return all;
-}
-
 template <class T>
 void write_codes(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes) {
   check(!thresholds.empty() && size_of(thresholds) <= kMostMagnitudes && std::ranges::is_sorted(thresholds),
@@ -71,24 +33,45 @@ void write_codes(std::span<const T> w, std::span<const T> thresholds, std::int8_
 }
 
 // Every threshold between neighbouring values of 2^s Q is 2^k or 1.5 2^k, whatever s is. Weights are
-// therefore counted by place: place 2 d has those of [1.5, 2) 2^(e - d), place 2 d + 1 those of [1, 1.5)
-// 2^(e - d), where 2^e <= max|w| < 2^(e+1). The last place has whatever is smaller.
+// therefore counted and summed by place: place 2 d has those of [1.5, 2) 2^(e - d), place 2 d + 1 those of
+// [1, 1.5) 2^(e - d), where 2^e <= max|w| < 2^(e+1). The last place has whatever is smaller.
 constexpr int kPlaces = 256;
+struct Places {
+  std::int64_t count[kPlaces] = {};
+  double sum[kPlaces] = {};
+};
 
 template <class T>
-Classes<kPlaces> by_place(std::span<const T> w, T max) {
+Places by_place(std::span<const T> w, T max) {
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   constexpr int kBelowPlace = std::numeric_limits<T>::digits - 2;  // bits of the mantissa but for its first
   constexpr Bits kLast = kPlaces - 1;
   const Bits top = (std::bit_cast<Bits>(max) >> kBelowPlace) | 1;
-  return classified<kPlaces>(w, [=](std::int64_t, T size) {
-    const Bits place = top - (std::bit_cast<Bits>(size) >> kBelowPlace);
-    return size < std::numeric_limits<T>::min() ? kLast : std::min(place, kLast);
-  });
+  Places all;
+  in_pieces<Places>(
+      size_of(w),
+      [&](std::int64_t begin, std::int64_t count) {
+        Places part;
+        for (std::int64_t i = begin; i < begin + count; ++i) {
+          const T size = std::abs(w[static_cast<std::size_t>(i)]);
+          const Bits place = top - (std::bit_cast<Bits>(size) >> kBelowPlace);
+          const Bits at = size < std::numeric_limits<T>::min() ? kLast : std::min(place, kLast);
+          ++part.count[at];
+          part.sum[at] += static_cast<double>(size);
+        }
+        return part;
+      },
+      [&](const Places& part) {
+        for (int i = 0; i < kPlaces; ++i) {
+          all.count[i] += part.count[i];
+          all.sum[i] += part.sum[i];
+        }
+      });
+  return all;
 }
 
 // How much smaller the error is than |w|^2 when every weight takes the nearest value of 2^s Q; 2^e as above.
-double gain(const Classes<kPlaces>& places, int e, int s, int magnitudes) {
+double gain(const Places& places, int e, int s, int magnitudes) {
   double total = 0;
   int place = 0;
   for (int t = 0; t < magnitudes; ++t) {
@@ -110,7 +93,7 @@ double gain(const Classes<kPlaces>& places, int e, int s, int magnitudes) {
 // floor(log2 n) + 3 candidates; the places that they look at are fewer than kPlaces below n = 2^90.
 template <class T>
 int exact_scale(std::span<const T> w, T max, int magnitudes) {
-  const Classes<kPlaces> places = by_place(w, max);
+  const Places places = by_place(w, max);
   const int e = floor_log2(static_cast<double>(max)), first = floor_log2(static_cast<double>(max) / 3) + 2;
   const int last = first - floor_log2(static_cast<double>(w.size())) - 2;
   int best = first;
@@ -161,16 +144,27 @@ std::vector<T> power_thresholds(double mu, int magnitudes) {
 template <class T>
 PowerSums write_powers(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes) {
   write_codes(w, thresholds, codes);
-  const auto sizes =
-      classified<kMostMagnitudes + 1>(w, [=](std::int64_t i, T) { return std::abs(codes[i]); });
+  double value[kMostMagnitudes + 1];
   const auto magnitudes = static_cast<int>(thresholds.size());
-  PowerSums sums{};
-  for (int k = 0; k <= magnitudes; ++k) {  // 0 as well: a NaN is among the zeros
-    const double value = power_value(k, magnitudes);
-    sums.a += value * value * static_cast<double>(sizes.count[k]);
-    sums.b += value * sizes.sum[k];
-  }
-  return sums;
+  for (int k = 0; k <= magnitudes; ++k) value[k] = power_value(k, magnitudes);
+  PowerSums all{};
+  in_pieces<PowerSums>(
+      size_of(w),
+      [&](std::int64_t begin, std::int64_t count) {
+        PowerSums lane[4] = {};  // additions wait for one another within a lane only
+        for (std::int64_t i = begin; i < begin + count; ++i) {
+          const double q = value[std::abs(codes[i])];
+          lane[i % 4].a += q * q;
+          lane[i % 4].b += q * static_cast<double>(std::abs(w[static_cast<std::size_t>(i)]));
+        }
+        return PowerSums{lane[0].a + lane[1].a + (lane[2].a + lane[3].a),
+                         lane[0].b + lane[1].b + (lane[2].b + lane[3].b)};
+      },
+      [&](const PowerSums& part) {
+        all.a += part.a;
+        all.b += part.b;
+      });
+  return all;
 }
 
 template <class T>
