@@ -36,10 +36,11 @@ void estimate_norm_statistics(nn::Module& net, datasets::DataLoader& loader, std
   check(batches >= 1, "norm statistics: given ", batches, " batches, expected 1 or more");
   const NoGrad constant;
   const FlushDenormals flush;
-  const ModeScope mode(net, true);
+  const ModeScope mode(net, false);  // activations as they are judged; normalisations alone are training
   std::vector<Statistic> statistics;
   for (const auto& [name, module] : net.named_modules())
     if (auto* norm = dynamic_cast<nn::BatchNorm*>(module); norm && norm->options.momentum > 0) {
+      norm->train();
       statistics.emplace_back(norm->running_mean, norm->options.momentum);
       statistics.emplace_back(norm->running_var, norm->options.momentum);
     }

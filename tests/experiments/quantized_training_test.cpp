@@ -1,0 +1,193 @@
+// Small trainings with power-of-two weights and with smooth maps that become quantizers, on drawn digits.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "core/ops.h"
+#include "datasets/loader.h"
+#include "datasets/synthetic.h"
+#include "experiments/training/norm_statistics.h"
+#include "experiments/training/training.h"
+#include "nn/layers.h"
+#include "optim/schedule.h"
+#include "optim/sgd.h"
+#include "quant/activation_quantizer.h"
+#include "quant/asymptotic.h"
+#include "quant/fixed_levels.h"
+#include "quant/power_coded.h"
+#include "quant/power_of_two.h"
+#include "quant/weight_rule.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::experiments;
+
+namespace {
+
+constexpr std::int64_t kImages = 2560, kTest = 2000, kBatch = 64;
+
+/// Two convolutions with stride 2 and a dense layer, for 28 x 28 digits.
+std::unique_ptr<nn::Sequential> digits_net(const nn::MakeActivation& act) {
+  auto net = std::make_unique<nn::Sequential>();
+  const Rng rng(4);
+  net->add<nn::Conv2d>("conv1", nn::ConvOptions{.in = 1, .out = 8, .stride = 2, .bias = false},
+                       rng.split("1"));
+  net->add<nn::BatchNorm>("norm1", 8);
+  net->append("act1", act("act1"));
+  net->add<nn::Conv2d>("conv2", nn::ConvOptions{.in = 8, .out = 16, .stride = 2, .bias = false},
+                       rng.split("2"));
+  net->add<nn::BatchNorm>("norm2", 16);
+  net->append("act2", act("act2"));
+  net->add<nn::Flatten>("flatten");
+  net->add<nn::Linear>("fc", 16 * 6 * 6, 10, rng.split("3"));
+  return net;
+}
+
+struct Digits {
+  datasets::Dataset train = datasets::drawn_digits(kImages, 3), test = datasets::drawn_digits(kTest, 3, 1);
+};
+const Digits& digits() {
+  static const Digits d;
+  return d;
+}
+
+/// Trains `net` along `rule` (null: float) with a learning rate that falls to 0; the schedules see all of it.
+void train(nn::Module& net, quant::WeightRule* rule, int epochs, double lr) {
+  datasets::DataLoader loader(digits().train, {.batch_size = kBatch, .drop_last = true, .seed = 5});
+  optim::Sgd sgd(net.parameters(), {.lr = lr, .momentum = 0.9});
+  const std::int64_t steps = epochs * loader.batches_per_epoch();
+  const auto rate = optim::cosine(lr, steps);
+  std::int64_t step = 0;
+  for (int epoch = 0; epoch < epochs; ++epoch)
+    for (const auto& batch : loader.epoch(epoch)) {
+      const quant::Progress at{static_cast<double>(step), static_cast<double>(steps)};
+      sgd.lr = rate(step++);
+      quant::advance(net, at);
+      if (rule) rule->advance(at);
+      if (rule) rule->project();
+      const Var loss = cross_entropy(net(batch.images), batch.labels);
+      sgd.zero_grad();
+      loss.backward();
+      if (rule) rule->before_step();
+      sgd.step();
+      if (rule) rule->after_step(sgd.lr);
+    }
+}
+
+double accuracy(nn::Module& net) { return 100 * evaluate(net, digits().test).accuracy; }
+
+/// The same with the smooth maps of the training.
+double smooth_accuracy(nn::Module& net) {
+  const NoGrad constant;
+  net.eval();
+  for (const auto& [name, module] : net.named_modules())
+    if (auto* act = dynamic_cast<quant::AsymptoticActivation*>(module)) act->train();
+  datasets::DataLoader loader(digits().test, {.batch_size = 500, .shuffle = false});
+  std::int64_t right = 0;
+  for (const auto& batch : loader.epoch(0)) {
+    const Tensor logits = net(batch.images).value();
+    for (std::int64_t i = 0; i < 500; ++i) {
+      const auto row = logits.view().subspan(static_cast<std::size_t>(10 * i), 10);
+      right += std::ranges::max_element(row) - row.begin() == batch.labels[static_cast<std::size_t>(i)];
+    }
+  }
+  net.train();
+  return 100.0 * static_cast<double>(right) / kTest;
+}
+
+/// A float net, trained once.
+const nn::StateDict& float_net() {
+  static const nn::StateDict state = [] {
+    const auto net = digits_net(nn::relu_activation());
+    train(*net, nullptr, 4, 0.1);
+    return net->state_dict();
+  }();
+  return state;
+}
+
+struct Deployed {
+  std::unique_ptr<nn::Sequential> net = digits_net(nn::relu_activation());
+  std::unique_ptr<quant::WeightRule> rule;
+  explicit Deployed(int bits) {
+    net->load_state_dict(float_net());
+    rule =
+        std::make_unique<quant::WeightRule>(*net, quant::weight_projections("power_of_two", {.bits = bits}),
+                                            quant::WeightRuleOptions{.quantize_last = true});
+    rule->deploy();
+  }
+};
+
+}  // namespace
+
+TEST_SUITE("paper-lbw-net") {
+  TEST_CASE(
+      "paper-lbw-net 12.11: training ends in projections of its float weights; more bits, more accuracy") {
+    const auto float_reference = digits_net(nn::relu_activation());
+    float_reference->load_state_dict(float_net());
+    std::map<int, double> reached;
+    const double reached_float = accuracy(*float_reference);
+    for (const int bits : {2, 4, 6}) {
+      Deployed start(bits);
+      const double before = accuracy(*start.net);
+      train(*start.net, start.rule.get(), 2, 0.02);
+      start.rule->deploy();
+      reached[bits] = accuracy(*start.net);
+      MESSAGE(bits, " bits: ", before, " %, after training ", reached[bits], " %; float ", reached_float,
+              " %");
+      for (const auto& entry : start.rule->weights()) {
+        const quant::PowerCoded* codes = quant::power_codes(entry.weight->used);
+        REQUIRE(codes);
+        std::vector<std::int8_t> expected(codes->codes().size());
+        const double scale =
+            encode_powers_by_max<Real>(entry.weight->value.view(), bits, 0.75, expected.data());
+        CHECK(std::ranges::equal(expected, codes->codes()));
+        CHECK(static_cast<double>(codes->scales()[0]) == scale);
+      }
+    }
+    CHECK(reached[4] >= reached[2] - 0.5);
+    CHECK(reached[6] >= reached[4] - 0.5);
+    CHECK(reached[6] >= reached_float - 1);
+    CHECK(reached[2] >= 97);
+  }
+}
+
+TEST_SUITE("paper-aqe") {
+  TEST_CASE("paper-aqe 6.5: a training ends on the levels, and hardening it costs less than half a point") {
+    for (const int bits : {1, 2, 3}) {
+      const auto net = digits_net(quant::activation_quantizer("asymptotic", {.bits = bits}));
+      quant::WeightRule rule(*net, quant::weight_projections("fixed_levels", {.bits = bits}),
+                             quant::relaxation("asymptotic"), {});
+      train(*net, &rule, 6, 0.05);
+      datasets::DataLoader loader(digits().train, {.batch_size = kBatch, .drop_last = true, .seed = 6});
+
+      quant::advance(*net, {1, 1});
+      rule.advance({1, 1});
+      rule.project();
+      const double smooth = smooth_accuracy(*net);
+      rule.deploy();
+      estimate_norm_statistics(*net, loader, 0, 20);
+      const double hard = accuracy(*net);
+      MESSAGE(bits, " bits: ", smooth, " % smooth, ", hard, " % hard");
+      CHECK(std::abs(hard - smooth) < 0.5);
+      CHECK(hard > 97);
+    }
+  }
+}
+
+TEST_CASE("norm statistics estimated anew are those behind hard quantizers, also where training is smooth") {
+  nn::Sequential net;
+  net.add<nn::Flatten>("flatten");
+  net.append("act", quant::activation_quantizer("asymptotic", {.bits = 1})("act"));
+  auto& norm = net.add<nn::BatchNorm>("norm", 784);
+  datasets::DataLoader loader(digits().train, {.batch_size = kBatch, .drop_last = true, .seed = 7});
+  estimate_norm_statistics(net, loader, 0, 1);
+  int wrong = 0;
+  for (std::int64_t i = 0; i < 784; ++i) {  // of values -1 and 1
+    const auto mean = static_cast<double>(norm.running_mean[i]),
+               var = static_cast<double>(norm.running_var[i]);
+    wrong += std::abs(var - (1 - mean * mean) * kBatch / (kBatch - 1)) > 1e-5;
+  }
+  CHECK(wrong == 0);
+  CHECK(net.training());
+}
