@@ -3,6 +3,7 @@
 // do not fit. Binary arithmetic broadcasts (axes matched from the end, extent 1 stretches). Images are (N, H,
 // W, C). How to add one: core/README.md.
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -42,8 +43,16 @@ Var dropout(const Var& x, Real p, Rng& rng);
 // ---------------------------------------------------------------------------
 /// op(a) op(b) for two matrices, each optionally transposed.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
+/// What the backward pass of linear and conv2d puts in place of the gradient g of their output, before its
+/// two products: for_input(g) times the weight is the gradient of x, for_weight(g) times x that of the weight
+/// (and its sum that of the bias). Both return a tensor of g's shape. An empty for_input stands for g, an
+/// empty for_weight for what for_input gave, which is then called once.
+struct OutputGradientMap {
+  using Function = std::function<Tensor(const Tensor& g)>;
+  Function for_input = {}, for_weight = {};
+};
 /// x weight^T + bias; x (N, in), weight (out, in), bias (out) or undefined.
-Var linear(const Var& x, const Var& weight, const Var& bias = {});
+Var linear(const Var& x, const Var& weight, const Var& bias = {}, const OutputGradientMap& map = {});
 /// Extents per axis: {vertical, horizontal}; one number stands for both.
 struct Pair {
   std::int64_t h, w;
@@ -57,6 +66,7 @@ struct Pair {
 struct Conv2dOptions {
   Pair stride = 1, padding = 0, dilation = 1;
   std::int64_t groups = 1;
+  OutputGradientMap map = {};
 };
 /// Cross-correlation; x (N, H, W, C), weight (O, kh, kw, C / groups), bias (O) or undefined; zero padding.
 Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const Conv2dOptions& options = {});

@@ -82,6 +82,22 @@ Tensor dense(const Tensor& x, const Tensor& w, const Tensor& bias) {
   return y;
 }
 
+// The gradient of an output as the two products of the backward pass see it.
+class MappedGradient {
+ public:
+  MappedGradient(const OutputGradientMap& map, const Tensor& g) : map_(map), g_(g) {}
+  const Tensor& for_input() {
+    if (!input_.defined()) input_ = map_.for_input ? map_.for_input(g_) : g_;
+    return input_;
+  }
+  Tensor for_weight() { return map_.for_weight ? map_.for_weight(g_) : for_input(); }
+
+ private:
+  const OutputGradientMap& map_;
+  const Tensor& g_;
+  Tensor input_;
+};
+
 }  // namespace
 
 Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
@@ -99,7 +115,7 @@ Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
   });
 }
 
-Var linear(const Var& x, const Var& weight, const Var& bias) {
+Var linear(const Var& x, const Var& weight, const Var& bias, const OutputGradientMap& map) {
   check(x.shape().rank() == 2 && weight.shape().rank() == 2 && x.shape()[1] == weight.shape()[1],
         "linear: given x ", x.shape(), " and weight ", weight.shape(), ", expected (N, in) and (out, in)");
   const std::int64_t out = weight.shape()[0];
@@ -110,9 +126,12 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
   const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
   return record("linear", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
     Gradients grads(3);
-    if (need_x) grads[0] = product(g, false, w, false);
-    if (need_w) grads[1] = product(g, true, in, false);
-    if (need_b) grads[2] = sum_rows(g);
+    MappedGradient mapped(map, g);
+    if (need_x) grads[0] = product(mapped.for_input(), false, w, false);
+    if (!need_w && !need_b) return grads;
+    const Tensor dy = mapped.for_weight();
+    if (need_w) grads[1] = product(dy, true, in, false);
+    if (need_b) grads[2] = sum_rows(dy);
     return grads;
   });
 }
@@ -137,17 +156,20 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
   const Tensor in = x.value(), w = weight.value();
   const Tensor y = convolved(s, in, w, bias.value());
   const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
-  return record("conv2d", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
+  return record("conv2d", y, {x, weight, bias}, [=, map = o.map](const Tensor& g) -> Gradients {
     Gradients grads(3);
+    MappedGradient mapped(map, g);
     if (need_x) {
       grads[0] = Tensor::uninitialized(in.shape());
-      conv2d_backward_data<Real>(s, g.data(), w.data(), grads[0].mutable_data());
+      conv2d_backward_data<Real>(s, mapped.for_input().data(), w.data(), grads[0].mutable_data());
     }
+    if (!need_w && !need_b) return grads;
+    const Tensor dy = mapped.for_weight();
     if (need_w) {
       grads[1] = Tensor::uninitialized(w.shape());
-      conv2d_backward_weight<Real>(s, in.elements(), g.data(), grads[1].mutable_data());
+      conv2d_backward_weight<Real>(s, in.elements(), dy.data(), grads[1].mutable_data());
     }
-    if (need_b) grads[2] = sum_rows(g);
+    if (need_b) grads[2] = sum_rows(dy);
     return grads;
   });
 }

@@ -266,6 +266,30 @@ void projection_jobs(Jobs& jobs, Arrays& a) {
                   }});
 }
 
+// Stochastic rounding on 4 bits.
+void stochastic_jobs(Jobs& jobs, Arrays& a) {
+  jobs.push_back({"stochastic.range", kArray, 0, [&](const Kernels& k) {
+                    k.real.stochastic.range(kElements, a.x.data(), a.y.data(), a.y.data() + 1);
+                  }});
+  const kernels::Grid<float> grid{1.f, 0.05f, 20.f, 15};
+  const kernels::Combination<float> mix{0.5f, 1.f, 0.5f, 0.1f};
+  const double draws = 2 * kCount;
+  jobs.push_back({"stochastic.round", 2 * kArray + draws, 0, [&, grid](const Kernels& k) {
+                    k.real.stochastic.round(kElements, grid, a.number.data(), a.x.data(), a.y.data());
+                  }});
+  jobs.push_back({"stochastic.combine", 3 * kArray, 5 * kCount, [&, mix](const Kernels& k) {
+                    k.real.stochastic.combine(kElements, mix, a.x.data(), a.dy.data(), a.y.data());
+                  }});
+  jobs.push_back({"stochastic.combined_range", 2 * kArray, 0, [&, mix](const Kernels& k) {
+                    k.real.stochastic.combined_range(kElements, mix, a.x.data(), a.dy.data(), a.y.data(),
+                                                     a.y.data() + 1);
+                  }});
+  jobs.push_back({"stochastic.round_combined", 5 * kArray + draws, 0, [&, grid, mix](const Kernels& k) {
+                    k.real.stochastic.round_combined(kElements, mix, grid, a.number.data(), a.x.data(),
+                                                     a.dy.data(), 1e-9f, a.y.data(), a.buf.data());
+                  }});
+}
+
 void update_jobs(Jobs& jobs, Arrays& a) {
   jobs.push_back({"update.sgd", 5 * kArray, 6 * kCount, [&](const Kernels& k) {
                     k.real.update.sgd(kElements, {1e-9f, 0.9f, 1e-4f, false, false}, a.dy.data(), a.w.data(),
@@ -340,6 +364,7 @@ Jobs all_jobs(Arrays& a) {
   norm_jobs(jobs, a);
   pool_jobs(jobs, a);
   projection_jobs(jobs, a);
+  stochastic_jobs(jobs, a);
   update_jobs(jobs, a);
   sampling_jobs(jobs, a);
   two_layer_jobs(jobs, a);

@@ -28,7 +28,7 @@ Linear::Linear(std::int64_t in, std::int64_t out, const Rng& rng, bool with_bias
                ? &register_parameter("bias", uniform({out}, default_bound({out, in}), rng.split("bias")))
                : nullptr) {}
 
-Var Linear::forward(const Var& x) { return linear(x, weight.var(), optional_var(bias)); }
+Var Linear::forward(const Var& x) { return linear(x, weight.var(), optional_var(bias), gradient_map); }
 
 Conv2d::Conv2d(const ConvOptions& o, const Rng& rng)
     : options(o),
@@ -40,7 +40,7 @@ Conv2d::Conv2d(const ConvOptions& o, const Rng& rng)
 
 Var Conv2d::forward(const Var& x) {
   return conv2d(x, weight.var(), optional_var(bias),
-                {options.stride, options.padding, options.dilation, options.groups});
+                {options.stride, options.padding, options.dilation, options.groups, gradient_map});
 }
 
 BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& o)
@@ -56,6 +56,12 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& o)
 Parameter* weight_of(const Module& module) {
   if (const auto* conv = dynamic_cast<const Conv2d*>(&module)) return &conv->weight;
   if (const auto* linear = dynamic_cast<const Linear*>(&module)) return &linear->weight;
+  return nullptr;
+}
+
+OutputGradientMap* gradient_map_of(Module& module) {
+  if (auto* conv = dynamic_cast<Conv2d*>(&module)) return &conv->gradient_map;
+  if (auto* linear = dynamic_cast<Linear*>(&module)) return &linear->gradient_map;
   return nullptr;
 }
 

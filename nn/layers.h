@@ -17,8 +17,9 @@ class Linear : public Module {
   Linear(std::int64_t in, std::int64_t out, const Rng& rng, bool with_bias = true);
   Var forward(const Var& x) override;
 
-  Parameter& weight;  ///< (out, in)
-  Parameter* bias;    ///< (out), or null
+  Parameter& weight;               ///< (out, in)
+  Parameter* bias;                 ///< (out), or null
+  OutputGradientMap gradient_map;  ///< empty at first
 };
 
 struct ConvOptions {
@@ -35,12 +36,15 @@ class Conv2d : public Module {
   Var forward(const Var& x) override;
 
   const ConvOptions options;
-  Parameter& weight;  ///< (out, kh, kw, in / groups)
-  Parameter* bias;    ///< (out), or null
+  Parameter& weight;               ///< (out, kh, kw, in / groups)
+  Parameter* bias;                 ///< (out), or null
+  OutputGradientMap gradient_map;  ///< empty at first
 };
 
 /// The weight of a Linear or a Conv2d; null for other modules.
 Parameter* weight_of(const Module& module);
+/// What maps the gradient of its output, before the products of the backward pass; null for other modules.
+OutputGradientMap* gradient_map_of(Module& module);
 
 struct BatchNormOptions {
   bool affine = true;  ///< with trained scale and shift, both without weight decay

@@ -13,7 +13,7 @@ namespace {
 const Kernels& scalar_table() {
   using namespace kernels::scalar;
   static const Kernels table{
-      "scalar",     {activation, elementwise, math, matmul, norm, pool, projection, update},
+      "scalar",     {activation, elementwise, math, matmul, norm, pool, projection, stochastic, update},
       matmul_codes, sampling,
       two_layer,    winograd};
   return table;
@@ -22,7 +22,7 @@ const Kernels& scalar_table() {
 const Kernels& avx2_table() {
   using namespace kernels::avx2;
   static const Kernels table{
-      "avx2",       {activation, elementwise, math, matmul, norm, pool, projection, update},
+      "avx2",       {activation, elementwise, math, matmul, norm, pool, projection, stochastic, update},
       matmul_codes, sampling,
       two_layer,    winograd};
   return table;
@@ -31,7 +31,7 @@ const Kernels& avx2_table() {
 const Kernels& avx512_table() {
   using namespace kernels::avx512;
   static const Kernels table{
-      "avx512",     {activation, elementwise, math, matmul, norm, pool, projection, update},
+      "avx512",     {activation, elementwise, math, matmul, norm, pool, projection, stochastic, update},
       matmul_codes, sampling,
       two_layer,    winograd};
   return table;
@@ -98,7 +98,7 @@ template <>
 const RealKernels<double>& real_kernels<double>() {
   using namespace kernels::scalar;
   static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,       matmul_f64,
-                                             norm_f64,       pool_f64,        projection_f64, update_f64};
+                                             norm_f64,       pool_f64,        projection_f64, stochastic_f64, update_f64};
   return reference;
 }
 

@@ -15,6 +15,7 @@
 #include "core/kernels/pool.h"
 #include "core/kernels/projection.h"
 #include "core/kernels/sampling.h"
+#include "core/kernels/stochastic.h"
 #include "core/kernels/two_layer.h"
 #include "core/kernels/update.h"
 #include "core/kernels/winograd.h"
@@ -31,6 +32,7 @@ struct RealKernels {
   kernels::Norm<T> norm;
   kernels::Pool<T> pool;
   kernels::Projection<T> projection;
+  kernels::Stochastic<T> stochastic;
   kernels::Update<T> update;
 };
 

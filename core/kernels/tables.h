@@ -9,6 +9,7 @@
 #include "core/kernels/pool.h"
 #include "core/kernels/projection.h"
 #include "core/kernels/sampling.h"
+#include "core/kernels/stochastic.h"
 #include "core/kernels/two_layer.h"
 #include "core/kernels/update.h"
 #include "core/kernels/winograd.h"
@@ -29,6 +30,8 @@ extern const Pool<float> pool;
 extern const Pool<double> pool_f64;
 extern const Projection<float> projection;
 extern const Projection<double> projection_f64;
+extern const Stochastic<float> stochastic;
+extern const Stochastic<double> stochastic_f64;
 extern const Update<float> update;
 extern const Update<double> update_f64;
 extern const MatmulCodes matmul_codes;
@@ -44,6 +47,7 @@ extern const Matmul<float> matmul;
 extern const Norm<float> norm;
 extern const Pool<float> pool;
 extern const Projection<float> projection;
+extern const Stochastic<float> stochastic;
 extern const Update<float> update;
 extern const MatmulCodes matmul_codes;
 extern const Sampling sampling;
@@ -58,6 +62,7 @@ extern const Matmul<float> matmul;
 extern const Norm<float> norm;
 extern const Pool<float> pool;
 extern const Projection<float> projection;
+extern const Stochastic<float> stochastic;
 extern const Update<float> update;
 extern const MatmulCodes matmul_codes;
 extern const Sampling sampling;

@@ -14,6 +14,9 @@ constexpr std::int64_t kWidth = kLanes;
 struct Whole {
   static F32 load(const float* p) { return COARSEGRAD_TARGET::load(p); }
   static void store(float* p, F32 a) { COARSEGRAD_TARGET::store(p, a); }
+  static I32 load(const std::uint32_t* p) {
+    return COARSEGRAD_TARGET::load(reinterpret_cast<const std::int32_t*>(p));
+  }
   static I32 load(const std::uint8_t* p) {
     return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
   }
@@ -46,6 +49,7 @@ struct Part {
 
   F32 load(const float* p) const { return load_tail(p, n); }
   void store(float* p, F32 a) const { store_tail(p, a, n); }
+  I32 load(const std::uint32_t* p) const { return load_tail(reinterpret_cast<const std::int32_t*>(p), n); }
   I32 load(const std::uint8_t* p) const {
     return {_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first(n).v, p))};
   }
@@ -74,6 +78,9 @@ struct Part {
 struct Whole {
   static F32 load(const float* p) { return COARSEGRAD_TARGET::load(p); }
   static void store(float* p, F32 a) { COARSEGRAD_TARGET::store(p, a); }
+  static I32 load(const std::uint32_t* p) {
+    return COARSEGRAD_TARGET::load(reinterpret_cast<const std::int32_t*>(p));
+  }
   static I32 load(const std::uint8_t* p) {
     return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
   }
@@ -110,6 +117,7 @@ struct Part {
 
   F32 load(const float* p) const { return load_tail(p, n); }
   void store(float* p, F32 a) const { store_tail(p, a, n); }
+  I32 load(const std::uint32_t* p) const { return load_tail(reinterpret_cast<const std::int32_t*>(p), n); }
   template <class Narrow>
   I32 load(const Narrow* p) const {
     Narrow lanes[kLanes] = {};

@@ -1,0 +1,127 @@
+#include "core/kernels/stochastic.h"
+
+#include "core/kernels/simd/sweep.h"
+#include "core/kernels/tables.h"
+
+namespace coarsegrad::kernels::COARSEGRAD_TARGET {
+namespace {
+
+struct Values {
+  const float* x;
+  template <class Lanes>
+  COARSEGRAD_INLINE F32 at(std::int64_t i, Lanes lanes) const {
+    return lanes.load(x + i);
+  }
+};
+
+struct Combined {
+  const Combination<float>& f;
+  const float *x, *t;
+  template <class Lanes>
+  COARSEGRAD_INLINE F32 at(std::int64_t i, Lanes lanes) const {
+    return fma(set1(f.a), lanes.load(x + i) - set1(f.center), fma(set1(f.b), lanes.load(t + i), set1(f.c)));
+  }
+};
+
+// Running extremes; `bad` is 0 as long as all elements are finite and NaN from then on.
+struct Extremes {
+  F32 low, high, bad;
+
+  template <class Lanes>
+  COARSEGRAD_INLINE void add(F32 v, Lanes lanes) {
+    low = min(lanes.fill(v, low), low);
+    high = max(lanes.fill(v, high), high);
+    bad = fma(lanes.fill(v, zero()), zero(), bad);
+  }
+};
+
+template <class Source>
+COARSEGRAD_INLINE void extremes(std::int64_t n, Source source, float* low, float* high) {
+  constexpr int kChains = 4;
+  constexpr float kInfinity = __builtin_inff();
+  Extremes e[kChains];
+  for (Extremes& chain : e) chain = {set1(kInfinity), set1(-kInfinity), zero()};
+  std::int64_t i = 0;
+  for (; i + kChains * kWidth <= n; i += kChains * kWidth)
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) e[c].add(source.at(i + c * kWidth, Whole{}), Whole{});
+  for_vectors(n - i, [&](std::int64_t j, auto lanes) { e[0].add(source.at(i + j, lanes), lanes); });
+  for (int c = 1; c < kChains; ++c) {
+    e[0].low = min(e[c].low, e[0].low);
+    e[0].high = max(e[c].high, e[0].high);
+    e[0].bad = e[0].bad + e[c].bad;
+  }
+  const float bad = reduce_add(e[0].bad);  // 0, which turns -0 into +0, or NaN
+  *low = -reduce_max(-e[0].low) + bad;
+  *high = reduce_max(e[0].high) + bad;
+}
+
+// Index of the grid point for q in [0, bins]; NaN for NaN.
+struct Drawn {
+  const std::uint16_t* draws;
+  template <class Lanes>
+  COARSEGRAD_INLINE F32 index(F32 q, std::int64_t i, Lanes lanes) const {
+    const F32 below = floor(q), draw = to_float(lanes.load(draws + i));
+    return below + keep(draw < fma(q - below, set1(65536.f), set1(-0.5f)), set1(1.f));
+  }
+};
+struct Nearest {
+  template <class Lanes>
+  COARSEGRAD_INLINE F32 index(F32 q, std::int64_t, Lanes) const {
+    return round_even(q);
+  }
+};
+
+// body(i, lanes, point) for the grid points of all vectors of `source`.
+template <class Rule, class Source, class Body>
+COARSEGRAD_INLINE void for_rounded_by(Rule rule, std::int64_t n, const Grid<float>& grid, Source source,
+                                      Body body) {
+  const float bins = static_cast<float>(grid.bins);
+  const F32 center = set1(grid.center), step = set1(grid.step), inverse = set1(grid.inverse),
+            top = set1(bins), half = set1(bins / 2);
+  for_vectors(n, [=](std::int64_t i, auto lanes) {
+    const F32 q = max(zero(), min(top, fma(source.at(i, lanes) - center, inverse, half)));
+    body(i, lanes, fma(rule.index(q, i, lanes) - half, step, center));
+  });
+}
+
+template <class Source, class Body>
+COARSEGRAD_INLINE void for_rounded(std::int64_t n, const Grid<float>& grid, const std::uint16_t* draws,
+                                   Source source, Body body) {
+  if (draws)
+    for_rounded_by(Drawn{draws}, n, grid, source, body);
+  else
+    for_rounded_by(Nearest{}, n, grid, source, body);
+}
+
+void range(std::int64_t n, const float* x, float* low, float* high) { extremes(n, Values{x}, low, high); }
+
+void round(std::int64_t n, const Grid<float>& grid, const std::uint16_t* draws, const float* x, float* y) {
+  for_rounded(n, grid, draws, Values{x},
+              [=](std::int64_t i, auto lanes, F32 point) { lanes.store(y + i, point); });
+}
+
+void combine(std::int64_t n, const Combination<float>& f, const float* x, const float* t, float* y) {
+  const Combined source{f, x, t};
+  for_vectors(n, [=](std::int64_t i, auto lanes) { lanes.store(y + i, source.at(i, lanes)); });
+}
+
+void combined_range(std::int64_t n, const Combination<float>& f, const float* x, const float* t, float* low,
+                    float* high) {
+  extremes(n, Combined{f, x, t}, low, high);
+}
+
+void round_combined(std::int64_t n, const Combination<float>& f, const Grid<float>& grid,
+                    const std::uint16_t* draws, const float* x, const float* t, float v, float* y,
+                    float* back) {
+  for_rounded(n, grid, draws, Combined{f, x, t}, [=](std::int64_t i, auto lanes, F32 point) {
+    lanes.store(y + i, point);
+    lanes.store(back + i, fma(set1(v), point, lanes.load(back + i)));
+  });
+}
+
+}  // namespace
+
+const Stochastic<float> stochastic{range, round, combine, combined_range, round_combined};
+
+}  // namespace coarsegrad::kernels::COARSEGRAD_TARGET
