@@ -56,11 +56,13 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       plan.name = cat(rules[i], "-seed", seed);
       plan.seed = static_cast<std::uint64_t>(seed);
       plan.optim = s.optim;
-      plan.rule = s.rule;
+      plan.method.rule = s.rule;
       plan.augmentation = augmentation_of(s.data);
       plan.may_diverge = true;
-      plan.rule.rho = s.rhos[i];
-      const auto start = [&] { return loaded(s.net, data, args, sweep.folder() / "float.safetensors"); };
+      plan.method.rule.rho = s.rhos[i];
+      const auto start = [&](const Stage&) {
+        return loaded(s.net, data, args, sweep.folder() / "float.safetensors");
+      };
       comparison.add({static_cast<double>(i), static_cast<double>(s.rule.weight_bits),
                       static_cast<double>(s.net.activation_bits)},
                      seed, train_cell(sweep, plan, data, start, args.quiet()));

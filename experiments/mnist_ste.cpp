@@ -98,7 +98,9 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
   float_plan.name = "float";
   float_plan.seed = args.seed();
   float_plan.optim = sgd(s, s.float_epochs, s.float_lr);
-  const auto float_net = [&] { return nn::lenet5(nn::relu_activation(), Rng(args.seed()).split("lenet5")); };
+  const auto float_net = [&](const Stage&) {
+    return nn::lenet5(nn::relu_activation(), Rng(args.seed()).split("lenet5"));
+  };
   comparison.add_float(train_cell(sweep, float_plan, data, float_net, args.quiet()));
   for (int seed = 1; seed <= s.seeds; ++seed)
     for (const int bits : s.bits)
@@ -107,7 +109,7 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
         plan.name = cat(s.ste[i], "-", bits, "bit-seed", seed);
         plan.seed = static_cast<std::uint64_t>(seed);
         plan.optim = sgd(s, s.epochs, s.lr);
-        const auto start = [&] {
+        const auto start = [&](const Stage&) {
           auto net = nn::lenet5(quant::uniform_activation(bits, surrogate(s.ste[i])), Rng(args.seed()));
           load_network(sweep.folder() / "float.safetensors", *net);
           return net;

@@ -77,11 +77,13 @@ class Instability {
     const int bits = s_.bits.back();
     const auto from = sweep.folder() / cat(name(s_.instability_from, bits), "-seed1.last.safetensors");
     for (std::size_t i = 0; i < s_.ste.size(); ++i) {
-      const auto start = [&] { return loaded(quantized(s_, s_.ste[i], bits), data, args, from); };
+      const auto start = [&](const Stage&) {
+        return loaded(quantized(s_, s_.ste[i], bits), data, args, from);
+      };
       const std::string cell = cat("instability-", s_.instability, "x", s_.instability_lr, "-from-",
                                    s_.instability_from, "-", name(s_.ste[i], bits));
       const CellRows before = sweep.cell(cell + "-start", [&] {
-        const auto net = start();
+        const auto net = start({});
         return CellRows{point(0, std::nan(""), evaluate(*net, data.held_out), evaluate(*net, data.test),
                               evaluate(*net, data.train))};
       });
@@ -117,7 +119,8 @@ class Instability {
     return {step, loss, held_out.accuracy, test.accuracy, train.loss};
   }
   // The loss curve and what was found after each epoch, in the order of the steps.
-  static CellRows curve(const Trainer& trainer) {
+  static CellRows curve(StagedTraining& training) {
+    const Trainer& trainer = training.trainer();
     const Evaluation none{std::nan(""), std::nan("")};
     CellRows rows;
     for (const auto& p : trainer.loss_curve()) rows.push_back(point(p[0], p[1], none, none, none));
@@ -152,7 +155,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
         plan.optim = s.optim;
         plan.augmentation = augmentation_of(s.data);
         plan.may_diverge = true;
-        const auto start = [&] {
+        const auto start = [&](const Stage&) {
           return loaded(quantized(s, s.ste[i], bits), data, args, sweep.folder() / "float.safetensors");
         };
         comparison.add({static_cast<double>(i), static_cast<double>(bits)}, seed,

@@ -85,8 +85,10 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
   };
   return train_cell(
       sweep, plan, data,
-      [&] { return loaded(quantized(s, ste, bits), data, args, sweep.folder() / "float.safetensors"); },
-      args.quiet(), [](const Trainer& trainer) { return trainer.notes(); });
+      [&](const Stage&) {
+        return loaded(quantized(s, ste, bits), data, args, sweep.folder() / "float.safetensors");
+      },
+      args.quiet(), [](StagedTraining& training) { return training.trainer().notes(); });
 }
 
 // Means over the layers, after the last epoch that has them.

@@ -2,15 +2,13 @@
 //   train --config experiments/configs/coarsegrad/resnet20_float.json --out results/resnet20.h5
 // Beside the log FILE.h5 it keeps FILE.checkpoint, from which the same command goes on, and, once it is done,
 // FILE.best.safetensors (best held-out accuracy) and FILE.last.safetensors.
+#include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
-#include "core/base/check.h"
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/support/text_table.h"
-#include "experiments/training/settings.h"
-#include "experiments/training/trainer.h"
+#include "experiments/training/staged.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;
@@ -19,8 +17,7 @@ namespace {
 
 struct Settings {
   DataSettings data;
-  NetSettings net;
-  RuleSettings rule;
+  MethodSettings method;
   OptimSettings optim;
   KeepSettings keep;
   std::string init;
@@ -30,10 +27,9 @@ struct Settings {
 
 void declare(Args& args, Settings& s) {
   declare(args, s.data);
-  declare(args, s.net);
-  args.add("init", s.init, "tensor file with the network to start from; empty: random");
-  declare(args, s.rule);
   declare(args, s.optim);
+  declare(args, s.method);
+  args.add("init", s.init, "tensor file with the network to start from; empty: random");
   args.add("average-decay", s.average_decay, "judge a moving average of the weights with this decay; 0: no",
            {0, 0.999999});
   args.add("norm-batches", s.norm_batches,
@@ -41,72 +37,78 @@ void declare(Args& args, Settings& s) {
   declare(args, s.keep);
 }
 
-TrainerOptions trainer_options(const Settings& s, const Args& args, const std::filesystem::path& base,
-                               std::int64_t steps_per_epoch) {
-  TrainerOptions o;
-  o.label = s.net.net;
+TrainingPlan plan_of(const Settings& s, const Args& args, const std::filesystem::path& base) {
+  TrainingPlan plan{s.method, s.optim, augmentation_of(s.data), args.seed(), {}};
+  TrainerOptions& o = plan.options;
+  o.label = s.method.net.net;
   o.config = result_config(args);
-  o.epochs = s.optim.epochs;
-  o.rate = make_schedule(s.optim, steps_per_epoch);
   o.judge_train = TrainerOptions::JudgeTrain::at_the_end;
-  o.label_smoothing = s.optim.label_smoothing;
   o.average_decay = s.average_decay;
   o.norm_batches = s.norm_batches;
   o.checkpoint = base.string() + ".checkpoint";
   o.save_steps = s.keep.save_steps;
   o.save_minutes = s.keep.save_minutes;
   o.quiet = args.quiet();
-  return o;
+  return plan;
 }
 
 // Both networks with their accuracies, and the table on the terminal.
-void report(Trainer& trainer, const Settings& s, const std::filesystem::path& base) {
+void report(StagedTraining& training, const Settings& s, const SplitData& data,
+            const std::filesystem::path& base) {
+  Trainer& trainer = training.trainer();
   TextTable table({"network", "epoch", "training loss", "held out %", "test %"});
   const auto keep = [&](const std::string& name, const EpochResult& r, const nn::StateDict& state) {
     table.row(name, static_cast<int>(r.epoch), r.loss, 100 * r.held_out.accuracy, 100 * r.test.accuracy);
     save_network(base.string() + "." + name + ".safetensors", state,
-                 {{"network", s.net.net},
+                 {{"network", s.method.net.net},
                   {"data", s.data.dataset},
-                  {"weight_bits", std::to_string(s.rule.weight_bits)},
-                  {"projection", s.rule.projection},
-                  {"alpha", s.net.alpha},
-                  {"activation_bits", std::to_string(s.net.activation_bits)},
+                  {"method", s.method.method},
+                  {"weight_bits", std::to_string(s.method.rule.weight_bits)},
+                  {"projection", s.method.rule.projection},
+                  {"activation", s.method.net.activation},
+                  {"alpha", s.method.net.alpha},
+                  {"activation_bits", std::to_string(s.method.net.activation_bits)},
                   {"epoch", std::to_string(static_cast<int>(r.epoch))},
                   {"test_accuracy", number(r.test.accuracy)}});
   };
   keep("best", trainer.best(), trainer.best_network());
   keep("last", trainer.results().back(), trainer.judged_network());
+  if (nn::Module* partner = training.partner()) {
+    const Evaluation held_out = evaluate(*partner, data.held_out), test = evaluate(*partner, data.test);
+    table.row("float partner", static_cast<int>(trainer.results().back().epoch), std::nan(""),
+              100 * held_out.accuracy, 100 * test.accuracy);
+    save_network(base.string() + ".partner.safetensors", partner->state_dict(),
+                 {{"network", s.method.net.net}, {"data", s.data.dataset}});
+  }
   std::printf("%s%s minutes of training\n", table.str().c_str(), number(trainer.seconds() / 60).c_str());
 }
 
 void train(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s.data, args.seed());
-  const auto net = make_net(s.net, data.train, args.seed());
-  if (!s.init.empty()) load_network(s.init, *net);
-  datasets::DataLoader loader(data.train, {.batch_size = s.optim.batch,
-                                           .drop_last = true,
-                                           .seed = args.seed(),
-                                           .augmentation = augmentation_of(s.data)});
-  const auto rule = make_rule(s.rule, *net);
-  const auto optimizer = make_optimizer(s.optim, *net);
+  const auto make = [&](const Stage& stage) {
+    NetSettings net_settings = s.method.net;
+    net_settings.activation_bits = stage.activation_bits;
+    auto net = make_net(net_settings, data.train, args.seed());
+    if (!s.init.empty()) load_network(s.init, *net);
+    return net;
+  };
   const std::filesystem::path base = std::filesystem::path(args.out()).replace_extension();
-  Trainer trainer(*net, *optimizer, loader, data, trainer_options(s, args, base, loader.batches_per_epoch()),
-                  rule.get());
+  StagedTraining training(plan_of(s, args, base), data, make);
   const Series loss = log.series("loss", "1", "cross entropy of the batch, training mode");
   const Series rate = log.series("learning_rate", "1", "learning rate of the step");
   const Table epochs = log.table("epochs", EpochResult::columns());
-  if (trainer.restore())
-    log.resume(trainer.log_position());
+  if (training.restore())
+    log.resume(training.trainer().log_position());
   else
     log.start();
-  trainer.run({.step =
-                   [&](std::int64_t step, double lr, double value) {
-                     loss.add(step, value);
-                     rate.add(step, lr);
-                   },
-               .epoch = [&](const EpochResult& result) { epochs.add(result.row()); },
-               .sync_log = [&] { return log.position(); }});
-  report(trainer, s, base);
+  training.run({.step =
+                    [&](std::int64_t step, double lr, double value) {
+                      loss.add(step, value);
+                      rate.add(step, lr);
+                    },
+                .epoch = [&](const EpochResult& result) { epochs.add(result.row()); },
+                .sync_log = [&] { return log.position(); }});
+  report(training, s, data, base);
 }
 
 }  // namespace

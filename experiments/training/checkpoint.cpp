@@ -106,6 +106,7 @@ Checkpoint from_file(TensorFile file) {
   c.notes = rows_from_json(state.at("notes"));
   c.seconds = double_from_json(state.at("seconds"));
   c.rows = rows_from_json(state.at("rows"));
+  c.earlier = rows_from_json(state.at("earlier"));
   check(c.best < static_cast<std::int64_t>(c.rows.size()), "best: given ", c.best, ", expected one of ",
         c.rows.size(), " epochs");
   c.log = state.at("log").get<std::string>();
@@ -140,6 +141,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
                    {"notes", to_json(c.notes)},
                    {"seconds", to_json(c.seconds)},
                    {"rows", to_json(c.rows)},
+                   {"earlier", to_json(c.earlier)},
                    {"log", c.log},
                    {"generators", generators_to_json(c.generators)},
                    {"lr", to_json(c.optimizer.lr)},

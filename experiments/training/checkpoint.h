@@ -26,6 +26,7 @@ struct Checkpoint {
   Rows notes;                 ///< Trainer::note()
   double seconds = 0;         ///< spent on the training so far, breaks left out
   Rows rows;                  ///< results of each finished epoch
+  Rows earlier;               ///< those of stages before this training
   std::int64_t best = -1;     ///< the best of them; -1: none
   std::string log;            ///< where the log stood, in its own words
 

@@ -45,11 +45,11 @@ nlohmann::json mean_and_deviation(const MeanDeviation& m) {
 
 }  // namespace
 
-CellRows epoch_rows(const Trainer& trainer) {
+CellRows epoch_rows(StagedTraining& training) {
   CellRows rows;
-  for (const EpochResult& r : trainer.results())
+  for (const EpochResult& r : training.results())
     rows.push_back({r.epoch, r.loss, r.held_out.accuracy, r.test.accuracy, r.train.loss});
-  if (!trainer.finished()) {
+  if (!training.trainer().finished()) {
     std::vector<double> diverged(epoch_columns("").size(), std::nan(""));
     diverged[kEpoch] = static_cast<double>(rows.size() + 1);
     rows.push_back(diverged);
@@ -57,39 +57,31 @@ CellRows epoch_rows(const Trainer& trainer) {
   return rows;
 }
 
-CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const MakeNet& make,
-                    bool quiet, const RowsOf& rows_of) {
+CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data,
+                    const StagedTraining::MakeNet& make, bool quiet, const RowsOf& rows_of) {
   return sweep.cell(plan.name, [&] {
-    const auto net = make();
-    datasets::DataLoader loader(data.train, {.batch_size = plan.optim.batch,
-                                             .drop_last = true,
-                                             .seed = plan.seed,
-                                             .augmentation = plan.augmentation});
-    const auto rule = make_rule(plan.rule, *net);
-    const auto optimizer = make_optimizer(plan.optim, *net);
-    TrainerOptions options;
-    options.label = plan.name;
-    options.epochs = plan.optim.epochs;
-    options.rate = make_schedule(plan.optim, loader.batches_per_epoch());
-    options.label_smoothing = plan.optim.label_smoothing;
-    options.judge_train = plan.judge_train;
-    options.loss_window = plan.loss_window;
-    options.checkpoint = sweep.checkpoint(plan.name);
-    options.quiet = quiet;
-    Trainer trainer(*net, *optimizer, loader, data, options, rule.get());
-    trainer.restore();
+    TrainingPlan whole{plan.method, plan.optim, plan.augmentation, plan.seed, {}};
+    whole.options.label = plan.name;
+    whole.options.judge_train = plan.judge_train;
+    whole.options.loss_window = plan.loss_window;
+    whole.options.checkpoint = sweep.checkpoint(plan.name);
+    whole.options.quiet = quiet;
+    StagedTraining training(std::move(whole), data, make);
+    training.restore();
     try {
       TrainerEvents events;
-      if (plan.after_epoch) events.epoch = [&](const EpochResult&) { plan.after_epoch(trainer, *net); };
-      trainer.run(events);
+      if (plan.after_epoch)
+        events.epoch = [&](const EpochResult&) { plan.after_epoch(training.trainer(), training.net()); };
+      training.run(events);
     } catch (const Diverged&) {
       if (!plan.may_diverge) throw;
-      return rows_of(trainer);
+      return rows_of(training);
     }
+    Trainer& trainer = training.trainer();
     const std::map<std::string, std::string> about{{"cell", plan.name}, {"data", data.train.name}};
     save_network(sweep.folder() / (plan.name + ".safetensors"), trainer.best_network(), about);
     save_network(sweep.folder() / (plan.name + ".last.safetensors"), trainer.judged_network(), about);
-    return rows_of(trainer);
+    return rows_of(training);
   });
 }
 
@@ -120,7 +112,7 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
   plan.optim.nesterov = true;
   plan.optim.label_smoothing = 0.1;
   return train_cell(
-      sweep, plan, data, [&] { return make_net(net, data.train, args.seed()); }, args.quiet());
+      sweep, plan, data, [&](const Stage&) { return make_net(net, data.train, args.seed()); }, args.quiet());
 }
 
 std::unique_ptr<nn::Module> loaded(const NetSettings& s, const SplitData& data, const Args& args,

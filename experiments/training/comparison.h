@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "experiments/support/run_log.h"
-#include "experiments/training/settings.h"
+#include "experiments/training/staged.h"
 #include "experiments/training/statistics.h"
 #include "experiments/training/sweep.h"
-#include "experiments/training/trainer.h"
 
 namespace coarsegrad::experiments {
 
@@ -19,7 +18,7 @@ struct CellPlan {
   std::string name;
   std::uint64_t seed = 1;  ///< of the order of the images and their augmentation
   OptimSettings optim = {};
-  RuleSettings rule = {};
+  MethodSettings method = {};  ///< the network itself comes from MakeNet
   datasets::Augmentation augmentation = {};
   std::int64_t loss_window = 0;  ///< TrainerOptions::loss_window
   TrainerOptions::JudgeTrain judge_train = TrainerOptions::JudgeTrain::at_the_end;
@@ -28,18 +27,17 @@ struct CellPlan {
   bool may_diverge = false;  ///< then that is its result; otherwise Diverged leaves the cell unfinished
 };
 
-using MakeNet = std::function<std::unique_ptr<nn::Module>()>;
-using RowsOf = std::function<CellRows(const Trainer& trainer)>;
+using RowsOf = std::function<CellRows(StagedTraining& training)>;
 
 /// The rows of a cell, one per epoch: epoch from 1, loss of the batches, share right of the held-out and of
 /// the test images, loss of all images trained on. A training that diverged ends with a row of NaN.
-CellRows epoch_rows(const Trainer& trainer);
+CellRows epoch_rows(StagedTraining& training);
 enum EpochColumn { kEpoch, kLoss, kHeldOut, kTest, kTrainLoss };
 
 /// Trains one cell, or goes on with it, or returns what it gave. The networks stay in the sweep's folder:
 /// NAME.safetensors, that of the best held-out epoch, and NAME.last.safetensors.
-CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const MakeNet& make,
-                    bool quiet, const RowsOf& rows = epoch_rows);
+CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data,
+                    const StagedTraining::MakeNet& make, bool quiet, const RowsOf& rows = epoch_rows);
 
 /// The float network that the variants start from.
 struct FloatSettings {

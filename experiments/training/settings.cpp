@@ -9,7 +9,10 @@
 #include "datasets/synthetic.h"
 #include "nn/networks.h"
 #include "optim/adam.h"
+#include "optim/bop.h"
+#include "optim/joint.h"
 #include "optim/sgd.h"
+#include "quant/method.h"
 #include "quant/trained_activation.h"
 
 namespace coarsegrad::experiments {
@@ -71,13 +74,20 @@ void declare_float(Args& args, NetSettings& s) {
 
 void declare(Args& args, NetSettings& s) {
   declare_float(args, s);
+  declare_activation(args, s);
+}
+
+void declare_activation(Args& args, NetSettings& s) {
   args.add("activation-bits", s.activation_bits, "bits of the activations; 0: float ReLU", {0, 8});
-  args.add("ste", s.ste, "straight-through estimator of quantized activations", surrogate_names());
-  args.add("alpha", s.alpha, "resolution of the activations: fixed, or trained with this derivative",
+  args.add("activation", s.activation, "how activations are quantized", quant::activation_names());
+  Choices surrogates = surrogate_names();
+  surrogates.insert(surrogates.begin(), "own");
+  args.add("ste", s.ste, "straight-through estimator of quantized activations; own: theirs", surrogates);
+  args.add("alpha", s.alpha, "resolution of uniform activations: fixed, or trained with this derivative",
            {"fixed", "exact", "three_valued", "pact"});
   args.add("alpha-start", s.alpha_start, "its first value if trained; 0: the one for half-Gaussian input",
            {0, quant::TrainedActivation::kMostAlpha});
-  args.add("alpha-rate", s.alpha_rate, "factor of its learning rate", {0, 100});
+  args.add("alpha-rate", s.alpha_rate, "factor of its learning rate; 0: the activation's own", {0, 100});
   args.add("clamp-alpha-gradient", s.clamp_alpha_gradient,
            "that factor multiplies the gradient instead, which is then clamped to [-1, 1]");
   args.add("record-alpha", s.record_alpha,
@@ -86,29 +96,31 @@ void declare(Args& args, NetSettings& s) {
 
 namespace {
 
-nn::MakeActivation activation_of(const NetSettings& s) {
-  if (s.activation_bits == 0) return nn::relu_activation();
-  if (s.alpha == "fixed") return quant::uniform_activation(s.activation_bits, surrogate(s.ste));
-  check_usage(s.ste == "clipped_relu", "ste: given ", s.ste, " with a trained alpha, expected clipped_relu");
-  return quant::trained_activation({.bits = s.activation_bits,
-                                    .rule = alpha_rule(s.alpha),
-                                    .alpha = s.alpha_start,
-                                    .rate_factor = s.alpha_rate,
-                                    .clamp_gradient = s.clamp_alpha_gradient},
-                                   s.record_alpha);
+quant::ActivationParts activation_of(const NetSettings& s) {
+  const bool fixed = s.alpha == "fixed", trained = s.activation == "uniform" && !fixed;
+  quant::ActivationOptions options{.bits = s.activation_bits,
+                                   .surrogate = s.ste == "own" ? "" : s.ste,
+                                   .alpha = s.alpha_start,
+                                   .rate_factor = s.alpha_rate,
+                                   .clamp_gradient = s.clamp_alpha_gradient,
+                                   .record_range = s.record_alpha};
+  if (!fixed) options.alpha_rule = alpha_rule(s.alpha);
+  return {trained ? "trained" : s.activation, options};
 }
 
 }  // namespace
+
+nn::MakeActivation make_activation(const NetSettings& s) { return quant::make_activation(activation_of(s)); }
 
 std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data,
                                      std::uint64_t seed) {
   check_usage(nn::network_input(s.net) == data.image, "net: ", s.net, " takes images of shape ",
               nn::network_input(s.net), ", given ", data.name, " with ", data.image);
-  check_usage(!s.record_alpha || (s.activation_bits > 0 && s.alpha != "fixed"),
+  check_usage(!s.record_alpha || (s.activation_bits > 0 && activation_of(s).map == "trained"),
               "record-alpha: needs activation-bits and a trained alpha");
   const auto shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample;
   return nn::make_network(
-      s.net, activation_of(s), Rng(seed).split("net"),
+      s.net, make_activation(s), Rng(seed).split("net"),
       {.classes = data.classes, .width = s.width, .shortcut = shortcut, .affine = s.affine});
 }
 
@@ -125,19 +137,35 @@ void declare_projection(Args& args, RuleSettings& s) {
 
 void declare(Args& args, RuleSettings& s) {
   declare_projection(args, s);
-  args.add("rho", s.rho, "blending of the float weights with their projections; 0: BinaryConnect", {0, 1});
+  args.add("relaxation", s.relaxation, "how float weights and their projections live together",
+           quant::relaxation_names());
+  args.add("rho", s.rho, "blend: share of the projection in a step; 0: straight through", {0, 1});
   args.add("rho-growth", s.rho_growth, "rho is multiplied by it after each epoch, up to 0.01", {1, 1000});
+  args.add("strength", s.strength, "of the other relaxations at the start: lambda", {0, 1e6});
+  args.add("growth", s.growth, "what multiplies it", {1, 1000});
+  args.add("every", s.every, "epochs between two such growths", {0.001, 1000});
+  args.add("hard-from", s.hard_from, "share of the training after which the projection takes its place",
+           {0, 1});
 }
 
+namespace {
+
+quant::RelaxationOptions relaxation_options(const RuleSettings& s) {
+  if (s.relaxation == "blend")
+    return {.strength = s.rho, .growth = s.rho_growth, .most = s.rho_growth > 1 ? 0.01 : 1};
+  return {.strength = s.strength, .growth = s.growth, .every = s.every, .hard_from = s.hard_from};
+}
+
+}  // namespace
+
 std::unique_ptr<quant::WeightRule> make_rule(const RuleSettings& s, nn::Module& net) {
-  if (s.weight_bits == 0) return nullptr;
-  const auto projections = quant::weight_projections(
-      s.projection, {.bits = s.weight_bits, .sign_of_zero = s.sign_of_zero, .per_channel = s.per_channel});
-  return std::make_unique<quant::WeightRule>(
-      net, projections,
-      quant::relaxation("blend",
-                        {.strength = s.rho, .growth = s.rho_growth, .most = s.rho_growth > 1 ? 0.01 : 1}),
-      quant::WeightRuleOptions{.quantize_first = s.quantize_first, .quantize_last = s.quantize_last});
+  return quant::make_rule(
+      {.projection = s.projection,
+       .options = {.bits = s.weight_bits, .sign_of_zero = s.sign_of_zero, .per_channel = s.per_channel},
+       .relaxation = s.relaxation,
+       .relaxation_options = relaxation_options(s),
+       .layers = {.quantize_first = s.quantize_first, .quantize_last = s.quantize_last}},
+      net);
 }
 
 // ---- optimization
@@ -146,7 +174,10 @@ void declare(Args& args, OptimSettings& s) {
   args.add("epochs", s.epochs, "passes over the training images", {1, 100000});
   args.add("batch", s.batch, "images per step; what is left over at the end of an epoch is left out",
            {2, 100000});
-  args.add("optimizer", s.optimizer, "update rule", {"sgd", "adam"});
+  args.add("optimizer", s.optimizer, "update rule; bop: binary weights flip, adam moves the rest",
+           {"sgd", "adam", "bop"});
+  args.add("bop-rate", s.bop_rate, "bop: adaptivity rate, scheduled as the learning rate is", {0, 1});
+  args.add("bop-threshold", s.bop_threshold, "bop: mean gradient that flips a weight", {0, 1});
   args.add("lr", s.lr, "learning rate, the largest of the schedule", {0, 100});
   args.add("momentum", s.momentum, "of sgd", {0, 0.9999});
   args.add("nesterov", s.nesterov, "look-ahead momentum");
@@ -161,15 +192,50 @@ void declare(Args& args, OptimSettings& s) {
   args.add("warmup-epochs", s.warmup_epochs, "epochs of linear rise from 0 before the schedule", {0, 100000});
 }
 
-std::unique_ptr<optim::Optimizer> make_optimizer(const OptimSettings& s, nn::Module& net) {
+namespace {
+
+std::unique_ptr<optim::Optimizer> adam(const OptimSettings& s, std::vector<Parameter*> parameters) {
+  return std::make_unique<optim::Adam>(std::move(parameters),
+                                       optim::AdamOptions{.lr = s.lr, .weight_decay = s.weight_decay});
+}
+
+// Bop has no float weights: those of the rule start at what they are projected to.
+std::unique_ptr<optim::Optimizer> bop(const OptimSettings& s, std::vector<Parameter*> parameters,
+                                      quant::WeightRule* rule) {
+  check_usage(rule && s.lr > 0, "optimizer: bop needs weight-bits and a learning rate above 0");
+  std::vector<Parameter*> binary;
+  for (const auto& entry : rule->weights()) {
+    check_usage(entry.projection->bits() == 1, "optimizer: given bop and ", entry.projection->bits(),
+                "-bit weights, expected 1");
+    entry.weight->value = entry.projection->project(entry.weight->value);
+    entry.weight->rate_factor = s.bop_rate / s.lr;
+    binary.push_back(entry.weight);
+    std::erase(parameters, entry.weight);
+  }
+  std::vector<std::unique_ptr<optim::Optimizer>> rules;
+  rules.push_back(
+      std::make_unique<optim::Bop>(binary, optim::BopOptions{.lr = s.lr, .threshold = s.bop_threshold}));
+  rules.push_back(adam(s, std::move(parameters)));
+  return std::make_unique<optim::Joint>(std::move(rules));
+}
+
+}  // namespace
+
+std::unique_ptr<optim::Optimizer> make_optimizer(const OptimSettings& s, nn::Module& net,
+                                                 quant::WeightRule* rule, nn::Module* partner) {
   check_usage(!s.nesterov || s.momentum > 0, "nesterov: given momentum 0, expected more");
+  std::vector<Parameter*> parameters = net.parameters();
+  const auto append = [&](const std::vector<Parameter*>& more) {
+    parameters.insert(parameters.end(), more.begin(), more.end());
+  };
+  if (partner) append(partner->parameters());
   if (s.decay_norms)
-    for (Parameter* p : net.parameters()) p->decay = true;
-  if (s.optimizer == "adam")
-    return std::make_unique<optim::Adam>(net.parameters(),
-                                         optim::AdamOptions{.lr = s.lr, .weight_decay = s.weight_decay});
+    for (Parameter* p : parameters) p->decay = true;
+  if (rule) append(rule->parameters());
+  if (s.optimizer == "adam") return adam(s, std::move(parameters));
+  if (s.optimizer == "bop") return bop(s, std::move(parameters), rule);
   return std::make_unique<optim::Sgd>(
-      net.parameters(),
+      std::move(parameters),
       optim::SgdOptions{
           .lr = s.lr, .momentum = s.momentum, .nesterov = s.nesterov, .weight_decay = s.weight_decay});
 }

@@ -25,27 +25,30 @@ SplitData load_data(const DataSettings& s, std::uint64_t seed);
 datasets::Augmentation augmentation_of(const DataSettings& s);
 
 struct NetSettings {
-  std::string net = "resnet20", shortcut = "subsample", ste = "clipped_relu", alpha = "fixed";
+  std::string net = "resnet20", shortcut = "subsample", activation = "uniform", ste = "own", alpha = "fixed";
   bool affine = true;
   int width = 0, activation_bits = 0;
-  double alpha_start = 0, alpha_rate = 0.01;
+  double alpha_start = 0, alpha_rate = 0;
   bool clamp_alpha_gradient = false, record_alpha = false;
 };
 void declare(Args& args, NetSettings& s);
-/// Without the quantization of the activations.
+/// Without the quantization of the activations, and that alone.
 void declare_float(Args& args, NetSettings& s);
-/// Throws UsageError when the network does not take these images, or for an STE other than that of trained
-/// resolutions.
+void declare_activation(Args& args, NetSettings& s);
+/// Float ReLUs for 0 bits.
+nn::MakeActivation make_activation(const NetSettings& s);
+/// Throws UsageError when the network does not take these images, or for an STE that is not the activation's.
 std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data, std::uint64_t seed);
 
 struct RuleSettings {
   int weight_bits = 0, sign_of_zero = 1;
-  std::string projection = "exact";
+  std::string projection = "exact", relaxation = "blend";
   bool per_channel = false, quantize_first = true, quantize_last = false;
   double rho = 1e-5, rho_growth = 1;
+  double strength = 1, growth = 1.04, every = 1, hard_from = 0.75;
 };
 void declare(Args& args, RuleSettings& s);
-/// Without the blending.
+/// Without the relaxation.
 void declare_projection(Args& args, RuleSettings& s);
 /// Null for float weights. Throws UsageError for bits that the projection does not have.
 std::unique_ptr<quant::WeightRule> make_rule(const RuleSettings& s, nn::Module& net);
@@ -54,12 +57,17 @@ struct OptimSettings {
   std::string optimizer = "sgd", schedule = "one_cycle";
   int epochs = 30, batch = 128;
   double lr = 0.2, momentum = 0.9, weight_decay = 5e-4, label_smoothing = 0;
+  double bop_rate = 1e-4, bop_threshold = 1e-8;
   bool nesterov = false, decay_norms = false;
   double rise = 0.25, factor = 0.1, warmup_epochs = 0;
   std::vector<int> milestones{80, 140};
 };
 void declare(Args& args, OptimSettings& s);
-std::unique_ptr<optim::Optimizer> make_optimizer(const OptimSettings& s, nn::Module& net);
+/// Over the parameters of the network, of its weight rule and of a partner network, where there are those.
+/// bop moves the weights of the rule, which become binary here, and adam everything else.
+std::unique_ptr<optim::Optimizer> make_optimizer(const OptimSettings& s, nn::Module& net,
+                                                 quant::WeightRule* rule = nullptr,
+                                                 nn::Module* partner = nullptr);
 optim::Schedule make_schedule(const OptimSettings& s, std::int64_t steps_per_epoch);
 
 /// What a run keeps of itself, and how often. Results do not depend on it.

@@ -42,16 +42,16 @@ EpochResult EpochResult::from(std::span<const double> row) {
 // ---- Trainer
 
 Trainer::Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader,
-                 const SplitData& data, TrainerOptions options, quant::WeightRule* rule,
-                 quant::Guidance* guidance)
+                 const SplitData& data, TrainerOptions options, const TrainerParts& parts)
     : net_(net),
       optimizer_(optimizer),
       loader_(loader),
       data_(data),
       options_(std::move(options)),
-      rule_(rule),
-      guidance_(guidance),
-      average_(net, options_.average_decay, rule) {
+      rule_(parts.rule),
+      guidance_(parts.guidance),
+      average_(net, options_.average_decay, rule_),
+      earlier_(options_.earlier) {
   check(options_.epochs >= 1 && options_.norm_batches >= 0 && options_.save_steps >= 0 &&
             options_.loss_window >= 0 && options_.save_minutes > 0 && options_.rate,
         "trainer: given ", options_.epochs, " epochs, ", options_.norm_batches,
@@ -97,6 +97,7 @@ bool Trainer::restore() {
   window_sum_ = c.window_sum;
   loss_curve_ = c.loss_curve;
   notes_ = c.notes;
+  earlier_ = c.earlier;
   best_network_ = c.best_network;
   log_ = c.log;
   seconds_ = c.seconds;
@@ -116,6 +117,7 @@ void Trainer::save(const TrainerEvents& events) {
   c.window_sum = window_sum_;
   c.loss_curve = loss_curve_;
   c.notes = notes_;
+  c.earlier = earlier_;
   c.seconds = seconds_;
   for (const EpochResult& r : results_) c.rows.push_back(r.row());
   c.best = best_;

@@ -35,6 +35,7 @@ struct TrainerOptions {
     always
   } judge_train = JudgeTrain::never;      ///< after which epochs
   std::int64_t loss_window = 0;           ///< steps that an entry of loss_curve() is the mean of; 0: no curve
+  Rows earlier = {};                      ///< EpochResult::row() of stages before this training
   std::filesystem::path checkpoint = {};  ///< empty: none is kept
   std::int64_t save_steps = 0;            ///< saved every so many steps; 0: no
   double save_minutes = 5;                ///< and after so many minutes; each epoch ends with one, too
@@ -64,13 +65,18 @@ struct TrainerEvents {
   std::function<std::string()> sync_log = {};
 };
 
+/// What a training has besides its network.
+struct TrainerParts {
+  quant::WeightRule* rule = nullptr;    ///< quantizes its weights
+  quant::Guidance* guidance = nullptr;  ///< has a partner that learns from the same batches
+};
+
 class Trainer {
  public:
-  /// All references must outlive the trainer; the loader serves data.train; `rule`, if there is one,
-  /// quantizes the weights of `net`; with `guidance` its partner learns from the same batches. `optimizer`
-  /// moves the parameters of all three. Throws Error for options out of range.
+  /// All references and parts must outlive the trainer; the loader serves data.train, `optimizer` moves the
+  /// parameters of the network and of its parts. Throws Error for options out of range.
   Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData& data,
-          TrainerOptions options, quant::WeightRule* rule = nullptr, quant::Guidance* guidance = nullptr);
+          TrainerOptions options, const TrainerParts& parts = {});
 
   /// Goes back to where the checkpoint stands; false when there is none. Throws UsageError when it belongs to
   /// another configuration, Error when it is damaged or does not fit; it is left as it is then.
@@ -95,6 +101,8 @@ class Trainer {
   const Rows& loss_curve() const { return loss_curve_; }
   /// Of the epochs so far.
   const std::vector<EpochResult>& results() const { return results_; }
+  /// TrainerOptions::earlier, from the checkpoint if it was restored.
+  const Rows& earlier() const { return earlier_; }
   /// The epoch with the best held-out accuracy, the first one of equals; without held-out images the last
   /// one.
   const EpochResult& best() const;
@@ -132,7 +140,7 @@ class Trainer {
   WeightAverage average_;
   std::int64_t step_ = 0, best_ = -1;
   double loss_sum_ = 0, window_sum_ = 0;
-  Rows loss_curve_, notes_;
+  Rows loss_curve_, notes_, earlier_;
   std::vector<EpochResult> results_;
   nn::StateDict best_network_;
   std::string log_;

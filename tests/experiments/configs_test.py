@@ -75,7 +75,7 @@ class Configs(unittest.TestCase):
                              ({"alpha": "best"}, "three_valued"), ({"milestones": [80, "x"]}, "milestones"),
                              ({"milestones": [140, 80]}, "ascending"), ({"comment": 3}, "unknown key 'comment'"),
                              ({"rho": 2}, "from 0 to 1"), ({"projection": "none"}, "lloyd"),
-                             ({"weight-bits": 3}, "binary"), ({"ste": "relu"}, "trained alpha"),
+                             ({"weight-bits": 3}, "binary"), ({"ste": "relu"}, "expected clipped_relu"),
                              ({"nesterov": True, "momentum": 0}, "nesterov"),
                              ({"warmup-epochs": 1000}, "warmup-epochs")]:
             with self.subTest(change):

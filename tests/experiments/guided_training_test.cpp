@@ -55,7 +55,7 @@ struct GuidedTraining {
                  [](const Var& x) {
                    return quant::quantize_activation(x, Real(1) / 3, 2, surrogate("clipped_relu"));
                  }),
-        trainer(*net, optimizer, loader, data, std::move(o), &rule, &guidance) {}
+        trainer(*net, optimizer, loader, data, std::move(o), {&rule, &guidance}) {}
 
   /// Everything that it ends with, in one list.
   Outcome outcome() {
@@ -86,7 +86,7 @@ nn::StateDict alone(int seed, bool with_rule) {
   quant::WeightRule rule(*net, quant::weight_projections("warm_lloyd", {.bits = 3}),
                          quant::relaxation("blend", {.strength = 1e-3}), {.quantize_last = true});
   optim::Sgd optimizer(net->parameters(), {.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-3});
-  Trainer trainer(*net, optimizer, loader, data, GuidedTraining::options(), with_rule ? &rule : nullptr);
+  Trainer trainer(*net, optimizer, loader, data, GuidedTraining::options(), {with_rule ? &rule : nullptr});
   trainer.run();
   return state_of(*net, with_rule ? &rule : nullptr);
 }

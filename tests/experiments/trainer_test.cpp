@@ -317,7 +317,7 @@ TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written o
   options.rate = rate;
   options.label_smoothing = 0.1;
   options.quiet = true;
-  Trainer trainer(*net, optimizer, loader, data, options, &its_rule);
+  Trainer trainer(*net, optimizer, loader, data, options, {&its_rule});
   trainer.run();
   CHECK(same(net->state_dict(), mine->state_dict()));
   // What is judged is the projection of the float copies as they are now.

@@ -1,0 +1,130 @@
+#include "experiments/training/staged.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/check.h"
+#include "quant/trained_activation.h"
+
+namespace coarsegrad::experiments {
+
+// What one stage is made of. What looks at something comes after it, so that it goes first.
+struct StagedTraining::Assembly {
+  std::unique_ptr<nn::Module> net, partner;
+  std::unique_ptr<nn::Activation> quantize;
+  std::unique_ptr<datasets::DataLoader> loader;
+  std::unique_ptr<quant::WeightRule> rule;
+  std::unique_ptr<optim::Optimizer> optimizer;
+  std::unique_ptr<quant::Guidance> guidance;
+  std::unique_ptr<Trainer> trainer;
+};
+
+StagedTraining::StagedTraining(TrainingPlan plan, const SplitData& data, MakeNet make)
+    : plan_(std::move(plan)),
+      data_(data),
+      make_(std::move(make)),
+      stages_(
+          stages_of(plan_.method.stages, {plan_.method.rule.weight_bits, plan_.method.net.activation_bits})) {
+  now_ = assembled(0);
+}
+
+StagedTraining::~StagedTraining() = default;
+
+std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t number) const {
+  const Stage& stage = stages_[number];
+  const OptimSettings& optim = plan_.optim;
+  auto a = std::make_unique<Assembly>();
+  a->net = make_(stage);
+  RuleSettings rule = plan_.method.rule;
+  rule.weight_bits = stage.weight_bits;
+  a->rule = make_rule(rule, *a->net);
+  if (plan_.method.guide.guide != "none") {
+    a->partner = make_({});
+    for (Parameter* p : a->partner->parameters()) p->rate_factor *= plan_.method.guide.partner_rate;
+    NetSettings net = plan_.method.net;
+    net.activation_bits = stage.activation_bits;
+    a->quantize = make_activation(net)("guide");
+    a->guidance =
+        std::make_unique<quant::Guidance>(*a->net, *a->partner, guidance_options(plan_.method.guide),
+                                          [&q = *a->quantize](const Var& map) { return q(map); });
+  }
+  a->optimizer = make_optimizer(optim, *a->net, a->rule.get(), a->partner.get());
+  a->loader = std::make_unique<datasets::DataLoader>(
+      data_.train, datasets::LoaderOptions{.batch_size = optim.batch,
+                                           .drop_last = true,
+                                           .seed = plan_.seed,
+                                           .augmentation = plan_.augmentation});
+  TrainerOptions options = plan_.options;
+  options.epochs = optim.epochs;
+  options.rate = make_schedule(optim, a->loader->batches_per_epoch());
+  options.label_smoothing = optim.label_smoothing;
+  if (stages_.size() > 1) {
+    options.label = cat(options.label, ", stage ", number + 1, " of ", stages_.size());
+    auto config = nlohmann::json::parse(options.config);
+    config["stage"] = number;
+    options.config = config.dump();
+    if (now_)
+      for (const EpochResult& r : results()) options.earlier.push_back(r.row());
+  }
+  a->trainer = std::make_unique<Trainer>(*a->net, *a->optimizer, *a->loader, data_, options,
+                                         TrainerParts{a->rule.get(), a->guidance.get()});
+  return a;
+}
+
+bool StagedTraining::restore() {
+  const auto& path = plan_.options.checkpoint;
+  if (stages_.size() > 1 && !path.empty() && std::filesystem::exists(path)) {
+    const auto config = nlohmann::json::parse(read_checkpoint(path).config, nullptr, false);
+    const auto stage = config.is_object() ? config.value("stage", std::size_t{0}) : 0;
+    if (stage > 0 && stage < stages_.size()) {
+      now_ = assembled(stage);
+      stage_ = stage;
+    }
+  }
+  return trainer().restore();
+}
+
+void StagedTraining::run(const TrainerEvents& events) {
+  for (;;) {
+    if (!trainer().finished()) trainer().run(shifted(events));
+    if (stage_ + 1 == stages_.size()) return;
+    auto next = assembled(stage_ + 1);
+    quant::load_state_with_any_alphas(*next->net, now_->net->state_dict());
+    if (next->partner) next->partner->load_state_dict(now_->partner->state_dict());
+    now_ = std::move(next);
+    ++stage_;
+  }
+}
+
+TrainerEvents StagedTraining::shifted(const TrainerEvents& events) const {
+  if (stage_ == 0) return events;
+  const auto epochs = static_cast<std::int64_t>(stage_) * plan_.optim.epochs;
+  const std::int64_t steps = epochs * now_->trainer->steps_per_epoch();
+  TrainerEvents moved = events;
+  if (events.step)
+    moved.step = [&events, steps](std::int64_t step, double rate, double loss) {
+      events.step(step + steps, rate, loss);
+    };
+  if (events.epoch)
+    moved.epoch = [&events, epochs](const EpochResult& result) {
+      EpochResult counted = result;
+      counted.epoch += static_cast<double>(epochs);
+      events.epoch(counted);
+    };
+  return moved;
+}
+
+nn::Module& StagedTraining::net() { return *now_->net; }
+nn::Module* StagedTraining::partner() { return now_->partner.get(); }
+Trainer& StagedTraining::trainer() { return *now_->trainer; }
+
+std::vector<EpochResult> StagedTraining::results() const {
+  std::vector<EpochResult> all;
+  for (const auto& row : now_->trainer->earlier()) all.push_back(EpochResult::from(row));
+  for (EpochResult r : now_->trainer->results()) {
+    r.epoch = static_cast<double>(all.size() + 1);
+    all.push_back(r);
+  }
+  return all;
+}
+
+}  // namespace coarsegrad::experiments

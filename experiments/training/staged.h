@@ -1,0 +1,58 @@
+#pragma once
+// A training by any method, from its knobs: network, weight rule, gradients, float partner, optimizer, stage
+// after stage. Each stage starts from the float copies of the one before and lasts as many epochs.
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "experiments/training/method_settings.h"
+#include "experiments/training/trainer.h"
+
+namespace coarsegrad::experiments {
+
+struct TrainingPlan {
+  MethodSettings method = {};
+  OptimSettings optim = {};  ///< of each stage
+  datasets::Augmentation augmentation = {};
+  std::uint64_t seed = 1;  ///< of the order of the images and their augmentation, and of what is drawn
+  /// Label, checkpoint and what is judged; epochs, rate, label smoothing come from `optim`.
+  TrainerOptions options = {};
+};
+
+class StagedTraining {
+ public:
+  /// A network as it is at the start of the first stage, with the activations of that stage.
+  using MakeNet = std::function<std::unique_ptr<nn::Module>(const Stage& stage)>;
+
+  /// `data` must outlive the training. Throws UsageError for settings that do not go together.
+  StagedTraining(TrainingPlan plan, const SplitData& data, MakeNet make);
+  ~StagedTraining();
+
+  /// As Trainer::restore(), into the stage that the checkpoint belongs to.
+  bool restore();
+  /// As Trainer::run(), to the end of the last stage. Steps and epochs are counted through all stages.
+  void run(const TrainerEvents& events = {});
+
+  std::size_t stage() const { return stage_; }  ///< from 0
+  const std::vector<Stage>& stages() const { return stages_; }
+  nn::Module& net();
+  nn::Module* partner();  ///< null unless guided
+  /// Of the present stage; at the end that of the last one, whose results are those of the whole.
+  Trainer& trainer();
+  /// Epochs of all stages, those before the present one first.
+  std::vector<EpochResult> results() const;
+
+ private:
+  struct Assembly;
+  TrainerEvents shifted(const TrainerEvents& events) const;
+  std::unique_ptr<Assembly> assembled(std::size_t stage) const;
+
+  const TrainingPlan plan_;
+  const SplitData& data_;
+  const MakeNet make_;
+  const std::vector<Stage> stages_;
+  std::size_t stage_ = 0;
+  std::unique_ptr<Assembly> now_;
+};
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,22 @@
+#pragma once
+// A training in stages: each starts from the float copies of the one before, only the quantizers change.
+// Source: Zhuang, Shen, Tan, Liu, Reid, "Towards effective low-bitwidth convolutional neural networks" (CVPR
+// 2018, arXiv 1711.00205): weights first, then activations (two stages), and from many bits to few
+// (progressive quantization).
+#include <vector>
+
+namespace coarsegrad {
+
+/// Bits of weights and activations, 1 to 16; 0: float.
+struct Stage {
+  int weight_bits = 0, activation_bits = 0;
+  bool operator==(const Stage&) const = default;
+};
+
+/// The stages that end in `target`. With `progressive` bits, descending, each of them comes first, never
+/// below the target's (32 stands for float; where that changes nothing the stage is left out). With
+/// `two_stage` each of these is preceded by the same with float activations, where both are quantized. What
+/// is float in the target always is. Throws UsageError for bits that do not descend.
+std::vector<Stage> stages(const Stage& target, const std::vector<int>& progressive, bool two_stage);
+
+}  // namespace coarsegrad

@@ -1,0 +1,230 @@
+// Trainings by every method, in one stage and in several: broken off anywhere they go on to the same bits.
+#include <doctest/doctest.h>
+
+#include "core/ops.h"
+#include "experiments/training/staged.h"
+#include "quant/activation_quantizer.h"
+#include "quant/method.h"
+#include "tests/experiments/small_training.h"
+#include "tests/support/errors.h"
+#include "tests/support/temp_folder.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::tests;
+
+namespace {
+
+struct Broken {};
+
+std::unique_ptr<nn::Module> classifier(const NetSettings& s, const Rng& rng) {
+  const nn::MakeActivation activation = make_activation(s);
+  auto net = std::make_unique<nn::Sequential>();
+  net->add<nn::Conv2d>("conv1", nn::ConvOptions{.in = 1, .out = 8, .bias = false}, rng.split("conv1"));
+  net->add<nn::BatchNorm>("norm1", 8);
+  net->append("act1", activation("act1"));
+  net->add<nn::Conv2d>("conv2", nn::ConvOptions{.in = 8, .out = 8, .stride = 2, .bias = false},
+                       rng.split("conv2"));
+  net->add<nn::BatchNorm>("norm2", 8);
+  net->append("act2", activation("act2"));
+  net->add<nn::Flatten>("flatten");
+  net->add<nn::Linear>("fc", 8 * 2 * 2, 4, rng.split("fc"));
+  return net;
+}
+
+const SplitData& images() {
+  static const SplitData data = small_data();
+  return data;
+}
+
+/// Two epochs of five steps in each stage.
+StagedTraining training_by(const MethodSettings& method, const OptimSettings& optim,
+                           const std::filesystem::path& checkpoint, std::int64_t save_steps = 1) {
+  TrainingPlan plan{method, optim, {}, 3, {}};
+  plan.options.config = R"({"lr":0.02})";
+  plan.options.checkpoint = checkpoint;
+  plan.options.save_steps = save_steps;
+  plan.options.average_decay = 0.5;
+  plan.options.quiet = true;
+  return {plan, images(), [method](const Stage& stage) {
+            NetSettings s = method.net;
+            s.activation_bits = stage.activation_bits;
+            return classifier(s, Rng(5));
+          }};
+}
+
+OptimSettings optim_settings() {
+  OptimSettings o;
+  o.epochs = 2;
+  o.batch = 20;
+  o.lr = 0.02;
+  o.schedule = "cosine";
+  return o;
+}
+
+/// Everything that a checkpoint holds but clock, log and the writing program.
+std::string outcome(const std::filesystem::path& path) {
+  Checkpoint c = read_checkpoint(path);
+  c.seconds = 0;
+  c.log = c.commit = "";
+  const auto plain = path.string() + ".plain";
+  write_checkpoint(plain, c);
+  return file_content(plain);
+}
+
+/// Breaks a training off after `stop` steps, all stages counted, the last save one step before.
+void broken_off(StagedTraining training, std::int64_t stop) {
+  const auto at = [stop](std::int64_t step, double, double) {
+    if (step == stop) throw Broken();
+  };
+  CHECK_THROWS_AS(training.run({.step = at}), Broken);
+}
+
+void goes_on(const MethodSettings& method, const OptimSettings& optim, std::vector<std::int64_t> stops) {
+  const TempFolder folder;
+  const auto whole = folder / "whole", path = folder / "run";
+  training_by(method, optim, whole).run();
+  for (const std::int64_t stop : stops) {
+    CAPTURE(stop);
+    std::filesystem::remove(path);
+    broken_off(training_by(method, optim, path), stop);
+    StagedTraining training = training_by(method, optim, path);
+    REQUIRE(training.restore());
+    training.run();
+    CHECK(outcome(path) == outcome(whole));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every method goes on from its checkpoint to the same bits") {
+  for (const std::string& name : quant::method_names()) {
+    CAPTURE(name);
+    MethodSettings method;
+    OptimSettings optim = optim_settings();
+    choose(name, method, optim);
+    method.rule.quantize_first = method.rule.quantize_last = true;
+    goes_on(method, optim, {4, 8});
+  }
+}
+
+TEST_CASE("every method judges what it deploys: no more levels than its bits have, whatever its relaxation") {
+  for (const std::string& name : quant::method_names()) {
+    CAPTURE(name);
+    MethodSettings method;
+    OptimSettings optim = optim_settings();
+    choose(name, method, optim);
+    StagedTraining training = training_by(method, optim, {});
+    training.run();
+    const double judged = training.trainer().results().back().test.loss;
+    // The network as it is reported, deployed by hand.
+    const nn::StateDict state = training.trainer().judged_network();
+    const auto net = classifier(method.net, Rng(7));
+    const auto rule = make_rule(method.rule, *net);
+    quant::advance(*net, {2, 2});
+    load_state(*net, rule.get(), state);
+    if (rule) rule->deploy();
+    CHECK(evaluate(*net, images().test).loss == judged);
+  }
+}
+
+TEST_SUITE("paper-telcnn") {
+  MethodSettings two_bits() {
+    MethodSettings method;
+    method.net.activation_bits = 2;
+    method.rule.weight_bits = 2;
+    method.rule.relaxation = "none";
+    return method;
+  }
+
+  // Of the test images, in evaluation mode.
+  std::vector<Real> logits_of(nn::Module & net) {
+    const ModeScope mode(net, false);
+    const NoGrad constant;
+    datasets::DataLoader loader(images().test, {.batch_size = 40, .shuffle = false});
+    loader.seek(0, 0);
+    const Tensor logits = net(loader.next().images).value();
+    return {logits.view().begin(), logits.view().end()};
+  }
+
+  TEST_CASE("stages with a guide go on from a checkpoint in any of them to the same bits") {
+    MethodSettings method = two_bits();
+    method.stages.two_stage = true;
+    method.stages.bits = {32, 4};
+    method.guide.guide = "features";
+    goes_on(method, optim_settings(), {4, 11, 14, 21, 29, 35, 41, 49});
+  }
+
+  TEST_CASE(
+      "paper-telcnn 7.5: with float activations the second stage begins with the outputs of the first") {
+    MethodSettings method = two_bits();
+    method.net.activation_bits = 0;
+    const TempFolder folder;
+    StagedTraining first = training_by(method, optim_settings(), folder / "run");
+    first.run();
+    // A second stage with the very same bits: what it starts from, and its own quantizers.
+    const auto next = classifier(method.net, Rng(9));
+    next->load_state_dict(first.net().state_dict());
+    const auto rule = make_rule(method.rule, *next);
+    rule->project();
+    const std::vector<Real> last = logits_of(first.net()), begun = logits_of(*next);
+    for (std::size_t i = 0; i < last.size(); ++i) CHECK(std::abs(last[i] - begun[i]) <= 1e-6);
+    rule->release();
+    CHECK(logits_of(*next) != last);
+  }
+
+  TEST_CASE("paper-telcnn 7.6: from one stage to the next only the quantizers change") {
+    MethodSettings method = two_bits();
+    method.stages.bits = {8};
+    OptimSettings still = optim_settings();
+    still.lr = 0;  // nothing is learnt, but for the running statistics
+    TrainingPlan plan{method, still, {}, 3, {}};
+    plan.options.quiet = true;
+    std::vector<Stage> made;
+    StagedTraining training(plan, images(), [&](const Stage& stage) {
+      made.push_back(stage);
+      NetSettings s = method.net;
+      s.activation_bits = stage.activation_bits;
+      return classifier(s, Rng(5));
+    });
+    training.run();
+    CHECK(made == std::vector<Stage>{{8, 8}, {2, 2}});
+    const auto start = classifier(method.net, Rng(5));
+    const auto before = start->named_parameters(), after = training.net().named_parameters();
+    for (std::size_t i = 0; i < before.size(); ++i)
+      CHECK(std::ranges::equal(before[i].second->value.view(), after[i].second->value.view()));
+    // Back at 8 bits the network computes what it did there.
+    const auto logits_at = [&](int bits) {
+      NetSettings s = method.net;
+      s.activation_bits = bits;
+      const auto net = classifier(s, Rng(5));
+      net->load_state_dict(training.net().state_dict());
+      RuleSettings r = method.rule;
+      r.weight_bits = bits;
+      const auto rule = make_rule(r, *net);
+      rule->deploy();
+      return logits_of(*net);
+    };
+    const auto eight = logits_at(8);
+    CHECK(logits_at(2) != eight);
+    CHECK(logits_at(8) == eight);
+  }
+
+  TEST_CASE("stages: epochs and steps are counted through, and a checkpoint of other stages is refused") {
+    MethodSettings method = two_bits();
+    method.stages.two_stage = true;
+    const TempFolder folder;
+    const auto path = folder / "run";
+    StagedTraining training = training_by(method, optim_settings(), path);
+    std::vector<double> epochs;
+    std::int64_t steps = 0;
+    training.run({.step = [&](std::int64_t step, double, double) { CHECK(step == ++steps); },
+                  .epoch = [&](const EpochResult& r) { epochs.push_back(r.epoch); }});
+    CHECK(steps == 20);
+    CHECK(epochs == std::vector<double>{1, 2, 3, 4});
+    CHECK(training.results().size() == 4);
+    CHECK(training.results()[3].epoch == 4);
+    method.stages.two_stage = false;
+    StagedTraining other = training_by(method, optim_settings(), path);
+    CHECK_SAYS(complaint_of([&] { other.restore(); }), "stage");
+  }
+}

@@ -1,0 +1,95 @@
+// The table of methods: every row is made of parts that exist, and computes what they compute.
+#include "quant/method.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "core/base/check.h"
+#include "core/ops.h"
+#include "nn/init.h"
+#include "nn/networks.h"
+#include "quant/trained_activation.h"
+#include "tests/support/tables.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::testing;
+
+namespace {
+
+// One pass forward and backward of LeNet-5 with the parts of a method, and what is deployed.
+void passes(const quant::WeightParts& weights, const quant::ActivationParts& activations) {
+  const auto net = nn::lenet5(quant::make_activation(activations), Rng(1));
+  const auto rule = quant::make_rule(weights, *net);
+  CHECK((rule == nullptr) == (weights.options.bits == 0));
+  if (rule) {
+    rule->advance({0, 10});
+    rule->project();
+  }
+  const Var logits = (*net)(nn::uniform({4, 28, 28, 1}, 1, Rng(2)));
+  const std::uint8_t labels[] = {1, 2, 3, 4};
+  cross_entropy(logits, labels).backward();
+  if (rule) rule->before_step();
+  for (const auto& [name, p] : net->named_parameters()) {
+    INFO(name);
+    CHECK(p->grad().defined());
+  }
+  if (!rule) return;
+  CHECK(rule->relaxation().name() == weights.relaxation);
+  rule->deploy();
+  for (const auto& entry : rule->weights()) {
+    CHECK(entry.projection->name() == weights.projection);
+    std::set<Real> levels;
+    for (const Real v : entry.weight->used.view()) levels.insert(v);
+    const std::size_t most = std::size_t{1} << weights.options.bits;
+    // A scale for each channel gives each its own levels.
+    const bool one_scale = weights.projection != "xnor" && !weights.options.per_channel;
+    if (one_scale) CHECK(levels.size() <= most);
+    CHECK(levels.size() < static_cast<std::size_t>(entry.weight->value.size()));
+  }
+}
+
+}  // namespace
+
+TEST_SUITE("quant") {
+  TEST_CASE("methods: every row is made of parts that there are, at its own bits and at those of its paper") {
+    const std::vector<std::string> names = quant::method_names();
+    CHECK(std::set<std::string>(names.begin(), names.end()).size() == names.size());
+    for (const std::string& name : names) {
+      CAPTURE(name);
+      const quant::Method& m = quant::method(name);
+      CHECK(m.name == name);
+      CHECK(m.paper.size() > 10);
+      passes(m.weights, m.activations);
+      for (const auto& [weight_bits, activation_bits] : m.bits) {
+        CAPTURE(weight_bits);
+        CAPTURE(activation_bits);
+        quant::Method other = m;
+        other.weights.options.bits = weight_bits;
+        other.activations.options.bits = activation_bits;
+        passes(other.weights, other.activations);
+      }
+    }
+  }
+
+  TEST_CASE("methods: an unknown name lists the known ones, and one's own is an expression") {
+    try {
+      quant::method("binary-connect");
+      FAIL("accepted");
+    } catch (const UsageError& e) {
+      const std::string said = e.what();
+      for (const std::string& name : quant::method_names()) CHECK(said.find(name) != std::string::npos);
+    }
+    passes({.projection = "twn",
+            .options = {.bits = 2},
+            .relaxation = "relax",
+            .relaxation_options = {.strength = 1}},
+           {.map = "uniform", .options = {.bits = 3}});
+    CHECK_THROWS_AS(passes({.projection = "twn", .options = {.bits = 3}}, {}), UsageError);
+    CHECK_THROWS_AS(quant::register_method({.name = "bcgd"}), UsageError);
+    quant::register_method({.name = "relaxed_ternary",
+                            .weights = {.projection = "twn", .options = {.bits = 2}, .relaxation = "relax"},
+                            .paper = "nowhere, so far"});
+    CHECK(quant::method("relaxed_ternary").weights.relaxation == "relax");
+  }
+}
