@@ -3,13 +3,23 @@
 #include "core/base/check.h"
 #include "quant/activation.h"
 #include "quant/asymptotic.h"
+#include "quant/dorefa.h"
+#include "quant/learned_step.h"
+#include "quant/pact.h"
 #include "quant/registry.h"
+#include "quant/sign_activation.h"
 #include "quant/trained_activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
+
+// The trained parameters' gradients are those that belong to it.
+void expect_clipped_relu(const char* activation, const ActivationOptions& o) {
+  check_usage(o.surrogate.empty() || o.surrogate == "clipped_relu", activation,
+              " activation: given the surrogate ", o.surrogate, ", expected clipped_relu");
+}
 
 nn::MakeActivation uniform(const ActivationOptions& o) {
   const Surrogate& s = surrogate(o.surrogate.empty() ? "clipped_relu" : o.surrogate);
@@ -18,17 +28,50 @@ nn::MakeActivation uniform(const ActivationOptions& o) {
 }
 
 nn::MakeActivation trained(const ActivationOptions& o) {
-  check_usage(o.surrogate.empty() || o.surrogate == "clipped_relu",
-              "trained activation: given the surrogate ", o.surrogate, ", expected clipped_relu");
+  expect_clipped_relu("trained", o);
   TrainedActivationOptions options{
       .bits = o.bits, .rule = o.alpha_rule, .alpha = o.alpha, .clamp_gradient = o.clamp_gradient};
   if (o.rate_factor != 0) options.rate_factor = o.rate_factor;
   return trained_activation(options, o.record_range);
 }
 
+nn::MakeActivation sign(const ActivationOptions& o) {
+  check_usage(o.bits == 1, "sign activation: given ", o.bits, " bits, expected 1");
+  const Surrogate& s = surrogate(o.surrogate.empty() ? "hard_tanh" : o.surrogate);
+  return [&s](const std::string&) { return std::make_unique<SignActivation>(s); };
+}
+
+MakeActivationQuantizer dorefa(Bounding h) {
+  return [h](const ActivationOptions& o) {
+    return dorefa_activation(o.bits, h, surrogate(o.surrogate.empty() ? "clipped_relu" : o.surrogate));
+  };
+}
+
+nn::MakeActivation pact(const ActivationOptions& o) {
+  expect_clipped_relu("pact", o);
+  PactOptions options{.bits = o.bits};
+  if (o.alpha != 0) options.alpha = o.alpha;
+  if (o.rate_factor != 0) options.rate_factor = o.rate_factor;
+  return [options](const std::string&) { return std::make_unique<PactActivation>(options); };
+}
+
+nn::MakeActivation lsq(const ActivationOptions& o) {
+  expect_clipped_relu("lsq", o);
+  LearnedStepOptions options{.bits = o.bits, .step = o.alpha};
+  if (o.rate_factor != 0) options.rate_factor = o.rate_factor;
+  return [options](const std::string&) { return std::make_unique<LearnedStepActivation>(options); };
+}
+
 Registry<MakeActivationQuantizer>& registry() {
-  static Registry<MakeActivationQuantizer> r(
-      "activation", {{"uniform", uniform}, {"trained", trained}, {"asymptotic", asymptotic_activation}});
+  static Registry<MakeActivationQuantizer> r("activation", {{"uniform", uniform},
+                                                            {"trained", trained},
+                                                            {"sign", sign},
+                                                            {"dorefa", dorefa(Bounding::clip)},
+                                                            {"dorefa_abs", dorefa(Bounding::absolute)},
+                                                            {"dorefa_tanh", dorefa(Bounding::tanh)},
+                                                            {"pact", pact},
+                                                            {"lsq", lsq},
+                                                            {"asymptotic", asymptotic_activation}});
   return r;
 }
 

@@ -40,6 +40,11 @@ struct ActivationOptions {
 ///            clipped ReLU by default
 ///   trained  the same with a trained alpha (quant/trained_activation.h); clipped ReLU
 ///   asymptotic  smooth in training, 1 to 3 bits in the end; no surrogate (quant/asymptotic.h)
+///   sign     -1 and +1 (quant/sign_activation.h); any surrogate, hard_tanh by default; 1 bit
+///   dorefa, dorefa_abs, dorefa_tanh  quantize_k(h(x)) with h = clip, min(|x|, 1), (tanh + 1) / 2
+///            (quant/dorefa.h); dorefa takes any surrogate, the clipped ReLU by default
+///   pact     clipping level alpha trained (quant/pact.h); clipped ReLU
+///   lsq      step trained (quant/learned_step.h), `alpha` its start; clipped ReLU
 /// Throws UsageError for an unknown name, listing the known ones, for bits out of range and for a surrogate
 /// that is not known or not the method's; Error for an alpha or a factor out of range.
 nn::MakeActivation activation_quantizer(std::string_view name, const ActivationOptions& options = {});

@@ -6,7 +6,9 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/deferred.h"
+#include "quant/dorefa.h"
 #include "quant/fixed_levels.h"
+#include "quant/learned_step.h"
 #include "quant/lloyd_projection.h"
 #include "quant/power_projection.h"
 #include "quant/registry.h"
@@ -76,6 +78,8 @@ Registry<MakeProjection>& registry() {
                                      {"twn", twn},
                                      {"sign", sign_projection},
                                      {"xnor", xnor_projection},
+                                     {"dorefa", dorefa_projection},
+                                     {"lsq", learned_step_projection},
                                      {"power_of_two", power_of_two},
                                      {"power_of_two_exact", power_of_two_exact},
                                      {"fixed_levels", fixed_levels}});

@@ -26,7 +26,7 @@ class WeightProjection : public nn::Module {
   /// w: any shape. The result has its integer codes (Tensor::coded(), signed, one scale or one for each index
   /// of the first axis), unless it is empty or the projection has none. All zeros give zeros, and a weight
   /// that is not finite makes its whole group NaN. Bitwise the same for any number of threads; those shipped
-  /// also for every kernel table.
+  /// also for every kernel table, but for dorefa.
   virtual Tensor project(const Tensor& w) = 0;
   /// The gradient with respect to w from that with respect to project(w), both of the shape of w; parameters
   /// of the projection get theirs here. By default the first is the second, straight through.
@@ -44,6 +44,7 @@ struct ProjectionOptions {
       0.75;  ///< of power_of_two: the smallest weight that takes the largest power, over max|w|
   LevelScale level_scale = LevelScale::fitted;   ///< of fixed_levels
   ThreeBits three_bits = ThreeBits::two_powers;  ///< of fixed_levels
+  bool detach_max = false;  ///< of dorefa: the normalisation is a constant to the backward pass
 };
 
 /// Onto integer codes times a scale, group by group: the whole tensor, or each index of its first axis.
@@ -86,6 +87,8 @@ std::unique_ptr<WeightProjection> uniform_projection(std::string name, const Pro
 ///   warm_lloyd  the same from the delta of the projection before (quant/lloyd_projection.h)
 ///   twn         2 bits, zero where |w| <= 0.7 mean|w| (Li, Zhang, Liu: Ternary weight networks, 2016)
 ///   sign, xnor  1 bit, without a scale, and with one for each channel (quant/sign_projection.h)
+///   dorefa      1 to 8 bits, through tanh (quant/dorefa.h)
+///   lsq         2 to 8 bits, the step trained (quant/learned_step.h)
 ///   power_of_two, power_of_two_exact  2 to 7 bits, 0 and powers of two (quant/power_projection.h)
 ///   fixed_levels  1 to 3 bits, levels that stay where they are (quant/fixed_levels.h)
 /// Throws UsageError for an unknown name, listing the known ones, and for bits that the projection does not

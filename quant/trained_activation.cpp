@@ -13,7 +13,10 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
 
-bool names_alpha(const std::string& name) { return name == "alpha" || name.ends_with(".alpha"); }
+bool names_alpha(const std::string& name) {
+  const std::string last = name.substr(name.rfind('.') + 1);
+  return last == "alpha" || last == "step";
+}
 
 GridMap map_of(const TrainedAlpha& trained) {
   const int levels = highest_level(trained.bits);

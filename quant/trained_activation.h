@@ -65,7 +65,8 @@ nn::MakeActivation trained_activation(const TrainedActivationOptions& options, b
 /// Turns record_range() of every TrainedActivation in `net` on or off.
 void record_ranges(nn::Module& net, bool on);
 
-/// net.load_state_dict(state), but for the alphas (entries "alpha" and "....alpha"): one that the state lacks
+/// net.load_state_dict(state), but for what quantized activations train (entries "alpha" and "step", and
+/// "....alpha" and "....step"): one that the state lacks
 /// keeps its value, one that the net lacks is passed over. So a float net's state starts a quantized one.
 void load_state_with_any_alphas(nn::Module& net, const nn::StateDict& state);
 

@@ -13,6 +13,10 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
+#include "quant/dorefa.h"
+#include "quant/learned_step.h"
+#include "quant/pact.h"
+#include "quant/sign_activation.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -72,6 +76,16 @@ TEST_SUITE("quant") {
           [] {
             return std::make_unique<TrainedActivation>(
                 quant::TrainedActivationOptions{.bits = 4, .rule = AlphaRule::exact, .alpha = 0.1});
+          },
+          [] { return std::make_unique<quant::UniformActivation>(2, 0.4, surrogate("hard_tanh")); },
+          [] { return std::make_unique<quant::UniformActivation>(2, 0.4, surrogate("arctan")); },
+          [] { return std::make_unique<quant::SignActivation>(); },
+          [] { return std::make_unique<quant::DorefaActivation>(3); },
+          [] { return std::make_unique<quant::DorefaActivation>(3, quant::Bounding::tanh); },
+          [] { return std::make_unique<quant::PactActivation>(quant::PactOptions{.bits = 3, .alpha = 2}); },
+          [] {
+            return std::make_unique<quant::LearnedStepActivation>(
+                quant::LearnedStepOptions{.bits = 3, .step = 0.3});
           },
       };
       for (const auto& make : activations) {
