@@ -12,9 +12,8 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 /// "prox": regulariser |w - q|_1 with q = proj(w), the W-shaped one where q = sign(w). Its proximal step
-/// moves each weight towards its q by eta lambda, not beyond:
-///   prox(w) = q + sign(w - q) max(|w - q| - eta lambda, 0)  (section 3.2; the projection is taken as
-///   constant).
+/// moves each weight towards its q, which is taken as constant, by eta lambda, not beyond:
+///   prox(w) = q + sign(w - q) max(|w - q| - eta lambda, 0).
 /// lambda = strength k after k times options.every epochs, at most options.most; weights are frozen after the
 /// share options.hard_from of the training, where strength() is infinite. The authors' code for binary
 /// ResNets on CIFAR-10 takes strength = 1e-4 and freezes after 200 of 300 epochs. growth is not used. Throws

@@ -13,10 +13,11 @@ namespace quant {
 std::unique_ptr<WeightProjection> sign_projection(const ProjectionOptions& options);
 
 /// "xnor": alpha sign(w) with alpha = mean|w| of each output channel, whatever options.per_channel says
-/// (Rastegari, Ordonez, Redmon, Farhadi: XNOR-Net, 2016, equations 5 and 6), and their gradient
-///   dC/dw_i = dC/dx_i (1/n + alpha 1{|w_i| <= 1}),  n weights in the channel (section 3.1).
-/// This is the Binary-Weight-Network of that paper, and with sign activations XNOR-Net without the input
-/// scales K, which the paper drops, too, to be faster at less than 1 % of accuracy.
+/// (Rastegari, Ordonez, Redmon, Farhadi: XNOR-Net, 2016, section 3.1, equation 6), and their gradient
+///   dC/dw_i = dC/dx_i (1/n + alpha 1{|w_i| <= 1}),  n weights in the channel.
+/// It is small, alpha being a few hundredths: rates that suit other projections hardly move the signs.
+/// This is the Binary-Weight-Network of that paper; with sign activations it is XNOR-Net but for the input
+/// scales K, means of |input| over the window of each output, which are not built.
 std::unique_ptr<WeightProjection> xnor_projection(const ProjectionOptions& options);
 
 }  // namespace quant

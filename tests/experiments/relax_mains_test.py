@@ -11,6 +11,7 @@ import numpy as np
 PLOT = Path(__file__).resolve().parents[2] / "experiments" / "plot"
 sys.path.insert(0, str(PLOT))
 import binary_relax_regression  # noqa: E402
+import weight_histograms  # noqa: E402
 from reader import read_run  # noqa: E402
 from style import plt  # noqa: E402
 
@@ -81,6 +82,59 @@ class Regression(MainTest):
     def test_more_columns_than_rows_are_refused(self):
         said = self.run_main("binary_relax_regression", "--rows", 3, "--columns", 4, code=2)
         self.assertIn("columns: given 4, expected at most 3", said)
+
+
+class Histograms(MainTest):
+    FLAGS = ("--dataset", "drawn_digits", "--images", 260, "--held-out", 20, "--batch", 20, "--epochs", 2,
+             "--float-epochs", 1, "--schedule-epochs", 2, "--methods", "binary_relax,prox_quant,twn")
+    METHODS, EPOCHS, BINS = ("binary_relax", "prox_quant", "twn"), 2, 81
+
+    def test_the_log_and_what_is_drawn(self):
+        run = self.run_main("weight_histograms", *self.FLAGS)
+        names = run.names("histograms", "method")
+        layer, epoch, centre = run.table("histograms", "layer", "epoch", "centre")
+        floats, used = run.table("histograms", "float_share", "used_share")
+        np.testing.assert_allclose(centre.reshape(-1, self.BINS), np.tile(0.1 * np.arange(-40, 41), (len(centre) // 81, 1)))
+        for shares in (floats, used):
+            np.testing.assert_allclose(shares.reshape(-1, self.BINS).sum(axis=1), 1, rtol=1e-9)
+        layers = run.labels["tables/sizes/layer"]
+        self.assertEqual(len(layers), 4)
+        rows = run.names("sizes", "method")
+        for method in self.METHODS:
+            of_method = [column[rows == method] for column in run.table("sizes", "layer", "epoch", "flips", "distance")]
+            np.testing.assert_array_equal(of_method[0], [0, 1, 2] * 2)  # the last layer stays float
+            np.testing.assert_array_equal(of_method[1], [1] * 3 + [2] * 3)
+            self.assertTrue(np.all((of_method[2] >= 0) & (of_method[2] < 0.5)))
+
+        def filled(method, at):
+            rows = (names == method) & (layer == 1) & (epoch == at)
+            return np.count_nonzero(used[rows])
+        self.assertGreater(filled("binary_relax", 1), 10)  # phase I
+        self.assertEqual(filled("binary_relax", 2), 2)
+        self.assertEqual(filled("twn", 1), 3)
+        self.assertGreater(filled("prox_quant", 1), 10)
+
+        maps = images(weight_histograms.maps(run))
+        self.assertEqual(len(maps), 6)
+        rows = (names == "twn") & (layer == 1)
+        shown = np.maximum(used[rows].reshape(self.EPOCHS, self.BINS).T, 3e-4)
+        np.testing.assert_array_equal(maps["histograms/twn/used_share"], shown)
+        stairs = {patch.get_gid(): patch.get_data().values
+                  for ax in weight_histograms.evolution(run).axes for patch in ax.patches if patch.get_gid()}
+        self.assertEqual(len(stairs), 3 * 2 * 2)
+        np.testing.assert_array_equal(stairs["histograms/twn/float_share/2"], floats[rows][self.BINS:])
+        curves = lines(weight_histograms.sizes(run))
+        flips, = run.table("sizes", "flips")
+        np.testing.assert_allclose(curves["sizes/flips/twn"][1], 100 * flips[rows_of(run, "twn")].reshape(2, 3).mean(axis=1))
+
+    def test_which_epochs_are_shown(self):
+        self.assertEqual(list(weight_histograms.shown_epochs(1, 5)), [0])
+        self.assertEqual(list(weight_histograms.shown_epochs(3, 5)), [0, 1, 2])
+        self.assertEqual(list(weight_histograms.shown_epochs(20, 5)), [0, 2, 7, 12, 19])
+
+
+def rows_of(run, method):
+    return run.names("sizes", "method") == method
 
 
 if __name__ == "__main__":
