@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "core/base/check.h"
+#include "core/base/sha256.h"
+#include "core/deferred.h"
 #include "core/ops.h"
 #include "datasets/synthetic.h"
 #include "experiments/training/settings.h"
@@ -52,7 +53,53 @@ double largest(const Tensor& t) {
   return most;
 }
 
+NetSettings four_bit_activations() {
+  NetSettings s;
+  s.activation_bits = 4;
+  return s;
+}
+
+// The codes behind the last block, as a digest. Everything that leads there from the first activation on is a
+// sum of integers or an elementwise map, which all tables compute alike; the convolution of the images, which
+// are no codes, is left to the scalar table.
+std::string digest_of_codes(nn::Module& net, const Tensor& x, const char* table) {
+  std::string digest;
+  for (const auto& [name, module] : net.named_modules()) {
+    if (name == "conv")
+      module->register_forward_hook([table](nn::Module&, const Var&, const Var&) { use_kernels(table); });
+    if (name == "stages")
+      module->register_forward_hook([&digest](nn::Module&, const Var&, const Var& y) {
+        const Coded* coded = y.value().coded();
+        REQUIRE(coded != nullptr);
+        digest = sha256({std::as_bytes(std::span(coded->codes(), static_cast<std::size_t>(y.size())))});
+      });
+  }
+  use_kernels("scalar");
+  net(x);
+  use_kernels("auto");
+  return digest;
+}
+
 }  // namespace
+
+TEST_CASE(
+    "zoo: ResNet-20 with 1-bit weights and 4-bit activations gives the same codes on every kernel table") {
+  const NoGrad constant;
+  const Tensor x = batch();
+  const auto digest_with = [&](const char* table, Real shift) {
+    const auto net = from_zoo("resnet20_1w4a", four_bit_activations());
+    quant::WeightRule rule(*net, quant::weight_projections("binary", {.bits = 1}));
+    rule.weights()[10].weight->value.mutable_data()[0] += shift;
+    rule.deploy();
+    return digest_of_codes(*net, x, table);
+  };
+  const std::string kStored = "d84a510a9fcfadcaabca991fd0c690bea719a899ec6c81126094a970cc906444";
+  for (const Kernels* table : all_kernels()) {
+    INFO("table ", std::string(table->name));
+    CHECK(digest_with(table->name, 0) == kStored);
+  }
+  CHECK(digest_with("auto", 1) != kStored);  // one weight of 268,336 makes a difference
+}
 
 TEST_CASE(
     "zoo: the float ResNet-20 gives the same logits on every kernel table, within 1e-5 of the largest") {
