@@ -31,7 +31,8 @@ struct ActivationOptions {
   bool clamp_gradient = false;                     ///< trained: as in TrainedActivationOptions
   bool record_range = false;                       ///< trained: a ReLU that only records its range at first
   double sharpness = 0;  ///< asymptotic: T times the least step at the end of the training; 0: 100
-  double hard_from = 1;  ///< asymptotic: share of the training after which it is hard in training mode, too
+  double hard_from =
+      0.95;  ///< asymptotic: share of the training after which it is hard in training mode, too
   ThreeBits three_bits = ThreeBits::two_powers;  ///< asymptotic
 };
 

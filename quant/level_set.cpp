@@ -35,6 +35,15 @@ int LevelSet::index_of(double x) const {
       std::ranges::count_if(thresholds_, [x](double t) { return t < 0 ? x > t : x >= t; }));
 }
 
+std::vector<std::string> level_scale_names() { return {"fitted", "unit", "mean"}; }
+
+LevelScale level_scale(std::string_view name) {
+  const auto names = level_scale_names();
+  const auto found = std::ranges::find(names, name);
+  check_usage(found != names.end(), "scale of levels: given '", name, "', expected fitted, unit or mean");
+  return static_cast<LevelScale>(found - names.begin());
+}
+
 LevelSet level_set(int bits, ThreeBits three_bits) {
   check_usage(bits >= 1 && bits <= 3, "bits of a level set: given ", bits, ", expected 1 to 3");
   if (bits == 1) return LevelSet({-1, 1});

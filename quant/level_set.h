@@ -5,6 +5,8 @@
 // asymptotic-estimated gradients for low bitwidth quantized neural networks", arXiv 2003.04296) says 1 to 3
 // bits and XNOR or SHIFT operations.
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace coarsegrad {
@@ -43,5 +45,8 @@ enum class LevelScale {
   unit,    ///< at q_i and t_i
   mean     ///< at alpha q_i and t_i, alpha = sum |w q| / sum q^2: the mean of |w| where q is +-1
 };
+/// By its name, "fitted", "unit" or "mean". Throws UsageError for another.
+LevelScale level_scale(std::string_view name);
+std::vector<std::string> level_scale_names();
 
 }  // namespace coarsegrad

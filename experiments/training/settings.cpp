@@ -92,6 +92,13 @@ void declare_activation(Args& args, NetSettings& s) {
            "that factor multiplies the gradient instead, which is then clamped to [-1, 1]");
   args.add("record-alpha", s.record_alpha,
            "train with float ReLUs, and leave max|x| / (2^bits - 1) in a trained alpha as a later start");
+  args.add("activation-sharpness", s.sharpness, "asymptotic activations: T times the least step at the end",
+           {1.5, 1e6});
+  args.add("activation-hard-from", s.hard_from,
+           "asymptotic activations: share of the training after which they are hard; 1: in evaluations alone",
+           {0.001, 1});
+  args.add("activation-powers", s.powers,
+           "powers of two among the levels of asymptotic activations of 3 bits", {2, 3});
 }
 
 namespace {
@@ -103,7 +110,10 @@ quant::ActivationParts activation_of(const NetSettings& s) {
                                    .alpha = s.alpha_start,
                                    .rate_factor = s.alpha_rate,
                                    .clamp_gradient = s.clamp_alpha_gradient,
-                                   .record_range = s.record_alpha};
+                                   .record_range = s.record_alpha,
+                                   .sharpness = s.sharpness,
+                                   .hard_from = s.hard_from,
+                                   .three_bits = static_cast<ThreeBits>(s.powers)};
   if (!fixed) options.alpha_rule = alpha_rule(s.alpha);
   return {trained ? "trained" : s.activation, options};
 }
@@ -131,6 +141,11 @@ void declare_projection(Args& args, RuleSettings& s) {
   args.add("projection", s.projection, "of the float weights onto quantized ones", quant::projection_names());
   args.add("per-channel", s.per_channel, "a scale for each output channel instead of one for each layer");
   args.add("sign-of-zero", s.sign_of_zero, "code of a weight that is 0, with 1 bit", {0, 1});
+  args.add("mu-over-max", s.mu_over_max, "power_of_two: mu, from where on weights are 1, over max|w|",
+           {1e-6, 10});
+  args.add("level-scale", s.level_scale,
+           "fixed_levels: fitted to the first weights, 1, or following the mean of |w|", level_scale_names());
+  args.add("level-powers", s.powers, "fixed_levels of 3 bits: powers of two among them", {2, 3});
   args.add("quantize-first", s.quantize_first, "the first layer, too");
   args.add("quantize-last", s.quantize_last, "the last layer, too");
 }
@@ -144,6 +159,7 @@ void declare(Args& args, RuleSettings& s) {
   args.add("strength", s.strength, "of the other relaxations at the start: lambda", {0, 1e6});
   args.add("growth", s.growth, "what multiplies it", {1, 1000});
   args.add("every", s.every, "epochs between two such growths", {0.001, 1000});
+  args.add("sharpness", s.sharpness, "asymptotic: T times the least step at the end, from 1.5", {1.6, 1e6});
   args.add("hard-from", s.hard_from, "share of the training after which the projection takes its place",
            {0, 1});
 }
@@ -153,19 +169,25 @@ namespace {
 quant::RelaxationOptions relaxation_options(const RuleSettings& s) {
   if (s.relaxation == "blend")
     return {.strength = s.rho, .growth = s.rho_growth, .most = s.rho_growth > 1 ? 0.01 : 1};
+  if (s.relaxation == "asymptotic")
+    return {.strength = 1.5, .growth = s.sharpness / 1.5, .hard_from = s.hard_from};
   return {.strength = s.strength, .growth = s.growth, .every = s.every, .hard_from = s.hard_from};
 }
 
 }  // namespace
 
 std::unique_ptr<quant::WeightRule> make_rule(const RuleSettings& s, nn::Module& net) {
-  return quant::make_rule(
-      {.projection = s.projection,
-       .options = {.bits = s.weight_bits, .sign_of_zero = s.sign_of_zero, .per_channel = s.per_channel},
-       .relaxation = s.relaxation,
-       .relaxation_options = relaxation_options(s),
-       .layers = {.quantize_first = s.quantize_first, .quantize_last = s.quantize_last}},
-      net);
+  return quant::make_rule({.projection = s.projection,
+                           .options = {.bits = s.weight_bits,
+                                       .sign_of_zero = s.sign_of_zero,
+                                       .per_channel = s.per_channel,
+                                       .mu_over_max = s.mu_over_max,
+                                       .level_scale = level_scale(s.level_scale),
+                                       .three_bits = static_cast<ThreeBits>(s.powers)},
+                           .relaxation = s.relaxation,
+                           .relaxation_options = relaxation_options(s),
+                           .layers = {.quantize_first = s.quantize_first, .quantize_last = s.quantize_last}},
+                          net);
 }
 
 // ---- optimization

@@ -30,6 +30,8 @@ struct NetSettings {
   int width = 0, activation_bits = 0;
   double alpha_start = 0, alpha_rate = 0;
   bool clamp_alpha_gradient = false, record_alpha = false;
+  double sharpness = 100, hard_from = 0.95;
+  int powers = 2;
 };
 void declare(Args& args, NetSettings& s);
 /// Without the quantization of the activations, and that alone.
@@ -46,6 +48,9 @@ struct RuleSettings {
   bool per_channel = false, quantize_first = true, quantize_last = false;
   double rho = 1e-5, rho_growth = 1;
   double strength = 1, growth = 1.04, every = 1, hard_from = 0.75;
+  double mu_over_max = 0.75, sharpness = 100;
+  std::string level_scale = "fitted";
+  int powers = 2;
 };
 void declare(Args& args, RuleSettings& s);
 /// Without the relaxation.

@@ -155,7 +155,7 @@ TEST_SUITE("paper-lbw-net") {
 TEST_SUITE("paper-aqe") {
   TEST_CASE("paper-aqe 6.5: a training ends on the levels, and hardening it costs less than half a point") {
     for (const int bits : {1, 2, 3}) {
-      const auto net = digits_net(quant::activation_quantizer("asymptotic", {.bits = bits}));
+      const auto net = digits_net(quant::activation_quantizer("asymptotic", {.bits = bits, .hard_from = 1}));
       quant::WeightRule rule(*net, quant::weight_projections("fixed_levels", {.bits = bits}),
                              quant::relaxation("asymptotic"), {});
       train(*net, &rule, 6, 0.05);

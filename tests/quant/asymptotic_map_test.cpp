@@ -177,6 +177,9 @@ TEST_SUITE("quant") {
     CHECK(level_set(3).nearest(7) == 1);
     CHECK(level_set(3, ThreeBits::three_powers).least_step() == 0.25);
     CHECK(level_set(3, ThreeBits::three_powers).greatest_step() == 0.5);
+    CHECK(level_scale("fitted") == LevelScale::fitted);
+    CHECK(level_scale("mean") == LevelScale::mean);
+    CHECK_THROWS_AS(level_scale("median"), UsageError);
     CHECK_THROWS_AS(level_set(0), UsageError);
     CHECK_THROWS_AS(level_set(4), UsageError);
     CHECK_THROWS_AS(LevelSet({1}), Error);
