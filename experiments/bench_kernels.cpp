@@ -89,6 +89,10 @@ void activation_jobs(Jobs& jobs, Arrays& a) {
                     a.sums[0] = k.real.activation.alpha_gradient(kElements, a.x.data(), a.dy.data(), 0.65f, 3,
                                                                  kernels::AlphaRule::exact);
                   }});
+  jobs.push_back({"activation.step_gradient", 2 * kArray + codes, 0, [&](const Kernels& k) {
+                    a.sums[0] = k.real.activation.step_gradient(kElements, a.x.data(), a.codes.data(),
+                                                                a.dy.data(), 0.3f, 15);
+                  }});
   jobs.push_back({"activation.alpha_gradient_codes", kArray + codes + mask, 0, [&](const Kernels& k) {
                     a.sums[0] = k.real.activation.alpha_gradient_codes(kElements, a.codes.data(),
                                                                        a.mask.data(), a.dy.data(), 3,

@@ -18,7 +18,7 @@
 #include "experiments/support/timing.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
-#include "quant/activation.h"
+#include "quant/activation_quantizer.h"
 #include "quant/summary.h"
 #include "quant/weight_rule.h"
 
@@ -33,9 +33,9 @@ double peak_mib() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-nn::MakeActivation activation_for(const std::string& bits) {
+nn::MakeActivation activation_for(const std::string& name, const std::string& bits) {
   if (bits == "float") return nn::relu_activation();
-  return quant::uniform_activation(std::stoi(bits), surrogate("clipped_relu"));
+  return quant::activation_quantizer(name, {.bits = std::stoi(bits)});
 }
 
 struct Problem {
@@ -54,9 +54,9 @@ std::unique_ptr<quant::WeightRule> rule_for(nn::Module& net, const std::string& 
 }
 
 Problem make_problem(const std::string& net, int batch, const std::string& weights,
-                     const std::string& activations, const Rng& rng) {
+                     const nn::MakeActivation& activation, const Rng& rng) {
   const Shape image = nn::network_input(net);
-  Problem p{nn::make_network(net, activation_for(activations), rng.split("net")),
+  Problem p{nn::make_network(net, activation, rng.split("net")),
             nullptr,
             Tensor::uninitialized({batch, image[0], image[1], image[2]}),
             {}};
@@ -104,7 +104,8 @@ double sgemm_rate(std::int64_t n) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string net = "lenet5", weights = "float", activations = "float", kernels = "auto";
+  std::string net = "lenet5", weights = "float", activations = "float", activation = "uniform",
+              kernels = "auto";
   int batch = 128, steps = 10;
   bool sgemm = false;
   experiments::Args args("bench_train",
@@ -116,13 +117,15 @@ int main(int argc, char** argv) {
            {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
   args.add("activations", activations, "bits of the activations",
            {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
+  args.add("activation", activation, "which quantized ones", quant::activation_names());
   args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
   args.add("sgemm", sgemm, "also the rate of a large float matrix product, as a scale");
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto seconds = log.series("step_seconds", "s", "duration of one training step");
     const double before = peak_mib();
-    Problem problem = make_problem(net, batch, weights, activations, Rng(args.seed()));
+    Problem problem =
+        make_problem(net, batch, weights, activation_for(activation, activations), Rng(args.seed()));
     optim::Sgd optimizer(problem.net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4});
     const FlushDenormals flush;
     for (int i = 0; i < 3; ++i) step_seconds(problem, optimizer);

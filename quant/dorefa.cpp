@@ -61,7 +61,7 @@ class Dorefa : public WeightProjection {
     const Real m = tanh_of(max);
     const Tensor t = tanh_of(w);
     Tensor result = zip(g, t, [m](Real dy, Real at) { return dy * ((1 - at) * (1 + at) / m); });
-    if (!detach_max_) subtract_max_term(w, t, g, m, result);
+    if (!detach_max_) subtract_max_term(w, max, t, g, result);
     return result;
   }
 
@@ -85,7 +85,7 @@ class Dorefa : public WeightProjection {
     return y;
   }
 
-  static void subtract_max_term(const Tensor& w, const Tensor& t, const Tensor& g, Real m, Tensor& result) {
+  static void subtract_max_term(const Tensor& w, Real max, const Tensor& t, const Tensor& g, Tensor& result) {
     const Real *slope = g.data(), *at = t.data();
     double sum = 0;
     in_pieces<double>(
@@ -97,10 +97,10 @@ class Dorefa : public WeightProjection {
           return part;
         },
         [&](double part) { sum += part; });
-    const auto largest = std::ranges::max_element(w.view(), {}, [](Real x) { return std::abs(x); });
+    const auto largest = std::ranges::find(w.view(), max, [](Real x) { return std::abs(x); });
     const std::int64_t i = largest - w.view().begin();
-    const double top = static_cast<double>(at[i]), scale = static_cast<double>(m) * static_cast<double>(m);
-    result.mutable_data()[i] -= static_cast<Real>(sum / scale * std::copysign(1 - top * top, top));
+    const double top = static_cast<double>(at[i]);  // +-m
+    result.mutable_data()[i] -= static_cast<Real>(sum / (top * top) * std::copysign(1 - top * top, top));
   }
 
   const int bits_, n_;

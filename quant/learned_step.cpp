@@ -88,7 +88,7 @@ class LearnedStep : public WeightProjection {
  private:
   struct Grid {
     Real step, lowest, highest;
-    bool inside(Real v) const { return v / step > lowest && v / step < highest; }
+    bool inside(Real v) const { return (v / step > lowest) & (v / step < highest); }
     Real code(Real v) const { return nearest_integer(std::clamp(v / step, lowest, highest)); }
     Real step_derivative(Real v) const { return code(v) - (inside(v) ? v / step : Real(0)); }
   };
@@ -128,13 +128,8 @@ GridMap LearnedStepActivation::map() const {
           &surrogate("clipped_relu"),
           step.var(),
           [s, levels](const Tensor& g, const ActivationCodes& out, const Tensor& x) {
-            const Real *slope = g.data(), *at = x.data();
-            const std::uint8_t* codes = out.coded->codes();
-            const auto top = static_cast<Real>(levels);
-            const double sum = sum_over(g.size(), [=](std::int64_t i) {
-              const Real q = at[i] / s, code = static_cast<Real>(codes[i]);
-              return slope[i] * (code - (q > 0 && q <= top ? q : Real(0)));
-            });
+            const double sum = quantize_step_gradient<Real>(g.size(), x.data(), out.coded->codes(), g.data(),
+                                                            {s, levels, Rounding::nearest});
             const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.dim(0), 1) : 1;
             return Tensor::scalar(static_cast<Real>(sum) * gradient_scale(g.size() / images, levels));
           },

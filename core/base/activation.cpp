@@ -106,6 +106,18 @@ double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const 
   });
 }
 
+template <class T>
+double quantize_step_gradient(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy,
+                              Quantizer<T> quantizer) {
+  check_quantizer(quantizer);
+  check(quantizer.rounding == Rounding::nearest && quantizer.steps == 1,
+        "gradient of a step: expected a quantizer that rounds x / alpha to the nearest");
+  return sum_of_parts(n, [&](std::int64_t begin, std::int64_t end) {
+    return real_kernels<T>().activation.step_gradient(end - begin, x + begin, codes + begin, dy + begin,
+                                                      quantizer.alpha, quantizer.levels);
+  });
+}
+
 #define COARSEGRAD_INSTANTIATE(T)                                                                           \
   template void check_quantizer(Quantizer<T>);                                                              \
   template void relu_forward(std::int64_t, const T*, T*, std::uint8_t*);                                    \
@@ -115,7 +127,8 @@ double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const 
   template void quantize_decode(std::int64_t, const std::uint8_t*, T, T*);                                  \
   template double quantize_alpha_gradient(std::int64_t, const T*, const T*, Quantizer<T>, AlphaRule);       \
   template double quantize_alpha_gradient(std::int64_t, const std::uint8_t*, const std::uint8_t*, const T*, \
-                                          int, AlphaRule);
+                                          int, AlphaRule);                                                  \
+  template double quantize_step_gradient(std::int64_t, const T*, const std::uint8_t*, const T*, Quantizer<T>);
 COARSEGRAD_INSTANTIATE(float)
 COARSEGRAD_INSTANTIATE(double)
 #undef COARSEGRAD_INSTANTIATE

@@ -1,7 +1,7 @@
 #pragma once
 // Activations whose derivative is 0 or 1. The forward pass hands out that derivative as a mask of one bit per
 // element (bit i % 8 of byte i / 8), which is all that the backward pass needs. T is float or double. All
-// results are bitwise the same for any number of threads; all but the sums of quantize_alpha_gradient also
+// results are bitwise the same for any number of threads; all but the sums of quantize_..._gradient also
 // for every kernel table.
 #include <cmath>
 #include <cstddef>
@@ -73,5 +73,12 @@ double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, Quantize
 template <class T>
 double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* clipped_mask,
                                const T* dy, int levels, AlphaRule rule);
+
+/// Sum over all elements of dy * d y / d step for y = step * code with code = the integer nearest to q =
+/// x / step: code - q where 0 < q <= levels, code elsewhere. Source: Esser et al., arXiv 1902.08153,
+/// equation 3.
+template <class T>
+double quantize_step_gradient(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy,
+                              Quantizer<T> quantizer);
 
 }  // namespace coarsegrad

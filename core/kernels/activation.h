@@ -58,6 +58,9 @@ struct Activation {
   /// levels.
   double (*alpha_gradient_codes)(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* mask,
                                  const T* dy, int levels, AlphaRule rule);
+  /// Sum of dy * (code - q) where 0 < q = x / step <= levels, of dy * code elsewhere. Agrees as above.
+  double (*step_gradient)(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy, T step,
+                          int levels);
 };
 
 }  // namespace coarsegrad::kernels

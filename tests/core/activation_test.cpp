@@ -259,6 +259,32 @@ TEST_CASE("activations: bitwise the same with 1 and with 2 threads, for every ta
   });
 }
 
+TEST_CASE("step gradient: every table sums what equation 3 of LSQ says, within the bound") {
+  with_each_table([] {
+    for (const std::int64_t n : {0, 1, 9, 100, 70001})
+      for (const int levels : {1, 3, 15, 255}) {
+        const Quantizer<float> q{1.3f / static_cast<float>(levels), levels, Rounding::nearest};
+        const auto x = gaussian(n, 1), dy = gaussian(n, 2);
+        std::vector<std::uint8_t> codes(x.size());
+        quantize_forward<float>(n, x.data(), q, Ste::identity, nullptr, codes.data(), nullptr);
+        double want = 0, size = 0;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          const float v = x[i] / q.alpha, top = static_cast<float>(levels);
+          const float d = v <= 0 ? 0 : v > top ? top : std::nearbyint(v) - v;
+          want += static_cast<double>(dy[i]) * static_cast<double>(d);
+          size += std::abs(static_cast<double>(dy[i]) * static_cast<double>(d));
+        }
+        CHECK(std::abs(quantize_step_gradient(n, x.data(), codes.data(), dy.data(), q) - want) <=
+              kernels::kSumError * size);
+      }
+    const std::vector<float> x{-1.f, NAN, 0.6f, 5.f}, dy{1.f, 1.f, 1.f, 1.f};
+    const std::vector<std::uint8_t> codes{0, 0, 1, 3};
+    CHECK(quantize_step_gradient(4, x.data(), codes.data(), dy.data(), {1.f, 3, Rounding::nearest}) ==
+          doctest::Approx(0.4 + 3));
+    CHECK_THROWS_AS(quantize_step_gradient<float>(4, x.data(), codes.data(), dy.data(), {1.f, 3}), Error);
+  });
+}
+
 TEST_CASE("activation quantizer: a resolution or a number of levels out of range is an error") {
   const float x = 1;
   float y = 0;

@@ -45,6 +45,7 @@ SIMD_HEADERS = {"cstddef", "cstdint", "immintrin.h"}
 TESTED_THROUGH = {
     "activation.alpha_gradient": "quantize_alpha_gradient",
     "activation.alpha_gradient_codes": "quantize_alpha_gradient",
+    "activation.step_gradient": "quantize_step_gradient",
     "math.softmax": "softmax_forward",
     "math.log_softmax": "log_softmax_forward",
     **{f"winograd.{name}": f"Winograd::{name}" for name in

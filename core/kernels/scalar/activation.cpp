@@ -83,8 +83,20 @@ double alpha_gradient_codes(std::int64_t n, const std::uint8_t* codes, const std
 }
 
 template <class T>
-constexpr Activation<T> table{relu<T>,       quantize<T>,       decode<T>,
-                              apply_mask<T>, alpha_gradient<T>, alpha_gradient_codes<T>};
+double step_gradient(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy, T step, int levels) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T q = x[i] / step, code = static_cast<T>(codes[i]);
+    const T d = q > 0 && q <= static_cast<T>(levels) ? code - q : code;
+    sum += static_cast<double>(dy[i]) * static_cast<double>(d);
+  }
+  return sum;
+}
+
+template <class T>
+constexpr Activation<T> table{relu<T>,         quantize<T>,       decode<T>,
+                              apply_mask<T>,   alpha_gradient<T>, alpha_gradient_codes<T>,
+                              step_gradient<T>};
 
 }  // namespace
 

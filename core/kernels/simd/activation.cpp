@@ -109,8 +109,18 @@ double alpha_gradient_codes(std::int64_t n, const std::uint8_t* codes, const std
   });
 }
 
+double step_gradient(std::int64_t n, const float* x, const std::uint8_t* codes, const float* dy, float step,
+                     int levels) {
+  const F32 s = set1(step), top = set1(static_cast<float>(levels));
+  return weighted_sum(n, dy, [=](std::int64_t i, auto lanes) {
+    const F32 q = lanes.load(x + i) / s;
+    return to_float(lanes.load(codes + i)) - keep((q > zero()) & (q <= top), q);
+  });
+}
+
 }  // namespace
 
-const Activation<float> activation{relu, quantize, decode, apply_mask, alpha_gradient, alpha_gradient_codes};
+const Activation<float> activation{
+    relu, quantize, decode, apply_mask, alpha_gradient, alpha_gradient_codes, step_gradient};
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET
