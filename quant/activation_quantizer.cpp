@@ -5,6 +5,7 @@
 #include "quant/asymptotic.h"
 #include "quant/dorefa.h"
 #include "quant/learned_step.h"
+#include "quant/minmax.h"
 #include "quant/pact.h"
 #include "quant/registry.h"
 #include "quant/sign_activation.h"
@@ -71,7 +72,8 @@ Registry<MakeActivationQuantizer>& registry() {
                                                             {"dorefa_tanh", dorefa(Bounding::tanh)},
                                                             {"pact", pact},
                                                             {"lsq", lsq},
-                                                            {"asymptotic", asymptotic_activation}});
+                                                            {"asymptotic", asymptotic_activation},
+                                                            {"minmax", minmax_activation}});
   return r;
 }
 

@@ -46,6 +46,7 @@ struct ActivationOptions {
 ///            (quant/dorefa.h); dorefa takes any surrogate, the clipped ReLU by default
 ///   pact     clipping level alpha trained (quant/pact.h); clipped ReLU
 ///   lsq      step trained (quant/learned_step.h), `alpha` its start; clipped ReLU
+///   minmax   a ReLU on the levels between 0 and its largest output in the batch (quant/minmax.h); ReLU
 /// Throws UsageError for an unknown name, listing the known ones, for bits out of range and for a surrogate
 /// that is not known or not the method's; Error for an alpha or a factor out of range.
 nn::MakeActivation activation_quantizer(std::string_view name, const ActivationOptions& options = {});

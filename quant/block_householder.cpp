@@ -42,18 +42,23 @@ void set_scales(HouseholderGroup& g, double large, double small) {
   g.small_scale = s2 * unit;
 }
 
-// A group with the numbers of T that the sweeps below take.
+// A group with its numbers worked out, which are asked for once for each piece of each row.
 template <class T>
 class Sweep {
  public:
   Sweep(const HouseholderGroup& group, std::span<const Interval<T>> ranges)
-      : group_(group), ranges_(ranges) {}
+      : group_(group),
+        ranges_(ranges),
+        v_{group.v(0), group.v(1)},
+        scale_{group.large_scale, group.small_scale},
+        inverse_{1 / scale_[0], 1 / scale_[1]},
+        beta_(group.beta()) {}
 
   /// t = sum over rows j of v_j s_j (x_j - c_j); x points to column `begin` of the first row.
   void project(std::int64_t cols, std::int64_t n, const T* x, T* t) const {
     std::fill_n(t, n, T(0));
     for (std::size_t j = 0; j < group_.rows.size(); ++j)
-      combine(n, {static_cast<T>(group_.v(j) * group_.scale(j)), center(j), 1, 0}, x + group_.rows[j] * cols,
+      combine(n, {static_cast<T>(v_[kind(j)] * scale_[kind(j)]), center(j), 1, 0}, x + group_.rows[j] * cols,
               t, t);
   }
   /// y = s_j (x_j - c_j) - beta v_j t.
@@ -61,23 +66,25 @@ class Sweep {
     combine(n, reflection(j), x_j, t, y);
   }
   Combination<T> reflection(std::size_t j) const {
-    return {static_cast<T>(group_.scale(j)), center(j), static_cast<T>(-group_.beta() * group_.v(j)), 0};
+    return {static_cast<T>(scale_[kind(j)]), center(j), static_cast<T>(-beta_ * v_[kind(j)]), 0};
   }
   /// t = t + v_j y.
   void project_back(std::size_t j, std::int64_t n, const T* y, T* t) const {
-    combine(n, {static_cast<T>(group_.v(j)), 0, 1, 0}, y, t, t);
+    combine(n, {v(j), 0, 1, 0}, y, t, t);
   }
   /// x_j = (y - beta v_j t) / s_j + c_j.
   void reflect_back(std::size_t j, std::int64_t n, const T* y, const T* t, T* x_j) const {
-    const double s = group_.scale(j);
-    combine(n, {static_cast<T>(1 / s), 0, static_cast<T>(-group_.beta() * group_.v(j) / s), center(j)}, y, t,
+    const double inverse = inverse_[kind(j)];
+    combine(n, {static_cast<T>(inverse), 0, static_cast<T>(-beta_ * v_[kind(j)] * inverse), center(j)}, y, t,
             x_j);
   }
+  T v(std::size_t j) const { return static_cast<T>(v_[kind(j)]); }
 
  private:
   static void combine(std::int64_t n, const Combination<T>& factors, const T* x, const T* t, T* y) {
     real_kernels<T>().stochastic.combine(n, factors, x, t, y);
   }
+  static std::size_t kind(std::size_t j) { return j == 0 ? 0 : 1; }
   T center(std::size_t j) const {
     const Interval<T>& r = ranges_[static_cast<std::size_t>(group_.rows[j])];
     return r.low + r.length() / 2;
@@ -85,9 +92,10 @@ class Sweep {
 
   const HouseholderGroup& group_;
   std::span<const Interval<T>> ranges_;
+  double v_[2], scale_[2], inverse_[2], beta_;  // of the large row and of the small ones
 };
 
-constexpr std::int64_t kColumns = 512;  // of a piece: its rows and working space stay in the caches
+constexpr std::int64_t kColumns = 1024;  // of a piece: its rows and working space stay in the caches
 static_assert(kColumns % kDrawsPerBlock == 0 && kColumns <= RoundingDraws::kMost);
 
 // One rounding of one group of rows of x.
@@ -106,7 +114,9 @@ class GroupRounding {
   void run(int bins, const Rng* rng) const {
     const std::size_t size = group_.rows.size();
     const Scratch<Interval<T>> parts(size * static_cast<std::size_t>(pieces_));
-    parallel_for(pieces_, [&](std::int64_t piece) { reflected_ranges(piece, parts.data() + piece); });
+    const Scratch<T> t(static_cast<std::size_t>(cols_));
+    parallel_for(pieces_,
+                 [&](std::int64_t piece) { reflected_ranges(piece, t.data(), parts.data() + piece); });
     const Scratch<Grid<T>> grids(size);
     for (std::size_t j = 0; j < size; ++j) {
       const Interval<T>* part = parts.data() + static_cast<std::int64_t>(j) * pieces_;
@@ -114,7 +124,7 @@ class GroupRounding {
       for (std::int64_t p = 1; p < pieces_; ++p) row = hull(row, part[p]);
       grids[j] = grid_over(row, bins);
     }
-    parallel_for(pieces_, [&](std::int64_t piece) { round(piece, grids.data(), rng); });
+    parallel_for(pieces_, [&](std::int64_t piece) { round(piece, t.data(), grids.data(), rng); });
   }
 
  private:
@@ -123,26 +133,26 @@ class GroupRounding {
     return group_.rows[j] * cols_ + piece * kColumns;
   }
 
-  // The ranges of the rows of Y in these columns, pieces_ apart.
-  void reflected_ranges(std::int64_t piece, Interval<T>* ranges) const {
-    alignas(64) T t[kColumns];
+  // t in these columns, and the ranges of the rows of Y, pieces_ apart.
+  void reflected_ranges(std::int64_t piece, T* t, Interval<T>* ranges) const {
     const std::int64_t n = columns(piece);
+    t += piece * kColumns;
     sweep_.project(cols_, n, x_ + piece * kColumns, t);
     for (std::size_t j = 0; j < group_.rows.size(); ++j, ranges += pieces_)
       real_kernels<T>().stochastic.combined_range(n, sweep_.reflection(j), x_ + first(j, piece), t,
                                                   &ranges->low, &ranges->high);
   }
 
-  void round(std::int64_t piece, const Grid<T>* grids, const Rng* rng) const {
-    alignas(64) T t[kColumns], back[kColumns];
+  void round(std::int64_t piece, const T* t, const Grid<T>* grids, const Rng* rng) const {
+    alignas(64) T back[kColumns];
     const std::int64_t n = columns(piece);
-    sweep_.project(cols_, n, x_ + piece * kColumns, t);
+    t += piece * kColumns;
     std::fill_n(back, n, T(0));
     for (std::size_t j = 0; j < group_.rows.size(); ++j) {
       const RoundingDraws draws(rng, group_.rows[j], cols_, piece * kColumns, n);
       real_kernels<T>().stochastic.round_combined(n, sweep_.reflection(j), grids[j], draws.data(),
-                                                  x_ + first(j, piece), t, static_cast<T>(group_.v(j)),
-                                                  y_ + first(j, piece), back);
+                                                  x_ + first(j, piece), t, sweep_.v(j), y_ + first(j, piece),
+                                                  back);
     }
     for (std::size_t j = 0; j < group_.rows.size(); ++j)
       sweep_.reflect_back(j, n, y_ + first(j, piece), back, y_ + first(j, piece));

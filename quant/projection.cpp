@@ -10,6 +10,7 @@
 #include "quant/fixed_levels.h"
 #include "quant/learned_step.h"
 #include "quant/lloyd_projection.h"
+#include "quant/minmax.h"
 #include "quant/power_projection.h"
 #include "quant/registry.h"
 #include "quant/sign_projection.h"
@@ -82,7 +83,8 @@ Registry<MakeProjection>& registry() {
                                      {"lsq", learned_step_projection},
                                      {"power_of_two", power_of_two},
                                      {"power_of_two_exact", power_of_two_exact},
-                                     {"fixed_levels", fixed_levels}});
+                                     {"fixed_levels", fixed_levels},
+                                     {"minmax", minmax_projection}});
   return r;
 }
 

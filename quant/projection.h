@@ -91,6 +91,7 @@ std::unique_ptr<WeightProjection> uniform_projection(std::string name, const Pro
 ///   lsq         2 to 8 bits, the step trained (quant/learned_step.h)
 ///   power_of_two, power_of_two_exact  2 to 7 bits, 0 and powers of two (quant/power_projection.h)
 ///   fixed_levels  1 to 3 bits, levels that stay where they are (quant/fixed_levels.h)
+///   minmax      2 to 8 bits over [min w, max w], 0 among the levels; no codes (quant/minmax.h)
 /// Throws UsageError for an unknown name, listing the known ones, and for bits that the projection does not
 /// have.
 std::unique_ptr<WeightProjection> weight_projection(std::string_view name, const ProjectionOptions& options);
