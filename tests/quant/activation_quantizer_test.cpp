@@ -43,7 +43,7 @@ TEST_SUITE("quant") {
         CHECK(y.shape() == Shape{30, 10});
         std::vector<Real> levels(y.view().begin(), y.view().end());
         std::ranges::sort(levels);
-        levels.erase(std::ranges::unique(levels).begin(), levels.end());
+        levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
         CHECK(levels.size() > 1);
         CHECK(levels.size() <= static_cast<std::size_t>(1 << bits));
       }
