@@ -140,6 +140,8 @@ void declare_projection(Args& args, RuleSettings& s) {
   args.add("weight-bits", s.weight_bits, "bits of the weights; 0: float", {0, 8});
   args.add("projection", s.projection, "of the float weights onto quantized ones", quant::projection_names());
   args.add("per-channel", s.per_channel, "a scale for each output channel instead of one for each layer");
+  args.add("lloyd-steps", s.lloyd_steps, "lloyd, warm_lloyd: steps of the alternation in each projection",
+           {1, 1000});
   args.add("sign-of-zero", s.sign_of_zero, "code of a weight that is 0, with 1 bit", {0, 1});
   args.add("mu-over-max", s.mu_over_max, "power_of_two: mu, from where on weights are 1, over max|w|",
            {1e-6, 10});
@@ -181,6 +183,7 @@ std::unique_ptr<quant::WeightRule> make_rule(const RuleSettings& s, nn::Module& 
                            .options = {.bits = s.weight_bits,
                                        .sign_of_zero = s.sign_of_zero,
                                        .per_channel = s.per_channel,
+                                       .lloyd_steps = s.lloyd_steps,
                                        .mu_over_max = s.mu_over_max,
                                        .level_scale = level_scale(s.level_scale),
                                        .three_bits = static_cast<ThreeBits>(s.powers)},

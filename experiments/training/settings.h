@@ -45,6 +45,7 @@ std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Datas
 struct RuleSettings {
   int weight_bits = 0, sign_of_zero = 1;
   std::string projection = "exact", relaxation = "blend";
+  int lloyd_steps = 1;
   bool per_channel = false, quantize_first = true, quantize_last = false;
   double rho = 1e-5, rho_growth = 1;
   double strength = 1, growth = 1.04, every = 1, hard_from = 0.75;
