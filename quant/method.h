@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "quant/activation_quantizer.h"
+#include "quant/gradient_rule.h"
 #include "quant/weight_rule.h"
 
 namespace coarsegrad {
@@ -33,6 +34,7 @@ std::unique_ptr<WeightRule> make_rule(const WeightParts& parts, nn::Module& net)
 struct ActivationParts {
   std::string map = "uniform";              ///< a name of activation_quantizer(), with its surrogate
   ActivationOptions options = {.bits = 0};  ///< 0 bits: float ReLU
+  bool quantize_last = true;                ///< what the last layer reads (quant/dorefa.h)
 };
 /// Throws as activation_quantizer().
 nn::MakeActivation make_activation(const ActivationParts& parts);
@@ -42,12 +44,17 @@ struct GradientParts {
   int bits = 0;                   ///< 0: float gradients
 };
 
+/// Null for float gradients. dorefa_gradients() for "dorefa", bifurcated_gradients() for the others. Throws
+/// UsageError as they do.
+std::unique_ptr<GradientRule> make_gradient_rule(const GradientParts& parts, nn::Module& net, const Rng& rng);
+
 /// How a training goes about it (quant/stages.h, quant/guidance.h).
 struct TrainingParts {
   std::string update = "";            ///< rule that the weights demand: "bop"; empty: any
   bool two_stage = false;             ///< weights first, then activations
   std::vector<int> progressive = {};  ///< bits of earlier stages
   bool guided = false;                ///< by a float partner
+  int epochs = 0;                     ///< that its schedules per epoch are made for; 0: they have none
 };
 
 struct Method {

@@ -128,20 +128,23 @@ std::string cell_settings(const Args& args, const std::vector<std::string>& choi
   return settings.dump();
 }
 
-Comparison::Comparison(RunLog& log, std::vector<Column> keys)
+Comparison::Comparison(RunLog& log, std::vector<Column> keys, std::vector<Column> more)
     : keys_(std::move(keys)),
+      more_(std::move(more)),
       epochs_(log.table("epochs", keys_ + std::vector<Column>{{"seed", "1", "seed of the fine-tuning"}} +
                                       epoch_columns("fine-tuning"))),
       float_epochs_(log.table("float_epochs", epoch_columns("float net"))),
       summary_(log.table(
-          "summary", keys_ + std::vector<Column>{
-                                 {"seeds", "1", "number of runs"},
-                                 {"train_loss_mean", "1", "final training loss, evaluation mode: mean"},
-                                 {"train_loss_sd", "1", "its standard deviation over the seeds"},
-                                 {"test_best_mean", "1", "test accuracy of the best held-out epoch: mean"},
-                                 {"test_best_sd", "1", "its standard deviation over the seeds"},
-                                 {"test_last_mean", "1", "test accuracy of the last epoch: mean"},
-                                 {"test_last_sd", "1", "its standard deviation over the seeds"}})) {}
+          "summary",
+          keys_ +
+              std::vector<Column>{{"seeds", "1", "number of runs"},
+                                  {"train_loss_mean", "1", "final training loss, evaluation mode: mean"},
+                                  {"train_loss_sd", "1", "its standard deviation over the seeds"},
+                                  {"test_best_mean", "1", "test accuracy of the best held-out epoch: mean"},
+                                  {"test_best_sd", "1", "its standard deviation over the seeds"},
+                                  {"test_last_mean", "1", "test accuracy of the last epoch: mean"},
+                                  {"test_last_sd", "1", "its standard deviation over the seeds"}} +
+              more_)) {}
 
 void Comparison::add_float(const CellRows& rows) {
   float_rows_ = rows;
@@ -149,10 +152,11 @@ void Comparison::add_float(const CellRows& rows) {
 }
 
 void Comparison::add(const std::vector<double>& key, int seed, const CellRows& rows) {
+  const auto width = static_cast<std::ptrdiff_t>(epoch_columns("").size());
   for (const auto& row : rows) {
     std::vector<double> values = key;
     values.push_back(seed);
-    values.insert(values.end(), row.begin(), row.end());
+    values.insert(values.end(), row.begin(), row.begin() + width);
     epochs_.add(values);
   }
   runs_.push_back({key, rows});
@@ -176,11 +180,18 @@ std::vector<Comparison::Summary> Comparison::summaries() const {
       best.push_back(best_test(run->rows));
       last.push_back(run->rows.back()[kTest]);
     }
+    std::vector<double> means;
+    for (std::size_t k = 0; k < more_.size(); ++k) {
+      std::vector<double> values;
+      for (const Run* run : runs) values.push_back(run->rows.back().at(epoch_columns("").size() + k));
+      means.push_back(mean_deviation(values).mean);
+    }
     all.push_back({{key.rbegin(), key.rend()},
                    static_cast<int>(runs.size()),
                    mean_deviation(loss),
                    mean_deviation(best),
-                   mean_deviation(last)});
+                   mean_deviation(last),
+                   means});
   }
   return all;
 }
@@ -189,16 +200,20 @@ std::string Comparison::text(const std::vector<Summary>& all) const {
   std::vector<std::string> header, first(keys_.size(), "-");
   for (const Column& key : keys_) header.push_back(key.name);
   header.insert(header.end(), {"runs", "training loss", "test % (best epoch)", "test % (last epoch)"});
+  for (const Column& column : more_) header.push_back(column.name);
   TextTable table(header);
   first.front() = "float";
   first.insert(first.end(), {"1", number(float_rows_.back()[kTrainLoss]),
                              number(100 * best_test(float_rows_)), number(100 * float_rows_.back()[kTest])});
+  first.resize(header.size(), "-");
   table.add_row(first);
   for (const Summary& s : all) {
     std::vector<std::string> line;
     for (std::size_t k = 0; k < keys_.size(); ++k) line.push_back(shown(k, s.key[k]));
     line.insert(line.end(), {std::to_string(s.runs), plus_minus(s.train_loss, 1), plus_minus(s.best, 100),
                              plus_minus(s.last, 100)});
+    for (const double value : s.more)
+      line.push_back(value == std::round(value) ? cat(static_cast<std::int64_t>(value)) : number(value));
     table.add_row(line);
   }
   return cat(table.str(), "mean +- standard deviation over the runs; loss of the images trained on, ",
@@ -211,6 +226,7 @@ nlohmann::json Comparison::json(const std::vector<Summary>& all) const {
     nlohmann::json cell{{"train_loss", mean_and_deviation(s.train_loss)},
                         {"test_best", mean_and_deviation(s.best)},
                         {"test_last", mean_and_deviation(s.last)}};
+    for (std::size_t k = 0; k < more_.size(); ++k) cell[more_[k].name] = s.more[k];
     for (std::size_t k = 0; k < keys_.size(); ++k) {
       const auto whole = static_cast<std::int64_t>(s.key[k]);
       cell[keys_[k].name] =
@@ -231,6 +247,7 @@ std::string Comparison::report(const Args& args) const {
     std::vector<double> row = s.key;
     row.insert(row.end(), {static_cast<double>(s.runs), s.train_loss.mean, s.train_loss.deviation,
                            s.best.mean, s.best.deviation, s.last.mean, s.last.deviation});
+    row.insert(row.end(), s.more.begin(), s.more.end());
     summary_.add(row);
   }
   nlohmann::json file = json(all);

@@ -60,8 +60,9 @@ std::string cell_settings(const Args& args, const std::vector<std::string>& choi
 class Comparison {
  public:
   /// Declares the tables `epochs`, `float_epochs` and `summary`; `keys` are the columns that tell variants
-  /// apart: labels, or whole numbers.
-  Comparison(RunLog& log, std::vector<Column> keys);
+  /// apart: labels, or whole numbers. `more` are columns of the summary whose values stand behind those of
+  /// epoch_rows() in the last row of each run; it has their means.
+  Comparison(RunLog& log, std::vector<Column> keys, std::vector<Column> more = {});
 
   void add_float(const CellRows& rows);
   /// `key`: one number for each key column.
@@ -78,13 +79,14 @@ class Comparison {
     std::vector<double> key;
     int runs;
     MeanDeviation train_loss, best, last;
+    std::vector<double> more;
   };
   std::vector<Summary> summaries() const;
   std::string shown(std::size_t column, double value) const;
   std::string text(const std::vector<Summary>& all) const;
   nlohmann::json json(const std::vector<Summary>& all) const;
 
-  std::vector<Column> keys_;
+  std::vector<Column> keys_, more_;
   Table epochs_, float_epochs_, summary_;
   CellRows float_rows_;
   std::vector<Run> runs_;

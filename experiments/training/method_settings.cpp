@@ -8,6 +8,12 @@
 namespace coarsegrad::experiments {
 namespace {
 
+void declare(Args& args, GradientSettings& s) {
+  args.add("gradient-bits", s.bits, "bits of the gradients on their way back through layers; 0: float",
+           {0, 8});
+  args.add("gradients", s.quantizer, "their quantizer", quant::gradient_quantizer_names());
+}
+
 void declare(Args& args, StageSettings& s) {
   args.add("two-stage", s.two_stage, "weights are quantized first, then activations, too, each in a stage");
   args.add("stage-bits", s.bits,
@@ -32,6 +38,7 @@ void declare(Args& args, GuideSettings& s) {
 void declare_parts(Args& args, MethodSettings& s) {
   declare_activation(args, s.net);
   declare(args, s.rule);
+  declare(args, s.gradients);
   declare(args, s.stages);
   declare(args, s.guide);
 }
@@ -66,6 +73,7 @@ void choose(const std::string& name, MethodSettings& s, OptimSettings& optim) {
   s.net.activation = m.activations.map;
   s.net.activation_bits = m.activations.options.bits;
   s.net.ste = m.activations.options.surrogate.empty() ? "own" : m.activations.options.surrogate;
+  s.net.quantize_last_activation = m.activations.quantize_last;
   s.rule.projection = m.weights.projection;
   s.rule.weight_bits = m.weights.options.bits;
   s.rule.per_channel = m.weights.options.per_channel;
@@ -82,6 +90,7 @@ void choose(const std::string& name, MethodSettings& s, OptimSettings& optim) {
     s.rule.every = r.every;
     s.rule.hard_from = r.hard_from;
   }
+  s.gradients = {m.gradients.quantizer, m.gradients.bits};
   s.stages.two_stage = m.training.two_stage;
   s.stages.bits = m.training.progressive.empty() ? std::vector<int>{0} : m.training.progressive;
   s.guide.guide = m.training.guided ? "features" : "none";

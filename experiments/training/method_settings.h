@@ -11,6 +11,11 @@
 
 namespace coarsegrad::experiments {
 
+struct GradientSettings {
+  std::string quantizer = "psq";
+  int bits = 0;
+};
+
 struct StageSettings {
   bool two_stage = false;
   std::vector<int> bits{0};  ///< of the stages before the last; {0}: none
@@ -31,6 +36,7 @@ struct MethodSettings {
   std::string method = "own";
   NetSettings net = {};
   RuleSettings rule = {};
+  GradientSettings gradients = {};
   StageSettings stages = {};
   GuideSettings guide = {};
 };

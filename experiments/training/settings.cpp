@@ -12,6 +12,7 @@
 #include "optim/bop.h"
 #include "optim/joint.h"
 #include "optim/sgd.h"
+#include "quant/dorefa.h"
 #include "quant/method.h"
 #include "quant/trained_activation.h"
 
@@ -90,6 +91,8 @@ void declare_activation(Args& args, NetSettings& s) {
   args.add("alpha-rate", s.alpha_rate, "factor of its learning rate; 0: the activation's own", {0, 100});
   args.add("clamp-alpha-gradient", s.clamp_alpha_gradient,
            "that factor multiplies the gradient instead, which is then clamped to [-1, 1]");
+  args.add("quantize-last-activation", s.quantize_last_activation,
+           "what the last layer reads, too; only dorefa may leave it bounded");
   args.add("record-alpha", s.record_alpha,
            "train with float ReLUs, and leave max|x| / (2^bits - 1) in a trained alpha as a later start");
   args.add("activation-sharpness", s.sharpness, "asymptotic activations: T times the least step at the end",
@@ -129,9 +132,11 @@ std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Datas
   check_usage(!s.record_alpha || (s.activation_bits > 0 && activation_of(s).map == "trained"),
               "record-alpha: needs activation-bits and a trained alpha");
   const auto shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample;
-  return nn::make_network(
-      s.net, make_activation(s), Rng(seed).split("net"),
-      {.classes = data.classes, .width = s.width, .shortcut = shortcut, .affine = s.affine});
+  auto net =
+      nn::make_network(s.net, make_activation(s), Rng(seed).split("net"),
+                       {.classes = data.classes, .width = s.width, .shortcut = shortcut, .affine = s.affine});
+  if (!s.quantize_last_activation) quant::keep_last_activation_float(*net, data.image);
+  return net;
 }
 
 // ---- weights

@@ -29,7 +29,7 @@ struct NetSettings {
   bool affine = true;
   int width = 0, activation_bits = 0;
   double alpha_start = 0, alpha_rate = 0;
-  bool clamp_alpha_gradient = false, record_alpha = false;
+  bool clamp_alpha_gradient = false, record_alpha = false, quantize_last_activation = true;
   double sharpness = 100, hard_from = 0.95;
   int powers = 2;
 };

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
+#include "quant/method.h"
 #include "quant/trained_activation.h"
 
 namespace coarsegrad::experiments {
@@ -13,6 +14,7 @@ struct StagedTraining::Assembly {
   std::unique_ptr<nn::Activation> quantize;
   std::unique_ptr<datasets::DataLoader> loader;
   std::unique_ptr<quant::WeightRule> rule;
+  std::unique_ptr<quant::GradientRule> gradients;
   std::unique_ptr<optim::Optimizer> optimizer;
   std::unique_ptr<quant::Guidance> guidance;
   std::unique_ptr<Trainer> trainer;
@@ -37,6 +39,8 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
   RuleSettings rule = plan_.method.rule;
   rule.weight_bits = stage.weight_bits;
   a->rule = make_rule(rule, *a->net);
+  a->gradients = quant::make_gradient_rule({plan_.method.gradients.quantizer, plan_.method.gradients.bits},
+                                           *a->net, Rng(plan_.seed).split("gradients").split(number));
   if (plan_.method.guide.guide != "none") {
     a->partner = make_({});
     for (Parameter* p : a->partner->parameters()) p->rate_factor *= plan_.method.guide.partner_rate;
@@ -66,7 +70,7 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
       for (const EpochResult& r : results()) options.earlier.push_back(r.row());
   }
   a->trainer = std::make_unique<Trainer>(*a->net, *a->optimizer, *a->loader, data_, options,
-                                         TrainerParts{a->rule.get(), a->guidance.get()});
+                                         TrainerParts{a->rule.get(), a->gradients.get(), a->guidance.get()});
   return a;
 }
 
@@ -111,6 +115,14 @@ TrainerEvents StagedTraining::shifted(const TrainerEvents& events) const {
       events.epoch(counted);
     };
   return moved;
+}
+
+quant::Summary StagedTraining::deployed() {
+  const NetworkScope scope(*now_->net, now_->rule.get());
+  if (now_->rule) now_->rule->deploy();
+  quant::Summary summary = quant::summarize(*now_->net, data_.train.image);
+  if (now_->rule) now_->rule->project();
+  return summary;
 }
 
 nn::Module& StagedTraining::net() { return *now_->net; }

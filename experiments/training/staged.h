@@ -7,6 +7,7 @@
 
 #include "experiments/training/method_settings.h"
 #include "experiments/training/trainer.h"
+#include "quant/summary.h"
 
 namespace coarsegrad::experiments {
 
@@ -36,6 +37,8 @@ class StagedTraining {
   std::size_t stage() const { return stage_; }  ///< from 0
   const std::vector<Stage>& stages() const { return stages_; }
   nn::Module& net();
+  /// What the network as it is deployed now is made of.
+  quant::Summary deployed();
   nn::Module* partner();  ///< null unless guided
   /// Of the present stage; at the end that of the last one, whose results are those of the whole.
   Trainer& trainer();

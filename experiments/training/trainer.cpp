@@ -49,6 +49,7 @@ Trainer::Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoa
       data_(data),
       options_(std::move(options)),
       rule_(parts.rule),
+      gradients_(parts.gradients),
       guidance_(parts.guidance),
       average_(net, options_.average_decay, rule_),
       earlier_(options_.earlier) {
@@ -101,6 +102,7 @@ bool Trainer::restore() {
   best_network_ = c.best_network;
   log_ = c.log;
   seconds_ = c.seconds;
+  step_seconds_ = c.step_seconds;
   return true;
 }
 
@@ -119,6 +121,7 @@ void Trainer::save(const TrainerEvents& events) {
   c.notes = notes_;
   c.earlier = earlier_;
   c.seconds = seconds_;
+  c.step_seconds = step_seconds_;
   for (const EpochResult& r : results_) c.rows.push_back(r.row());
   c.best = best_;
   c.network = state_of(net_, rule_);
@@ -151,7 +154,9 @@ void Trainer::run(const TrainerEvents& events) {
     while (finished_epochs() < options_.epochs) {
       while (step_ < (finished_epochs() + 1) * per_epoch) {
         check_stop();
+        const Clock::time_point begin = Clock::now();
         const double loss = train_step(events);
+        step_seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
         progress.update(images_done(), cat("loss ", number(loss), latest_test()));
         if (due()) save(events);
       }
@@ -169,6 +174,7 @@ double Trainer::train_step(const TrainerEvents& events) {
   optimizer_.lr = options_.rate(step_);
   advance_schedules();
   if (rule_) rule_->project();
+  if (gradients_) gradients_->set_step(step_);
   const auto [loss, value] = loss_of(batch);
   optimizer_.zero_grad();
   loss.backward();
@@ -267,6 +273,10 @@ void Trainer::finish_epoch(const TrainerEvents& events) {
   results_.push_back(result);
   loss_sum_ = 0;
   if (events.epoch) events.epoch(result);
+}
+
+double Trainer::images_per_second() const {
+  return static_cast<double>(step_ * loader_.batch_size()) / step_seconds_;
 }
 
 const EpochResult& Trainer::best() const {

@@ -14,6 +14,7 @@
 #include "experiments/training/weight_average.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
+#include "quant/gradient_rule.h"
 #include "quant/guidance.h"
 #include "quant/weight_rule.h"
 
@@ -67,8 +68,9 @@ struct TrainerEvents {
 
 /// What a training has besides its network.
 struct TrainerParts {
-  quant::WeightRule* rule = nullptr;    ///< quantizes its weights
-  quant::Guidance* guidance = nullptr;  ///< has a partner that learns from the same batches
+  quant::WeightRule* rule = nullptr;         ///< quantizes its weights
+  quant::GradientRule* gradients = nullptr;  ///< quantizes gradients on their way back
+  quant::Guidance* guidance = nullptr;       ///< has a partner that learns from the same batches
 };
 
 class Trainer {
@@ -97,6 +99,8 @@ class Trainer {
   std::int64_t steps_per_epoch() const { return loader_.batches_per_epoch(); }
   /// Seconds spent on the training until it was saved last, breaks left out.
   double seconds() const { return seconds_; }
+  /// Images trained on in each second of the steps so far; evaluations and breaks left out.
+  double images_per_second() const;
   /// (step, mean loss of the batches of the last loss_window steps), one row for each window that is full.
   const Rows& loss_curve() const { return loss_curve_; }
   /// Of the epochs so far.
@@ -135,6 +139,7 @@ class Trainer {
   const SplitData& data_;
   const TrainerOptions options_;
   quant::WeightRule* rule_;
+  quant::GradientRule* gradients_;
   quant::Guidance* guidance_;
 
   WeightAverage average_;
@@ -146,7 +151,7 @@ class Trainer {
   std::string log_;
 
   using Clock = std::chrono::steady_clock;
-  double seconds_ = 0;
+  double seconds_ = 0, step_seconds_ = 0;
   Clock::time_point saved_ = Clock::now();
 };
 

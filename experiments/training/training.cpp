@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -104,9 +105,12 @@ void save_network(const std::filesystem::path& path, const nn::StateDict& state,
 
 std::map<std::string, std::string> load_network(const std::filesystem::path& path, nn::Module& net) {
   const TensorFile file = read_tensor_file(path);
+  std::set<std::string> weights;  // what a projection has kept beside one of them is called WEIGHT.NAME
+  for (const auto& [name, parameter] : net.named_parameters()) weights.insert(name);
   nn::StateDict state;
   for (const StoredTensor& t : file.tensors)
-    state.emplace_back(t.name, Tensor(t.shape, std::vector<Real>(t.values.begin(), t.values.end())));
+    if (!weights.contains(t.name.substr(0, t.name.rfind('.'))))
+      state.emplace_back(t.name, Tensor(t.shape, std::vector<Real>(t.values.begin(), t.values.end())));
   try {
     quant::load_state_with_any_alphas(net, state);
   } catch (const Error& e) {

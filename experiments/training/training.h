@@ -53,7 +53,8 @@ std::string first_not_finite(nn::Module& net, const Tensor& images);
 void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata);
 /// Fills the network and returns the metadata. Throws Error when file and network do not fit; trained
-/// resolutions may be missing, and keep their values then, or be too many.
+/// resolutions may be missing, and keep their values then, or be too many; what weight projections have kept
+/// is passed over.
 std::map<std::string, std::string> load_network(const std::filesystem::path& path, nn::Module& net);
 
 }  // namespace coarsegrad::experiments

@@ -55,7 +55,7 @@ struct GuidedTraining {
                  [](const Var& x) {
                    return quant::quantize_activation(x, Real(1) / 3, 2, surrogate("clipped_relu"));
                  }),
-        trainer(*net, optimizer, loader, data, std::move(o), {&rule, &guidance}) {}
+        trainer(*net, optimizer, loader, data, std::move(o), {&rule, nullptr, &guidance}) {}
 
   /// Everything that it ends with, in one list.
   Outcome outcome() {

@@ -64,7 +64,7 @@ OptimSettings optim_settings() {
 /// Everything that a checkpoint holds but clock, log and the writing program.
 std::string outcome(const std::filesystem::path& path) {
   Checkpoint c = read_checkpoint(path);
-  c.seconds = 0;
+  c.seconds = c.step_seconds = 0;
   c.log = c.commit = "";
   const auto plain = path.string() + ".plain";
   write_checkpoint(plain, c);

@@ -1,0 +1,163 @@
+// Which method quantizes best? Every method of the field from one float net, with one budget of epochs, at
+// the bits of its own paper and at those that all are given.
+//   compare_methods --dataset mnist --net lenet5 --epochs 10 --seeds 3 --out results/compare_methods_mnist.h5
+//   compare_methods --dataset cifar10 --net resnet20 --width 4 --methods dorefa,telcnn,lsq --bits 2
+// Methods share data, float net, learning rate and its schedule; their own are the parts (quant/method.h) and
+// the shape of their schedules, which are stretched to the budget. One in stages divides the budget among
+// them. Finished cells and the checkpoint of the one under way are kept in FILE.h5.cells; the same command
+// goes on where it was broken off.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "core/base/check.h"
+#include "experiments/support/run.h"
+#include "experiments/training/comparison.h"
+#include "quant/method.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::experiments;
+
+namespace {
+
+struct Settings {
+  DataSettings data;
+  NetSettings net;
+  OptimSettings optim;
+  FloatSettings float_net;
+  std::vector<std::string> methods = quant::method_names();
+  std::vector<int> bits{1, 2};
+  std::string layers = "not_last";
+  bool own_bits = true;
+  int seeds = 3;
+  double bop_lr = 1e-3;
+};
+
+void declare(Args& args, Settings& s) {
+  std::erase(s.methods, "float");
+  s.data.dataset = "mnist";
+  s.net.net = "lenet5";
+  s.optim.epochs = 10;
+  s.optim.lr = 0.02;
+  s.optim.schedule = "cosine";
+  s.optim.weight_decay = 1e-4;
+  s.float_net.epochs = 10;
+  s.float_net.lr = 0.1;
+  declare(args, s.data);
+  declare_float(args, s.net);
+  declare(args, s.float_net);
+  args.add("methods", s.methods, "the rows of the table", s.methods);
+  args.add("bits", s.bits, "bits that each method is given where it has them; 0: none but its own", {0, 8});
+  args.add("own-bits", s.own_bits, "those of its own paper, too");
+  args.add("layers", s.layers, "that are quantized: own: as each paper has it, else the same for all methods",
+           {"own", "all", "not_last", "inner"});
+  args.add("seeds", s.seeds, "runs per method and bits: seeds 1 to this", {1, 1000});
+  declare(args, s.optim);
+  args.add("bop-lr", s.bop_lr, "learning rate of adam, which moves what bop does not", {0, 100});
+}
+
+using Bits = std::pair<int, int>;  // of weights and activations; 0: float
+
+// Whether the parts of a method have these bits.
+bool has(const quant::Method& m, const Bits& bits) {
+  try {
+    if (bits.first > 0) {
+      quant::ProjectionOptions options = m.weights.options;
+      options.bits = bits.first;
+      quant::weight_projections(m.weights.projection, options);
+    }
+    quant::ActivationParts activations = m.activations;
+    activations.options.bits = bits.second;
+    make_activation(activations);
+    return true;
+  } catch (const UsageError&) {
+    return false;
+  }
+}
+
+// In ascending order.
+std::vector<Bits> bits_of(const quant::Method& m, const Settings& s) {
+  std::vector<Bits> all;
+  const Bits own{m.weights.options.bits, m.activations.options.bits};
+  if (s.own_bits) {
+    all = m.bits;
+    all.push_back(own);
+  }
+  for (const int b : s.bits)
+    if (b > 0) all.emplace_back(own.first > 0 ? b : 0, own.second > 0 ? b : 0);
+  std::erase_if(all, [&](const Bits& bits) { return bits == Bits{0, 0} || !has(m, bits); });
+  std::ranges::sort(all);
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+CellPlan plan_of(const Settings& s, const std::string& method, const Bits& bits, int seed) {
+  CellPlan plan;
+  plan.seed = static_cast<std::uint64_t>(seed);
+  plan.name = cat(method, "-", bits.first, "w", bits.second, "a-seed", seed);
+  plan.optim = s.optim;
+  plan.method.net = s.net;
+  choose(method, plan.method, plan.optim);
+  plan.method.rule.weight_bits = bits.first;
+  plan.method.net.activation_bits = bits.second;
+  if (s.layers != "own") {
+    plan.method.rule.quantize_first = s.layers != "inner";
+    plan.method.rule.quantize_last = s.layers == "all";
+    plan.method.net.quantize_last_activation = true;
+  }
+  const auto stages = static_cast<int>(stages_of(plan.method.stages, {bits.first, bits.second}).size());
+  plan.optim.epochs = std::max(1, s.optim.epochs / stages);
+  if (const int epochs = quant::method(method).training.epochs; epochs > 0)
+    plan.method.rule.every = static_cast<double>(s.optim.epochs) / epochs;
+  if (plan.optim.optimizer == "bop") plan.optim.lr = s.bop_lr;
+  plan.augmentation = augmentation_of(s.data);
+  plan.may_diverge = true;
+  return plan;
+}
+
+// Those of every comparison, and behind them what a method costs.
+CellRows rows_of(StagedTraining& training) {
+  CellRows rows = epoch_rows(training);
+  const double speed = training.trainer().images_per_second();
+  const auto bytes = static_cast<double>(training.deployed().bytes);
+  for (auto& row : rows) row.insert(row.end(), {speed, bytes, static_cast<double>(training.stages().size())});
+  return rows;
+}
+
+void compare(const Settings& s, const Args& args, RunLog& log) {
+  const SplitData data = load_data(s.data, args.seed());
+  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"methods", "bits", "own-bits", "seeds"}));
+  Comparison comparison(
+      log,
+      {{"method", "1", "row of the table of methods", s.methods},
+       {"weight_bits", "bit", "bits of the weights; 0: float"},
+       {"activation_bits", "bit", "bits of the activations; 0: float"}},
+      {{"images_per_second", "1/s", "images trained on in a second of steps, in the last stage: mean"},
+       {"deployed_bytes", "B", "parameters of the network as it is deployed, packed"},
+       {"stages", "1", "stages that divide the epochs"}});
+  log.start();
+  comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
+  for (int seed = 1; seed <= s.seeds; ++seed)
+    for (std::size_t i = 0; i < s.methods.size(); ++i)
+      for (const Bits& bits : bits_of(quant::method(s.methods[i]), s)) {
+        const CellPlan plan = plan_of(s, s.methods[i], bits, seed);
+        const auto start = [&](const Stage& stage) {
+          NetSettings net = plan.method.net;
+          net.activation_bits = stage.activation_bits;
+          return loaded(net, data, args, sweep.folder() / "float.safetensors");
+        };
+        comparison.add(
+            {static_cast<double>(i), static_cast<double>(bits.first), static_cast<double>(bits.second)}, seed,
+            train_cell(sweep, plan, data, start, args.quiet(), rows_of));
+      }
+  std::printf("%s", comparison.report(args).c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings s;
+  Args args("compare_methods", "Which method quantizes a network best, at which bits, and at what cost?");
+  declare(args, s);
+  return run(args, argc, argv, [&](RunLog& log) { compare(s, args, log); });
+}
