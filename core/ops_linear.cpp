@@ -90,7 +90,12 @@ class MappedGradient {
     if (!input_.defined()) input_ = map_.for_input ? map_.for_input(g_) : g_;
     return input_;
   }
-  Tensor for_weight() { return map_.for_weight ? map_.for_weight(g_) : for_input(); }
+  /// Called last: what the other product saw gives its memory, which is in the caches, to what this one sees.
+  Tensor for_weight() {
+    if (!map_.for_weight) return for_input();
+    input_ = Tensor();
+    return map_.for_weight(g_);
+  }
 
  private:
   const OutputGradientMap& map_;

@@ -34,9 +34,13 @@ class Rounding : public GradientQuantizer {
   int bits() const override { return options_.bits; }
 
   Tensor quantize(const Tensor& g, Rng rng) const override {
+    SampleRanges none;
+    return quantize_with(none, g, rng);
+  }
+  Tensor quantize_with(SampleRanges& known, const Tensor& g, Rng rng) const override {
     const Matrix m = matrix(g);
     Tensor q = Tensor::uninitialized(g.shape());
-    if (g.size() > 0) round(m, g.data(), options_.stochastic ? &rng : nullptr, q.mutable_data());
+    if (g.size() > 0) round(m, g.data(), options_.stochastic ? &rng : nullptr, known, q.mutable_data());
     return q;
   }
   std::vector<double> variance(const Tensor& g) const override {
@@ -52,11 +56,11 @@ class Rounding : public GradientQuantizer {
  protected:
   int bins() const { return (1 << options_.bits) - 1; }
   // Samples times all that belongs to one.
-  virtual Matrix matrix(const Tensor& g) const {
+  Matrix matrix(const Tensor& g) const {
     check(g.shape().rank() >= 1, name_, " gradients: given a scalar, expected a batch");
     return {g.dim(0), g.dim(0) > 0 ? g.size() / g.dim(0) : 0};
   }
-  virtual void round(Matrix m, const Real* g, const Rng* rng, Real* q) const = 0;
+  virtual void round(Matrix m, const Real* g, const Rng* rng, SampleRanges& known, Real* q) const = 0;
   virtual std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const = 0;
 
  private:
@@ -64,50 +68,79 @@ class Rounding : public GradientQuantizer {
   GradientQuantizerOptions options_;
 };
 
-class PerSample : public Rounding {
+std::vector<Grid<Real>> grids_over(const SampleRanges& ranges, int bins) {
+  std::vector<Grid<Real>> grids;
+  for (const Interval<Real>& range : ranges) grids.push_back(grid_over(range, bins));
+  return grids;
+}
+
+void find_ranges(Matrix m, const Real* g, SampleRanges& known) {
+  if (!known.empty()) return;
+  known.resize(static_cast<std::size_t>(m.rows));
+  row_ranges(m.rows, m.cols, g, RowRange::min_max, known.data());
+}
+
+class DoReFa : public Rounding {
  public:
-  PerSample(std::string name, const GradientQuantizerOptions& options, RowRange range)
-      : Rounding(std::move(name), options), range_(range) {}
+  explicit DoReFa(const GradientQuantizerOptions& options) : Rounding("dorefa", options) {}
 
  protected:
-  void round(Matrix m, const Real* g, const Rng* rng, Real* q) const override {
-    round_rows(m.rows, m.cols, g, range_, bins(), rng, q);
+  void round(Matrix m, const Real* g, const Rng* rng, SampleRanges&, Real* q) const override {
+    round_rows(m.rows, m.cols, g, RowRange::symmetric, bins(), rng, q);
   }
   std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const override {
-    return rounding_variance(m.rows, m.cols, g, range_, bins(), noise);
+    return rounding_variance(m.rows, m.cols, g, RowRange::symmetric, bins(), noise);
   }
-
- private:
-  RowRange range_;
 };
 
-class PerTensor : public PerSample {
+class PerTensor : public Rounding {
  public:
-  explicit PerTensor(const GradientQuantizerOptions& options)
-      : PerSample("ptq", options, RowRange::min_max) {}
+  explicit PerTensor(const GradientQuantizerOptions& options) : Rounding("ptq", options) {}
 
  protected:
-  Matrix matrix(const Tensor& g) const override { return {1, g.size()}; }
+  void round(Matrix m, const Real* g, const Rng* rng, SampleRanges& known, Real* q) const override {
+    find_ranges(m, g, known);
+    Interval<Real> all = known[0];
+    for (const Interval<Real>& range : known) all = hull(all, range);
+    const Grid<Real> grid = grid_over(all, bins());
+    round_onto(1, m.rows * m.cols, g, &grid, rng, q);
+  }
+  std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const override {
+    return rounding_variance(1, m.rows * m.cols, g, RowRange::min_max, bins(), noise);
+  }
+};
+
+class PerSample : public Rounding {
+ public:
+  explicit PerSample(const GradientQuantizerOptions& options, std::string name = "psq")
+      : Rounding(std::move(name), options) {}
+
+ protected:
+  void round(Matrix m, const Real* g, const Rng* rng, SampleRanges& known, Real* q) const override {
+    if (!known.empty()) return round_onto(m.rows, m.cols, g, grids_over(known, bins()).data(), rng, q);
+    known.resize(static_cast<std::size_t>(m.rows));
+    round_rows(m.rows, m.cols, g, RowRange::min_max, bins(), rng, q, known.data());
+  }
+  std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const override {
+    return rounding_variance(m.rows, m.cols, g, RowRange::min_max, bins(), noise);
+  }
 };
 
 class BlockHouseholder : public PerSample {
  public:
-  explicit BlockHouseholder(const GradientQuantizerOptions& options)
-      : PerSample("bhq", options, RowRange::min_max) {}
+  explicit BlockHouseholder(const GradientQuantizerOptions& options) : PerSample(options, "bhq") {}
 
  protected:
-  void round(Matrix m, const Real* g, const Rng* rng, Real* q) const override {
-    const Scratch<Interval<Real>> ranges(static_cast<std::size_t>(m.rows));
-    row_ranges(m.rows, m.cols, g, RowRange::min_max, ranges.data());
-    const std::span<const Interval<Real>> all(ranges.data(), static_cast<std::size_t>(m.rows));
+  void round(Matrix m, const Real* g, const Rng* rng, SampleRanges& known, Real* q) const override {
+    find_ranges(m, g, known);
     std::vector<double> lengths;
-    for (const Interval<Real>& r : all) lengths.push_back(static_cast<double>(r.length()));
+    for (const Interval<Real>& r : known) lengths.push_back(static_cast<double>(r.length()));
     if (std::ranges::any_of(lengths, [](double r) { return !std::isfinite(r); }))
       std::fill_n(q, m.rows * m.cols, std::numeric_limits<Real>::quiet_NaN());
     else if (few(lengths))
-      PerSample::round(m, g, rng, q);
+      PerSample::round(m, g, rng, known, q);
     else
-      round_householder(m.rows, m.cols, g, all, householder_groups(lengths), bins(), rng, q);
+      round_householder<Real>(m.rows, m.cols, g, known, householder_groups(lengths), bins(), rng, q);
   }
   std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const override {
     std::vector<Interval<double>> ranges(static_cast<std::size_t>(m.rows));
@@ -129,10 +162,9 @@ Registry<MakeGradientQuantizer>& registry() {
   using Options = GradientQuantizerOptions;
   static Registry<MakeGradientQuantizer> r(
       "gradient quantizer",
-      {{"dorefa",
-        [](const Options& o) { return std::make_unique<PerSample>("dorefa", o, RowRange::symmetric); }},
+      {{"dorefa", [](const Options& o) { return std::make_unique<DoReFa>(o); }},
        {"ptq", [](const Options& o) { return std::make_unique<PerTensor>(o); }},
-       {"psq", [](const Options& o) { return std::make_unique<PerSample>("psq", o, RowRange::min_max); }},
+       {"psq", [](const Options& o) { return std::make_unique<PerSample>(o); }},
        {"bhq", [](const Options& o) { return std::make_unique<BlockHouseholder>(o); }}});
   return r;
 }

@@ -8,11 +8,15 @@
 #include <vector>
 
 #include "core/base/random.h"
+#include "core/base/stochastic.h"
 #include "core/tensor.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
+
+/// [min, max] of each sample of a gradient, or nothing yet.
+using SampleRanges = std::vector<Interval<Real>>;
 
 class GradientQuantizer {
  public:
@@ -23,6 +27,11 @@ class GradientQuantizer {
   /// number of threads and any kernel table. What shares a grid with an element that is not finite becomes
   /// NaN; constant samples stay as they are.
   virtual Tensor quantize(const Tensor& g, Rng rng) const = 0;
+  /// The same, for a g that is quantized twice: `known` is empty at first, or what the other one left there.
+  virtual Tensor quantize_with(SampleRanges& known, const Tensor& g, Rng rng) const {
+    static_cast<void>(known);
+    return quantize(g, rng);
+  }
   /// Var[Q(g) | g] of each entry, exactly.
   virtual std::vector<double> variance(const Tensor& g) const = 0;
   /// A bound of their sum: D / 4 |S^-1|_F^2 for Q(g) = S^-1 round(S (g - Z)) + Z.

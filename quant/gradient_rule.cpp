@@ -8,21 +8,44 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
 
-// Quantizes with numbers of its own in each step, and within a step in each call.
+// Quantizes the gradients of one layer with numbers of its own in each step, and within a step in each call.
 class Draws {
  public:
-  explicit Draws(const Rng& rng) : rng_(rng), step_(rng.split(std::uint64_t{0})) {}
-  void set_step(std::uint64_t step) {
-    step_ = rng_.split(step);
-    calls_ = 0;
+  Draws(const Rng& layer, const GradientRuleOptions& options)
+      : quantizers_{options.input, options.weight}, streams_{layer.split("input"), layer.split("weight")} {
+    set_step(0);
   }
-  Tensor quantize(const GradientQuantizer& quantizer, const Tensor& g) {
-    return quantizer.quantize(g, step_.split(calls_++));
+
+  void set_step(std::uint64_t step) {
+    for (int i = 0; i < 2; ++i) {
+      step_[i] = streams_[i].split(step);
+      calls_[i] = 0;
+    }
+    measured_ = Tensor();
+  }
+
+  // If the weight's product follows, it need not look for the ranges of the samples again.
+  Tensor for_input(const Tensor& g) {
+    known_.clear();
+    if (quantizers_[1]) measured_ = g;
+    return draw(0, g);
+  }
+  Tensor for_weight(const Tensor& g) {
+    if (!measured_.defined() || measured_.data() != g.data()) known_.clear();
+    measured_ = Tensor();
+    return draw(1, g);
   }
 
  private:
-  Rng rng_, step_;
-  std::uint64_t calls_ = 0;
+  Tensor draw(int which, const Tensor& g) {
+    return quantizers_[which]->quantize_with(known_, g, step_[which].split(calls_[which]++));
+  }
+
+  std::shared_ptr<const GradientQuantizer> quantizers_[2];
+  Rng streams_[2], step_[2];
+  std::uint64_t calls_[2] = {};
+  Tensor measured_;  // what known_ is about
+  SampleRanges known_;
 };
 
 }  // namespace
@@ -30,8 +53,7 @@ class Draws {
 struct GradientRule::Layer {
   std::string name;
   OutputGradientMap* map;
-  // Shared with the maps: a history may outlive the rule.
-  std::shared_ptr<Draws> input, weight;
+  std::shared_ptr<Draws> draws;  // and of the maps: a history may outlive the rule
 };
 
 GradientRuleOptions dorefa_gradients(int bits) {
@@ -47,19 +69,16 @@ GradientRule::GradientRule(nn::Module& net, GradientRuleOptions options, const R
   check(options_.input != nullptr, "gradient rule: given no quantizer, expected one for the input");
   for (const auto& [name, module] : net.named_modules())
     if (OutputGradientMap* map = nn::gradient_map_of(*module))
-      layers_.push_back({name, map, std::make_shared<Draws>(rng.split(name).split("input")),
-                         std::make_shared<Draws>(rng.split(name).split("weight"))});
+      layers_.push_back({name, map, std::make_shared<Draws>(rng.split(name), options_)});
   if (!options_.quantize_last && !layers_.empty()) layers_.pop_back();
   if (!options_.quantize_first && !layers_.empty()) layers_.erase(layers_.begin());
   for (const Layer& layer : layers_)
     check(!layer.map->for_input && !layer.map->for_weight, "gradient rule: ", layer.name,
           " has a gradient map already");
   for (const Layer& layer : layers_) {
-    const auto quantized = [](const auto& quantizer, const auto& draws) {
-      return [quantizer, draws](const Tensor& g) { return draws->quantize(*quantizer, g); };
-    };
-    layer.map->for_input = quantized(options_.input, layer.input);
-    if (options_.weight) layer.map->for_weight = quantized(options_.weight, layer.weight);
+    layer.map->for_input = [draws = layer.draws](const Tensor& g) { return draws->for_input(g); };
+    if (options_.weight)
+      layer.map->for_weight = [draws = layer.draws](const Tensor& g) { return draws->for_weight(g); };
   }
 }
 
@@ -68,8 +87,7 @@ GradientRule::~GradientRule() {
 }
 
 void GradientRule::set_step(std::int64_t step) {
-  for (const Layer& layer : layers_)
-    for (const auto& draws : {layer.input, layer.weight}) draws->set_step(static_cast<std::uint64_t>(step));
+  for (const Layer& layer : layers_) layer.draws->set_step(static_cast<std::uint64_t>(step));
 }
 
 std::vector<std::string> GradientRule::layers() const {

@@ -43,6 +43,17 @@ void for_pieces(std::int64_t rows, std::int64_t cols, F f) {
   });
 }
 
+// Columns [begin, end) of a row of x, rounded.
+template <class T>
+void round_piece(std::int64_t row, std::int64_t cols, std::int64_t begin, std::int64_t end,
+                 const Grid<T>& grid, const Rng* rng, const T* x, T* y) {
+  for (std::int64_t column = begin; column < end; column += RoundingDraws::kMost) {
+    const std::int64_t first = row * cols + column, n = std::min(RoundingDraws::kMost, end - column);
+    const RoundingDraws draws(rng, row, cols, column, n);
+    real_kernels<T>().stochastic.round(n, grid, draws.data(), x + first, y + first);
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -95,28 +106,37 @@ RoundingDraws::RoundingDraws(const Rng* rng, std::int64_t row, std::int64_t cols
 
 template <class T>
 void round_rows(std::int64_t rows, std::int64_t cols, const T* x, RowRange kind, int bins, const Rng* rng,
-                T* y) {
+                T* y, Interval<T>* ranges) {
   if (rows * cols == 0) return;
-  const bool whole_rows = pieces_of(cols) == 1;  // then a row is still in the cache when it is rounded
-  const Scratch<Interval<T>> ranges(static_cast<std::size_t>(whole_rows ? 0 : rows));
-  if (!whole_rows) row_ranges(rows, cols, x, kind, ranges.data());
+  const Scratch<Interval<T>> own(static_cast<std::size_t>(ranges ? 0 : rows));
+  if (!ranges) ranges = own.data();
+  if (pieces_of(cols) > 1) {
+    const Scratch<Grid<T>> grids(static_cast<std::size_t>(rows));
+    row_ranges(rows, cols, x, kind, ranges);
+    for (std::int64_t row = 0; row < rows; ++row) grids.data()[row] = grid_over(ranges[row], bins);
+    return round_onto(rows, cols, x, grids.data(), rng, y);
+  }
   for_pieces(rows, cols, [&](std::int64_t row, std::int64_t begin, std::int64_t end) {
-    const std::int64_t first = row * cols + begin, n = end - begin;
-    const Interval<T> range = whole_rows ? as_kind(range_of(n, x + first), kind) : ranges.data()[row];
-    const Grid<T> grid = grid_over(range, bins);
-    for (std::int64_t i = 0; i < n; i += RoundingDraws::kMost) {
-      const std::int64_t count = std::min(RoundingDraws::kMost, n - i);
-      const RoundingDraws draws(rng, row, cols, begin + i, count);
-      real_kernels<T>().stochastic.round(count, grid, draws.data(), x + first + i, y + first + i);
-    }
+    ranges[row] = as_kind(range_of(end - begin, x + row * cols), kind);  // leaves the row in the cache
+    round_piece(row, cols, begin, end, grid_over(ranges[row], bins), rng, x, y);
   });
 }
 
-#define COARSEGRAD_INSTANTIATE(T)                                                         \
-  template Interval<T> hull(Interval<T>, Interval<T>);                                    \
-  template Grid<T> grid_over(Interval<T>, int);                                           \
-  template void row_ranges(std::int64_t, std::int64_t, const T*, RowRange, Interval<T>*); \
-  template void round_rows(std::int64_t, std::int64_t, const T*, RowRange, int, const Rng*, T*);
+template <class T>
+void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Grid<T>* grids, const Rng* rng,
+                T* y) {
+  for_pieces(rows, cols, [&](std::int64_t row, std::int64_t begin, std::int64_t end) {
+    round_piece(row, cols, begin, end, grids[row], rng, x, y);
+  });
+}
+
+#define COARSEGRAD_INSTANTIATE(T)                                                               \
+  template Interval<T> hull(Interval<T>, Interval<T>);                                          \
+  template Grid<T> grid_over(Interval<T>, int);                                                 \
+  template void row_ranges(std::int64_t, std::int64_t, const T*, RowRange, Interval<T>*);       \
+  template void round_rows(std::int64_t, std::int64_t, const T*, RowRange, int, const Rng*, T*, \
+                           Interval<T>*);                                                       \
+  template void round_onto(std::int64_t, std::int64_t, const T*, const Grid<T>*, const Rng*, T*);
 COARSEGRAD_INSTANTIATE(float)
 COARSEGRAD_INSTANTIATE(double)
 #undef COARSEGRAD_INSTANTIATE

@@ -59,9 +59,12 @@ class RoundingDraws {
 
 /// Each row of x rounded onto the grid over its own range, with the numbers of `rng` from where it stands, or
 /// to the nearest point where it is null. A row that is not finite becomes NaN, a constant one stays as it
-/// is. y may be x.
+/// is. y may be x. `ranges`, if given, receives those of the rows.
 template <class T>
 void round_rows(std::int64_t rows, std::int64_t cols, const T* x, RowRange kind, int bins, const Rng* rng,
-                T* y);
+                T* y, Interval<T>* ranges = nullptr);
+/// Each row of x rounded onto a grid that is given.
+template <class T>
+void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Grid<T>* grids, const Rng* rng, T* y);
 
 }  // namespace coarsegrad

@@ -121,6 +121,21 @@ TEST_SUITE("quant") {
       }
   }
 
+  TEST_CASE("what one quantizer learns about the samples changes nothing for the next") {
+    for (const Shape& shape : {Shape{33, 10}, Shape{5, 40000}}) {
+      const Tensor g = gaussian_tensor(shape, 3, 0.1);
+      for (const std::string& first : kShipped)
+        for (const std::string& second : kShipped) {
+          INFO(first, " then ", second, " ", shape);
+          quant::SampleRanges known;
+          const auto a = gradient_quantizer(first, {.bits = 5}), b = gradient_quantizer(second, {.bits = 8});
+          CHECK(values(a->quantize_with(known, g, Rng(1))) == values(a->quantize(g, Rng(1))));
+          CHECK(known.empty() == (first == "dorefa"));
+          CHECK(values(b->quantize_with(known, g, Rng(2))) == values(b->quantize(g, Rng(2))));
+        }
+    }
+  }
+
   TEST_CASE("quantized gradients: the same bits for any number of threads") {
     for (const std::string& name : kShipped)
       for (const Shape& shape : {Shape{33, 10}, Shape{128, 8, 8, 16}, Shape{3, 50000}}) {
