@@ -69,6 +69,8 @@ std::deque<std::pair<std::string, Method>> shipped() {
       "Choi, Wang, Venkataramani, Chuang, Srinivasan, Gopalakrishnan: PACT, 2018 (1805.06085)", {{2, 2}, {3, 3}, {5, 5}});
   row("lsq",            w("lsq", 2, kInner),                                a("lsq", 2),                        {},          {},
       "Esser, McKinstry, Bablani, Appuswamy, Modha: LSQ, ICLR 2020 (1902.08153)", {{3, 3}, {4, 4}});
+  row("statquant",      w("minmax", 8, kAll),                               a("minmax", 8),                     {"bhq", 5}, {},
+      "Chen, Gai, Yao, Mahoney, Gonzalez: A statistical framework for low-bitwidth training, NeurIPS 2020 (2010.14298)");
   row("lbw_net",        w("power_of_two", 4, kAll),                         {},                                 {},          {},
       "Yin, Zhang, Qi, Xin: LBW-Net, 2016 (1612.06052)", {{2, 0}, {3, 0}, {5, 0}, {6, 0}});
   row("aqe",            w("fixed_levels", 1, kNotLast, "asymptotic", kAqe), a("asymptotic", 1),                 {},          {},

@@ -10,6 +10,7 @@ import numpy as np
 import synthetic
 import synthetic_cifar
 import bcgd_cifar10
+import compare_methods
 import ste_cifar10
 import ste_diagnostics
 import train
@@ -99,6 +100,27 @@ class ComparisonTest(FigureTest):
         self.assertEqual(labels, ["float", "BinaryConnect", "BCGD, ρ = 1e-05"])
         self.assertEqual(len(drawn(bcgd_cifar10.curves(run))), 8)  # 2 rules, 2 seeds, 2 quantities
 
+    def test_compare_methods(self):
+        run = read_run(synthetic_cifar.compare_methods_log(self.folder / "run.h5"))
+        table = run.tables["summary"]
+        fig = compare_methods.accuracy(run)
+        series = {gid: line for gid, line in drawn(fig).items() if gid.startswith("summary/")}
+        self.assertEqual(set(series), {f"summary/test_best/{name}" for name in
+                                       ("binary_connect/float", "lbw_net/float", "bcgd/quantized")})
+        for name, rows in (("lbw_net/float", [4, 5]), ("bcgd/quantized", [1, 2, 3])):
+            x, y = series[f"summary/test_best/{name}"]
+            np.testing.assert_array_equal(y, 100 * table["test_best_mean"][rows])
+            self.assertTrue(np.all(np.diff(x) == 1))
+        # In the order of the bits, float last.
+        ticks = [[tick.get_text() for tick in ax.get_xticklabels()] for ax in fig.axes]
+        self.assertEqual(ticks, [["1W", "2W", "4W"], ["1W4A", "4W4A", "4A"]])
+        table["test_best_mean"][:] = [0.1, np.nan, 0.9, 0.9, 0.9, 0.9]
+        texts = [[text.get_text() for text in ax.texts] for ax in compare_methods.accuracy(run).axes]
+        self.assertEqual(texts, [["binary connect 10 %"], ["bcgd diverged"]])
+        lines = drawn(compare_methods.cost(run))
+        np.testing.assert_array_equal(lines["summary/size/lbw_net"], ([20, 24], 100 * table["test_best_mean"][[4, 5]]))
+        np.testing.assert_array_equal(lines["summary/speed/bcgd"][0], [1030, 1010, 1020])
+
     def test_a_cell_that_diverged_says_so(self):
         run = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "run.h5"))
         run.tables["summary"]["train_loss_mean"][0] = np.nan
@@ -157,7 +179,7 @@ class CommandTest(FigureTest):
         loader = importlib.machinery.SourceFileLoader("plot_command", str(PLOT))
         command = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
         loader.exec_module(command)
-        for module in (train, ste_cifar10, bcgd_cifar10, ste_diagnostics):
+        for module in (train, ste_cifar10, bcgd_cifar10, compare_methods, ste_diagnostics):
             path = getattr(synthetic_cifar, f"{module.__name__}_log")(self.folder / "run.h5")
             self.assertIs(command.figures_of(read_run(path)), module.FIGURES)
 

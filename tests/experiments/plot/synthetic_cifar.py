@@ -67,6 +67,16 @@ def bcgd_cifar10_log(path):
     return write_log(path, "bcgd_cifar10", tables, config=CONFIG, labels={"rule": RULES})
 
 
+def compare_methods_log(path):
+    methods = ["binary_connect", "bcgd", "lbw_net"]
+    variants = [{"method": m, "weight_bits": w, "activation_bits": a} for m, w, a in
+                ((0, 1, 0), (1, 1, 4), (1, 4, 4), (1, 0, 4), (2, 2, 0), (2, 4, 0))]
+    tables = comparison_tables(variants, lambda v: v["weight_bits"] == 1, seeds=3, level=0.9)
+    rows = np.arange(float(len(variants)))
+    tables["summary"] |= {"images_per_second": 1000 + 10 * rows, "deployed_bytes": 4096 * (1 + rows), "stages": 1 + 0 * rows}
+    return write_log(path, "compare_methods", tables, config=CONFIG | {"epochs": 5}, labels={"method": methods})
+
+
 def ste_diagnostics_log(path):
     rng = np.random.default_rng(6)
     columns = {
