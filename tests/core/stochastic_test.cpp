@@ -129,13 +129,14 @@ TEST_CASE("rounding: an element between two points goes up with the probability 
 
 TEST_CASE("rows of any length are rounded as pieces of them are, with one and with two threads") {
   const Rng rng = Rng::at(17, 5);
-  for (const auto& [rows, cols] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+  for (const auto& shape : std::vector<std::pair<std::int64_t, std::int64_t>>{
            {1, 1}, {3, 5}, {100, 10}, {2, 32768}, {3, 70001}, {1, 140000}}) {
+    const std::int64_t rows = shape.first, cols = shape.second;
     INFO(rows, " x ", cols);
     const auto x = gaussian(rows * cols, 1);
-    const auto run = [&, r = rows, c = cols] {
+    const auto run = [&] {
       std::vector<float> y(x.size());
-      round_rows(r, c, x.data(), RowRange::min_max, 15, &rng, y.data());
+      round_rows(rows, cols, x.data(), RowRange::min_max, 15, &rng, y.data());
       return y;
     };
     CHECK(same_with_two_threads(run));

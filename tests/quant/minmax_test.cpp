@@ -58,9 +58,10 @@ TEST_SUITE("paper-statquant") {
     const auto grid = zero_point_grid(-1, 1.5, 255);  // floor(102) = 102
     CHECK(grid.zero == 102);
     CHECK(grid.step == doctest::Approx(1.0 / 102));
-    for (const auto& [low, high] : std::vector<std::pair<double, double>>{
+    for (const auto& range : std::vector<std::pair<double, double>>{
              {-1, 1}, {-0.3, 2}, {-2, 0.3}, {-1e-9, 1}, {-1, 1e-9}, {0, 1}, {-1, 0}, {-0.004, 1}})
       for (const int bins : {3, 15, 255}) {
+        const double low = range.first, high = range.second;
         INFO(low, " ", high, " ", bins);
         const auto g = zero_point_grid(low, high, bins);
         CHECK(g.zero >= 0);
