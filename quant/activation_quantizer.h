@@ -23,7 +23,7 @@ class ActivationQuantizer : public nn::Activation {
 
 /// What the methods understand; what does not apply to one is ignored.
 struct ActivationOptions {
-  int bits = 4;                ///< 1 to 8
+  int bits = 4;                ///< 1 to 8; of dorefa to 16
   std::string surrogate = {};  ///< its name; empty: the method's own
   double alpha = 0;  ///< resolution, step or clipping level (at the start, if trained); 0: the method's own
   double rate_factor = 0;  ///< of the learning rate of what is trained; 0: the method's own

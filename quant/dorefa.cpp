@@ -15,6 +15,21 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
 
+constexpr int kMostCodedBits = 8, kMostBits = 16;
+
+// n = 2^bits - 1. Throws UsageError unless 1 <= bits <= 16.
+int highest_step(int bits) {
+  check_usage(bits >= 1 && bits <= kMostBits, "dorefa: given ", bits, " bits, expected 1 to ", kMostBits);
+  return (1 << bits) - 1;
+}
+
+// quantize_k of values in [0, 1], without codes: for more bits than these have.
+Var quantize_values(const Var& r, int bits) {
+  const auto n = static_cast<Real>(highest_step(bits));
+  return record("quantize_k", map(r.value(), [n](Real v) { return std::nearbyint(n * v) / n; }), {r},
+                [](const Tensor& g) -> Gradients { return {g}; });
+}
+
 Quantizer<Real> unit_interval(int bits) {
   const int n = highest_level(bits);
   return {1, n, Rounding::nearest, static_cast<Real>(n)};
@@ -34,7 +49,7 @@ Real tanh_of(Real x) {
 class Dorefa : public WeightProjection {
  public:
   explicit Dorefa(const ProjectionOptions& o)
-      : bits_(o.bits), n_(highest_level(o.bits)), detach_max_(o.detach_max) {}
+      : bits_(o.bits), n_(highest_step(o.bits)), detach_max_(o.detach_max) {}
   std::string name() const override { return "dorefa"; }
   int bits() const override { return bits_; }
 
@@ -43,10 +58,11 @@ class Dorefa : public WeightProjection {
     const Magnitude<Real> size = magnitude<Real>(w.view());
     if (!std::isfinite(size.sum)) return Tensor(w.shape(), std::numeric_limits<Real>::quiet_NaN());
     if (size.max == 0) return Tensor(w.shape());
+    if (bits_ > kMostCodedBits) return values_of_many_bits(w, 2 * tanh_of(size.max));
     const auto coded = std::make_shared<Coded>(w.size(), bits_, Coded::Sign::two_s_complement,
                                                std::vector<Real>{1 / static_cast<Real>(n_)});
     encode(w, 2 * tanh_of(size.max), coded->codes());
-    if (bits_ == kMostBits) return values(w.shape(), coded->codes());
+    if (bits_ == kMostCodedBits) return values(w.shape(), coded->codes());
     std::uint8_t* const codes = coded->codes();
     parallel_pieces(w.size(), [&, n = n_](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) codes[i] = static_cast<std::uint8_t>(2 * codes[i] - n);
@@ -66,7 +82,11 @@ class Dorefa : public WeightProjection {
   }
 
  private:
-  static constexpr int kMostBits = 8;
+  Tensor values_of_many_bits(const Tensor& w, Real twice_m) const {
+    const auto n = static_cast<Real>(n_);
+    return map(tanh_of(w),
+               [twice_m, n](Real t) { return 2 * std::nearbyint(n * (t / twice_m + Real(0.5))) / n - 1; });
+  }
 
   // j, 0 to n
   void encode(const Tensor& w, Real twice_m, std::uint8_t* j) const {
@@ -119,8 +139,8 @@ std::unique_ptr<WeightProjection> dorefa_projection(const ProjectionOptions& o) 
 
 DorefaActivation::DorefaActivation(int bits, Bounding h, const Surrogate& surrogate)
     : bits_(bits), h_(h), surrogate_(surrogate) {
-  highest_level(bits);
-  check_usage(h == Bounding::clip || surrogate.name() == "clipped_relu",
+  highest_step(bits);
+  check_usage((h == Bounding::clip && bits <= kMostCodedBits) || surrogate.name() == "clipped_relu",
               "dorefa activation: given the surrogate ", surrogate.name(),
               ", expected that of its own bounding function");
 }
@@ -136,12 +156,15 @@ Var DorefaActivation::forward(const Var& x) {
   const Var bounded = h_ == Bounding::clip       ? x
                       : h_ == Bounding::absolute ? abs(x)
                                                  : (tanh(x) + Real(1)) * Real(0.5);
-  return quantizing_ ? GridActivation::forward(bounded) : clamp(bounded, 0, 1);
+  if (quantizing_ && bits_ <= kMostCodedBits) return GridActivation::forward(bounded);
+  const Var clipped = clamp(bounded, 0, 1);
+  return quantizing_ ? quantize_values(clipped, bits_) : clipped;
 }
 
 Var DorefaActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
-  return quantizing_ && h_ == Bounding::clip ? GridActivation::after_norm(norm, x, shortcut)
-                                             : Activation::after_norm(norm, x, shortcut);
+  return quantizing_ && h_ == Bounding::clip && bits_ <= kMostCodedBits
+             ? GridActivation::after_norm(norm, x, shortcut)
+             : Activation::after_norm(norm, x, shortcut);
 }
 
 int DorefaActivation::bits() const { return quantizing_ ? bits_ : 32; }

@@ -11,14 +11,14 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 /// "dorefa": one grid for the whole tensor. k = 1: E sgn(w) with E = mean|w|, a constant to the backward
-/// pass, which goes straight through. k = 2 to 8: with t = tanh(w) and m = max|t|,
+/// pass, which goes straight through. k = 2 to 16: with t = tanh(w) and m = max|t|,
 ///   w_q = 2 quantize_k(t / (2 m) + 1/2) - 1,  from -1 to 1 in odd multiples of 1/n: there is no zero,
 ///   dC/dw_i = dC/dw_q,i (1 - t_i^2) / m,  and at the first i* = argmax|t|
 ///     - (sum_j dC/dw_q,j t_j) / m^2 sign(t_i*) (1 - t_i*^2),
-/// which goes away with options.detach_max. The codes are 2 j - n with the scale 1/n; those of 8 bits do not
-/// fit a byte and are values alone. Weights that are all zero get the gradient as it is. Codes of weights
-/// within rounding of a threshold may differ between kernel tables, as tanh does. Throws UsageError for one
-/// scale per channel, which the bit convolutions of the backward pass do not allow (section 2.3).
+/// which goes away with options.detach_max. The codes are 2 j - n with the scale 1/n; from 8 bits on they do
+/// not fit a byte, and there are values alone. Weights that are all zero get the gradient as it is. Codes of
+/// weights within rounding of a threshold may differ between kernel tables, as tanh does. Throws UsageError
+/// for one scale per channel, which the bit convolutions of the backward pass do not allow (section 2.3).
 std::unique_ptr<WeightProjection> dorefa_projection(const ProjectionOptions& options);
 
 /// How an activation gets into [0, 1] before it is quantized.
@@ -32,7 +32,8 @@ enum class Bounding {
 class DorefaActivation : public GridActivation {
  public:
   /// With h = clip another surrogate than the clipped ReLU may stand for its derivative. Throws UsageError
-  /// unless 1 <= bits <= 8, and for a surrogate with another h.
+  /// unless 1 <= bits <= 16, and for a surrogate with another h, or with more than 8 bits, which have no
+  /// codes.
   explicit DorefaActivation(int bits, Bounding h = Bounding::clip,
                             const Surrogate& surrogate = coarsegrad::surrogate("clipped_relu"));
   Var forward(const Var& x) override;

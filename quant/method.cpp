@@ -28,7 +28,7 @@ constexpr RelaxationOptions kBlend{.strength = 1e-5},
     kAqe{.strength = 0, .growth = 1, .hard_from = 0.95};
 
 const TrainingParts kFor200{.epochs = 200}, kFor300{.epochs = 300}, kBop{.update = "bop"},
-    kTelcnn{.two_stage = true, .progressive = {32, 8, 4}, .guided = true};
+    kTelcnn{.two_stage = true, .progressive = {32, 16, 8, 4}, .guided = true};
 
 // clang-format off
 std::deque<std::pair<std::string, Method>> shipped() {

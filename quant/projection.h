@@ -36,7 +36,7 @@ class WeightProjection : public nn::Module {
 };
 
 struct ProjectionOptions {
-  int bits = 1;              ///< 1 to 8
+  int bits = 1;              ///< 1 to 8; of dorefa to 16
   int sign_of_zero = 1;      ///< of 1-bit codes: +1, or 0, which is outside of the grid {-delta, +delta}
   bool per_channel = false;  ///< a scale for each index of the first axis instead of one for the tensor
   int lloyd_steps = 1;       ///< of Lloyd's alternation in each projection, 1 or more

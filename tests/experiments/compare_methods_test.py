@@ -48,7 +48,7 @@ class CompareMethods(unittest.TestCase):
         self.assertLess(size[0, 4, 4], size[0, 0, 4] / 5)
         self.assertTrue(all(summary["images_per_second"] > 0))
         stages = dict(zip(variants, summary["stages"]))
-        self.assertEqual((stages[0, 1, 4], stages[2, 2, 2], stages[2, 4, 4]), (1, 7, 5))
+        self.assertEqual((stages[0, 1, 4], stages[2, 2, 2], stages[2, 4, 4]), (1, 9, 7))
         self.assertIn("telcnn", shown)
         rows = tables["epochs"]["method"]
         self.assertEqual(sum(rows == 1), 2 * 2 * 3)  # seeds, bits, epochs

@@ -1,6 +1,8 @@
 // Trainings by every method, in one stage and in several: broken off anywhere they go on to the same bits.
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "core/ops.h"
 #include "experiments/training/staged.h"
 #include "quant/activation_quantizer.h"
@@ -207,6 +209,43 @@ TEST_SUITE("paper-telcnn") {
     const auto eight = logits_at(8);
     CHECK(logits_at(2) != eight);
     CHECK(logits_at(8) == eight);
+  }
+
+  TEST_CASE(
+      "paper-telcnn 7.7: after a training of k bits no weight and no activation has more than 2^k values") {
+    for (const int bits : {2, 4}) {
+      MethodSettings method;
+      OptimSettings optim = optim_settings();
+      choose("telcnn", method, optim);
+      method.rule.weight_bits = method.net.activation_bits = bits;
+      method.rule.quantize_first = true;
+      method.stages.bits = {32, 8};
+      StagedTraining training = training_by(method, optim, {});
+      training.run();
+      nn::Module& net = training.net();
+      const auto distinct = [](const Tensor& t) {
+        return std::set<Real>(t.view().begin(), t.view().end()).size();
+      };
+      std::vector<std::size_t> seen;
+      for (const auto& [name, module] : net.named_modules())
+        if (name.starts_with("act"))
+          module->register_forward_hook(
+              [&](nn::Module&, const Var&, const Var& y) { seen.push_back(distinct(y.value())); });
+      logits_of(net);
+      REQUIRE(seen.size() == 2);
+      for (const std::size_t values : seen) {
+        CHECK(values <= std::size_t{1} << bits);
+        CHECK(values > 1);
+      }
+      int quantized = 0;
+      for (const auto& [name, p] : net.named_parameters()) {
+        if (!p->used.defined()) continue;
+        ++quantized;
+        CHECK(distinct(p->used) <= std::size_t{1} << bits);
+        CHECK(distinct(p->value) > 50);
+      }
+      CHECK(quantized == 2);
+    }
   }
 
   TEST_CASE("stages: epochs and steps are counted through, and a checkpoint of other stages is refused") {
