@@ -119,6 +119,63 @@ class Kill(TrainTest):
         self.assert_same(self.finishes(self.log, {"--threads": 1}), wanted)
 
 
+class Methods(TrainTest):
+    """Methods whose parts have a state, or that go through stages."""
+
+    def killed_in(self, method, changes, stages=1):
+        changes = {"--method": method, "--images": 80, "--epochs": 2, "--save-steps": 1} | changes
+        wanted = self.finishes(self.place(f"{method} whole"), changes)
+        self.log = self.place(method)
+        self.checkpoint = self.log.with_suffix(".checkpoint")
+        seen = set()
+        for stage in range(stages):
+            process = subprocess.Popen(command(self.log, changes), stderr=subprocess.DEVNULL)
+            while process.poll() is None:  # until the checkpoint is one of this stage, somewhere inside
+                if self.checkpoint.exists():
+                    content = self.checkpoint.read_bytes()
+                    if not content:
+                        continue
+                    meta = json.loads(content[8:8 + struct.unpack("<Q", content[:8])[0]])["__metadata__"]
+                    if json.loads(meta["config"]).get("stage", 0) >= stage and json.loads(meta["state"])["step"] >= 2:
+                        seen.add(json.loads(meta["config"]).get("stage", 0))
+                        break
+                time.sleep(0.001)
+            process.kill()
+            process.wait()
+            check_log(self.log)
+        self.assert_same(self.finishes(self.log, changes), wanted)
+        with open_log(self.log) as file:
+            self.assertGreater(file.attrs["resumed"], 0)
+            epochs = file["tables/epochs/epoch"][:].tolist()
+        self.assertEqual(epochs, [float(e) for e in range(1, len(epochs) + 1)])
+        return len(epochs), seen
+
+    def test_stages_and_a_guide(self):
+        epochs, seen = self.killed_in("telcnn", {"--weight-bits": 2, "--activation-bits": 2, "--stage-bits": "4"}, 3)
+        self.assertEqual(epochs, 2 * 4)  # 4 bits and 2 bits, weights first each time
+        self.assertGreater(len(seen), 1)
+        print(f"killed in stages {sorted(seen)}")
+
+    def test_steps_scales_and_gradients(self):
+        for method, changes in (("lsq", {"--weight-bits": 2, "--activation-bits": 2}),
+                                ("statquant", {"--weight-bits": 8, "--activation-bits": 8}),
+                                ("binary_relax", {"--weight-bits": 2, "--activation-bits": 0,
+                                                  "--projection": "warm_lloyd"}),
+                                ("bop", {"--activation-bits": 1})):
+            with self.subTest(method):
+                self.assertEqual(self.killed_in(method, changes)[0], 2)
+
+    def test_parts_can_be_overridden_and_the_log_has_them_all(self):
+        log = self.place("parts")
+        self.finishes(log, {"--method": "binary_relax", "--weight-bits": 2, "--activation-bits": 3, "--growth": 1.5,
+                            "--activation": "pact"})
+        with open_log(log) as file:
+            config = json.loads(file.attrs["config"])
+        self.assertEqual([config[key] for key in ("method", "relaxation", "projection", "strength", "growth",
+                                                  "activation", "activation-bits", "weight-bits", "gradient-bits")],
+                         ["binary_relax", "relax", "exact", 1, 1.5, "pact", 3, 2, 0])
+
+
 class EveryCall(TrainTest):
     """The process is gone right after a system call."""
 
