@@ -35,7 +35,7 @@ class AsymptoticActivation : public ActivationQuantizer, public Scheduled {
   bool hard() const { return !training() || schedule_.hard(share_); }
 
  private:
-  const int bits_;
+  const int bits_, magnitudes_;
   const LevelSet levels_;
   const Real alpha_;
   const SharpnessSchedule schedule_;

@@ -1,69 +1,32 @@
-#include <algorithm>
-#include <array>
 #include <atomic>
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/kernels/kernels.h"
 #include "core/map.h"
 #include "quant/asymptotic.h"
+#include "quant/power_coded.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
 
-// Levels as multiples of the least power of two among them.
-constexpr std::size_t kMostLevels = 7;
-
-// Nearest levels by number, so that a midpoint goes away from 0: those below 0 must be exceeded.
-class Nearest {
- public:
-  explicit Nearest(const LevelSet& levels, Real alpha) : count_(levels.thresholds().size()) {
-    unit_ = 1;
-    for (const double q : levels.levels())
-      if (q != 0) unit_ = std::min(unit_, std::abs(q));
-    for (std::size_t i = 0; i < count_; ++i) {
-      thresholds_[i] = static_cast<Real>(levels.thresholds()[i]) * alpha;
-      if (thresholds_[i] < 0) thresholds_[i] = std::nextafter(thresholds_[i], Real(0));
-    }
-    for (std::size_t i = 0; i <= count_; ++i)
-      codes_[i] = static_cast<std::int8_t>(std::lround(levels.levels()[i] / unit_));
-  }
-
-  /// Of the codes, in units of alpha.
-  double unit() const { return unit_; }
-  std::int8_t code(Real x) const {
-    std::size_t index = 0;
-    for (std::size_t i = 0; i < count_; ++i) index += x >= thresholds_[i];
-    return codes_[index];
-  }
-
- private:
-  std::size_t count_;
-  double unit_;
-  std::array<Real, kMostLevels> thresholds_{};
-  std::array<std::int8_t, kMostLevels> codes_{};
-};
-
-// A tensor with codes; there is none for NaN, which stays in values that are kept.
-Tensor nearest_levels(const Tensor& x, const LevelSet& levels, int bits, Real alpha) {
-  const Nearest nearest(levels, alpha);
-  const Real unit = alpha * static_cast<Real>(nearest.unit());
-  const auto coded =
-      std::make_shared<Coded>(x.size(), bits, Coded::Sign::two_s_complement, std::vector<Real>{unit});
-  const Real* in = x.data();
-  std::int8_t* codes = coded->signed_codes();
+// Of the levels times alpha, with codes; there is none for NaN, which stays in values that are kept.
+Tensor nearest_levels(const Tensor& x, const LevelSet& levels, int bits, int magnitudes, Real alpha) {
+  const auto thresholds = levels.thresholds_of_size<Real>(static_cast<double>(alpha));
+  Scratch<std::int8_t> codes(static_cast<std::size_t>(x.size()));
   std::atomic<bool> any_nan = false;
-  parallel_pieces(x.size(), [&](std::int64_t begin, std::int64_t end) {
-    bool nan = false;
-    for (std::int64_t i = begin; i < end; ++i) {
-      codes[i] = nearest.code(in[i]);
-      nan |= std::isnan(in[i]);
-    }
-    if (nan) any_nan = true;
+  parallel_pieces(x.size(), [&, in = x.data()](std::int64_t begin, std::int64_t end) {
+    double sum;
+    std::int64_t squares;
+    real_kernels<Real>().projection.encode(end - begin, in + begin, static_cast<int>(thresholds.size()),
+                                           thresholds.data(), codes.data() + begin, &sum, &squares);
+    if (std::isnan(sum)) any_nan = true;
   });
-  if (!any_nan) return Tensor::deferred(x.shape(), coded);
-  return map(x, [=](Real v) { return std::isnan(v) ? v : unit * static_cast<Real>(nearest.code(v)); });
+  Tensor y = Tensor::deferred(x.shape(), std::make_shared<PowerCoded>(x.size(), bits, magnitudes,
+                                                                      std::move(codes), std::vector{alpha}));
+  return any_nan ? zip(x, y, [](Real v, Real q) { return std::isnan(v) ? v : q; }) : y;
 }
 
 // y from f(piece of x, piece of y).
@@ -79,6 +42,7 @@ Tensor mapped(const Tensor& x, F f) {
 AsymptoticActivation::AsymptoticActivation(int bits, ThreeBits three_bits, double alpha,
                                            const SharpnessSchedule& schedule)
     : bits_(bits),
+      magnitudes_(level_magnitudes(bits, three_bits)),
       levels_(level_set(bits, three_bits)),
       alpha_(static_cast<Real>(alpha)),
       schedule_(schedule) {
@@ -89,7 +53,7 @@ AsymptoticActivation::AsymptoticActivation(int bits, ThreeBits three_bits, doubl
 
 Var AsymptoticActivation::forward(const Var& x) {
   if (hard())
-    return record("nearest_level", nearest_levels(x.value(), levels_, bits_, alpha_), {x},
+    return record("nearest_level", nearest_levels(x.value(), levels_, bits_, magnitudes_, alpha_), {x},
                   [](const Tensor& g) -> Gradients { return {Tensor(g.shape())}; });
   const AsymptoticMap smooth(levels_, schedule_.sharpness(share_) / levels_.least_step(),
                              static_cast<double>(alpha_));

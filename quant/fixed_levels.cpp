@@ -10,15 +10,11 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
-
 constexpr int kMostSteps = 100;  // of the alternation
-
-int magnitudes_of(const ProjectionOptions& o) { return o.bits < 3 ? 1 : static_cast<int>(o.three_bits); }
-
-}  // namespace
+}
 
 FixedLevels::FixedLevels(const ProjectionOptions& options)
-    : PowerProjection("fixed_levels", options, magnitudes_of(options)),
+    : PowerProjection("fixed_levels", options, level_magnitudes(options.bits, options.three_bits)),
       levels_(level_set(options.bits, options.three_bits)),
       scale_(options.level_scale),
       reach_(register_buffer("reach", Tensor({0}))) {}
@@ -47,23 +43,15 @@ Tensor FixedLevels::project(const Tensor& w) {
 
 double FixedLevels::encode(std::span<const Real> w, std::int64_t group, std::int8_t* codes) {
   const double reach = static_cast<double>(reach_[group]);
-  const PowerSums sums = write_powers<Real>(w, thresholds(reach), codes);
+  const PowerSums sums = write_powers<Real>(w, levels_.thresholds_of_size<Real>(reach), codes);
   if (!std::isfinite(sums.b)) return std::numeric_limits<double>::quiet_NaN();
   return scale_ != LevelScale::mean ? reach : sums.a > 0 ? sums.b / sums.a : 1;
-}
-
-// Of |w|: those above 0, as the levels are symmetric, or 0 itself where 0 is no level.
-std::vector<Real> FixedLevels::thresholds(double reach) const {
-  std::vector<Real> positive;
-  for (const double t : levels_.thresholds())
-    if (t >= 0) positive.push_back(static_cast<Real>(t * reach));
-  return positive;
 }
 
 double FixedLevels::fitted_reach(std::span<const Real> w, std::int8_t* codes) const {
   double reach = static_cast<double>(magnitude<Real>(w).max);
   for (int i = 0; i < kMostSteps && reach > 0 && std::isfinite(reach); ++i) {
-    const PowerSums sums = write_powers<Real>(w, thresholds(reach), codes);
+    const PowerSums sums = write_powers<Real>(w, levels_.thresholds_of_size<Real>(reach), codes);
     const double next = sums.b / sums.a;
     if (next == reach) break;
     reach = next;

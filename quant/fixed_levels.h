@@ -1,7 +1,6 @@
 #pragma once
 // Weights on fixed levels of 1 to 3 bits (quant/level_set.h): what the AQE-style relaxation ends in.
 #include <span>
-#include <vector>
 
 #include "quant/level_set.h"
 #include "quant/power_projection.h"
@@ -26,7 +25,6 @@ class FixedLevels : public PowerProjection {
 
  private:
   double encode(std::span<const Real> w, std::int64_t group, std::int8_t* codes) override;
-  std::vector<Real> thresholds(double reach) const;
   double fitted_reach(std::span<const Real> w, std::int8_t* codes) const;
 
   const LevelSet levels_;

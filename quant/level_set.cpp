@@ -27,6 +27,16 @@ LevelSet::LevelSet(std::vector<double> levels) : levels_(std::move(levels)) {
   for (std::size_t i = 1; i < levels_.size(); ++i) thresholds_.push_back((levels_[i - 1] + levels_[i]) / 2);
 }
 
+template <class T>
+std::vector<T> LevelSet::thresholds_of_size(double scale) const {
+  std::vector<T> sizes;
+  for (const double t : thresholds_)
+    if (t >= 0) sizes.push_back(static_cast<T>(t * scale));
+  return sizes;
+}
+template std::vector<float> LevelSet::thresholds_of_size(double) const;
+template std::vector<double> LevelSet::thresholds_of_size(double) const;
+
 double LevelSet::least_step() const { return best_step(levels_, std::less()); }
 double LevelSet::greatest_step() const { return best_step(levels_, std::greater()); }
 
@@ -34,6 +44,8 @@ int LevelSet::index_of(double x) const {
   return static_cast<int>(
       std::ranges::count_if(thresholds_, [x](double t) { return t < 0 ? x > t : x >= t; }));
 }
+
+int level_magnitudes(int bits, ThreeBits three_bits) { return bits < 3 ? 1 : static_cast<int>(three_bits); }
 
 std::vector<std::string> level_scale_names() { return {"fitted", "unit", "mean"}; }
 
@@ -47,7 +59,7 @@ LevelScale level_scale(std::string_view name) {
 LevelSet level_set(int bits, ThreeBits three_bits) {
   check_usage(bits >= 1 && bits <= 3, "bits of a level set: given ", bits, ", expected 1 to 3");
   if (bits == 1) return LevelSet({-1, 1});
-  const int magnitudes = bits == 2 ? 1 : static_cast<int>(three_bits);
+  const int magnitudes = level_magnitudes(bits, three_bits);
   std::vector<double> levels;
   for (int k = -magnitudes; k <= magnitudes; ++k) levels.push_back(power_value(k, magnitudes));
   return LevelSet(std::move(levels));

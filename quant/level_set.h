@@ -21,6 +21,10 @@ class LevelSet {
   std::span<const double> thresholds() const { return thresholds_; }
   double lowest() const { return levels_.front(); }
   double highest() const { return levels_.back(); }
+  /// Those thresholds from 0 on, times `scale`. Where the levels are symmetric about 0, what a size |x| must
+  /// reach to have a code of 1, 2, ... with the sign of x (quant/power_of_two.h). T is float or double.
+  template <class T>
+  std::vector<T> thresholds_of_size(double scale) const;
   double least_step() const;
   double greatest_step() const;
 
@@ -35,6 +39,8 @@ class LevelSet {
 
 /// How many powers of two the levels with 3 bits have: 2 for {0, +-1/2, +-1}, 3 with +-1/4 as well.
 enum class ThreeBits { two_powers = 2, three_powers = 3 };
+/// n of the codes of a set: 1 for 1 and 2 bits.
+int level_magnitudes(int bits, ThreeBits three_bits);
 /// The set of 1, 2 or 3 bits. Throws UsageError for other bits.
 LevelSet level_set(int bits, ThreeBits three_bits = ThreeBits::two_powers);
 

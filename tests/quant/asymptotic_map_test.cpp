@@ -142,6 +142,19 @@ TEST_SUITE("paper-aqe") {
     CHECK(range(6).second > 2.9);
   }
 
+  TEST_CASE("paper-aqe 6.2: the square of the slope integrates to T / 3 times the squared steps") {
+    for (const auto& [name, levels] : level_sets()) {
+      INFO(name);
+      const double sharpness = 20 / levels.least_step();
+      const AsymptoticMap map(levels, sharpness);
+      double law = 0;
+      for (std::size_t i = 0; i < levels.thresholds().size(); ++i)
+        law += std::pow(levels.levels()[i + 1] - levels.levels()[i], 2) * sharpness / 3;
+      const double all = integral(levels, -3, 3, 4000, [&](double x) { return std::pow(map.slope(x), 2); });
+      CHECK(std::abs(all - law) <= 1e-3 * law);
+    }
+  }
+
   TEST_CASE("paper-aqe 6.3: sharpness grows exponentially to its end, then the quantizer takes over") {
     const SharpnessSchedule whole, part{.hard_from = 0.95};
     CHECK(whole.sharpness(0) == 1.5);
