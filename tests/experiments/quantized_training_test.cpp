@@ -122,7 +122,7 @@ struct Deployed {
 
 TEST_SUITE("paper-lbw-net") {
   TEST_CASE(
-      "paper-lbw-net 12.11: training ends in projections of its float weights; more bits, more accuracy") {
+      "paper-lbw-net 12.11: training ends in projections of its float weights, and more bits lose less") {
     const auto float_reference = digits_net(nn::relu_activation());
     float_reference->load_state_dict(float_net());
     std::map<int, double> reached;

@@ -277,7 +277,7 @@ TEST_SUITE("quant") {
     CHECK_THROWS_AS(quant::activation_quantizer("asymptotic", {.bits = 2, .sharpness = 1}), Error);
   }
 
-  TEST_CASE("fixed levels: the reach is fitted once, kept, saved; a mean scale follows the weights") {
+  TEST_CASE("fixed levels: the reach is fitted once, kept and saved, a mean scale follows the weights") {
     const Tensor w = nn::normal({50, 40}, 0.05, Rng(8)), other = nn::normal({50, 40}, 0.2, Rng(9));
     quant::FixedLevels fitted({.bits = 2});
     fitted.begin(w);
