@@ -2,6 +2,7 @@
 //   asymptotic_maps --sharpness 1.5,4,10,30 --out results/asymptotic_maps.h5
 // The maps of the AQE-style reconstruction with their slopes, and how far they are from the quantizer, beside
 // the law ln 2 / T times the sum of the steps.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <numbers>
@@ -46,6 +47,18 @@ double distance(const LevelSet& levels, const AsymptoticMap& map) {
   return sum;
 }
 
+// One map, point by point; returns its largest slope among them.
+double log_map(const Settings& s, const LevelSet& levels, const AsymptoticMap& map, double set, double steps,
+               const Table& table) {
+  double steepest = 0;
+  for (int i = 0; i < s.points; ++i) {
+    const double x = s.range * (2.0 * i / (s.points - 1) - 1);
+    table.add({set, steps, x, map.value(x), map.slope(x), levels.nearest(x)});
+    steepest = std::max(steepest, map.slope(x));
+  }
+  return steepest;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -76,12 +89,7 @@ int main(int argc, char** argv) {
         const LevelSet& levels = sets[k].levels;
         const double sharpness = steps / levels.least_step();
         const AsymptoticMap map(levels, sharpness);
-        double steepest = 0;
-        for (int i = 0; i < s.points; ++i) {
-          const double x = s.range * (2.0 * i / (s.points - 1) - 1);
-          maps.add({static_cast<double>(k), steps, x, map.value(x), map.slope(x), levels.nearest(x)});
-          steepest = std::max(steepest, map.slope(x));
-        }
+        const double steepest = log_map(s, levels, map, static_cast<double>(k), steps, maps);
         const double gap = distance(levels, map);
         const double law = std::numbers::ln2 / sharpness * (levels.highest() - levels.lowest());
         distances.add({static_cast<double>(k), steps, gap, law});

@@ -257,7 +257,7 @@ TEST_SUITE("quant") {
     CHECK(y[3] == -1);
     CHECK(act(Tensor({0, 3})).value().size() == 0);
     act.train();
-    CHECK(std::isnan(act(Tensor({1}, {nan})).value()[0]));
+    CHECK(std::isnan(act(Tensor({1}, nan)).value()[0]));
     CHECK_THROWS_AS(AsymptoticActivation(2, ThreeBits::two_powers, 0, {}), Error);
     CHECK_THROWS_AS(AsymptoticActivation(2, ThreeBits::two_powers, 1, {.first = 0}), Error);
   }
@@ -268,7 +268,7 @@ TEST_SUITE("quant") {
     auto* made = dynamic_cast<AsymptoticActivation*>(act.get());
     REQUIRE(made);
     CHECK(made->bits() == 2);
-    CHECK((*act)(Tensor({1}, {50})).value()[0] == 2);
+    CHECK((*act)(Tensor({1}, Real(50))).value()[0] == 2);
     made->advance({1, 2});
     CHECK(made->hard());
     CHECK_THROWS_AS(quant::activation_quantizer("asymptotic", {.bits = 4}), UsageError);
