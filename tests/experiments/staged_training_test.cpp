@@ -109,6 +109,24 @@ TEST_CASE("every method goes on from its checkpoint to the same bits") {
   }
 }
 
+TEST_CASE("deployed weights are packed, with codes and without") {
+  const auto bytes_of = [](const std::string& name, int bits) {
+    MethodSettings method;
+    OptimSettings optim = optim_settings();
+    choose(name, method, optim);
+    method.rule.weight_bits = bits;
+    method.rule.quantize_first = method.rule.quantize_last = true;
+    return training_by(method, optim, {}).deployed().bytes;
+  };
+  const std::int64_t weights = 72 + 576 + 128, plain = bytes_of("bcgd", 0);
+  for (const int bits : {1, 2, 8}) {
+    CHECK(bytes_of("bcgd", bits) == plain - 4 * weights + weights * bits / 8 + 3 * 4);
+    if (bits == 1) continue;                 // which these grids do not have
+    const std::int64_t resolutions = 2 * 4;  // of the activations, trained in bcgd alone
+    CHECK(bytes_of("statquant", bits) == plain - 4 * weights + weights * bits / 8 + 3 * 8 - resolutions);
+  }
+}
+
 TEST_CASE("every method judges what it deploys: no more levels than its bits have, whatever its relaxation") {
   for (const std::string& name : quant::method_names()) {
     CAPTURE(name);
