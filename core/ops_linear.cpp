@@ -32,8 +32,8 @@ Tensor sum_rows(const Tensor& g) {
 }
 
 // The scale of each product of codes, one or one per output channel; empty where x and w are not both codes,
-// or the sums too long to be exact.
-std::vector<Real> scales_of_products(const Tensor& x, const Tensor& w, std::int64_t depth) {
+// or the sums too long to be exact. Nobody asks in double.
+[[maybe_unused]] std::vector<Real> scales_of_products(const Tensor& x, const Tensor& w, std::int64_t depth) {
   const Coded *a = x.coded(), *b = w.coded();
   std::vector<Real> scales;
   if (a && b && !a->is_signed() && a->scales().size() == 1 && b->is_signed() &&
