@@ -12,7 +12,7 @@ import h5py
 
 MAIN = os.environ["MNIST_STE"]
 SANITIZED = os.environ.get("SANITIZED") == "1"
-SMALL = {"--digits": "drawn", "--images": 1000, "--held-out": 100, "--epochs": 2, "--float-epochs": 2, "--seeds": 2,
+SMALL = {"--digits": "drawn", "--images": 400, "--held-out": 40, "--epochs": 2, "--float-epochs": 2, "--seeds": 2,
          "--ste": "identity,clipped_relu", "--bits": 2}
 
 
@@ -88,13 +88,13 @@ class Sweep(unittest.TestCase):
     def test_refusals(self):
         self.refused(2, "clipped_relu", {"--ste": "sgn"})
         self.refused(2, "1 to 8", {"--bits": 9})
-        self.refused(2, "held out", {"--held-out": 990})
+        self.refused(2, "held out", {"--held-out": 390})
         self.refused(1, "train-images", {"--digits": "mnist", "--data": "/nowhere"})
         self.assertEqual(list(pathlib.Path(self.folder.name).iterdir()), [])
         self.assertEqual(self.run_main({"--seeds": 1, "--epochs": 1}).returncode, 0)
         self.refused(2, "begun with epochs", {})
         self.log = self.log.with_name("diverges.h5")
-        self.refused(1, "training loss", {"--float-lr": 10, "--weight-decay": 1, "--float-epochs": 10})
+        self.refused(1, "training loss", {"--float-lr": 10, "--weight-decay": 1, "--float-epochs": 30})
         with h5py.File(self.log, "r") as file:
             self.assertEqual(file.attrs["status"].decode(), "diverged")
 
