@@ -4,9 +4,10 @@
 // map and, apart from it, a derivative; gradients may be quantized on their way back; and a training may go
 // through stages. What tells methods apart is one row of the table in method.cpp. A method of one's own is an
 // expression:
-//   const quant::Method mine{.weights = {.projection = "twn", .options = {.bits = 2}, .relaxation =
-//   "relax"}}; const auto net = nn::make_network("resnet20", make_activation(mine.activations), rng); const
-//   auto rule = make_rule(mine.weights, *net);
+//   const quant::Method mine{
+//       .weights = {.projection = "twn", .options = {.bits = 2}, .relaxation = "relax"}};
+//   const auto net = nn::make_network("resnet20", make_activation(mine.activations), rng);
+//   const auto rule = make_rule(mine.weights, *net);
 #include <memory>
 #include <string>
 #include <string_view>
