@@ -14,12 +14,8 @@ using namespace coarsegrad::experiments;
 
 namespace {
 
-struct Settings {
-  DataSettings data;
-  NetSettings net;
+struct Settings : ComparisonSettings {
   RuleSettings rule;
-  OptimSettings optim;
-  FloatSettings float_net;
   std::vector<double> rhos{0, 1e-5};
   int seeds = 1;
 };
@@ -27,10 +23,7 @@ struct Settings {
 void declare(Args& args, Settings& s) {
   s.net.activation_bits = 4;
   s.rule.weight_bits = 1;
-  s.optim.epochs = 10;
   s.optim.lr = 0.05;
-  s.optim.schedule = "cosine";
-  s.optim.weight_decay = 1e-4;
   declare(args, s.data);
   declare(args, s.net);
   declare(args, s.float_net);

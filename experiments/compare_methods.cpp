@@ -20,11 +20,7 @@ using namespace coarsegrad::experiments;
 
 namespace {
 
-struct Settings {
-  DataSettings data;
-  NetSettings net;
-  OptimSettings optim;
-  FloatSettings float_net;
+struct Settings : ComparisonSettings {
   std::vector<std::string> methods = quant::method_names();
   std::vector<int> bits{1, 2};
   std::string layers = "not_last";
@@ -35,17 +31,8 @@ struct Settings {
 
 void declare(Args& args, Settings& s) {
   std::erase(s.methods, "float");
-  s.data.dataset = "mnist";
-  s.net.net = "lenet5";
-  s.optim.epochs = 10;
-  s.optim.lr = 0.02;
-  s.optim.schedule = "cosine";
-  s.optim.weight_decay = 1e-4;
-  s.float_net.epochs = 10;
-  s.float_net.lr = 0.1;
-  declare(args, s.data);
-  declare_float(args, s.net);
-  declare(args, s.float_net);
+  s.start_from_mnist();
+  declare_start(args, s);
   args.add("methods", s.methods, "the rows of the table", s.methods);
   args.add("bits", s.bits, "bits that each method is given where it has them; 0: none but its own", {0, 8});
   args.add("own-bits", s.own_bits, "those of its own paper, too");

@@ -18,11 +18,7 @@ using namespace coarsegrad::experiments;
 
 namespace {
 
-struct Settings {
-  DataSettings data;
-  NetSettings net;
-  OptimSettings optim;
-  FloatSettings float_net;
+struct Settings : ComparisonSettings {
   std::vector<std::string> ste{"identity", "relu", "clipped_relu"};
   std::vector<int> bits{2, 4};
   int seeds = 1, instability = 0, loss_window = 25;
@@ -31,13 +27,7 @@ struct Settings {
 };
 
 void declare(Args& args, Settings& s) {
-  s.optim.epochs = 10;
-  s.optim.lr = 0.02;
-  s.optim.schedule = "cosine";
-  s.optim.weight_decay = 1e-4;
-  declare(args, s.data);
-  declare_float(args, s.net);
-  declare(args, s.float_net);
+  declare_start(args, s);
   args.add("ste", s.ste, "straight-through estimators", surrogate_names());
   args.add("bits", s.bits, "bits of the activations", {1, 8});
   args.add("seeds", s.seeds, "fine-tuning runs per (STE, bits): seeds 1 to this", {1, 1000});

@@ -21,11 +21,7 @@ using namespace coarsegrad::experiments;
 
 namespace {
 
-struct Settings {
-  DataSettings data;
-  NetSettings net;
-  OptimSettings optim;
-  FloatSettings float_net;
+struct Settings : ComparisonSettings {
   std::vector<std::string> ste{"identity", "relu", "clipped_relu"};
   std::vector<int> bits{4};
   int probe = 256, every = 5;
@@ -33,13 +29,7 @@ struct Settings {
 };
 
 void declare(Args& args, Settings& s) {
-  s.optim.epochs = 10;
-  s.optim.lr = 0.02;
-  s.optim.schedule = "cosine";
-  s.optim.weight_decay = 1e-4;
-  declare(args, s.data);
-  declare_float(args, s.net);
-  declare(args, s.float_net);
+  declare_start(args, s);
   args.add("ste", s.ste, "straight-through estimators", surrogate_names());
   args.add("bits", s.bits, "bits of the activations", {1, 8});
   declare(args, s.optim);

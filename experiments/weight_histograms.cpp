@@ -17,27 +17,15 @@ using namespace coarsegrad::experiments;
 
 namespace {
 
-struct Settings {
-  DataSettings data;
-  NetSettings net;
-  OptimSettings optim;
-  FloatSettings float_net;
+struct Settings : ComparisonSettings {
   std::vector<std::string> methods{"binary_connect", "bcgd", "binary_relax", "prox_quant", "twn"};
   int schedule_epochs = 200;
 };
 
 void declare(Args& args, Settings& s) {
-  s.data.dataset = "mnist";
-  s.net.net = "lenet5";
+  s.start_from_mnist();
   s.optim.epochs = 20;
-  s.optim.lr = 0.02;
-  s.optim.schedule = "cosine";
-  s.optim.weight_decay = 1e-4;
-  s.float_net.epochs = 10;
-  s.float_net.lr = 0.1;
-  declare(args, s.data);
-  declare_float(args, s.net);
-  declare(args, s.float_net);
+  declare_start(args, s);
   args.add("methods", s.methods, "whose weights are trained", quant::method_names());
   args.add("schedule-epochs", s.schedule_epochs,
            "epochs that the relaxations' schedules are meant for; they are compressed to --epochs",

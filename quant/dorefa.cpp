@@ -107,16 +107,8 @@ class Dorefa : public WeightProjection {
 
   static void subtract_max_term(const Tensor& w, Real max, const Tensor& t, const Tensor& g, Tensor& result) {
     const Real *slope = g.data(), *at = t.data();
-    double sum = 0;
-    in_pieces<double>(
-        g.size(),
-        [&](std::int64_t begin, std::int64_t count) {
-          double part = 0;
-          for (std::int64_t i = begin; i < begin + count; ++i)
-            part += static_cast<double>(slope[i]) * static_cast<double>(at[i]);
-          return part;
-        },
-        [&](double part) { sum += part; });
+    const double sum = sum_in_pieces(
+        g.size(), [=](std::int64_t i) { return static_cast<double>(slope[i]) * static_cast<double>(at[i]); });
     const auto largest = std::ranges::find(w.view(), max, [](Real x) { return std::abs(x); });
     const std::int64_t i = largest - w.view().begin();
     const double top = static_cast<double>(at[i]);  // +-m

@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "nn/layers.h"
+#include "quant/layer_choice.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -70,8 +71,7 @@ GradientRule::GradientRule(nn::Module& net, GradientRuleOptions options, const R
   for (const auto& [name, module] : net.named_modules())
     if (OutputGradientMap* map = nn::gradient_map_of(*module))
       layers_.push_back({name, map, std::make_shared<Draws>(rng.split(name), options_)});
-  if (!options_.quantize_last && !layers_.empty()) layers_.pop_back();
-  if (!options_.quantize_first && !layers_.empty()) layers_.erase(layers_.begin());
+  drop_ends(layers_, options_.quantize_first, options_.quantize_last);
   for (const Layer& layer : layers_)
     check(!layer.map->for_input && !layer.map->for_weight, "gradient rule: ", layer.name,
           " has a gradient map already");

@@ -21,21 +21,6 @@ Real gradient_scale(std::int64_t elements, int q_p) {
   return static_cast<Real>(1 / std::sqrt(static_cast<double>(std::max<std::int64_t>(elements, 1)) * q_p));
 }
 
-// term(i) summed over the elements, in pieces.
-template <class Term>
-double sum_over(std::int64_t n, Term term) {
-  double sum = 0;
-  in_pieces<double>(
-      n,
-      [&](std::int64_t begin, std::int64_t count) {
-        double part = 0;
-        for (std::int64_t i = begin; i < begin + count; ++i) part += static_cast<double>(term(i));
-        return part;
-      },
-      [&](double part) { sum += part; });
-  return sum;
-}
-
 // The nearest integer, the even one of two, for |x| < 2^(digits - 2): what nearbyint does, in arithmetic that
 // compilers vectorise for every processor.
 Real nearest_integer(Real x) {
@@ -78,7 +63,7 @@ class LearnedStep : public WeightProjection {
   Tensor gradient(const Tensor& w, const Tensor& g) override {
     const Tensor same = WeightProjection::gradient(w, g);
     const Real *at = w.data(), *slope = g.data();
-    const double sum = sum_over(
+    const double sum = sum_in_pieces(
         w.size(), [=, grid = grid()](std::int64_t i) { return slope[i] * grid.step_derivative(at[i]); });
     const Real own = static_cast<Real>(sum) * gradient_scale(w.size(), q_p_);
     step_.set_grad(Tensor::scalar(step_.grad().defined() ? step_.grad().item() + own : own));
@@ -139,7 +124,7 @@ GridMap LearnedStepActivation::map() const {
 Var LearnedStepActivation::forward(const Var& x) {
   if (starts() && x.size() > 0) {
     const Real* at = x.value().data();
-    const double sum = sum_over(x.size(), [at](std::int64_t i) { return at[i] < 0 ? Real(0) : at[i]; });
+    const double sum = sum_in_pieces(x.size(), [at](std::int64_t i) { return at[i] < 0 ? Real(0) : at[i]; });
     step.value = Tensor::scalar(
         static_cast<Real>(step_at_start(sum / static_cast<double>(x.size()), highest_level(bits_))));
   }

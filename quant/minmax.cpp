@@ -33,7 +33,7 @@ class MinMaxProjection : public WeightProjection {
   // The codes of 8 bits do not fit into signed bytes unless 0 is in the middle: values alone.
   Tensor project(const Tensor& w) override {
     Tensor projected = Tensor::uninitialized(w.shape());
-    const std::int64_t groups = options_.per_channel && w.shape().rank() > 0 ? w.dim(0) : 1;
+    const std::int64_t groups = scale_groups(options_, w);
     if (w.size() == 0) return projected;
     const std::int64_t n = w.size() / groups;
     const Real* from = w.data();

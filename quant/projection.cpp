@@ -106,8 +106,8 @@ CodedProjection::CodedProjection(std::string name, const ProjectionOptions& opti
   highest_weight_level(options.bits);
 }
 
-std::int64_t CodedProjection::groups(const Tensor& w) const {
-  return options_.per_channel && w.shape().rank() > 0 ? w.dim(0) : 1;
+std::int64_t scale_groups(const ProjectionOptions& options, const Tensor& w) {
+  return options.per_channel && w.shape().rank() > 0 ? w.dim(0) : 1;
 }
 
 Tensor CodedProjection::project(const Tensor& w) {

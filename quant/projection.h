@@ -47,6 +47,9 @@ struct ProjectionOptions {
   bool detach_max = false;  ///< of dorefa: the normalisation is a constant to the backward pass
 };
 
+/// How many groups of weights have a scale of their own: 1, or the length of the first axis.
+std::int64_t scale_groups(const ProjectionOptions& options, const Tensor& w);
+
 /// Onto integer codes times a scale, group by group: the whole tensor, or each index of its first axis.
 class CodedProjection : public WeightProjection {
  public:
@@ -57,7 +60,7 @@ class CodedProjection : public WeightProjection {
   Tensor project(const Tensor& w) override;
 
  protected:
-  std::int64_t groups(const Tensor& w) const;
+  std::int64_t groups(const Tensor& w) const { return scale_groups(options_, w); }
   /// encode() for every group of w, which is not empty, on several threads.
   void encode_all(const Tensor& w, std::int8_t* codes, std::span<Real> scales);
   /// Writes the codes of group number `group`, which is not empty, and returns its scale. Several groups are

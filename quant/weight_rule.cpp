@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "nn/layers.h"
+#include "quant/layer_choice.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -13,8 +14,7 @@ WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make,
   for (const auto& [name, module] : net.named_modules())
     if (Parameter* weight = nn::weight_of(*module))
       weights_.push_back({cat(name, name.empty() ? "" : ".", "weight"), weight, nullptr});
-  if (!options.quantize_last && !weights_.empty()) weights_.pop_back();
-  if (!options.quantize_first && !weights_.empty()) weights_.erase(weights_.begin());
+  drop_ends(weights_, options.quantize_first, options.quantize_last);
   for (Entry& e : weights_) {
     e.projection = make(e.name);
     e.projection->begin(e.weight->value);

@@ -91,6 +91,19 @@ void declare(Args& args, FloatSettings& s) {
   args.add("float-lr", s.lr, "its largest learning rate", {0, 100});
 }
 
+void ComparisonSettings::start_from_mnist() {
+  data.dataset = "mnist";
+  net.net = "lenet5";
+  float_net.epochs = 10;
+  float_net.lr = 0.1;
+}
+
+void declare_start(Args& args, ComparisonSettings& s) {
+  declare(args, s.data);
+  declare_float(args, s.net);
+  declare(args, s.float_net);
+}
+
 CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
                     const DataSettings& data_settings, const SplitData& data, int batch, const Args& args) {
   net.activation_bits = 0;

@@ -46,6 +46,20 @@ struct FloatSettings {
   double lr = 0.3;
 };
 void declare(Args& args, FloatSettings& s);
+
+/// What every comparison has: images, a float network, and how its variants are trained from there.
+struct ComparisonSettings {
+  DataSettings data = {};
+  NetSettings net = {};
+  FloatSettings float_net = {};
+  OptimSettings optim = {.schedule = "cosine", .epochs = 10, .lr = 0.02, .weight_decay = 1e-4};
+
+  /// On digits instead, in the time that those take.
+  void start_from_mnist();
+};
+/// All but `optim`, the network without the quantization of its activations.
+void declare_start(Args& args, ComparisonSettings& s);
+
 /// Trains the float network of `net` with the seed of `args`, or judges the one in the file. It stays in the
 /// sweep's folder as float.safetensors.
 CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,

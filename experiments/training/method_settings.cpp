@@ -3,12 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
-#include "quant/method.h"
 
 namespace coarsegrad::experiments {
 namespace {
 
-void declare(Args& args, GradientSettings& s) {
+void declare(Args& args, quant::GradientParts& s) {
   args.add("gradient-bits", s.bits, "bits of the gradients on their way back through layers; 0: float",
            {0, 8});
   args.add("gradients", s.quantizer, "their quantizer", quant::gradient_quantizer_names());
@@ -90,7 +89,7 @@ void choose(const std::string& name, MethodSettings& s, OptimSettings& optim) {
     s.rule.every = r.every;
     s.rule.hard_from = r.hard_from;
   }
-  s.gradients = {m.gradients.quantizer, m.gradients.bits};
+  s.gradients = m.gradients;
   s.stages.two_stage = m.training.two_stage;
   s.stages.bits = m.training.progressive.empty() ? std::vector<int>{0} : m.training.progressive;
   s.guide.guide = m.training.guided ? "features" : "none";

@@ -7,14 +7,10 @@
 #include "experiments/support/args.h"
 #include "experiments/training/settings.h"
 #include "quant/guidance.h"
+#include "quant/method.h"
 #include "quant/stages.h"
 
 namespace coarsegrad::experiments {
-
-struct GradientSettings {
-  std::string quantizer = "psq";
-  int bits = 0;
-};
 
 struct StageSettings {
   bool two_stage = false;
@@ -36,7 +32,7 @@ struct MethodSettings {
   std::string method = "own";
   NetSettings net = {};
   RuleSettings rule = {};
-  GradientSettings gradients = {};
+  quant::GradientParts gradients = {};
   StageSettings stages = {};
   GuideSettings guide = {};
 };

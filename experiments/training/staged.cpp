@@ -39,8 +39,8 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
   RuleSettings rule = plan_.method.rule;
   rule.weight_bits = stage.weight_bits;
   a->rule = make_rule(rule, *a->net);
-  a->gradients = quant::make_gradient_rule({plan_.method.gradients.quantizer, plan_.method.gradients.bits},
-                                           *a->net, Rng(plan_.seed).split("gradients").split(number));
+  a->gradients = quant::make_gradient_rule(plan_.method.gradients, *a->net,
+                                           Rng(plan_.seed).split("gradients").split(number));
   if (plan_.method.guide.guide != "none") {
     a->partner = make_({});
     for (Parameter* p : a->partner->parameters()) p->rate_factor *= plan_.method.guide.partner_rate;
