@@ -2,7 +2,8 @@
 # (doctest's own script looks suites up by test name and finds none for a name with a comma.)
 execute_process(COMMAND ${EXECUTABLE} --reporters=xml --list-test-cases OUTPUT_VARIABLE listing
                 COMMAND_ERROR_IS_FATAL ANY)
-# Names come as XML; a quotation mark in one is asked for with doctest's wildcard.
+# Names come as XML; what CMake's lists cannot hold in one, and a quotation mark, is asked for with doctest's wildcard.
+string(REGEX REPLACE "[][;]" "?" listing "${listing}")
 string(REPLACE "&lt;" "<" listing "${listing}")
 string(REPLACE "&gt;" ">" listing "${listing}")
 string(REPLACE "&quot;" "?" listing "${listing}")
@@ -14,6 +15,9 @@ foreach(case IN LISTS cases)
   string(REGEX MATCH "name=\"([^\"]*)\"( testsuite=\"([^\"]*)\")?" _ "${case}")
   set(name "${CMAKE_MATCH_1}")
   set(suite "${CMAKE_MATCH_3}")
+  if(name STREQUAL "")
+    message(FATAL_ERROR "${EXECUTABLE}: a test case without a name, which would run all of them: ${case}")
+  endif()
   string(REPLACE "," "\\," filter "${name}")
   string(APPEND script "add_test([==[${name}]==] [==[${EXECUTABLE}]==] [==[--test-case=${filter}]==])\n"
                        "set_tests_properties([==[${name}]==] PROPERTIES LABELS [==[${suite}]==])\n")

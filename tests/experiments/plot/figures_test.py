@@ -252,20 +252,20 @@ class CommandTest(FigureTest):
         self.assertRegex(result.stderr, f"^plot: .*{pattern}")
 
     def test_pictures_are_written_as_png_and_pdf(self):
-        modules = {
-            "coarse_gradient": coarse_gradient,
-            "coarse_descent": coarse_descent,
-            "spurious_minimum": spurious_minimum,
-            "mnist_ste": mnist_ste,
-        }
-        for name in modules:
-            getattr(synthetic, f"{name}_log")(self.folder / f"{name}.h5")
-        result = self.plot(*(f"{name}.h5" for name in modules), "--out", "pictures")
+        synthetic.mnist_ste_log(self.folder / "mnist_ste.h5")
+        result = self.plot("mnist_ste.h5", "--out", "pictures")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        for name, module in modules.items():
-            for figure in module.FIGURES:
-                self.assertEqual((self.folder / f"pictures/{name}-{figure}.png").read_bytes()[:4], b"\x89PNG")
-                self.assertEqual((self.folder / f"pictures/{name}-{figure}.pdf").read_bytes()[:4], b"%PDF")
+        for figure in mnist_ste.FIGURES:
+            self.assertEqual((self.folder / f"pictures/mnist_ste-{figure}.png").read_bytes()[:4], b"\x89PNG")
+            self.assertEqual((self.folder / f"pictures/mnist_ste-{figure}.pdf").read_bytes()[:4], b"%PDF")
+
+    def test_every_figure_can_be_laid_out(self):
+        """Mathematical text that cannot be set is found out here only."""
+        for module in (coarse_gradient, coarse_descent, spurious_minimum, mnist_ste):
+            log = getattr(synthetic, f"{module.__name__}_log")(self.folder / f"{module.__name__}.h5")
+            for name, figure in module.FIGURES.items():
+                with self.subTest(f"{module.__name__}-{name}"):
+                    figure(read_run(log)).draw_without_rendering()
 
     def test_what_has_no_data_yet_does_not_keep_the_rest_from_being_drawn(self):
         run = read_run(synthetic.mnist_ste_log(self.folder / "whole.h5"))
