@@ -9,7 +9,7 @@
 
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
-#include "quant/asymptotic_map.h"
+#include "quant/math/asymptotic_map.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;

@@ -17,7 +17,7 @@
 #include "nn/layers.h"
 #include "quant/gradient_quantizer.h"
 #include "quant/gradient_rule.h"
-#include "quant/minmax.h"
+#include "quant/methods/minmax.h"
 #include "quant/theory/estimates.h"
 #include "quant/weight_rule.h"
 

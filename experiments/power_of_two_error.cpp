@@ -10,7 +10,7 @@
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/support/text_table.h"
-#include "quant/power_of_two.h"
+#include "quant/math/power_of_two.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
-#include "quant/uniform_activation.h"
+#include "quant/math/uniform_activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

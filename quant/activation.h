@@ -29,7 +29,7 @@ class UniformActivation : public GridActivation {
   const Surrogate& surrogate_;
 };
 
-/// UniformActivation at every place, alpha by the half-Gaussian rule (quant/uniform_activation.h).
+/// UniformActivation at every place, alpha by the half-Gaussian rule (quant/math/uniform_activation.h).
 nn::MakeActivation uniform_activation(int bits, const Surrogate& surrogate);
 
 }  // namespace quant

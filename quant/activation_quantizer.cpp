@@ -2,14 +2,14 @@
 
 #include "core/base/check.h"
 #include "quant/activation.h"
-#include "quant/asymptotic.h"
-#include "quant/dorefa.h"
-#include "quant/learned_step.h"
-#include "quant/minmax.h"
-#include "quant/pact.h"
+#include "quant/methods/asymptotic.h"
+#include "quant/methods/dorefa.h"
+#include "quant/methods/learned_step.h"
+#include "quant/methods/minmax.h"
+#include "quant/methods/pact.h"
+#include "quant/methods/sign_activation.h"
+#include "quant/methods/trained_activation.h"
 #include "quant/registry.h"
-#include "quant/sign_activation.h"
-#include "quant/trained_activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "nn/activation.h"
-#include "quant/level_set.h"
-#include "quant/uniform_activation.h"
+#include "quant/math/level_set.h"
+#include "quant/math/uniform_activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -39,14 +39,15 @@ struct ActivationOptions {
 /// The activation at every place of a network, by name; those shipped are
 ///   uniform  sigma(x, alpha), alpha fixed by the half-Gaussian rule (quant/activation.h); any surrogate, the
 ///            clipped ReLU by default
-///   trained  the same with a trained alpha (quant/trained_activation.h); clipped ReLU
-///   asymptotic  smooth in training, 1 to 3 bits in the end; no surrogate (quant/asymptotic.h)
-///   sign     -1 and +1 (quant/sign_activation.h); any surrogate, hard_tanh by default; 1 bit
+///   trained  the same with a trained alpha (quant/methods/trained_activation.h); clipped ReLU
+///   asymptotic  smooth in training, 1 to 3 bits in the end; no surrogate (quant/methods/asymptotic.h)
+///   sign     -1 and +1 (quant/methods/sign_activation.h); any surrogate, hard_tanh by default; 1 bit
 ///   dorefa, dorefa_abs, dorefa_tanh  quantize_k(h(x)) with h = clip, min(|x|, 1), (tanh + 1) / 2
-///            (quant/dorefa.h); dorefa takes any surrogate, the clipped ReLU by default
-///   pact     clipping level alpha trained (quant/pact.h); clipped ReLU
-///   lsq      step trained (quant/learned_step.h), `alpha` its start; clipped ReLU
-///   minmax   a ReLU on the levels between 0 and its largest output in the batch (quant/minmax.h); ReLU
+///            (quant/methods/dorefa.h); dorefa takes any surrogate, the clipped ReLU by default
+///   pact     clipping level alpha trained (quant/methods/pact.h); clipped ReLU
+///   lsq      step trained (quant/methods/learned_step.h), `alpha` its start; clipped ReLU
+///   minmax   a ReLU on the levels between 0 and its largest output in the batch (quant/methods/minmax.h);
+///            ReLU
 /// Throws UsageError for an unknown name, listing the known ones, for bits out of range and for a surrogate
 /// that is not known or not the method's; Error for an alpha or a factor out of range.
 nn::MakeActivation activation_quantizer(std::string_view name, const ActivationOptions& options = {});

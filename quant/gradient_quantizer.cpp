@@ -7,8 +7,8 @@
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
-#include "quant/block_householder.h"
-#include "quant/gradient_variance.h"
+#include "quant/math/block_householder.h"
+#include "quant/math/gradient_variance.h"
 #include "quant/registry.h"
 
 namespace coarsegrad {

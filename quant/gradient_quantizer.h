@@ -50,7 +50,7 @@ struct GradientQuantizerOptions {
 ///           Zhou, Wen, Zou: DoReFa-Net, arXiv 1606.06160, section 2.5)
 ///   ptq     per tensor, on [min g, max g]
 ///   psq     per sample, on its [min, max]
-///   bhq     per sample behind a block Householder transform (quant/block_householder.h); with less than
+///   bhq     per sample behind a block Householder transform (quant/math/block_householder.h); with less than
 ///           three samples, or constant ones alone, psq
 /// The last three: Chen, Gai, Yao, Mahoney, Gonzalez, NeurIPS 2020 (arXiv 2010.14298), section 4. Throws
 /// UsageError for an unknown name, listing the known ones, and for bits out of range.

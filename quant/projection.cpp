@@ -6,14 +6,14 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/deferred.h"
-#include "quant/dorefa.h"
-#include "quant/fixed_levels.h"
-#include "quant/learned_step.h"
-#include "quant/lloyd_projection.h"
-#include "quant/minmax.h"
-#include "quant/power_projection.h"
+#include "quant/methods/dorefa.h"
+#include "quant/methods/fixed_levels.h"
+#include "quant/methods/learned_step.h"
+#include "quant/methods/lloyd_projection.h"
+#include "quant/methods/minmax.h"
+#include "quant/methods/power_projection.h"
+#include "quant/methods/sign_projection.h"
 #include "quant/registry.h"
-#include "quant/sign_projection.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

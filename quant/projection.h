@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "nn/module.h"
-#include "quant/level_set.h"
-#include "quant/uniform_weight.h"
+#include "quant/math/level_set.h"
+#include "quant/math/uniform_weight.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -72,7 +72,7 @@ class CodedProjection : public WeightProjection {
   const ProjectionOptions options_;
 };
 
-/// Where the codes of one group of weights change (quant/uniform_weight.h): all that a projection onto a
+/// Where the codes of one group of weights change (quant/math/uniform_weight.h): all that a projection onto a
 /// uniform grid chooses. w is not empty.
 using ThresholdRule = std::function<std::vector<Real>(std::span<const Real> w)>;
 
@@ -87,14 +87,14 @@ std::unique_ptr<WeightProjection> uniform_projection(std::string name, const Pro
 ///   ternary     exact with 2 bits
 ///   lloyd       lloyd_steps steps of Lloyd's alternation from delta = 2 max|w| / (2^bits - 1)
 /// and from elsewhere
-///   warm_lloyd  the same from the delta of the projection before (quant/lloyd_projection.h)
+///   warm_lloyd  the same from the delta of the projection before (quant/methods/lloyd_projection.h)
 ///   twn         2 bits, zero where |w| <= 0.7 mean|w| (Li, Zhang, Liu: Ternary weight networks, 2016)
-///   sign, xnor  1 bit, without a scale, and with one for each channel (quant/sign_projection.h)
-///   dorefa      1 to 8 bits, through tanh (quant/dorefa.h)
-///   lsq         2 to 8 bits, the step trained (quant/learned_step.h)
-///   power_of_two, power_of_two_exact  2 to 7 bits, 0 and powers of two (quant/power_projection.h)
-///   fixed_levels  1 to 3 bits, levels that stay where they are (quant/fixed_levels.h)
-///   minmax      2 to 8 bits over [min w, max w], 0 among the levels; no codes (quant/minmax.h)
+///   sign, xnor  1 bit, without a scale, and with one for each channel (quant/methods/sign_projection.h)
+///   dorefa      1 to 8 bits, through tanh (quant/methods/dorefa.h)
+///   lsq         2 to 8 bits, the step trained (quant/methods/learned_step.h)
+///   power_of_two, power_of_two_exact  2 to 7 bits, 0 and powers of two (quant/methods/power_projection.h)
+///   fixed_levels  1 to 3 bits, levels that stay where they are (quant/methods/fixed_levels.h)
+///   minmax      2 to 8 bits over [min w, max w], 0 among the levels; no codes (quant/methods/minmax.h)
 /// Throws UsageError for an unknown name, listing the known ones, and for bits that the projection does not
 /// have.
 std::unique_ptr<WeightProjection> weight_projection(std::string_view name, const ProjectionOptions& options);

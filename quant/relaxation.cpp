@@ -4,9 +4,9 @@
 #include <cmath>
 
 #include "core/map.h"
-#include "quant/asymptotic.h"
-#include "quant/binary_relax.h"
-#include "quant/prox_quant.h"
+#include "quant/methods/asymptotic.h"
+#include "quant/methods/binary_relax.h"
+#include "quant/methods/prox_quant.h"
 #include "quant/registry.h"
 
 namespace coarsegrad {

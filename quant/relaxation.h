@@ -55,12 +55,12 @@ struct RelaxationOptions {
 ///          a factor after each `every` epochs, rho = 1 is projected gradient descent
 ///   clip   x = proj(w), and w is clamped to [-1, 1] after the step: the float weights of BinaryConnect
 ///          (section 2.4) and of binarized neural networks (Courbariaux, Hubara et al. 2016, algorithm 1)
-///   relax  x between w and proj(w), ever nearer to it: BinaryRelax (quant/binary_relax.h)
+///   relax  x between w and proj(w), ever nearer to it: BinaryRelax (quant/methods/binary_relax.h)
 ///   prox, prox_squared
-///          x = w, and w is moved towards proj(w) after the step: ProxQuant (quant/prox_quant.h)
+///          x = w, and w is moved towards proj(w) after the step: ProxQuant (quant/methods/prox_quant.h)
 ///   asymptotic
 ///          x = A_T(w), a smooth map that becomes the projection, and its true derivative
-///          (quant/asymptotic.h)
+///          (quant/methods/asymptotic.h)
 /// Throws UsageError for an unknown name, listing the known ones, and Error for options out of range.
 std::unique_ptr<Relaxation> relaxation(std::string_view name, const RelaxationOptions& options = {});
 

@@ -12,7 +12,7 @@
 #include "experiments/training/network_state.h"
 #include "experiments/training/training.h"
 #include "nn/layers.h"
-#include "quant/trained_activation.h"
+#include "quant/methods/trained_activation.h"
 
 namespace coarsegrad::experiments {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "core/base/check.h"
 #include "quant/method.h"
-#include "quant/trained_activation.h"
+#include "quant/methods/trained_activation.h"
 
 namespace coarsegrad::experiments {
 

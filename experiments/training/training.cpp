@@ -11,7 +11,7 @@
 #include "core/ops.h"
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
-#include "quant/trained_activation.h"
+#include "quant/methods/trained_activation.h"
 
 namespace coarsegrad::experiments {
 namespace {

@@ -9,7 +9,7 @@
 #include "core/ops.h"
 #include "nn/init.h"
 #include "nn/layers.h"
-#include "quant/minmax.h"
+#include "quant/methods/minmax.h"
 #include "quant/weight_rule.h"
 #include "tests/support/errors.h"
 

@@ -14,10 +14,10 @@
 #include "optim/schedule.h"
 #include "optim/sgd.h"
 #include "quant/activation_quantizer.h"
-#include "quant/asymptotic.h"
-#include "quant/fixed_levels.h"
-#include "quant/power_coded.h"
-#include "quant/power_of_two.h"
+#include "quant/math/power_of_two.h"
+#include "quant/methods/asymptotic.h"
+#include "quant/methods/fixed_levels.h"
+#include "quant/methods/power_coded.h"
 #include "quant/weight_rule.h"
 
 using namespace coarsegrad;

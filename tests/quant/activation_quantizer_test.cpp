@@ -9,7 +9,7 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "quant/activation.h"
-#include "quant/trained_activation.h"
+#include "quant/methods/trained_activation.h"
 
 using namespace coarsegrad;
 

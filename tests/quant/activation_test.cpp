@@ -15,7 +15,7 @@
 #include "core/ops.h"
 #include "nn/init.h"
 #include "nn/networks.h"
-#include "quant/uniform_activation.h"
+#include "quant/math/uniform_activation.h"
 
 using namespace coarsegrad;
 

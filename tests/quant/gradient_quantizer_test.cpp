@@ -7,7 +7,7 @@
 #include <cmath>
 #include <set>
 
-#include "quant/block_householder.h"
+#include "quant/math/block_householder.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 

@@ -9,7 +9,7 @@
 #include "core/ops.h"
 #include "nn/init.h"
 #include "nn/networks.h"
-#include "quant/trained_activation.h"
+#include "quant/methods/trained_activation.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;

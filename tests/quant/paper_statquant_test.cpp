@@ -7,9 +7,9 @@
 #include <cmath>
 #include <numeric>
 
-#include "quant/block_householder.h"
 #include "quant/gradient_quantizer.h"
-#include "quant/gradient_variance.h"
+#include "quant/math/block_householder.h"
+#include "quant/math/gradient_variance.h"
 
 using namespace coarsegrad;
 using quant::gradient_moments;

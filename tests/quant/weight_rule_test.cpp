@@ -11,7 +11,7 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
-#include "quant/trained_activation.h"
+#include "quant/methods/trained_activation.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;

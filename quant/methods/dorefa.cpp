@@ -1,0 +1,185 @@
+#include "quant/methods/dorefa.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/base/elementwise.h"
+#include "core/base/pieces.h"
+#include "core/map.h"
+#include "core/ops.h"
+#include "nn/trace.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+namespace {
+
+constexpr int kMostCodedBits = 8, kMostBits = 16;
+
+// n = 2^bits - 1. Throws UsageError unless 1 <= bits <= 16.
+int highest_step(int bits) {
+  check_usage(bits >= 1 && bits <= kMostBits, "dorefa: given ", bits, " bits, expected 1 to ", kMostBits);
+  return (1 << bits) - 1;
+}
+
+// quantize_k of values in [0, 1], without codes: for more bits than these have.
+Var quantize_values(const Var& r, int bits) {
+  const auto n = static_cast<Real>(highest_step(bits));
+  return record("quantize_k", map(r.value(), [n](Real v) { return std::nearbyint(n * v) / n; }), {r},
+                [](const Tensor& g) -> Gradients { return {g}; });
+}
+
+Quantizer<Real> unit_interval(int bits) {
+  const int n = highest_level(bits);
+  return {1, n, Rounding::nearest, static_cast<Real>(n)};
+}
+
+Tensor tanh_of(const Tensor& w) {
+  Tensor t = Tensor::uninitialized(w.shape());
+  tanh_forward<Real>(w.size(), w.data(), t.mutable_data());
+  return t;
+}
+
+Real tanh_of(Real x) {
+  tanh_forward<Real>(1, &x, &x);
+  return x;
+}
+
+class Dorefa : public WeightProjection {
+ public:
+  explicit Dorefa(const ProjectionOptions& o)
+      : bits_(o.bits), n_(highest_step(o.bits)), detach_max_(o.detach_max) {}
+  std::string name() const override { return "dorefa"; }
+  int bits() const override { return bits_; }
+
+  Tensor project(const Tensor& w) override {
+    if (w.size() == 0) return w;
+    const Magnitude<Real> size = magnitude<Real>(w.view());
+    if (!std::isfinite(size.sum)) return Tensor(w.shape(), std::numeric_limits<Real>::quiet_NaN());
+    if (size.max == 0) return Tensor(w.shape());
+    if (bits_ > kMostCodedBits) return values_of_many_bits(w, 2 * tanh_of(size.max));
+    const auto coded = std::make_shared<Coded>(w.size(), bits_, Coded::Sign::two_s_complement,
+                                               std::vector<Real>{1 / static_cast<Real>(n_)});
+    encode(w, 2 * tanh_of(size.max), coded->codes());
+    if (bits_ == kMostCodedBits) return values(w.shape(), coded->codes());
+    std::uint8_t* const codes = coded->codes();
+    parallel_pieces(w.size(), [&, n = n_](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) codes[i] = static_cast<std::uint8_t>(2 * codes[i] - n);
+    });
+    return Tensor::deferred(w.shape(), coded);
+  }
+
+  Tensor gradient(const Tensor& w, const Tensor& g) override {
+    const Tensor same = WeightProjection::gradient(w, g);
+    const Real max = magnitude<Real>(w.view()).max;
+    if (max == 0) return same;
+    const Real m = tanh_of(max);
+    const Tensor t = tanh_of(w);
+    Tensor result = zip(g, t, [m](Real dy, Real at) { return dy * ((1 - at) * (1 + at) / m); });
+    if (!detach_max_) subtract_max_term(w, max, t, g, result);
+    return result;
+  }
+
+ private:
+  Tensor values_of_many_bits(const Tensor& w, Real twice_m) const {
+    const auto n = static_cast<Real>(n_);
+    return map(tanh_of(w),
+               [twice_m, n](Real t) { return 2 * std::nearbyint(n * (t / twice_m + Real(0.5))) / n - 1; });
+  }
+
+  // j, 0 to n
+  void encode(const Tensor& w, Real twice_m, std::uint8_t* j) const {
+    Tensor r = tanh_of(w);
+    r = map(r, [twice_m](Real t) { return t / twice_m + Real(0.5); });
+    quantize_forward<Real>(r.size(), r.data(), unit_interval(bits_), Ste::identity, nullptr, j, nullptr);
+  }
+
+  Tensor values(const Shape& shape, const std::uint8_t* j) const {
+    Tensor y = Tensor::uninitialized(shape);
+    Real* const to = y.mutable_data();
+    const auto n = static_cast<Real>(n_);
+    parallel_pieces(y.size(), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) to[i] = (2 * static_cast<Real>(j[i]) - n) / n;
+    });
+    return y;
+  }
+
+  static void subtract_max_term(const Tensor& w, Real max, const Tensor& t, const Tensor& g, Tensor& result) {
+    const Real *slope = g.data(), *at = t.data();
+    const double sum = sum_in_pieces(
+        g.size(), [=](std::int64_t i) { return static_cast<double>(slope[i]) * static_cast<double>(at[i]); });
+    const auto largest = std::ranges::find(w.view(), max, [](Real x) { return std::abs(x); });
+    const std::int64_t i = largest - w.view().begin();
+    const double top = static_cast<double>(at[i]);  // +-m
+    result.mutable_data()[i] -= static_cast<Real>(sum / (top * top) * std::copysign(1 - top * top, top));
+  }
+
+  const int bits_, n_;
+  const bool detach_max_;
+};
+
+}  // namespace
+
+std::unique_ptr<WeightProjection> dorefa_projection(const ProjectionOptions& o) {
+  check_usage(!o.per_channel, "dorefa weights: given a scale per channel, expected one for the layer");
+  if (o.bits > 1) return std::make_unique<Dorefa>(o);
+  return uniform_projection(
+      "dorefa", o,
+      [thresholds = binary_thresholds<Real>(o.sign_of_zero)](std::span<const Real>) { return thresholds; });
+}
+
+DorefaActivation::DorefaActivation(int bits, Bounding h, const Surrogate& surrogate)
+    : bits_(bits), h_(h), surrogate_(surrogate) {
+  highest_step(bits);
+  check_usage((h == Bounding::clip && bits <= kMostCodedBits) || surrogate.name() == "clipped_relu",
+              "dorefa activation: given the surrogate ", surrogate.name(),
+              ", expected that of its own bounding function");
+}
+
+// In front of the grid, where h is not its own clipping: the surrogate of the rounding is the identity there,
+// that of min(., 1) the clipped ReLU.
+GridMap DorefaActivation::map() const {
+  const Surrogate& s = h_ == Bounding::tanh ? coarsegrad::surrogate("identity") : surrogate_;
+  return {unit_interval(bits_), bits_, &s};
+}
+
+Var DorefaActivation::forward(const Var& x) {
+  const Var bounded = h_ == Bounding::clip       ? x
+                      : h_ == Bounding::absolute ? abs(x)
+                                                 : (tanh(x) + Real(1)) * Real(0.5);
+  if (quantizing_ && bits_ <= kMostCodedBits) return GridActivation::forward(bounded);
+  const Var clipped = clamp(bounded, 0, 1);
+  return quantizing_ ? quantize_values(clipped, bits_) : clipped;
+}
+
+Var DorefaActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
+  return quantizing_ && h_ == Bounding::clip && bits_ <= kMostCodedBits
+             ? GridActivation::after_norm(norm, x, shortcut)
+             : Activation::after_norm(norm, x, shortcut);
+}
+
+int DorefaActivation::bits() const { return quantizing_ ? bits_ : 32; }
+
+nn::MakeActivation dorefa_activation(int bits, Bounding h, const Surrogate& surrogate) {
+  return [bits, h, &surrogate](const std::string&) {
+    return std::make_unique<DorefaActivation>(bits, h, surrogate);
+  };
+}
+
+bool keep_last_activation_float(nn::Module& net, const Shape& image) {
+  std::vector<nn::Module*> calls;
+  nn::trace(net, image, [&](const std::string&, nn::Module& module, const Var&, const Var&) {
+    if (nn::weight_of(module) || dynamic_cast<DorefaActivation*>(&module)) calls.push_back(&module);
+  });
+  while (!calls.empty() && !nn::weight_of(*calls.back())) calls.pop_back();
+  if (calls.size() < 2) return false;
+  auto* const last = dynamic_cast<DorefaActivation*>(calls[calls.size() - 2]);
+  if (!last || std::ranges::count(calls, last) > 1) return false;
+  last->quantize(false);
+  return true;
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
