@@ -18,7 +18,8 @@ class Diagnostics:
     """The table `diagnostics`, by estimator and bits."""
 
     def __init__(self, run):
-        self.names, self.layers = run.names("diagnostics", "ste"), run.labels["tables/diagnostics/layer"]
+        self.names = run.names("diagnostics", "ste")
+        self.layers = [name.removeprefix("stages.") for name in run.labels["tables/diagnostics/layer"]]
         self.bits, self.layer, self.epoch = run.table("diagnostics", "bits", "layer", "epoch")
         self.values = dict(zip(QUANTITIES, run.table("diagnostics", *QUANTITIES)))
         pairs = set(zip(self.names, self.bits))
