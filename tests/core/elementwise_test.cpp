@@ -253,7 +253,7 @@ TEST_CASE("SGD: two steps by hand, with momentum, Nesterov and weight decay, in 
   }
 }
 
-TEST_CASE("SGD: momentum without a buffer is an error; without momentum none is needed") {
+TEST_CASE("SGD: momentum without a buffer is an error, without momentum none is needed") {
   const float g = 1;
   float w = 1;
   CHECK_THROWS_AS(sgd_update<float>(1, {0.1f, 0.9f, 0, false, true}, &g, &w, nullptr), Error);

@@ -126,7 +126,7 @@ TEST_CASE("augment: the hole is centred at every pixel equally often") {
   CHECK(chi_squared(20, 4000, centre) < kBound19);
 }
 
-TEST_CASE("augment: seed, epoch and index each change it; an option changes only what it is about") {
+TEST_CASE("augment: seed, epoch and index each change it, an option changes only what it is about") {
   const auto placements = [](const Augmentation& a, std::uint64_t seed, std::int64_t epoch) {
     const ImageTransform transform(kImage, normalisation_of(3), a, seed);
     std::vector<Placement> all;

@@ -419,7 +419,7 @@ TEST_CASE("norm statistics: the mean over batches of what each batch has, whatev
   CHECK(wanted != doctest::Approx(variance_of(0)).epsilon(1e-5));
 }
 
-TEST_CASE("weight average: follows its definition and refuses decays outside of [0, 1)") {
+TEST_CASE("weight average: follows its definition and refuses decays outside of 0 <= d < 1") {
   const auto net = small_net(Rng(5));
   Parameter& p = *net->parameters().front();
   p.value = Tensor(p.value.shape(), Real(1));

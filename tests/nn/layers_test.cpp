@@ -113,7 +113,7 @@ TEST_CASE("batch norm: the gradient in training and evaluation mode, with and wi
       }
 }
 
-TEST_CASE("dropout: the gradient passes where the mask does; in evaluation mode everywhere") {
+TEST_CASE("dropout: the gradient passes where the mask does, in evaluation mode everywhere") {
   const auto dropout = [](bool training) {
     return [training] {
       auto layer = std::make_unique<nn::Dropout>(Real(0.5), Rng(2));

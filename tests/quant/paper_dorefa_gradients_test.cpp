@@ -71,7 +71,7 @@ TEST_SUITE("paper-dorefa") {
     }
   }
 
-  TEST_CASE("paper-dorefa 7.4: zero becomes one of its two neighbours; a sample of zeros stays") {
+  TEST_CASE("paper-dorefa 7.4: zero becomes one of its two neighbours, a sample of zeros stays") {
     Tensor g({3, 4}, {0, 1, Real(-0.5), 2, 0, 0, 0, 0, 0, Real(1e-4), 0, 0});
     for (const int bits : {1, 2, 8}) {
       INFO(bits, " bits");

@@ -124,7 +124,7 @@ TEST_SUITE("paper-statquant") {
     CHECK(entry(1, 7) == doctest::Approx(-1.315801).epsilon(1e-5));
   }
 
-  TEST_CASE("paper-statquant 8.2: without rounding the transform is undone; scaled rows fill [0, B]") {
+  TEST_CASE("paper-statquant 8.2: without rounding the transform is undone, scaled rows fill 0 to B") {
     for (const Case& c : kCases) {
       INFO(c.name);
       const Tensor x = gradient_of(c);

@@ -89,7 +89,7 @@ TEST_SUITE("quant") {
     }
   }
 
-  TEST_CASE("exact is the best of all projections with as many bits; lloyd at 1 bit and exact are binary") {
+  TEST_CASE("exact is the best of all projections with as many bits, lloyd at 1 bit and exact are binary") {
     const Tensor w = nn::uniform({8, 100}, 1, Rng(3));
     const auto residual = [&](std::string_view name, int bits) {
       const Tensor p = projected(name, {.bits = bits}, w);

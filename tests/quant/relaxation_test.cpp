@@ -52,7 +52,7 @@ TEST_SUITE("quant") {
     }
   }
 
-  TEST_CASE("relax: lambda may grow every half epoch, up to a cap; options out of range are refused") {
+  TEST_CASE("relax: lambda may grow every half epoch, up to a cap, options out of range are refused") {
     const auto half = quant::relaxation("relax", {.strength = 1, .growth = 2, .every = 0.5});
     CHECK(half->strength() == 2);
     CHECK(strength_at(*half, 0.49) == 2);
@@ -112,7 +112,7 @@ TEST_SUITE("quant") {
       CHECK(w[i] == doctest::Approx((some_weights()[i] + 3 * kSigns[i]) / 4));
   }
 
-  TEST_CASE("prox: frozen weights stay for every optimizer, momentum and decay included; biases move on") {
+  TEST_CASE("prox: frozen weights stay for every optimizer, momentum and decay included, biases move on") {
     for (const bool adam : {false, true}) {
       nn::Linear layer(3, 2, Rng(1));
       quant::WeightRule rule(layer, quant::weight_projections("binary", {}),

@@ -88,7 +88,7 @@ TEST_CASE("summary: ResNet-20 with 1-bit weights and 4-bit activations") {
   CHECK(s.bytes == 267696 / 8 + 19 * 4 + 688 * 8 + 650 * 4);
 }
 
-TEST_CASE("summary: levels stay levels through max pooling and Flatten; scales per channel take room") {
+TEST_CASE("summary: levels stay levels through max pooling and Flatten, scales per channel take room") {
   const auto net = nn::vgg11(four_bits(), Rng(1), {.width = 4});
   quantize_convolutions(*net, {.bits = 2, .per_channel = true});
   const Summary s = summarize(*net, {32, 32, 3});

@@ -236,7 +236,7 @@ TEST_SUITE("quant") {
           std::vector<std::int8_t>{0, 1, -1, 2, -2, 3});
   }
 
-  TEST_CASE("zero weights give delta = 0, empty ones too; what is not finite gives NaN") {
+  TEST_CASE("zero weights give delta = 0, empty ones too, what is not finite gives NaN") {
     const Vector zeros(100);
     CHECK(binary(zeros).delta == 0);
     CHECK(exact(zeros, 2).delta == 0);

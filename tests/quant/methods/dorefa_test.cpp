@@ -195,7 +195,7 @@ TEST_SUITE("quant") {
     }
   }
 
-  TEST_CASE("dorefa: the three ways into [0, 1], forward and backward") {
+  TEST_CASE("dorefa: the three ways into 0 to 1, forward and backward") {
     const std::vector<Real> x{-2, Real(-.4), Real(.4), Real(.9), 2};
     check_close(activated(x, 8, Bounding::absolute), {1, .4, .4, .9, 1}, 1. / 510 + 1e-6);
     Values expected;

@@ -15,7 +15,8 @@ using namespace coarsegrad;
 using quant::zero_point_grid;
 
 TEST_SUITE("paper-statquant") {
-  TEST_CASE("paper-statquant 4: activations are rounded to the nearest level of [0, max], straight through") {
+  TEST_CASE(
+      "paper-statquant 4: activations go to the nearest level between 0 and the largest, straight through") {
     const Tensor x = nn::uniform({5, 40}, 3, Rng(1));
     Real most = 0;
     for (const Real v : x.view()) most = std::max(most, v);

@@ -36,7 +36,7 @@ TEST_SUITE("quant") {
     });
   }
 
-  TEST_CASE("pact: dy/dx is 1 inside of (0, alpha], dy/dalpha the sum where x > alpha") {
+  TEST_CASE("pact: dy/dx is 1 inside of the window, dy/dalpha the sum where x > alpha") {
     const Tensor x = nn::uniform({20001}, 3, Rng(2)), g = nn::uniform({20001}, 1, Rng(3));
     for (const int bits : {1, 2, 4}) {
       PactActivation act({.bits = bits, .alpha = 1.5});

@@ -179,7 +179,7 @@ TEST_SUITE("quant") {
     for (const auto& [name, p] : net->named_parameters()) CHECK(p->grad().defined());
   }
 
-  TEST_CASE("the rate factor multiplies alpha's learning rate; with the clamp it multiplies the gradient") {
+  TEST_CASE("the rate factor multiplies alpha's learning rate, with the clamp it multiplies the gradient") {
     const Tensor x = gaussian_tensor(1000, 7);
     const auto run = [&](const quant::TrainedActivationOptions& options, double scale) {
       TrainedActivation a(options);
@@ -329,7 +329,7 @@ TEST_SUITE("paper-bcgd") {
 TEST_SUITE("paper-bcgd") {
   // Fits sigma(x, alpha) to max(x, 0), x ~ N(0, 1), by descent in alpha along its coarse gradient. The grid
   // leaves out x <= 0, where there is nothing to fit.
-  TEST_CASE("paper-bcgd 9.14: descent with the exact rule stops where alpha = E[k x] / E[k^2]") {
+  TEST_CASE("paper-bcgd 9.14: descent with the exact rule stops where alpha = E(k x) / E(k^2)") {
     constexpr std::int64_t kGrid = 8000;
     Tensor x({kGrid}), density({kGrid});
     double total = 0;
