@@ -43,26 +43,16 @@ const Deferred* quantized(const Tensor& t) {
   return source && source->bits() > 0 ? source : nullptr;
 }
 
-std::int64_t bytes_of(const Parameter& p) {
-  const Deferred* codes = quantized(p.used);
-  if (!codes) return p.value.size() * 4;
-  return (p.value.size() * codes->bits() + 7) / 8 + static_cast<std::int64_t>(codes->scales().size()) * 4;
-}
-
-std::int64_t deployed_bytes(const nn::Module& module, const std::vector<const Parameter*>& own) {
-  if (const auto* norm = dynamic_cast<const nn::BatchNorm*>(&module)) return norm->running_mean.size() * 8;
-  std::int64_t bytes = 0;
-  for (const Parameter* p : own) bytes += bytes_of(*p);
-  return bytes;
-}
-
 class Summarizer {
  public:
-  explicit Summarizer(nn::Module& net) {
+  Summarizer(nn::Module& net, const WeightRule* rule) {
     for (const auto& [name, module] : net.named_modules())
       if (!name.empty()) parents_.insert(name.substr(0, name.find_last_of('.') + 1));
     for (const auto& [name, parameter] : net.named_parameters())
       own_[name.substr(0, name.find_last_of('.') + 1)].push_back(parameter);
+    if (rule)
+      for (const WeightRule::Entry& entry : rule->weights())
+        rule_bits_[entry.weight] = entry.projection->bits();
   }
 
   void visit(const std::string& name, nn::Module& module, const Var& in, const Var& out) {
@@ -77,8 +67,7 @@ class Summarizer {
     layer.input_bits = input_bits;
     layer.output_bits = output_bits;
     if (const Parameter* weight = nn::weight_of(module)) {
-      const Deferred* codes = quantized(weight->used);
-      layer.weight_bits = codes ? codes->bits() : kFloatBits;
+      layer.weight_bits = packed(*weight).bits;
       layer.macs = per_image(out.shape()) * products(*weight);
       layer.bops = layer.macs * layer.weight_bits * layer.input_bits;
     }
@@ -92,6 +81,30 @@ class Summarizer {
   Summary summary;
 
  private:
+  /// How a deployed network keeps a parameter: numbers of so many bits, and beside them so many floats.
+  struct Packed {
+    int bits = kFloatBits;
+    std::int64_t factors = 0;
+  };
+
+  Packed packed(const Parameter& p) const {
+    if (const Deferred* codes = quantized(p.used))
+      return {codes->bits(), static_cast<std::int64_t>(codes->scales().size())};
+    const auto found = rule_bits_.find(&p);
+    if (found == rule_bits_.end() || found->second >= kFloatBits) return {};
+    return {found->second, 2};  // values on a grid without codes: a step and an offset
+  }
+
+  std::int64_t deployed_bytes(const nn::Module& module, const std::vector<const Parameter*>& own) const {
+    if (const auto* norm = dynamic_cast<const nn::BatchNorm*>(&module)) return norm->running_mean.size() * 8;
+    std::int64_t bytes = 0;
+    for (const Parameter* p : own) {
+      const auto [bits, factors] = packed(*p);
+      bytes += (p->value.size() * bits + 7) / 8 + 4 * factors;
+    }
+    return bytes;
+  }
+
   int bits_of(const Tensor& x) const {
     if (const Deferred* codes = quantized(x)) return codes->bits();
     const auto found = bits_.find(x.data());
@@ -114,6 +127,7 @@ class Summarizer {
 
   std::set<std::string> parents_;  // prefixes below which there are modules
   std::map<std::string, std::vector<const Parameter*>> own_;
+  std::map<const Parameter*, int> rule_bits_;
   std::set<const nn::Module*> counted_;
   std::map<const Real*, int> bits_;  // by buffer; the tensors are kept so that no buffer comes up twice
   std::vector<Tensor> kept_;
@@ -121,8 +135,8 @@ class Summarizer {
 
 }  // namespace
 
-Summary summarize(nn::Module& net, const Shape& image) {
-  Summarizer summarizer(net);
+Summary summarize(nn::Module& net, const Shape& image, const WeightRule* rule) {
+  Summarizer summarizer(net, rule);
   nn::trace(net, image, [&](const std::string& name, nn::Module& module, const Var& in, const Var& out) {
     summarizer.visit(name, module, in, out);
   });

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/module.h"
+#include "quant/weight_rule.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -38,10 +38,11 @@ struct Summary {
 };
 
 /// Of a network for images (H,W,C). Weights are as they are used at the moment: quantized ones where a
-/// projection has left its codes in Parameter::used. Activations count as quantized behind an
-/// ActivationQuantizer, and behind what only picks among its values (max pooling, Flatten, Dropout). Throws
-/// Error when the network does not take the image.
-Summary summarize(nn::Module& net, const Shape& image);
+/// projection has left its codes in Parameter::used, and those of `rule`, whose projections need not have
+/// codes: without them a weight is packed all the same, with a step and an offset. Activations count as
+/// quantized behind an ActivationQuantizer, and behind what only picks among its values (max pooling,
+/// Flatten, Dropout). Throws Error when the network does not take the image.
+Summary summarize(nn::Module& net, const Shape& image, const WeightRule* rule = nullptr);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -117,36 +117,11 @@ TrainerEvents StagedTraining::shifted(const TrainerEvents& events) const {
   return moved;
 }
 
-namespace {
-
-// Weights on a grid that does not come with codes are packed all the same: bits, a scale and an offset.
-void count_as_packed(const quant::WeightRule& rule, quant::Summary& summary) {
-  for (const auto& entry : rule.weights())
-    for (quant::LayerSummary& layer : summary.layers) {
-      if (cat(layer.name, ".weight") != entry.name || layer.parameters == 0 ||
-          layer.weight_bits != quant::kFloatBits)
-        continue;
-      const std::int64_t bits = entry.projection->bits(), count = entry.weight->value.size();
-      const std::int64_t saved = 4 * count - ((count * bits + 7) / 8 + 8);
-      const std::int64_t bops = layer.macs * bits * layer.input_bits;
-      summary.bytes -= saved;
-      layer.bytes -= saved;
-      summary.bops += bops - layer.bops;
-      layer.bops = bops;
-      layer.weight_bits = static_cast<int>(bits);
-    }
-}
-
-}  // namespace
-
 quant::Summary StagedTraining::deployed() {
   const NetworkScope scope(*now_->net, now_->rule.get());
   if (now_->rule) now_->rule->deploy();
-  quant::Summary summary = quant::summarize(*now_->net, data_.train.image);
-  if (now_->rule) {
-    count_as_packed(*now_->rule, summary);
-    now_->rule->project();
-  }
+  quant::Summary summary = quant::summarize(*now_->net, data_.train.image, now_->rule.get());
+  if (now_->rule) now_->rule->project();
   return summary;
 }
 
