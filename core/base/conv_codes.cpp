@@ -78,31 +78,13 @@ void forward_direct(const ConvShape& s, const std::uint8_t* x, const std::int8_t
   const WholeRows<std::uint8_t> images(s.batch * s.height * s.width, s.in_channels, x);
   const WholeRows<std::int8_t> filters(s.out_channels * taps, s.in_channels, weight);
   const PackedWeights packed(s.out_channels, taps * channels, filters.data());
-  const std::int64_t out_row = s.out_width() * s.out_channels;
-  direct::correlate(kernel(),
-                    Correlation{.in = images.data(),
-                                .batch = s.batch,
-                                .height = s.height,
-                                .width = s.width,
-                                .channels = channels,
-                                .out = y,
-                                .rows = s.out_height(),
-                                .columns = s.out_width(),
-                                .out_image = s.out_height() * out_row,
-                                .out_row = out_row,
-                                .out_pixel = s.out_channels,
-                                .taps_h = s.kernel_h,
-                                .taps_w = s.kernel_w,
-                                .stride_h = s.stride_h,
-                                .stride_w = s.stride_w,
-                                .origin_h = -s.pad_h,
-                                .origin_w = -s.pad_w,
-                                .panels = packed.data(),
-                                .panel_row = packed.panels().width,
-                                .step_channels = kCodesPerStep,
-                                .scale = scale,
-                                .bias = bias},
-                    packed.panels());
+  Correlation c = direct::forward_pass<std::uint8_t, std::int8_t>(s, images.data(), channels, y);
+  c.panels = packed.data();
+  c.panel_row = packed.panels().width;
+  c.step_channels = kCodesPerStep;
+  c.scale = scale;
+  c.bias = bias;
+  direct::correlate(kernel(), c, packed.panels());
 }
 
 // to(pixel, tap, channel) = what the filters of a group meet at each output pixel of one image; rows of

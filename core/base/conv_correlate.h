@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/base/conv.h"
 #include "core/base/conv_bands.h"
 #include "core/base/elements.h"
 #include "core/base/parallel.h"
@@ -58,6 +59,36 @@ struct Correlation {
   std::int64_t in_row() const { return width * channels; }
   std::int64_t in_image() const { return height * in_row(); }
 };
+
+/// The forward pass of `s`, without groups and dilation, over images of so many channels; the panels, how
+/// they are read and the epilogue are left to be filled in.
+template <class In, class Packed>
+Correlation<In, Packed> forward_pass(const ConvShape& s, Elements<In> images, std::int64_t channels,
+                                     float* y) {
+  const std::int64_t out_row = s.out_width() * s.out_channels;
+  return {.in = images,
+          .batch = s.batch,
+          .height = s.height,
+          .width = s.width,
+          .channels = channels,
+          .out = y,
+          .rows = s.out_height(),
+          .columns = s.out_width(),
+          .out_image = s.out_height() * out_row,
+          .out_row = out_row,
+          .out_pixel = s.out_channels,
+          .taps_h = s.kernel_h,
+          .taps_w = s.kernel_w,
+          .stride_h = s.stride_h,
+          .stride_w = s.stride_w,
+          .origin_h = -s.pad_h,
+          .origin_w = -s.pad_w,
+          .panels = nullptr,
+          .panel_row = 0,
+          .step_channels = 1,
+          .scale = nullptr,
+          .bias = nullptr};
+}
 
 /// One of the three directions (images, rows, columns) in which the pixels of a rectangle are neighbours.
 struct Axis {

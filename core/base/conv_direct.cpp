@@ -94,31 +94,11 @@ void forward(const ConvShape& s, Elements<float> x, const float* weight, const f
     kernel().transpose(panels.columns(panel), depth, weight + first * depth, depth,
                        packed.data() + first * depth, panels.width);
   });
-  const std::int64_t out_row = s.out_width() * s.out_channels;
-  correlate<kernels::Matmul<float>, float, float>(kernel(),
-                                                  {.in = x,
-                                                   .batch = s.batch,
-                                                   .height = s.height,
-                                                   .width = s.width,
-                                                   .channels = s.in_channels,
-                                                   .out = y,
-                                                   .rows = s.out_height(),
-                                                   .columns = s.out_width(),
-                                                   .out_image = s.out_height() * out_row,
-                                                   .out_row = out_row,
-                                                   .out_pixel = s.out_channels,
-                                                   .taps_h = s.kernel_h,
-                                                   .taps_w = s.kernel_w,
-                                                   .stride_h = s.stride_h,
-                                                   .stride_w = s.stride_w,
-                                                   .origin_h = -s.pad_h,
-                                                   .origin_w = -s.pad_w,
-                                                   .panels = packed.data(),
-                                                   .panel_row = panels.width,
-                                                   .step_channels = 1,
-                                                   .scale = nullptr,
-                                                   .bias = bias},
-                                                  panels);
+  auto c = forward_pass<float, float>(s, x, s.in_channels, y);
+  c.panels = packed.data();
+  c.panel_row = panels.width;
+  c.bias = bias;
+  correlate(kernel(), c, panels);
 }
 
 void backward_data(const ConvShape& s, const float* dy, const float* weight, float* dx) {
