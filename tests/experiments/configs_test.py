@@ -12,6 +12,7 @@ import h5py
 from check_log import check_log, open_log, status
 
 BIN = pathlib.Path(os.environ["BIN"])
+SANITIZED = os.environ["SANITIZED"] == "1"
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "configs"
 MAINS = ["train", "compare_methods", "mnist_ste", "ste_cifar10", "bcgd_cifar10", "ste_diagnostics"]
 # The number of steps, images and channels; everything else is as in the file.
@@ -31,6 +32,12 @@ def main_of(path):
     return next(main for main in MAINS if path.name.startswith(main + "_"))
 
 
+def one_of_each_kind():
+    """Of each folder, main and network the first one."""
+    kinds = {(path.parent, main_of(path), json.loads(path.read_text()).get("net")): path for path in reversed(files())}
+    return sorted(kinds.values())
+
+
 class Configs(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -43,7 +50,10 @@ class Configs(unittest.TestCase):
         return log, subprocess.run(command, capture_output=True, text=True, check=False)
 
     def test_each_starts(self):
-        for path in files():
+        started = one_of_each_kind() if SANITIZED else files()
+        if SANITIZED:
+            print(f"skipped: {len(files()) - len(started)} configurations that differ in numbers, under sanitizers")
+        for path in started:
             with self.subTest(str(path.relative_to(CONFIGS))):
                 self.setUp()
                 wanted = json.loads(path.read_text())

@@ -25,7 +25,7 @@ std::unique_ptr<nn::Module> quantized(const std::string& ste, int bits) {
 }
 
 const datasets::Dataset& images() {
-  static const datasets::Dataset data = datasets::drawn_shapes(32, 3);
+  static const datasets::Dataset data = datasets::drawn_shapes(12, 3);
   return data;
 }
 
