@@ -275,7 +275,9 @@ TEST_CASE("settings: weight decay leaves norms alone, unless it is to act on the
     }
     optimizer->step();
     std::size_t i = 0;
-    for (const auto& [name, p] : net->named_parameters()) {
+    for (const auto& parameter : net->named_parameters()) {
+      const std::string& name = parameter.first;
+      const Parameter* p = parameter.second;
       const bool norm = name.ends_with("scale") || name.ends_with("shift");
       INFO(name);
       if (name.ends_with("alpha"))

@@ -30,9 +30,9 @@ void passes(const quant::WeightParts& weights, const quant::ActivationParts& act
   const std::uint8_t labels[] = {1, 2, 3, 4};
   cross_entropy(logits, labels).backward();
   if (rule) rule->before_step();
-  for (const auto& [name, p] : net->named_parameters()) {
-    INFO(name);
-    CHECK(p->grad().defined());
+  for (const auto& parameter : net->named_parameters()) {
+    INFO(parameter.first);
+    CHECK(parameter.second->grad().defined());
   }
   if (!rule) return;
   CHECK(rule->relaxation().name() == weights.relaxation);
@@ -61,12 +61,11 @@ TEST_SUITE("quant") {
       CHECK(m.name == name);
       CHECK(m.paper.size() > 10);
       passes(m.weights, m.activations);
-      for (const auto& [weight_bits, activation_bits] : m.bits) {
-        CAPTURE(weight_bits);
-        CAPTURE(activation_bits);
+      for (const auto& bits : m.bits) {
+        INFO(bits.first, " and ", bits.second, " bits");
         quant::Method other = m;
-        other.weights.options.bits = weight_bits;
-        other.activations.options.bits = activation_bits;
+        other.weights.options.bits = bits.first;
+        other.activations.options.bits = bits.second;
         passes(other.weights, other.activations);
       }
     }

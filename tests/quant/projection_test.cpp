@@ -39,8 +39,10 @@ std::vector<std::pair<std::string, int>> shipped() {
 TEST_SUITE("quant") {
   TEST_CASE("projection: values are scale times code, and codes stay within the grid of the bits") {
     const Tensor w = nn::uniform({6, 3, 3, 5}, 1, Rng(1));
-    for (const auto& [name, bits] : shipped())
+    for (const auto& each : shipped())
       for (const bool per_channel : {false, true}) {
+        const std::string& name = each.first;
+        const int bits = each.second;
         INFO(name, " ", bits, per_channel ? " per channel" : "");
         const auto projection = quant::weight_projection(name, {.bits = bits, .per_channel = per_channel});
         CHECK(projection->name() == name);

@@ -56,9 +56,10 @@ double distance_to_levels(const LevelSet& levels, double sharpness) {
 TEST_SUITE("paper-aqe") {
   TEST_CASE("paper-aqe 6.1: the slope is the derivative of the map") {
     Rng rng(1);
-    for (const auto& [name, levels] : level_sets())
+    for (const Named& set : level_sets())
       for (const double sharpness : {2.0, 7.0, 20.0}) {
-        INFO(name, ", T = ", sharpness);
+        INFO(set.name, ", T = ", sharpness);
+        const LevelSet& levels = set.levels;
         const AsymptoticMap map(levels, sharpness);
         const double steepest = sharpness * levels.greatest_step(), h = 1e-6;
         double worst = 0, largest = 0;
@@ -75,9 +76,10 @@ TEST_SUITE("paper-aqe") {
 
   TEST_CASE(
       "paper-aqe 6.2: the map never falls, stays between its levels, and climbs from one end to the other") {
-    for (const auto& [name, levels] : level_sets())
+    for (const Named& set : level_sets())
       for (const double sharpness : {0.75, 2.0, 7.0, 20.0}) {
-        INFO(name, ", T = ", sharpness);
+        INFO(set.name, ", T = ", sharpness);
+        const LevelSet& levels = set.levels;
         const AsymptoticMap map(levels, sharpness);
         double before = -HUGE_VAL;
         int wrong = 0;
@@ -94,9 +96,10 @@ TEST_SUITE("paper-aqe") {
   }
 
   TEST_CASE("paper-aqe 6.3: the map approaches the levels as ln 2 / T times the sum of the steps") {
-    for (const auto& [name, levels] : level_sets())
+    for (const Named& set : level_sets())
       for (const double steps : {10.0, 20.0, 100.0}) {
-        INFO(name, ", T Delta = ", steps);
+        INFO(set.name, ", T Delta = ", steps);
+        const LevelSet& levels = set.levels;
         const double sharpness = steps / levels.least_step();
         const double law = std::numbers::ln2 / sharpness * sum_of_steps(levels);
         CHECK(std::abs(distance_to_levels(levels, sharpness) - law) <= 0.01 * law);
@@ -143,8 +146,9 @@ TEST_SUITE("paper-aqe") {
   }
 
   TEST_CASE("paper-aqe 6.2: the square of the slope integrates to T / 3 times the squared steps") {
-    for (const auto& [name, levels] : level_sets()) {
-      INFO(name);
+    for (const Named& set : level_sets()) {
+      INFO(set.name);
+      const LevelSet& levels = set.levels;
       const double sharpness = 20 / levels.least_step();
       const AsymptoticMap map(levels, sharpness);
       double law = 0;
