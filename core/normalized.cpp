@@ -1,5 +1,6 @@
 #include "core/normalized.h"
 
+#include <array>
 #include <cmath>
 
 #include "core/base/check.h"
@@ -11,7 +12,8 @@ inline namespace COARSEGRAD_REAL {
 namespace {
 
 std::int64_t check_channels(const Var& x, const Var& scale, const Var& shift) {
-  check(x.shape().rank() >= 2, "batch_norm: given x ", x.shape(), ", expected (N, ..., C)");
+  check(x.shape().rank() >= 2 && x.shape()[-1] > 0, "batch_norm: given x ", x.shape(),
+        ", expected (N, ..., C) with a channel or more");
   const std::int64_t channels = x.shape()[-1];
   for (const Var* v : {&scale, &shift})
     check(!v->defined() || v->shape() == Shape{channels}, "batch_norm: given scale or shift ", v->shape(),
@@ -34,12 +36,13 @@ class NormalizedRelu : public Deferred {
         mean_(n.mean),
         inv_std_(n.inv_std),
         scale_(n.scale.value()),
-        shift_(n.shift.value()) {}
+        shift_(n.shift.value()),
+        channels_(n.channels()) {}
 
   void read(std::int64_t begin, std::int64_t end, Real* out) const override {
     run(begin, (end - begin) / granule(), out, nullptr);
   }
-  std::int64_t granule() const override { return mean_.size(); }
+  std::int64_t granule() const override { return channels_; }
 
   Mask mask() const {
     auto bits = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x_.size()));
@@ -55,6 +58,7 @@ class NormalizedRelu : public Deferred {
   }
 
   Tensor x_, shortcut_, mean_, inv_std_, scale_, shift_;
+  std::int64_t channels_;
 };
 
 }  // namespace
@@ -96,16 +100,14 @@ Var record_activated(const char* op, const Normalized& n, const Var& shortcut, c
   // Copies of what backward needs: a captured Var would keep its history alive.
   const auto constants = std::make_shared<const Normalized>(
       Normalized{n.x.detach(), n.scale.detach(), n.shift.detach(), n.mean, n.inv_std, n.statistics});
-  const bool need[] = {n.x.requires_grad(), n.scale.requires_grad(), n.shift.requires_grad(),
-                       shortcut.requires_grad()};
+  const std::array<bool, 4> need{n.x.requires_grad(), n.scale.requires_grad(), n.shift.requires_grad(),
+                                 shortcut.requires_grad()};
   const auto backward = [=, mask = result.mask,
                          parameter = result.parameter_gradient](const Tensor& g) -> Gradients {
     const Mask bits = mask ? mask() : nullptr;
     Gradients grads(5);
-    for (const int i : {0, 1, 2, 3})
-      if (need[i])
-        grads[static_cast<std::size_t>(i)] =
-            Tensor::uninitialized(i == 0 || i == 3 ? g.shape() : constants->mean.shape());
+    for (std::size_t i = 0; i < need.size(); ++i)
+      if (need[i]) grads[i] = Tensor::uninitialized(i == 0 || i == 3 ? g.shape() : constants->mean.shape());
     batch_norm_backward<Real>(
         constants->rows(), constants->channels(), constants->x.value().data(), g.data(),
         bits ? bits->data() : nullptr, constants->columns(), constants->statistics,
@@ -144,7 +146,7 @@ Var norm_relu(const Normalized& n, const Var& shortcut) {
                             {Tensor::deferred(shape, later), [later] { return later->mask(); }, {}, {}});
   }
   Tensor y = Tensor::uninitialized(shape);
-  const auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(y.size()));
+  auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(y.size()));
   batch_norm_relu<Real>(n.rows(), n.channels(), n.x.value().data(), n.columns(), shortcut.value().elements(),
                         y.mutable_data(), mask->data());
   return record_activated("norm_relu", n, shortcut, {y, [mask] { return mask; }, {}, {}});

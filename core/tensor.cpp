@@ -41,7 +41,7 @@ Tensor Tensor::deferred(const Shape& shape, std::shared_ptr<const Deferred> sour
   return t;
 }
 
-const Real* Tensor::made_elements() const { return lazy_->all(); }
+const Real* Tensor::made_elements() const { return lazy_ ? lazy_->all() : nullptr; }
 
 Elements<Real> Tensor::elements() const {
   if (!lazy_ || lazy_->made) return data();

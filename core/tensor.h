@@ -37,10 +37,9 @@ class Tensor {
   /// Extent of axis i; negative i counts from the end.
   std::int64_t dim(int i) const { return shape_[i]; }
 
-  /// Reading: never copies. What a deferred tensor's first reader has made is kept for the others.
-  const Real* data() const {
-    return storage_ ? static_cast<const Real*>(storage_->data()) : lazy_ ? made_elements() : nullptr;
-  }
+  /// Reading: never copies. What a deferred tensor's first reader has made is kept for the others; null for a
+  /// tensor that is not defined.
+  const Real* data() const { return storage_ ? static_cast<const Real*>(storage_->data()) : made_elements(); }
   /// For readers that can do with a piece at a time; null elements of a tensor that is not defined.
   Elements<Real> elements() const;
   /// Where the elements of a deferred tensor come from, or null.

@@ -87,7 +87,7 @@ void check_magic(const std::string& file, std::span<const std::uint8_t> start, i
   const std::uint32_t found = start.size() >= 4 ? big_endian(start.data()) : 0, wanted = magic_number(rank);
   if (start.size() >= 4 && found == wanted) return;
   const auto text = std::find_if(start.begin(), start.end(), [](std::uint8_t b) { return !std::isspace(b); });
-  check(start.size() > 0, "read_idx: ", file, ": the file is empty, expected an IDX file of ", rank, " axes");
+  check(!start.empty(), "read_idx: ", file, ": the file is empty, expected an IDX file of ", rank, " axes");
   check(text == start.end() || *text != '<', "read_idx: ", file, ": found a web page, expected an IDX file");
   check(start.size() >= 4, "read_idx: ", file, ": found ", start.size(), " bytes, expected an IDX header");
   const bool other_rank = found >> 8 == kUnsignedByte;

@@ -76,7 +76,8 @@ Path written(const Path& shape, Rng& rng) {
 
 void draw(const Path& path, double pen, std::span<std::uint8_t> pixels) {
   for (std::size_t i = 0; i < pixels.size(); ++i) {
-    const Point p{static_cast<double>(i % 28), static_cast<double>(i / 28)};
+    const std::size_t row = i / 28, column = i % 28;
+    const Point p{static_cast<double>(column), static_cast<double>(row)};
     double distance = 28;
     for (std::size_t k = 1; k < path.size(); ++k)
       distance = std::min(distance, distance_to_segment(p, path[k - 1], path[k]));
@@ -145,7 +146,8 @@ void draw_shape(std::uint64_t kind, Rng& rng, std::span<std::uint8_t> pixels) {
   std::array<float, 32 * 32 * 3> noise;
   rng.normal(noise.data(), noise.size(), 0.f, 10.f);
   for (std::size_t i = 0; i < 32 * 32; ++i) {
-    const double dx = static_cast<double>(i % 32) - centre.x, dy = static_cast<double>(i / 32) - centre.y;
+    const std::size_t row = i / 32, column = i % 32;
+    const double dx = static_cast<double>(column) - centre.x, dy = static_cast<double>(row) - centre.y;
     const Point p{(dx * std::cos(turn) + dy * std::sin(turn)) / scale,
                   (dy * std::cos(turn) - dx * std::sin(turn)) / scale};
     const double covered = std::clamp(0.5 - scale * distance_to_shape(kind, p), 0., 1.);

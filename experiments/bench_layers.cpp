@@ -49,7 +49,7 @@ class LeNetLayers {
   const std::vector<Layer>& layers() const { return layers_; }
 
  private:
-  void add(std::string name, std::int64_t rows, std::int64_t channels, double bytes,
+  void add(const std::string& name, std::int64_t rows, std::int64_t channels, double bytes,
            std::function<void()> call) {
     layers_.push_back({cat(name, " (", rows, " x ", channels, ")"), bytes, std::move(call)});
   }

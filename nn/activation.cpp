@@ -5,6 +5,10 @@ inline namespace COARSEGRAD_REAL {
 namespace nn {
 
 Var Activation::after_norm(BatchNorm& norm, const Var& x, const Var& shortcut) {
+  return in_passes(norm, x, shortcut);
+}
+
+Var Activation::in_passes(BatchNorm& norm, const Var& x, const Var& shortcut) {
   const Var normalized = norm(x);
   return (*this)(shortcut.defined() ? normalized + shortcut : normalized);
 }
@@ -14,12 +18,12 @@ bool Activation::fuses(const BatchNorm& norm) { return norm.channels() % 8 == 0;
 
 // A hook wants to see what lies between the steps.
 Var norm_act(BatchNorm& norm, Activation& act, const Var& x, const Var& shortcut) {
-  return norm.has_hooks() || act.has_hooks() ? act.Activation::after_norm(norm, x, shortcut)
+  return norm.has_hooks() || act.has_hooks() ? act.in_passes(norm, x, shortcut)
                                              : act.after_norm(norm, x, shortcut);
 }
 
 Var ReLU::after_norm(BatchNorm& norm, const Var& x, const Var& shortcut) {
-  if (!fuses(norm)) return Activation::after_norm(norm, x, shortcut);
+  if (!fuses(norm)) return in_passes(norm, x, shortcut);
   return norm_relu(norm.normalized(x), shortcut);
 }
 

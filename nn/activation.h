@@ -16,6 +16,8 @@ class Activation : public Module {
   /// act(norm(x) + shortcut), where shortcut may be undefined. Activations override it where they can do that
   /// with fewer passes over memory; hooks of `norm` and of this module are not called.
   virtual Var after_norm(BatchNorm& norm, const Var& x, const Var& shortcut);
+  /// The same as modules one after another, whose hooks are called.
+  Var in_passes(BatchNorm& norm, const Var& x, const Var& shortcut);
 
  protected:
   /// Whether one pass can do it (core/normalized.h).

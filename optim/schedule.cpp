@@ -46,8 +46,10 @@ Schedule step_decay(double rate, std::int64_t every, double factor) {
   check_rate("step_decay", rate);
   check_factor("step_decay", factor);
   check(every >= 1, "step_decay: given a length of ", every, ", expected 1 or more");
-  return from_zero_on(
-      [=](std::int64_t step) { return rate * std::pow(factor, static_cast<double>(step / every)); });
+  return from_zero_on([=](std::int64_t step) {
+    const std::int64_t falls = step / every;
+    return rate * std::pow(factor, static_cast<double>(falls));
+  });
 }
 
 Schedule multi_step(double rate, std::vector<std::int64_t> milestones, double factor) {

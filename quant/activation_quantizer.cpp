@@ -80,7 +80,7 @@ Registry<MakeActivationQuantizer>& registry() {
 }  // namespace
 
 nn::MakeActivation activation_quantizer(std::string_view name, const ActivationOptions& options) {
-  const nn::MakeActivation make = registry().find(name)(options);
+  nn::MakeActivation make = registry().find(name)(options);
   make("");  // options out of range are reported here, not at the first place
   return make;
 }

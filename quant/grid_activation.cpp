@@ -66,7 +66,7 @@ Var quantize_activation(const Var& x, const GridMap& map) {
 Var GridActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
   const GridMap map = this->map();
   const auto rule = mask_rule(*map.surrogate);
-  if (!rule || !fuses(norm)) return Activation::after_norm(norm, x, shortcut);
+  if (!rule || !fuses(norm)) return in_passes(norm, x, shortcut);
   const FlushDenormals flush;
   const Normalized n = norm.normalized(x);
   const ActivationCodes out = encode_activation(n, shortcut.value(), map.quantizer, map.bits, *rule);

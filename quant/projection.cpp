@@ -51,12 +51,13 @@ MakeProjection exact_with(const std::string& name, int bits) {
 }
 
 std::unique_ptr<WeightProjection> lloyd(const ProjectionOptions& o) {
-  return o.bits == 1 ? exact("lloyd", o)  // codes +-1 leave a step nothing but the scale
-                     : lloyd_projection(o);
+  if (o.bits == 1) return exact("lloyd", o);  // codes +-1 leave a step nothing but the scale
+  return lloyd_projection(o);
 }
 
 std::unique_ptr<WeightProjection> warm_lloyd(const ProjectionOptions& o) {
-  return o.bits == 1 ? exact("warm_lloyd", o) : warm_lloyd_projection(o);
+  if (o.bits == 1) return exact("warm_lloyd", o);
+  return warm_lloyd_projection(o);
 }
 
 std::unique_ptr<WeightProjection> twn(const ProjectionOptions& o) {

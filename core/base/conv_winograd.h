@@ -11,6 +11,5 @@ bool covers(const ConvShape& s);
 void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, float* y);
 void backward_data(const ConvShape& s, const float* dy, const float* weight, float* dx);
 void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, float* dweight);
-void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, float* dweight);
 
 }  // namespace coarsegrad::winograd

@@ -299,7 +299,7 @@ bool Args::parse(int argc, const char* const* argv) {
   std::vector<const CLI::Option*> options;
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
     const std::string& flag = knobs_[i]->name;
-    options.push_back(knobs_[i]->is_switch() ? app.add_flag("--" + flag + ",!--no-" + flag, texts[i])
+    options.push_back(knobs_[i]->is_switch() ? app.add_flag(cat("--", flag, ",!--no-", flag), texts[i])
                                              : app.add_option("--" + flag, texts[i])->take_last());
   }
   try {

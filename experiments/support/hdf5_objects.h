@@ -30,7 +30,7 @@ class Handle {
   }
   /// Lets go without closing: after a failed write HDF5 can neither close nor recover.
   void abandon() { id_ = -1; }
-  operator hid_t() const { return id_; }
+  operator hid_t() const { return id_; }  // NOLINT(google-explicit-constructor): what HDF5's functions take
 
  private:
   hid_t id_;

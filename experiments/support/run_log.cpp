@@ -73,7 +73,7 @@ std::optional<RunState> check_target(const std::string& path, const std::string&
   if (type == fs::file_type::not_found) return std::nullopt;
   check(type != fs::file_type::none, "log ", path, ": ", error.message());
   check(type == fs::file_type::regular, "log ", path, ": is there already and is no regular file");
-  const auto there = RunFile::peek(path);
+  auto there = RunFile::peek(path);
   check(there && there->schema == RunFile::kSchema, "log ", path, ": is there already and is no run log");
   check(there->experiment == experiment, "log ", path, ": is there already and is a log of ",
         there->experiment);
@@ -155,7 +155,7 @@ std::size_t RunLog::Impl::add_group(GroupLayout group) {
   return layout.groups.size() - 1;
 }
 
-Series RunLog::series(std::string name, std::string unit, std::string description) {
+Series RunLog::series(const std::string& name, std::string unit, std::string description) {
   check_name(name);
   check_meaning(name, unit, description);
   GroupLayout group{"/series/" + name, unit, description, {}};
@@ -165,7 +165,7 @@ Series RunLog::series(std::string name, std::string unit, std::string descriptio
   return {this, impl_->add_group(std::move(group))};
 }
 
-Table RunLog::table(std::string name, std::vector<Column> columns) {
+Table RunLog::table(const std::string& name, std::vector<Column> columns) {
   check_name(name);
   check(!columns.empty(), "log: table ", name, " has no columns");
   GroupLayout group{"/tables/" + name, "", "", {}};

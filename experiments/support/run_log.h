@@ -80,8 +80,8 @@ class RunLog {
 
   /// The three declarations throw Error after start(), on a name that is taken or malformed, and on an empty
   /// unit or description.
-  Series series(std::string name, std::string unit, std::string description);
-  Table table(std::string name, std::vector<Column> columns);
+  Series series(const std::string& name, std::string unit, std::string description);
+  Table table(const std::string& name, std::vector<Column> columns);
   /// An array that the run starts from, row-major; copied. Throws also when `shape` and `values` disagree.
   void input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values,
              std::string unit, std::string description);

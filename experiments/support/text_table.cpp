@@ -19,7 +19,7 @@ bool is_number(const std::string& text) {
   for (const char* special : {"-", "inf", "-inf"})
     if (text == special) return true;
   const std::size_t at = text.find_first_not_of("+-");
-  return at != std::string::npos && at <= 1 && text[at] >= '0' && text[at] <= '9';
+  return at <= 1 && text[at] >= '0' && text[at] <= '9';
 }
 
 }  // namespace

@@ -80,11 +80,11 @@ class Prediction {
   std::vector<double> sum_;
 };
 
-// While `on`, the map tells `see` about every gradient before it quantizes it for the weight.
-void watch(OutputGradientMap& map, const bool& on, std::function<void(const Tensor&)> see) {
+// The map tells `see` about every gradient before it quantizes it for the weight.
+void watch(OutputGradientMap& map, std::function<void(const Tensor&)> see) {
   auto& watched = map.for_weight ? map.for_weight : map.for_input;
-  watched = [inner = watched, &on, see = std::move(see)](const Tensor& g) {
-    if (on) see(g);
+  watched = [inner = watched, see = std::move(see)](const Tensor& g) {
+    see(g);
     return inner(g);
   };
 }
@@ -110,13 +110,13 @@ std::vector<LayerStatistics> gradient_statistics(nn::Module& net, const std::fun
   }
   Prediction prediction(layers, loss, options);
   quant::GradientRule rule(net, options, rng);
-  bool predicting = true;
+  std::int64_t draw = 0;
   for (std::size_t l = 0; l < layers.size(); ++l)
-    watch(*nn::gradient_map_of(*layers[l].module), predicting,
-          [&prediction, l](const Tensor& g) { prediction.add(l, g); });
-  for (std::int64_t draw = 0; draw < draws; ++draw) {
+    watch(*nn::gradient_map_of(*layers[l].module), [&prediction, &draw, predictions, l](const Tensor& g) {
+      if (draw < predictions) prediction.add(l, g);
+    });
+  for (; draw < draws; ++draw) {
     check_stop();
-    predicting = draw < predictions;
     rule.set_step(draw);
     zero_gradients(layers);
     loss().backward();

@@ -26,7 +26,7 @@ void load_generators(nn::Module& net, const std::vector<GeneratorState>& states)
 /// Gives a network back what a forward pass in training mode, or a change of weights, takes from it.
 class NetworkScope {
  public:
-  NetworkScope(nn::Module& net, quant::WeightRule* rule = nullptr)
+  explicit NetworkScope(nn::Module& net, quant::WeightRule* rule = nullptr)
       : net_(net), rule_(rule), state_(state_of(net, rule)), generators_(generators_of(net)) {}
   ~NetworkScope() { give_back(); }
   /// Already now.

@@ -57,7 +57,7 @@ CellRows Sweep::stored(const std::string& name) const {
 
 CellRows Sweep::cell(const std::string& name, const std::function<CellRows()>& compute) const {
   if (finished(name)) return stored(name);
-  const CellRows rows = compute();
+  CellRows rows = compute();
   write_file_atomically(path_of(name), to_json(rows).dump() + "\n");
   std::error_code ignored;  // what is left costs room and nothing else
   std::filesystem::remove(checkpoint(name), ignored);

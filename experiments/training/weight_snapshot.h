@@ -10,8 +10,8 @@ namespace coarsegrad::experiments {
 struct WeightSnapshot {
   /// Bins are 0.1 wide and centred on -4, -3.9, ..., 4: zero and +-1, where binary weights lie, are in the
   /// middle of one. What lies outside counts in the outermost.
-  static constexpr int kBins = 81;
-  static double centre(int bin) { return 0.1 * (bin - kBins / 2); }
+  static constexpr int kMiddle = 40, kBins = 2 * kMiddle + 1;
+  static double centre(int bin) { return 0.1 * (bin - kMiddle); }
 
   double float_rms = 0, used_rms = 0;  ///< root mean squares
   double distance = 0;                 ///< smallest |w - c x|^2 / |w|^2 over c: float weights w, used ones x

@@ -32,7 +32,7 @@ class BinaryRelax : public Relaxation {
 
   Tensor used(WeightProjection& projection, const Tensor& w) override {
     if (lambda_ == 0) return w;
-    const Tensor projected = projection.project(w);
+    Tensor projected = projection.project(w);
     if (std::isinf(lambda_)) return projected;
     return zip(w, projected, [lambda = lambda_](Real a, Real p) {  // in double: lambda may be 1e12
       return static_cast<Real>((static_cast<double>(a) + lambda * static_cast<double>(p)) / (1 + lambda));

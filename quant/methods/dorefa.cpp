@@ -71,7 +71,7 @@ class Dorefa : public WeightProjection {
   }
 
   Tensor gradient(const Tensor& w, const Tensor& g) override {
-    const Tensor same = WeightProjection::gradient(w, g);
+    Tensor same = WeightProjection::gradient(w, g);
     const Real max = magnitude<Real>(w.view()).max;
     if (max == 0) return same;
     const Real m = tanh_of(max);
@@ -156,7 +156,7 @@ Var DorefaActivation::forward(const Var& x) {
 Var DorefaActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
   return quantizing_ && h_ == Bounding::clip && bits_ <= kMostCodedBits
              ? GridActivation::after_norm(norm, x, shortcut)
-             : Activation::after_norm(norm, x, shortcut);
+             : in_passes(norm, x, shortcut);
 }
 
 int DorefaActivation::bits() const { return quantizing_ ? bits_ : 32; }

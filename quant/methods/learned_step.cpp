@@ -61,8 +61,8 @@ class LearnedStep : public WeightProjection {
   }
 
   Tensor gradient(const Tensor& w, const Tensor& g) override {
-    const Tensor same = WeightProjection::gradient(w, g);
-    const Real *at = w.data(), *slope = g.data();
+    const Tensor straight = WeightProjection::gradient(w, g);
+    const Real *at = w.data(), *slope = straight.data();
     const double sum = sum_in_pieces(
         w.size(), [=, grid = grid()](std::int64_t i) { return slope[i] * grid.step_derivative(at[i]); });
     const Real own = static_cast<Real>(sum) * gradient_scale(w.size(), q_p_);
@@ -132,7 +132,7 @@ Var LearnedStepActivation::forward(const Var& x) {
 }
 
 Var LearnedStepActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
-  return starts() ? Activation::after_norm(norm, x, shortcut) : GridActivation::after_norm(norm, x, shortcut);
+  return starts() ? in_passes(norm, x, shortcut) : GridActivation::after_norm(norm, x, shortcut);
 }
 
 }  // namespace quant

@@ -33,7 +33,7 @@ class WarmLloyd : public Lloyd {
   Tensor project(const Tensor& w) override {
     if (delta_.size() != groups(w)) begin(w);
     next_.assign(delta_.view().begin(), delta_.view().end());
-    const Tensor projected = Lloyd::project(w);
+    Tensor projected = Lloyd::project(w);
     delta_ = Tensor(delta_.shape(), next_);
     return projected;
   }

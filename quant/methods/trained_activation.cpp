@@ -71,8 +71,7 @@ Var TrainedActivation::forward(const Var& x) {
 }
 
 Var TrainedActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
-  return recording_ ? Activation::after_norm(norm, x, shortcut)
-                    : GridActivation::after_norm(norm, x, shortcut);
+  return recording_ ? in_passes(norm, x, shortcut) : GridActivation::after_norm(norm, x, shortcut);
 }
 
 nn::MakeActivation trained_activation(const TrainedActivationOptions& options, bool record_range) {

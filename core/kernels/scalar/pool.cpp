@@ -1,5 +1,7 @@
 #include "core/kernels/pool.h"
 
+#include <cmath>
+
 #include "core/kernels/tables.h"
 
 namespace coarsegrad::kernels::scalar {
@@ -21,7 +23,7 @@ template <class T>
 void max_forward(const PoolRun& s, const T* x, T* y, std::uint16_t* number) {
   std::int64_t last = -1;
   for_each_tap(s, [&](std::int64_t o, std::int64_t i, std::uint16_t tap) {
-    if (o == last && !(x[i] > y[o]) && x[i] == x[i]) return;
+    if (o == last && !(x[i] > y[o]) && !std::isnan(x[i])) return;
     y[o] = x[i];
     if (number) number[o] = tap;
     last = o;

@@ -23,7 +23,7 @@ COARSEGRAD_INLINE F32 level(F32 q, F32 levels) { return min(levels, max(zero(), 
 bool quantize(std::int64_t n, const float* x, Quantizer<float> quantizer, Interval<float> pass, float* y,
               std::uint8_t* codes, std::uint8_t* mask) {
   return with_quantizer(quantizer, pass, [=](const auto& to) {
-    Mask nan = zero() != zero();
+    Mask nan = first(0);
     for_vectors(n, [=, &nan](std::int64_t i, auto lanes) {
       const F32 q = to.quotient(lanes.load(x + i));
       const F32 code = to.code(q);
@@ -82,7 +82,8 @@ COARSEGRAD_INLINE double weighted_sum(std::int64_t n, const float* dy, Derivativ
 
 // With q > 0: the level index for the exact rule, else `middle`; levels above the window.
 COARSEGRAD_INLINE F32 middle_of(int levels, AlphaRule rule) {
-  return set1(rule == AlphaRule::three_valued ? static_cast<float>((levels + 1) / 2) : 0.f);
+  const int middle = (levels + 1) / 2;
+  return set1(rule == AlphaRule::three_valued ? static_cast<float>(middle) : 0.f);
 }
 
 double alpha_gradient(std::int64_t n, const float* x, const float* dy, float alpha, int levels,

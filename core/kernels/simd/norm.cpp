@@ -77,7 +77,7 @@ bool normalize_quantize(std::int64_t rows, std::int64_t cols, const float* x, co
                         const float* factor, const float* shift, const float* add, Quantizer<float> quantizer,
                         Interval<float> pass, std::uint8_t* codes, std::uint8_t* mask) {
   return with_quantizer(quantizer, pass, [=](const auto& to) {
-    Mask nan = zero() != zero();
+    Mask nan = first(0);
     for_normalized(rows, cols, x, mean, factor, shift, add, [=, &nan](std::int64_t i, auto lanes, F32 t) {
       const F32 q = to.quotient(t);
       nan = nan | (q != q);

@@ -38,9 +38,10 @@ struct Sum16 {
 template <class Body>
 COARSEGRAD_INLINE void for_steps(std::int64_t n, Body body) {
   std::int64_t i = 0;
-  for (; i + kSums <= n; i += kSums)
+  for (; i + kSums <= n; i += kSums) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) body(i + v * kWidth, v, Whole{});
+  }
 #pragma GCC unroll 2
   for (int v = 0; v < kVectors; ++v, i += kWidth)
     if (i < n) body(i, v, Part{static_cast<std::size_t>(n - i < kWidth ? n - i : kWidth)});

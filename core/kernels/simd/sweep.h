@@ -126,7 +126,7 @@ struct Part {
   }
   template <class Narrow>
   void store(Narrow* p, I32 a) const {
-    Narrow lanes[kLanes];
+    Narrow lanes[kLanes] = {};
     Whole::store(lanes, a);
     for (std::size_t i = 0; i < n; ++i) p[i] = lanes[i];
   }
