@@ -36,13 +36,12 @@ class NormalizedRelu : public Deferred {
         mean_(n.mean),
         inv_std_(n.inv_std),
         scale_(n.scale.value()),
-        shift_(n.shift.value()),
-        channels_(n.channels()) {}
+        shift_(n.shift.value()) {}
 
   void read(std::int64_t begin, std::int64_t end, Real* out) const override {
     run(begin, (end - begin) / granule(), out, nullptr);
   }
-  std::int64_t granule() const override { return channels_; }
+  std::int64_t granule() const override { return x_.shape()[-1]; }
 
   Mask mask() const {
     auto bits = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x_.size()));
@@ -58,7 +57,6 @@ class NormalizedRelu : public Deferred {
   }
 
   Tensor x_, shortcut_, mean_, inv_std_, scale_, shift_;
-  std::int64_t channels_;
 };
 
 }  // namespace

@@ -51,9 +51,10 @@ struct Correlation {
   float* out;
   std::int64_t rows, columns, out_image, out_row, out_pixel;  // extents of the grid, distances in `out`
   std::int64_t taps_h, taps_w, stride_h, stride_w, origin_h, origin_w;
-  const Packed* panels;
-  std::int64_t panel_row, step_channels;
-  const float *scale, *bias;  // one per output channel, or null; scale where the kernel's tile has one
+  const Packed* panels = nullptr;
+  std::int64_t panel_row = 0, step_channels = 1;
+  const float *scale = nullptr,
+              *bias = nullptr;  // one per output channel, or null; scale where the kernel's tile has one
 
   std::int64_t depth() const { return taps_h * taps_w * channels; }
   std::int64_t in_row() const { return width * channels; }
@@ -82,12 +83,7 @@ Correlation<In, Packed> forward_pass(const ConvShape& s, Elements<In> images, st
           .stride_h = s.stride_h,
           .stride_w = s.stride_w,
           .origin_h = -s.pad_h,
-          .origin_w = -s.pad_w,
-          .panels = nullptr,
-          .panel_row = 0,
-          .step_channels = 1,
-          .scale = nullptr,
-          .bias = nullptr};
+          .origin_w = -s.pad_w};
 }
 
 /// One of the three directions (images, rows, columns) in which the pixels of a rectangle are neighbours.

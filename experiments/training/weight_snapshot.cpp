@@ -17,10 +17,10 @@ double squared_norm(std::span<const Real> values) {
 // All in the middle bin when the root mean square is 0.
 std::array<double, WeightSnapshot::kBins> shares(std::span<const Real> values, double rms) {
   std::array<double, WeightSnapshot::kBins> share{};
-  constexpr double kMiddle = WeightSnapshot::kMiddle;
+  constexpr double middle = WeightSnapshot::kMiddle;
   for (const Real v : values) {
     const double bins = rms > 0 ? static_cast<double>(v) / rms / 0.1 : 0;
-    const double bin = std::clamp(std::round(bins) + kMiddle, 0.0, 2 * kMiddle);
+    const double bin = std::clamp(std::round(bins) + middle, 0.0, 2 * middle);
     share[static_cast<std::size_t>(bin)] += 1 / static_cast<double>(values.size());
   }
   return share;
