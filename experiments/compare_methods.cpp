@@ -4,15 +4,18 @@
 //   compare_methods --dataset cifar10 --net resnet20 --width 4 --methods dorefa,telcnn,lsq --bits 2
 // Methods share data, float net, learning rate and its schedule; their own are the parts (quant/method.h) and
 // the shape of their schedules, which are stretched to the budget. One in stages divides the budget among
-// them. Finished cells and the checkpoint of the one under way are kept in FILE.h5.cells; the same command
-// goes on where it was broken off.
+// them. Before the trainings a step of each is timed, all in turn, which says something on a machine that does
+// nothing else. Finished cells and the checkpoint of the one under way are kept in FILE.h5.cells; the same
+// command goes on where it was broken off.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/progress.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
+#include "experiments/training/step_time.h"
 #include "quant/method.h"
 
 using namespace coarsegrad;
@@ -25,7 +28,7 @@ struct Settings : ComparisonSettings {
   std::vector<int> bits{1, 2};
   std::string layers = "not_last";
   bool own_bits = true;
-  int seeds = 3;
+  int seeds = 3, speed_rounds = 3;
   double bop_lr = 1e-3;
 };
 
@@ -39,6 +42,7 @@ void declare(Args& args, Settings& s) {
   args.add("layers", s.layers, "that are quantized: own: as each paper has it, else the same for all methods",
            {"own", "all", "not_last", "inner"});
   args.add("seeds", s.seeds, "runs per method and bits: seeds 1 to this", {1, 1000});
+  args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none", {0, 100});
   declare(args, s.optim);
   args.add("bop-lr", s.bop_lr, "learning rate of adam, which moves what bop does not", {0, 100});
 }
@@ -78,7 +82,26 @@ std::vector<Bits> bits_of(const quant::Method& m, const Settings& s) {
   return all;
 }
 
-CellPlan plan_of(const Settings& s, const std::string& method, const Bits& bits, int seed) {
+// A row of the results: a method, by its number in Settings, at some bits.
+struct Variant {
+  std::size_t method;
+  Bits bits;
+
+  std::vector<double> key() const {
+    return {static_cast<double>(method), static_cast<double>(bits.first), static_cast<double>(bits.second)};
+  }
+};
+
+std::vector<Variant> variants_of(const Settings& s) {
+  std::vector<Variant> all;
+  for (std::size_t i = 0; i < s.methods.size(); ++i)
+    for (const Bits& bits : bits_of(quant::method(s.methods[i]), s)) all.push_back({i, bits});
+  return all;
+}
+
+CellPlan plan_of(const Settings& s, const Variant& variant, int seed) {
+  const std::string& method = s.methods[variant.method];
+  const Bits& bits = variant.bits;
   CellPlan plan;
   plan.seed = static_cast<std::uint64_t>(seed);
   plan.name = cat(method, "-", bits.first, "w", bits.second, "a-seed", seed);
@@ -102,43 +125,93 @@ CellPlan plan_of(const Settings& s, const std::string& method, const Bits& bits,
   return plan;
 }
 
-// Those of every comparison, and behind them what a method costs.
+// Those of every comparison, and behind them what the network is in the end.
 CellRows rows_of(StagedTraining& training) {
   CellRows rows = epoch_rows(training);
-  const double speed = training.trainer().images_per_second();
   const auto bytes = static_cast<double>(training.deployed().bytes);
-  for (auto& row : rows) row.insert(row.end(), {speed, bytes, static_cast<double>(training.stages().size())});
+  for (auto& row : rows) row.insert(row.end(), {bytes, static_cast<double>(training.stages().size())});
   return rows;
 }
 
-void compare(const Settings& s, const Args& args, RunLog& log) {
-  const SplitData data = load_data(s.data, args.seed());
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"methods", "bits", "own-bits", "seeds"}));
-  Comparison comparison(
-      log,
-      {{"method", "1", "row of the table of methods", s.methods},
-       {"weight_bits", "bit", "bits of the weights; 0: float"},
-       {"activation_bits", "bit", "bits of the activations; 0: float"}},
-      {{"images_per_second", "1/s", "images trained on in a second of steps, in the last stage: mean"},
-       {"deployed_bytes", "B", "parameters of the network as it is deployed, packed"},
-       {"stages", "1", "stages that divide the epochs"}});
-  log.start();
-  comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
-  for (int seed = 1; seed <= s.seeds; ++seed)
-    for (std::size_t i = 0; i < s.methods.size(); ++i)
-      for (const Bits& bits : bits_of(quant::method(s.methods[i]), s)) {
-        const CellPlan plan = plan_of(s, s.methods[i], bits, seed);
-        const auto start = [&](const Stage& stage) {
-          NetSettings net = plan.method.net;
-          net.activation_bits = stage.activation_bits;
-          return loaded(net, data, args, sweep.folder() / "float.safetensors");
-        };
-        comparison.add(
-            {static_cast<double>(i), static_cast<double>(bits.first), static_cast<double>(bits.second)}, seed,
-            train_cell(sweep, plan, data, start, args.quiet(), rows_of));
+class MethodComparison {
+ public:
+  MethodComparison(const Settings& s, const Args& args)
+      : s_(s),
+        args_(args),
+        data_(load_data(s.data, args.seed())),
+        sweep_(args.out() + ".cells",
+               cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
+        variants_(variants_of(s)) {}
+
+  void run(RunLog& log) {
+    Comparison comparison(
+        log,
+        {{"method", "1", "row of the table of methods", s_.methods},
+         {"weight_bits", "bit", "bits of the weights; 0: float"},
+         {"activation_bits", "bit", "bits of the activations; 0: float"}},
+        {{"deployed_bytes", "B", "parameters of the network as it is deployed, packed"},
+         {"stages", "1", "stages that divide the epochs"},
+         {"images_per_second", "1/s", "images that steps of the last stage take in: median of the rounds"},
+         {"slowest", "1/s", "the same, slowest round"},
+         {"fastest", "1/s", "the same, fastest round"}});
+    log.start();
+    comparison.add_float(
+        float_rows(sweep_, s_.float_net, s_.net, s_.data, data_, s_.optim.batch, args_));
+    const std::vector<std::vector<double>> speeds = images_per_second();
+    for (int seed = 1; seed <= s_.seeds; ++seed)
+      for (std::size_t v = 0; v < variants_.size(); ++v) {
+        const CellPlan plan = plan_of(s_, variants_[v], seed);
+        CellRows rows = train_cell(sweep_, plan, data_, from_float(plan), args_.quiet(), rows_of);
+        const auto before_last = static_cast<std::size_t>(rows.back().back()) - 1;
+        for (auto& row : rows) row.insert(row.end(), speeds[v].begin(), speeds[v].end());
+        comparison.add(variants_[v].key(), seed, rows,
+                       before_last * static_cast<std::size_t>(plan.optim.epochs));
       }
-  std::printf("%s", comparison.report(args).c_str());
-}
+    std::printf("%s", comparison.report(args_).c_str());
+  }
+
+ private:
+  StagedTraining::MakeNet from_float(const CellPlan& plan) const {
+    return [this, net = plan.method.net](const Stage& stage) mutable {
+      net.activation_bits = stage.activation_bits;
+      return loaded(net, data_, args_, sweep_.folder() / "float.safetensors");
+    };
+  }
+
+  double step_seconds(const CellPlan& plan) const {
+    try {
+      return step_time({plan.method, plan.optim, plan.augmentation, plan.seed, {}}, data_, from_float(plan), 20)
+          .median;
+    } catch (const Diverged&) {
+      return std::nan("");
+    }
+  }
+
+  // For each variant median, slowest and fastest round; NaN without rounds.
+  std::vector<std::vector<double>> images_per_second() const {
+    const double none = std::nan("");
+    if (s_.speed_rounds == 0) return {variants_.size(), {none, none, none}};
+    std::vector<std::vector<double>> seconds(variants_.size());
+    Progress progress("speed", static_cast<std::int64_t>(variants_.size()) * s_.speed_rounds, args_.quiet());
+    for (std::int64_t round = 0, done = 0; round < s_.speed_rounds; ++round)
+      for (std::size_t v = 0; v < variants_.size(); ++v) {
+        seconds[v].push_back(step_seconds(plan_of(s_, variants_[v], 1)));
+        progress.update(++done);
+      }
+    std::vector<std::vector<double>> speeds;
+    for (const auto& rounds : seconds) {
+      const Timing t = timing_of(rounds);
+      speeds.push_back({s_.optim.batch / t.median, s_.optim.batch / t.max, s_.optim.batch / t.min});
+    }
+    return speeds;
+  }
+
+  const Settings& s_;
+  const Args& args_;
+  const SplitData data_;
+  const Sweep sweep_;
+  const std::vector<Variant> variants_;
+};
 
 }  // namespace
 
@@ -146,5 +219,5 @@ int main(int argc, char** argv) {
   Settings s;
   Args args("compare_methods", "Which method quantizes a network best, at which bits, and at what cost?");
   declare(args, s);
-  return run(args, argc, argv, [&](RunLog& log) { compare(s, args, log); });
+  return run(args, argc, argv, [&](RunLog& log) { MethodComparison(s, args).run(log); });
 }

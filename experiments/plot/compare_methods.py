@@ -20,6 +20,13 @@ def _place(weights, activations):
     )
 
 
+def _limits(percent):
+    """Ends of an axis of accuracies on which failures do not flatten the rest."""
+    top, low = np.nanmax(percent), np.nanpercentile(percent, 10, method="higher")
+    floor = max(np.nanmin(percent) - 0.5, 2 * low - top)
+    return floor, top + 0.05 * (top - floor)
+
+
 def accuracy(run):
     """Test accuracy against bits: float activations on the left, quantized ones on the right."""
     names = run.names("summary", "method")
@@ -28,7 +35,7 @@ def accuracy(run):
     )
     float_test, _ = _float_net(run)
     methods = list(dict.fromkeys(names))
-    floor = max(np.nanmin(100 * mean) - 1, np.nanpercentile(100 * mean, 10) - 3)  # failures do not flatten the rest
+    floor, top = _limits(100 * np.append(mean, float_test))
     fig, axes = figure(columns=2, height=5.4, sharey=True, gridspec_kw={"width_ratios": (2, 3)})
     fig.set_figwidth(14)
     for ax, quantized in zip(axes, (False, True)):
@@ -62,8 +69,10 @@ def accuracy(run):
         ax.set_xticks(range(len(places)), [text for _, text in places])
         ax.set_xlim(-0.5, len(places) - 0.5)
         ax.set_xlabel("bits of weights (W) and activations (A)" if quantized else "bits of the weights (W)")
-        ax.legend(fontsize=8, ncol=2, handlelength=3, loc="lower right")
-    axes[0].set_ylim(bottom=floor)
+        ax.legend(
+            fontsize=8, ncol=6 if quantized else 4, handlelength=3, loc="upper center", bbox_to_anchor=(0.5, -0.14)
+        )
+    axes[0].set_ylim(floor, top)
     axes[0].set_ylabel("test accuracy, best held-out epoch (%)")
     runs = int(max(seeds))
     spread = f"mean ± standard deviation over {runs} seeds" if runs > 1 else "one run each"
@@ -78,7 +87,7 @@ def cost(run):
         "summary", "weight_bits", "activation_bits", "test_best_mean", "images_per_second", "deployed_bytes"
     )
     methods = list(dict.fromkeys(names))
-    fig, axes = figure(columns=2, height=4.6, sharey=True)
+    fig, axes = figure(columns=2, height=5, sharey=True)
     fig.set_figwidth(12)
     for ax, values, label in (
         (axes[0], speed, "images trained on per second (1/s)"),
@@ -99,9 +108,9 @@ def cost(run):
             line.set_gid(f"summary/{'speed' if ax is axes[0] else 'size'}/{method}")
         ax.set_xscale("log")
         ax.set_xlabel(label)
-    axes[0].set_ylim(bottom=max(np.nanmin(100 * mean) - 1, np.nanpercentile(100 * mean, 10) - 3))
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    axes[0].set_ylim(*_limits(100 * mean))
     axes[0].set_ylabel("test accuracy, best held-out epoch (%)")
-    axes[1].legend(fontsize=7.5, ncol=2)
     fig.suptitle(net_on_data(run), fontsize=10.5)
     return fig
 

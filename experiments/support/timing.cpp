@@ -4,13 +4,19 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <vector>
 
+#include "core/base/check.h"
 #include "core/base/parallel.h"
 
 namespace coarsegrad::experiments {
 
 double Timing::rate(double work) const { return work > 0 ? work / median / 1e9 : std::nan(""); }
+
+Timing timing_of(std::vector<double> samples) {
+  check(!samples.empty(), "timing: given no sample, expected one or more");
+  std::sort(samples.begin(), samples.end());
+  return {samples[samples.size() / 2], samples.front(), samples.back()};
+}
 
 Timing time_of(const std::function<void()>& call) {
   using Clock = std::chrono::steady_clock;
@@ -22,8 +28,7 @@ Timing time_of(const std::function<void()>& call) {
   const int calls = static_cast<int>(std::clamp(3e-4 / std::max(seconds(2), 1e-9), 1.0, 1e6));
   std::vector<double> samples(15);
   for (double& s : samples) s = seconds(calls);
-  std::sort(samples.begin(), samples.end());
-  return {samples[samples.size() / 2], samples.front(), samples.back()};
+  return timing_of(std::move(samples));
 }
 
 double copy_rate(std::size_t bytes, int threads) {

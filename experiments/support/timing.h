@@ -2,6 +2,7 @@
 // Timing of short pieces of work, and the rate of copying that they are compared with.
 #include <cstddef>
 #include <functional>
+#include <vector>
 
 namespace coarsegrad::experiments {
 
@@ -13,6 +14,9 @@ struct Timing {
   /// Work per second in units of 1e9; NaN for no work.
   double rate(double work) const;
 };
+
+/// Of one sample or more, in seconds.
+Timing timing_of(std::vector<double> samples);
 
 /// 15 samples, each the mean of as many calls as take about 0.3 ms (at least one), after two that do not
 /// count.

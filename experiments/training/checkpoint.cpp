@@ -105,7 +105,6 @@ Checkpoint from_file(TensorFile file) {
   c.loss_curve = rows_from_json(state.at("loss_curve"));
   c.notes = rows_from_json(state.at("notes"));
   c.seconds = double_from_json(state.at("seconds"));
-  c.step_seconds = double_from_json(state.at("step_seconds"));
   c.rows = rows_from_json(state.at("rows"));
   c.earlier = rows_from_json(state.at("earlier"));
   check(c.best < static_cast<std::int64_t>(c.rows.size()), "best: given ", c.best, ", expected one of ",
@@ -141,7 +140,6 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
                    {"loss_curve", to_json(c.loss_curve)},
                    {"notes", to_json(c.notes)},
                    {"seconds", to_json(c.seconds)},
-                   {"step_seconds", to_json(c.step_seconds)},
                    {"rows", to_json(c.rows)},
                    {"earlier", to_json(c.earlier)},
                    {"log", c.log},

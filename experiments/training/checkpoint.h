@@ -25,7 +25,6 @@ struct Checkpoint {
   Rows loss_curve;            ///< Trainer::loss_curve()
   Rows notes;                 ///< Trainer::note()
   double seconds = 0;         ///< spent on the training so far, breaks left out
-  double step_seconds = 0;    ///< of that on steps
   Rows rows;                  ///< results of each finished epoch
   Rows earlier;               ///< those of stages before this training
   std::int64_t best = -1;     ///< the best of them; -1: none

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "core/base/check.h"
 #include "experiments/support/run.h"
@@ -27,8 +28,9 @@ std::vector<Column> epoch_columns(const std::string& of) {
 }
 
 // Test accuracy of the epoch with the best held-out accuracy (the first one of equals); of the last epoch
-// where nothing was held out.
-double best_test(const CellRows& rows) {
+// where nothing was held out. Those on the way to the last stage do not count.
+double best_test(const CellRows& all, std::size_t on_the_way = 0) {
+  const auto rows = std::span(all).subspan(std::min(on_the_way, all.size() - 1));
   if (std::isnan(rows.front()[kHeldOut])) return rows.back()[kTest];
   return (*std::max_element(rows.begin(), rows.end(),
                             [](const auto& a, const auto& b) { return a[kHeldOut] < b[kHeldOut]; }))[kTest];
@@ -164,7 +166,8 @@ void Comparison::add_float(const CellRows& rows) {
   for (const auto& row : rows) float_epochs_.add(row);
 }
 
-void Comparison::add(const std::vector<double>& key, int seed, const CellRows& rows) {
+void Comparison::add(const std::vector<double>& key, int seed, const CellRows& rows,
+                     std::size_t on_the_way) {
   const auto width = static_cast<std::ptrdiff_t>(epoch_columns("").size());
   for (const auto& row : rows) {
     std::vector<double> values = key;
@@ -172,7 +175,7 @@ void Comparison::add(const std::vector<double>& key, int seed, const CellRows& r
     values.insert(values.end(), row.begin(), row.begin() + width);
     epochs_.add(values);
   }
-  runs_.push_back({key, rows});
+  runs_.push_back({key, rows, on_the_way});
 }
 
 std::string Comparison::shown(std::size_t column, double value) const {
@@ -190,7 +193,7 @@ std::vector<Comparison::Summary> Comparison::summaries() const {
     std::vector<double> loss, best, last;
     for (const Run* run : runs) {
       loss.push_back(run->rows.back()[kTrainLoss]);
-      best.push_back(best_test(run->rows));
+      best.push_back(best_test(run->rows, run->on_the_way));
       last.push_back(run->rows.back()[kTest]);
     }
     std::vector<double> means;

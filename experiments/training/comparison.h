@@ -79,8 +79,9 @@ class Comparison {
   Comparison(RunLog& log, std::vector<Column> keys, std::vector<Column> more = {});
 
   void add_float(const CellRows& rows);
-  /// `key`: one number for each key column.
-  void add(const std::vector<double>& key, int seed, const CellRows& rows);
+  /// `key`: one number for each key column. The first `on_the_way` rows are of stages before the last, whose
+  /// network is not yet the variant: the best epoch is not among them.
+  void add(const std::vector<double>& key, int seed, const CellRows& rows, std::size_t on_the_way = 0);
   /// Fills the table `summary`, writes it as FILE.json beside the log, and returns it for the terminal.
   std::string report(const Args& args) const;
 
@@ -88,6 +89,7 @@ class Comparison {
   struct Run {
     std::vector<double> key;
     CellRows rows;
+    std::size_t on_the_way;
   };
   struct Summary {  // of one variant over its runs
     std::vector<double> key;

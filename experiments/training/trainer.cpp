@@ -102,7 +102,6 @@ bool Trainer::restore() {
   best_network_ = c.best_network;
   log_ = c.log;
   seconds_ = c.seconds;
-  step_seconds_ = c.step_seconds;
   return true;
 }
 
@@ -121,7 +120,6 @@ void Trainer::save(const TrainerEvents& events) {
   c.notes = notes_;
   c.earlier = earlier_;
   c.seconds = seconds_;
-  c.step_seconds = step_seconds_;
   for (const EpochResult& r : results_) c.rows.push_back(r.row());
   c.best = best_;
   c.network = state_of(net_, rule_);
@@ -154,9 +152,7 @@ void Trainer::run(const TrainerEvents& events) {
     while (finished_epochs() < options_.epochs) {
       while (step_ < (finished_epochs() + 1) * per_epoch) {
         check_stop();
-        const Clock::time_point begin = Clock::now();
         const double loss = train_step(events);
-        step_seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
         progress.update(images_done(), cat("loss ", number(loss), latest_test()));
         if (due()) save(events);
       }
@@ -273,10 +269,6 @@ void Trainer::finish_epoch(const TrainerEvents& events) {
   results_.push_back(result);
   loss_sum_ = 0;
   if (events.epoch) events.epoch(result);
-}
-
-double Trainer::images_per_second() const {
-  return static_cast<double>(step_ * loader_.batch_size()) / step_seconds_;
 }
 
 const EpochResult& Trainer::best() const {

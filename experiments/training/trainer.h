@@ -99,8 +99,6 @@ class Trainer {
   std::int64_t steps_per_epoch() const { return loader_.batches_per_epoch(); }
   /// Seconds spent on the training until it was saved last, breaks left out.
   double seconds() const { return seconds_; }
-  /// Images trained on in each second of the steps so far; evaluations and breaks left out.
-  double images_per_second() const;
   /// (step, mean loss of the batches of the last loss_window steps), one row for each window that is full.
   const Rows& loss_curve() const { return loss_curve_; }
   /// Of the epochs so far.
@@ -151,7 +149,7 @@ class Trainer {
   std::string log_;
 
   using Clock = std::chrono::steady_clock;
-  double seconds_ = 0, step_seconds_ = 0;
+  double seconds_ = 0;
   Clock::time_point saved_ = Clock::now();
 };
 

@@ -8,6 +8,8 @@ import tempfile
 import time
 import unittest
 
+import numpy as np
+
 from check_log import check_log, open_log, status, tables_of
 
 MAIN = os.environ["COMPARE_METHODS"]
@@ -46,7 +48,11 @@ class CompareMethods(unittest.TestCase):
         self.assertLess(size[0, 1, 4], size[0, 2, 4])
         self.assertLess(size[0, 2, 4], size[0, 4, 4])
         self.assertLess(size[0, 4, 4], size[0, 0, 4] / 5)
-        self.assertTrue(all(summary["images_per_second"] > 0))
+        self.assertTrue(all(0 < summary["slowest"]) and all(summary["slowest"] <= summary["images_per_second"]))
+        self.assertTrue(all(summary["images_per_second"] <= summary["fastest"]))
+        # The last stage of telcnn is one epoch: what earlier ones reached with more bits is not its best.
+        telcnn = summary["method"] == 2
+        self.assertEqual(summary["test_best_mean"][telcnn].tolist(), summary["test_last_mean"][telcnn].tolist())
         stages = dict(zip(variants, summary["stages"]))
         self.assertEqual((stages[0, 1, 4], stages[2, 2, 2], stages[2, 4, 4]), (1, 9, 7))
         self.assertIn("telcnn", shown)
@@ -62,11 +68,12 @@ class CompareMethods(unittest.TestCase):
         again, _ = self.whole("broken.h5")
         for table, columns in tables.items():
             for column, values in columns.items():
-                if column != "images_per_second":
+                if column not in ("images_per_second", "slowest", "fastest"):
                     self.assertEqual(again[table][column].tobytes(), values.tobytes(), (table, column))
         # Another seed more, and one method less, are other cells of the same sweep; another budget is not.
-        fewer, _ = self.whole("broken.h5", {"--methods": "lsq", "--seeds": 1})
+        fewer, _ = self.whole("broken.h5", {"--methods": "lsq", "--seeds": 1, "--speed-rounds": 0})
         self.assertEqual(len(fewer["summary"]["method"]), 3)
+        self.assertTrue(all(np.isnan(fewer["summary"]["images_per_second"])))
         refused = subprocess.run(self.command("broken.h5", {"--epochs": 4}), capture_output=True, text=True, check=False)
         self.assertEqual(refused.returncode, 2)
         self.assertIn("epochs = 3, given 4", refused.stderr)

@@ -5,6 +5,7 @@
 
 #include "core/ops.h"
 #include "experiments/training/staged.h"
+#include "experiments/training/step_time.h"
 #include "quant/activation_quantizer.h"
 #include "quant/method.h"
 #include "tests/experiments/small_training.h"
@@ -66,7 +67,7 @@ OptimSettings optim_settings() {
 /// Everything that a checkpoint holds but clock, log and the writing program.
 std::string outcome(const std::filesystem::path& path) {
   Checkpoint c = read_checkpoint(path);
-  c.seconds = c.step_seconds = 0;
+  c.seconds = 0;
   c.log = c.commit = "";
   const auto plain = path.string() + ".plain";
   write_checkpoint(plain, c);
@@ -107,6 +108,25 @@ TEST_CASE("every method goes on from its checkpoint to the same bits") {
     method.rule.quantize_first = method.rule.quantize_last = true;
     goes_on(method, optim, {4, 8});
   }
+}
+
+TEST_CASE("step_time: a few steps of the last stage, also when the data set has fewer") {
+  MethodSettings method;
+  OptimSettings optim = optim_settings();
+  choose("telcnn", method, optim);
+  std::vector<Stage> made;
+  const auto make = [&](const Stage& stage) {
+    made.push_back(stage);
+    NetSettings s = method.net;
+    s.activation_bits = stage.activation_bits;
+    return classifier(s, Rng(5));
+  };
+  const Timing t = step_time({method, optim, {}, 3, {}}, images(), make, 9);
+  CHECK(0 < t.min);
+  CHECK(t.min <= t.median);
+  CHECK(t.median <= t.max);
+  CHECK(made == std::vector<Stage>{{2, 2}, {}});  // and the float partner
+  CHECK_THROWS_AS(timing_of({}), Error);
 }
 
 TEST_CASE("deployed weights are packed, with codes and without") {

@@ -5,8 +5,10 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
+#include "experiments/training/comparison.h"
 #include "experiments/training/statistics.h"
 #include "tests/support/temp_folder.h"
 
@@ -48,6 +50,34 @@ TEST_CASE("sweep: a cell whose computation throws leaves nothing, and a damaged 
   CHECK_FALSE(sweep.finished("a"));
   std::ofstream(folder.path() / "a.json") << "[[1, 2";
   CHECK_THROWS_AS(sweep.cell("a", [] { return CellRows{}; }), Error);
+}
+
+TEST_CASE("comparison: the best epoch is not looked for on the way to the last stage") {
+  const TempFolder folder;
+  const std::string out = (folder / "run.h5").string();
+  const char* words[] = {"test", "--out", out.c_str()};
+  Args args("test", "a comparison");
+  REQUIRE(args.parse(3, words));
+  RunLog log(out, {"test", args.command_line(), args.config(), 1, 1, "float"});
+  Comparison comparison(log, {{"bits", "bit", "bits of the weights"}});
+  log.start();
+  // epoch, loss, held-out and test accuracy, training loss: more bits, then two epochs of the last stage
+  const double nan = std::nan("");
+  const CellRows rows{{1, 0.1, 0.99, 0.98, nan}, {2, 0.3, 0.8, 0.7, nan}, {3, 0.2, 0.7, 0.75, 0.2}};
+  const CellRows diverged{{1, 0.1, 0.99, 0.98, nan}, {2, nan, nan, nan, nan}};
+  comparison.add_float(rows);
+  comparison.add({1}, 1, rows, 1);
+  comparison.add({2}, 1, diverged, 1);
+  comparison.add({3}, 1, rows);
+  comparison.report(args);
+  const auto found = nlohmann::json::parse(std::ifstream(folder / "run.json"));
+  CHECK(found["float"]["test_best"] == 0.98);
+  const auto& cells = found["cells"];
+  REQUIRE(cells.size() == 3);
+  CHECK(cells[0]["test_best"]["mean"] == 0.7);
+  CHECK(cells[0]["test_last"]["mean"] == 0.75);
+  CHECK(cells[1]["test_best"]["mean"].is_null());
+  CHECK(cells[2]["test_best"]["mean"] == 0.98);
 }
 
 TEST_CASE("statistics: mean and sample standard deviation") {

@@ -47,7 +47,7 @@ def tensors_and_state(path):
 def outcome(log):
     """Everything that a run leaves, but for what a clock says."""
     tensors, state = tensors_and_state(log.with_suffix(".checkpoint"))
-    del state["seconds"], state["step_seconds"], state["log"]
+    del state["seconds"], state["log"]
     found = {f"checkpoint {name}": value for name, value in tensors.items()} | {"state": state}
     for kind in ("best", "last"):
         found[kind] = log.with_suffix(f".{kind}.safetensors").read_bytes()
