@@ -38,9 +38,10 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
   const Sweep sweep(args.out() + ".cells", cell_settings(args, {"rho", "seeds"}));
   std::vector<std::string> rules;
   for (const double rho : s.rhos) rules.push_back(rho == 0 ? "binary_connect" : cat("bcgd_", rho));
-  Comparison comparison(log, {{"rule", "1", "BinaryConnect, or BCGD with its rho", rules},
-                              {"weight_bits", "bit", "bits of the weights"},
-                              {"activation_bits", "bit", "bits of the activations; 0: float"}});
+  Comparison comparison(args, log,
+                        {{"rule", "1", "BinaryConnect, or BCGD with its rho", rules},
+                         {"weight_bits", "bit", "bits of the weights"},
+                         {"activation_bits", "bit", "bits of the activations; 0: float"}});
   log.start();
   comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)
@@ -60,7 +61,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
                       static_cast<double>(s.net.activation_bits)},
                      seed, train_cell(sweep, plan, data, start, args.quiet()));
     }
-  std::printf("%s", comparison.report(args).c_str());
+  std::printf("%s", comparison.report().c_str());
 }
 
 }  // namespace

@@ -4,9 +4,9 @@
 //   compare_methods --dataset cifar10 --net resnet20 --width 4 --methods dorefa,telcnn,lsq --bits 2
 // Methods share data, float net, learning rate and its schedule; their own are the parts (quant/method.h) and
 // the shape of their schedules, which are stretched to the budget. One in stages divides the budget among
-// them. Before the trainings a step of each is timed, all in turn, which says something on a machine that does
-// nothing else. Finished cells and the checkpoint of the one under way are kept in FILE.h5.cells; the same
-// command goes on where it was broken off.
+// them. Before the trainings a step of each is timed, all in turn, which says something on a machine that
+// does nothing else. Finished cells and the checkpoint of the one under way are kept in FILE.h5.cells; the
+// same command goes on where it was broken off.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -42,7 +42,8 @@ void declare(Args& args, Settings& s) {
   args.add("layers", s.layers, "that are quantized: own: as each paper has it, else the same for all methods",
            {"own", "all", "not_last", "inner"});
   args.add("seeds", s.seeds, "runs per method and bits: seeds 1 to this", {1, 1000});
-  args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none", {0, 100});
+  args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none",
+           {0, 100});
   declare(args, s.optim);
   args.add("bop-lr", s.bop_lr, "learning rate of adam, which moves what bop does not", {0, 100});
 }
@@ -145,7 +146,7 @@ class MethodComparison {
 
   void run(RunLog& log) {
     Comparison comparison(
-        log,
+        args_, log,
         {{"method", "1", "row of the table of methods", s_.methods},
          {"weight_bits", "bit", "bits of the weights; 0: float"},
          {"activation_bits", "bit", "bits of the activations; 0: float"}},
@@ -155,8 +156,7 @@ class MethodComparison {
          {"slowest", "1/s", "the same, slowest round"},
          {"fastest", "1/s", "the same, fastest round"}});
     log.start();
-    comparison.add_float(
-        float_rows(sweep_, s_.float_net, s_.net, s_.data, data_, s_.optim.batch, args_));
+    comparison.add_float(float_rows(sweep_, s_.float_net, s_.net, s_.data, data_, s_.optim.batch, args_));
     const std::vector<std::vector<double>> speeds = images_per_second();
     for (int seed = 1; seed <= s_.seeds; ++seed)
       for (std::size_t v = 0; v < variants_.size(); ++v) {
@@ -167,7 +167,7 @@ class MethodComparison {
         comparison.add(variants_[v].key(), seed, rows,
                        before_last * static_cast<std::size_t>(plan.optim.epochs));
       }
-    std::printf("%s", comparison.report(args_).c_str());
+    std::printf("%s", comparison.report().c_str());
   }
 
  private:
@@ -180,7 +180,8 @@ class MethodComparison {
 
   double step_seconds(const CellPlan& plan) const {
     try {
-      return step_time({plan.method, plan.optim, plan.augmentation, plan.seed, {}}, data_, from_float(plan), 20)
+      return step_time({plan.method, plan.optim, plan.augmentation, plan.seed, {}}, data_, from_float(plan),
+                       20)
           .median;
     } catch (const Diverged&) {
       return std::nan("");

@@ -92,7 +92,8 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load(s, args.seed());
   const Sweep sweep(args.out() + ".cells", cell_settings(s, args.seed()));
   Comparison comparison(
-      log, {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
+      args, log,
+      {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   log.start();
   CellPlan float_plan;
   float_plan.name = "float";
@@ -117,7 +118,7 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
         comparison.add({static_cast<double>(i), static_cast<double>(bits)}, seed,
                        train_cell(sweep, plan, data, start, args.quiet()));
       }
-  std::printf("%s", comparison.report(args).c_str());
+  std::printf("%s", comparison.report().c_str());
 }
 
 }  // namespace

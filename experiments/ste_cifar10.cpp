@@ -132,7 +132,8 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
   const Sweep sweep(args.out() + ".cells", cell_settings(args, {"ste", "bits", "seeds", "instability",
                                                                 "instability-lr", "loss-window"}));
   Comparison comparison(
-      log, {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
+      args, log,
+      {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   const Instability instability(log, s);
   log.start();
   comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
@@ -151,7 +152,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
         comparison.add({static_cast<double>(i), static_cast<double>(bits)}, seed,
                        train_cell(sweep, plan, data, start, args.quiet()));
       }
-  std::printf("%s", comparison.report(args).c_str());
+  std::printf("%s", comparison.report().c_str());
   if (s.instability > 0) instability.run(data, sweep, args);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <span>
 
 #include "core/base/check.h"
@@ -39,6 +40,20 @@ double best_test(const CellRows& all, std::size_t on_the_way = 0) {
 std::string plus_minus(const MeanDeviation& m, double unit) {
   const std::string mean = number(m.mean * unit);
   return std::isnan(m.deviation) ? mean : cat(mean, " +- ", number(m.deviation * unit, 2));
+}
+
+// Whether a file is one that Comparison::report() has written.
+bool is_summary(const std::filesystem::path& path, const std::string& experiment) {
+  const auto file = nlohmann::json::parse(std::ifstream(path), nullptr, false);
+  return file.is_object() && file.value("experiment", nlohmann::json()) == experiment;
+}
+
+std::filesystem::path summary_file(const Args& args) {
+  const auto path = std::filesystem::path(args.out()).replace_extension(".json");
+  check_usage(!std::filesystem::exists(path) || is_summary(path, args.experiment()), "--out ", args.out(),
+              ": the summary would replace ", path.string(),
+              ", which is something else; expected another name");
+  return path;
 }
 
 nlohmann::json mean_and_deviation(const MeanDeviation& m) {
@@ -143,8 +158,10 @@ std::string cell_settings(const Args& args, const std::vector<std::string>& choi
   return settings.dump();
 }
 
-Comparison::Comparison(RunLog& log, std::vector<Column> keys, std::vector<Column> more)
-    : keys_(std::move(keys)),
+Comparison::Comparison(const Args& args, RunLog& log, std::vector<Column> keys, std::vector<Column> more)
+    : args_(args),
+      summary_file_(summary_file(args)),
+      keys_(std::move(keys)),
       more_(std::move(more)),
       epochs_(log.table("epochs", keys_ + std::vector<Column>{{"seed", "1", "seed of the fine-tuning"}} +
                                       epoch_columns("fine-tuning"))),
@@ -166,8 +183,7 @@ void Comparison::add_float(const CellRows& rows) {
   for (const auto& row : rows) float_epochs_.add(row);
 }
 
-void Comparison::add(const std::vector<double>& key, int seed, const CellRows& rows,
-                     std::size_t on_the_way) {
+void Comparison::add(const std::vector<double>& key, int seed, const CellRows& rows, std::size_t on_the_way) {
   const auto width = static_cast<std::ptrdiff_t>(epoch_columns("").size());
   for (const auto& row : rows) {
     std::vector<double> values = key;
@@ -257,7 +273,7 @@ nlohmann::json Comparison::json(const std::vector<Summary>& all) const {
           {"cells", std::move(cells)}};
 }
 
-std::string Comparison::report(const Args& args) const {
+std::string Comparison::report() const {
   const std::vector<Summary> all = summaries();
   for (const Summary& s : all) {
     std::vector<double> row = s.key;
@@ -267,9 +283,9 @@ std::string Comparison::report(const Args& args) const {
     summary_.add(row);
   }
   nlohmann::json file = json(all);
-  file["experiment"] = args.experiment();
-  file["config"] = nlohmann::json::parse(args.config());
-  write_file_atomically(std::filesystem::path(args.out()).replace_extension(".json"), file.dump(1) + "\n");
+  file["experiment"] = args_.experiment();
+  file["config"] = nlohmann::json::parse(args_.config());
+  write_file_atomically(summary_file_, file.dump(1) + "\n");
   return text(all);
 }
 

@@ -75,15 +75,16 @@ class Comparison {
  public:
   /// Declares the tables `epochs`, `float_epochs` and `summary`; `keys` are the columns that tell variants
   /// apart: labels, or whole numbers. `more` are columns of the summary whose values stand behind those of
-  /// epoch_rows() in the last row of each run; it has their means.
-  Comparison(RunLog& log, std::vector<Column> keys, std::vector<Column> more = {});
+  /// epoch_rows() in the last row of each run; it has their means. `args` must outlive it. Throws UsageError
+  /// when FILE.json beside the log is there and no summary of this experiment.
+  Comparison(const Args& args, RunLog& log, std::vector<Column> keys, std::vector<Column> more = {});
 
   void add_float(const CellRows& rows);
   /// `key`: one number for each key column. The first `on_the_way` rows are of stages before the last, whose
   /// network is not yet the variant: the best epoch is not among them.
   void add(const std::vector<double>& key, int seed, const CellRows& rows, std::size_t on_the_way = 0);
-  /// Fills the table `summary`, writes it as FILE.json beside the log, and returns it for the terminal.
-  std::string report(const Args& args) const;
+  /// Fills the table `summary`, writes it as FILE.json, and returns it for the terminal.
+  std::string report() const;
 
  private:
   struct Run {
@@ -102,6 +103,8 @@ class Comparison {
   std::string text(const std::vector<Summary>& all) const;
   nlohmann::json json(const std::vector<Summary>& all) const;
 
+  const Args& args_;
+  const std::filesystem::path summary_file_;
   std::vector<Column> keys_, more_;
   Table epochs_, float_epochs_, summary_;
   CellRows float_rows_;

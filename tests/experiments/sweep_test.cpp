@@ -59,7 +59,7 @@ TEST_CASE("comparison: the best epoch is not looked for on the way to the last s
   Args args("test", "a comparison");
   REQUIRE(args.parse(3, words));
   RunLog log(out, {"test", args.command_line(), args.config(), 1, 1, "float"});
-  Comparison comparison(log, {{"bits", "bit", "bits of the weights"}});
+  Comparison comparison(args, log, {{"bits", "bit", "bits of the weights"}});
   log.start();
   // epoch, loss, held-out and test accuracy, training loss: more bits, then two epochs of the last stage
   const double nan = std::nan("");
@@ -69,7 +69,7 @@ TEST_CASE("comparison: the best epoch is not looked for on the way to the last s
   comparison.add({1}, 1, rows, 1);
   comparison.add({2}, 1, diverged, 1);
   comparison.add({3}, 1, rows);
-  comparison.report(args);
+  comparison.report();
   const auto found = nlohmann::json::parse(std::ifstream(folder / "run.json"));
   CHECK(found["float"]["test_best"] == 0.98);
   const auto& cells = found["cells"];
@@ -78,6 +78,19 @@ TEST_CASE("comparison: the best epoch is not looked for on the way to the last s
   CHECK(cells[0]["test_last"]["mean"] == 0.75);
   CHECK(cells[1]["test_best"]["mean"].is_null());
   CHECK(cells[2]["test_best"]["mean"] == 0.98);
+}
+
+TEST_CASE("comparison: a file at the place of its summary that is something else is left alone") {
+  const TempFolder folder;
+  const std::string out = (folder / "run.h5").string();
+  const char* words[] = {"test", "--out", out.c_str()};
+  Args args("test", "a comparison");
+  REQUIRE(args.parse(3, words));
+  RunLog log(out, {"test", args.command_line(), args.config(), 1, 1, "float"});
+  for (const char* other : {"{\"epochs\": 3}", "{\"experiment\": \"another\"}", "no JSON"}) {
+    std::ofstream(folder / "run.json") << other;
+    CHECK_THROWS_AS(Comparison(args, log, {{"bits", "bit", "bits of the weights"}}), UsageError);
+  }
 }
 
 TEST_CASE("statistics: mean and sample standard deviation") {
