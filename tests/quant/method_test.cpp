@@ -3,7 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <fstream>
+#include <map>
 #include <set>
+#include <sstream>
 
 #include "core/base/check.h"
 #include "core/ops.h"
@@ -49,9 +52,50 @@ void passes(const quant::WeightParts& weights, const quant::ActivationParts& act
   }
 }
 
+// The cells of a line of a Markdown table, from its first column on.
+std::vector<std::string> cells_of(const std::string& line) {
+  std::istringstream in(line.substr(1));
+  std::vector<std::string> cells;
+  for (std::string cell; std::getline(in, cell, '|');) cells.push_back(cell);
+  return cells;
+}
+
+std::vector<std::string> in_backticks(const std::string& cell) {
+  std::istringstream in(cell);
+  std::vector<std::string> names;
+  for (std::string between, name; std::getline(in, between, '`') && std::getline(in, name, '`');)
+    names.push_back(name);
+  return names;
+}
+
+// "signs 1 (`bnn`)": 1 bit, of bnn alone; 0 for an empty cell.
+int bits_in(const std::string& cell, const std::string& method) {
+  const auto of = in_backticks(cell);
+  const auto digit = cell.find_first_of("123456789");
+  const bool has = digit != std::string::npos && (of.empty() || std::ranges::find(of, method) != of.end());
+  return has ? std::stoi(cell.substr(digit)) : 0;
+}
+
 }  // namespace
 
 TEST_SUITE("quant") {
+  TEST_CASE("methods: the README's table has every row, with its bits") {
+    std::ifstream readme(std::string(COARSEGRAD_SOURCE) + "/README.md");
+    std::map<std::string, std::vector<std::string>> rows;
+    for (std::string line; std::getline(readme, line);)
+      if (line.starts_with("| `"))
+        for (const auto cells = cells_of(line); const std::string& name : in_backticks(cells[0]))
+          rows[name] = cells;
+    CHECK(rows.size() + 1 == quant::method_names().size());  // all but float
+    for (const auto& [name, cells] : rows) {
+      CAPTURE(name);
+      const quant::Method& m = quant::method(name);
+      CHECK(bits_in(cells.at(1), name) == m.weights.options.bits);
+      CHECK(bits_in(cells.at(3), name) == m.activations.options.bits);
+      CHECK(bits_in(cells.at(4), name) == m.gradients.bits);
+    }
+  }
+
   TEST_CASE("methods: every row is made of parts that there are, at its own bits and at those of its paper") {
     const std::vector<std::string> names = quant::method_names();
     CHECK(std::set<std::string>(names.begin(), names.end()).size() == names.size());
