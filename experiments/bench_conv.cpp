@@ -2,7 +2,6 @@
 // backward data and backward weights?
 //   bench_conv --net resnet20 --batch 128 --threads 2
 // Random tensors, each product alone, in the networks' order of distinct layers.
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -17,6 +16,7 @@
 #include "core/base/random.h"
 #include "core/kernels/kernels.h"
 #include "experiments/support/run.h"
+#include "experiments/support/timing.h"
 
 using namespace coarsegrad;
 
@@ -53,8 +53,7 @@ double median_seconds(int repeats, const std::function<void()>& work) {
   work();
   std::vector<double> times;
   for (int i = 0; i < repeats; ++i) times.push_back(seconds(work));
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  return experiments::timing_of(std::move(times)).median;
 }
 
 // GFLOP/s of fused multiply-adds that wait for nothing, on all threads: what no kernel can exceed.

@@ -2,7 +2,6 @@
 //   bench_train --net lenet5 --batch 128 --steps 10 --activations 2
 #include <sys/resource.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -133,15 +132,15 @@ int main(int argc, char** argv) {
     for (int i = 0; i < steps; ++i) times.push_back(step_seconds(problem, optimizer));
     log.start();
     for (int i = 0; i < steps; ++i) seconds.add(i, times[static_cast<std::size_t>(i)]);
-    std::sort(times.begin(), times.end());
-    const double median = times[times.size() / 2], peak = peak_mib() - before;
+    const experiments::Timing t = experiments::timing_of(std::move(times));
+    const double peak = peak_mib() - before;
     std::printf(
         "%s batch %d weights=%s activations=%s kernels=%s threads=%d: median step %.2f ms, min %.2f, max "
         "%.2f, "
         "gflop_per_second=%.1f images_per_second=%.1f peak_mib=%.1f\n",
         net.c_str(), batch, weights.c_str(), activations.c_str(), active_kernels().name, args.threads(),
-        median * 1e3, times.front() * 1e3, times.back() * 1e3,
-        step_gflop(*problem.net, nn::network_input(net), batch) / median, batch / median, peak);
+        t.median * 1e3, t.min * 1e3, t.max * 1e3,
+        step_gflop(*problem.net, nn::network_input(net), batch) / t.median, batch / t.median, peak);
     if (sgemm) std::printf("sgemm_gflop_per_second=%.1f\n", sgemm_rate(2048));
   });
 }

@@ -52,15 +52,28 @@ TEST_CASE("sweep: a cell whose computation throws leaves nothing, and a damaged 
   CHECK_THROWS_AS(sweep.cell("a", [] { return CellRows{}; }), Error);
 }
 
+namespace {
+
+// A run that logs to `out` and nothing else.
+struct LoggedRun {
+  explicit LoggedRun(const std::filesystem::path& out) {
+    const std::string file = out.string();
+    const char* words[] = {"test", "--out", file.c_str()};
+    args.parse(3, words);
+  }
+
+  const std::vector<Column> keys{{"bits", "bit", "bits of the weights"}};
+  Args args{"test", "a comparison"};
+  RunLog log{args.out(), {"test", args.command_line(), args.config(), 1, 1, "float"}};
+};
+
+}  // namespace
+
 TEST_CASE("comparison: the best epoch is not looked for on the way to the last stage") {
   const TempFolder folder;
-  const std::string out = (folder / "run.h5").string();
-  const char* words[] = {"test", "--out", out.c_str()};
-  Args args("test", "a comparison");
-  REQUIRE(args.parse(3, words));
-  RunLog log(out, {"test", args.command_line(), args.config(), 1, 1, "float"});
-  Comparison comparison(args, log, {{"bits", "bit", "bits of the weights"}});
-  log.start();
+  LoggedRun run(folder / "run.h5");
+  Comparison comparison(run.args, run.log, run.keys);
+  run.log.start();
   // epoch, loss, held-out and test accuracy, training loss: more bits, then two epochs of the last stage
   const double nan = std::nan("");
   const CellRows rows{{1, 0.1, 0.99, 0.98, nan}, {2, 0.3, 0.8, 0.7, nan}, {3, 0.2, 0.7, 0.75, 0.2}};
@@ -82,14 +95,10 @@ TEST_CASE("comparison: the best epoch is not looked for on the way to the last s
 
 TEST_CASE("comparison: a file at the place of its summary that is something else is left alone") {
   const TempFolder folder;
-  const std::string out = (folder / "run.h5").string();
-  const char* words[] = {"test", "--out", out.c_str()};
-  Args args("test", "a comparison");
-  REQUIRE(args.parse(3, words));
-  RunLog log(out, {"test", args.command_line(), args.config(), 1, 1, "float"});
+  LoggedRun run(folder / "run.h5");
   for (const char* other : {"{\"epochs\": 3}", "{\"experiment\": \"another\"}", "no JSON"}) {
     std::ofstream(folder / "run.json") << other;
-    CHECK_THROWS_AS(Comparison(args, log, {{"bits", "bit", "bits of the weights"}}), UsageError);
+    CHECK_THROWS_AS(Comparison(run.args, run.log, run.keys), UsageError);
   }
 }
 
