@@ -49,7 +49,7 @@ bool is_summary(const std::filesystem::path& path, const std::string& experiment
 }
 
 std::filesystem::path summary_file(const Args& args) {
-  const auto path = std::filesystem::path(args.out()).replace_extension(".json");
+  auto path = std::filesystem::path(args.out()).replace_extension(".json");
   check_usage(!std::filesystem::exists(path) || is_summary(path, args.experiment()), "--out ", args.out(),
               ": the summary would replace ", path.string(),
               ", which is something else; expected another name");

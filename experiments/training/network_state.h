@@ -28,7 +28,7 @@ class NetworkScope {
  public:
   explicit NetworkScope(nn::Module& net, quant::WeightRule* rule = nullptr)
       : net_(net), rule_(rule), state_(state_of(net, rule)), generators_(generators_of(net)) {}
-  ~NetworkScope() { give_back(); }
+  ~NetworkScope() { give_back(); }  // NOLINT(bugprone-exception-escape): the state is the network's own
   /// Already now.
   void give_back() {
     load_state(net_, rule_, state_);
