@@ -87,7 +87,9 @@ TEST_SUITE("quant") {
         for (const auto cells = cells_of(line); const std::string& name : in_backticks(cells[0]))
           rows[name] = cells;
     CHECK(rows.size() + 1 == quant::method_names().size());  // all but float
-    for (const auto& [name, cells] : rows) {
+    for (const auto& row : rows) {
+      const std::string& name = row.first;
+      const std::vector<std::string>& cells = row.second;
       CAPTURE(name);
       const quant::Method& m = quant::method(name);
       CHECK(bits_in(cells.at(1), name) == m.weights.options.bits);
