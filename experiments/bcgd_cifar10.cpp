@@ -35,13 +35,13 @@ void declare(Args& args, Settings& s) {
 
 void compare(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s.data, args.seed());
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"rho", "seeds"}));
   std::vector<std::string> rules;
   for (const double rho : s.rhos) rules.push_back(rho == 0 ? "binary_connect" : cat("bcgd_", rho));
   Comparison comparison(args, log,
                         {{"rule", "1", "BinaryConnect, or BCGD with its rho", rules},
                          {"weight_bits", "bit", "bits of the weights"},
                          {"activation_bits", "bit", "bits of the activations; 0: float"}});
+  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"rho", "seeds"}));
   log.start();
   comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)

@@ -136,27 +136,28 @@ CellRows rows_of(StagedTraining& training) {
 
 class MethodComparison {
  public:
-  MethodComparison(const Settings& s, const Args& args)
+  MethodComparison(const Settings& s, const Args& args, RunLog& log)
       : s_(s),
         args_(args),
+        log_(log),
         data_(load_data(s.data, args.seed())),
+        comparison_(args, log,
+                    {{"method", "1", "row of the table of methods", s.methods},
+                     {"weight_bits", "bit", "bits of the weights; 0: float"},
+                     {"activation_bits", "bit", "bits of the activations; 0: float"}},
+                    {{"deployed_bytes", "B", "parameters of the network as it is deployed, packed"},
+                     {"stages", "1", "stages that divide the epochs"},
+                     {"images_per_second", "1/s",
+                      "images that steps of the last stage take in: median of the rounds"},
+                     {"slowest", "1/s", "the same, slowest round"},
+                     {"fastest", "1/s", "the same, fastest round"}}),
         sweep_(args.out() + ".cells",
                cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
         variants_(variants_of(s)) {}
 
-  void run(RunLog& log) {
-    Comparison comparison(
-        args_, log,
-        {{"method", "1", "row of the table of methods", s_.methods},
-         {"weight_bits", "bit", "bits of the weights; 0: float"},
-         {"activation_bits", "bit", "bits of the activations; 0: float"}},
-        {{"deployed_bytes", "B", "parameters of the network as it is deployed, packed"},
-         {"stages", "1", "stages that divide the epochs"},
-         {"images_per_second", "1/s", "images that steps of the last stage take in: median of the rounds"},
-         {"slowest", "1/s", "the same, slowest round"},
-         {"fastest", "1/s", "the same, fastest round"}});
-    log.start();
-    comparison.add_float(float_rows(sweep_, s_.float_net, s_.net, s_.data, data_, s_.optim.batch, args_));
+  void run() {
+    log_.start();
+    comparison_.add_float(float_rows(sweep_, s_.float_net, s_.net, s_.data, data_, s_.optim.batch, args_));
     const std::vector<std::vector<double>> speeds = images_per_second();
     for (int seed = 1; seed <= s_.seeds; ++seed)
       for (std::size_t v = 0; v < variants_.size(); ++v) {
@@ -164,10 +165,10 @@ class MethodComparison {
         CellRows rows = train_cell(sweep_, plan, data_, from_float(plan), args_.quiet(), rows_of);
         const auto before_last = static_cast<std::size_t>(rows.back().back()) - 1;
         for (auto& row : rows) row.insert(row.end(), speeds[v].begin(), speeds[v].end());
-        comparison.add(variants_[v].key(), seed, rows,
-                       before_last * static_cast<std::size_t>(plan.optim.epochs));
+        comparison_.add(variants_[v].key(), seed, rows,
+                        before_last * static_cast<std::size_t>(plan.optim.epochs));
       }
-    std::printf("%s", comparison.report().c_str());
+    std::printf("%s", comparison_.report().c_str());
   }
 
  private:
@@ -209,7 +210,9 @@ class MethodComparison {
 
   const Settings& s_;
   const Args& args_;
+  RunLog& log_;
   const SplitData data_;
+  Comparison comparison_;
   const Sweep sweep_;
   const std::vector<Variant> variants_;
 };
@@ -220,5 +223,5 @@ int main(int argc, char** argv) {
   Settings s;
   Args args("compare_methods", "Which method quantizes a network best, at which bits, and at what cost?");
   declare(args, s);
-  return run(args, argc, argv, [&](RunLog& log) { MethodComparison(s, args).run(log); });
+  return run(args, argc, argv, [&](RunLog& log) { MethodComparison(s, args, log).run(); });
 }

@@ -129,12 +129,12 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
   check_usage(s.instability == 0 || std::ranges::find(s.ste, s.instability_from) != s.ste.end(),
               "instability-from: given ", s.instability_from, ", expected one of --ste");
   const SplitData data = load_data(s.data, args.seed());
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"ste", "bits", "seeds", "instability",
-                                                                "instability-lr", "loss-window"}));
   Comparison comparison(
       args, log,
       {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   const Instability instability(log, s);
+  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"ste", "bits", "seeds", "instability",
+                                                                "instability-lr", "loss-window"}));
   log.start();
   comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)
