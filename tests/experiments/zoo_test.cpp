@@ -12,6 +12,7 @@
 #include "datasets/synthetic.h"
 #include "experiments/training/settings.h"
 #include "experiments/training/training.h"
+#include "tests/support/conv_shapes.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -68,21 +69,22 @@ nn::Module& part(nn::Module& net, std::string_view wanted) {
 // The 3x3 convolution of images that are no codes, with one sum in double for each output: the kernel table,
 // and the BLAS behind it, do not matter.
 Tensor first_convolution(const Tensor& x, const Tensor& weight) {
-  const std::int64_t side = x.shape()[1], in = x.shape()[3], out = weight.shape()[0];
-  Tensor y = Tensor::uninitialized({x.shape()[0], side, side, out});
-  const auto pixel = [&](std::int64_t n, std::int64_t row, std::int64_t column, std::int64_t c) {
-    const bool inside = row >= 0 && row < side && column >= 0 && column < side;
-    return inside ? static_cast<double>(x[((n * side + row) * side + column) * in + c]) : 0.0;
-  };
-  for (std::int64_t i = 0; i < y.size(); ++i) {
-    const std::int64_t o = i % out, column = i / out % side, row = i / out / side % side,
-                       n = i / out / side / side;
-    double sum = 0;
-    for (std::int64_t k = 0; k < 9 * in; ++k)
-      sum += static_cast<double>(weight[o * 9 * in + k]) *
-             pixel(n, row + k / in / 3 - 1, column + k / in % 3 - 1, k % in);
-    y.mutable_data()[i] = static_cast<Real>(sum);
-  }
+  const std::int64_t side = x.dim(1), in = x.dim(3), out = weight.dim(0);
+  const ConvShape s{.batch = x.dim(0),
+                    .height = side,
+                    .width = side,
+                    .in_channels = in,
+                    .out_channels = out,
+                    .kernel_h = 3,
+                    .kernel_w = 3,
+                    .pad_h = 1,
+                    .pad_w = 1};
+  Tensor y = Tensor::uninitialized({x.dim(0), side, side, out});
+  std::vector<double> sums(static_cast<std::size_t>(y.size()));
+  for_each_product(s, [&](std::int64_t ix, std::int64_t iw, std::int64_t iy) {
+    sums[static_cast<std::size_t>(iy)] += static_cast<double>(x[ix]) * static_cast<double>(weight[iw]);
+  });
+  std::ranges::transform(sums, y.mutable_data(), [](double sum) { return static_cast<Real>(sum); });
   return y;
 }
 
