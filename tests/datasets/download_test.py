@@ -206,6 +206,14 @@ class DownloadTest(Loopback):
                 self.assertIn(str(self.target), said)
                 self.assert_absent()
 
+    def test_a_data_set_that_cannot_be_had_is_told_in_one_line_with_the_last_word_of_each_mirror(self):
+        download.DATASETS["toy"].files["other.gz"] = size_and_hash(DATA)
+        code, said = self.get("always_cut", "forbidden")
+        self.assertEqual((code, said.count("\n")), (1, 1), said)
+        self.assertEqual(said.count("broke off after"), 1)
+        self.assertIn(f"{self.base}/forbidden/: HTTP status 403", said)
+        self.assertEqual(self.served(), ["always_cut"] * download.ATTEMPTS + ["forbidden"])
+
     def test_a_cut_transfer_goes_on_where_it_stopped(self):
         self.assertEqual(self.get("cut")[0], 0)
         self.assertEqual(self.server.requests, [("cut", None), ("cut", f"bytes={len(DATA) // 2}-")])
