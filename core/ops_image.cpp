@@ -41,7 +41,8 @@ Tensor max_pooled_codes(const PoolShape& s, const Coded& x, std::uint16_t* place
         largest(static_cast<std::size_t>(out_image));
     kernel.decode(in_image, x.codes() + n * in_image, 1, numbers.data());
     max_pool_forward<Real>(one, numbers.data(), largest.data(), place + n * out_image);
-    kernel.quantize(out_image, largest.data(), {1, 255}, {0, 255}, nullptr, out->codes() + n * out_image, nullptr);
+    kernel.quantize(out_image, largest.data(), {1, 255}, {0, 255}, nullptr, out->codes() + n * out_image,
+                    nullptr);
   });
   return Tensor::deferred(shape, out);
 }

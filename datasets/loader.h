@@ -37,6 +37,7 @@ class DataLoader {
   /// Keeps a reference to `data`, which must outlive the loader. Throws Error for a data set that is not
   /// valid (Dataset::validate), options out of range, or when an epoch would have no batch.
   DataLoader(const Dataset& data, const LoaderOptions& options);
+  DataLoader(const Dataset&& data, const LoaderOptions& options) = delete;  // a temporary would be gone
   ~DataLoader();
   DataLoader(const DataLoader&) = delete;
   DataLoader& operator=(const DataLoader&) = delete;

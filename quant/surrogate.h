@@ -20,6 +20,7 @@
 
 namespace coarsegrad {
 
+/// Ops and modules keep a reference to theirs: register it, or let it outlive them.
 class Surrogate {
  public:
   /// `value` and `derivative` are generic in the type of their arguments: [](auto x, auto window) { return

@@ -6,8 +6,8 @@
 
 namespace coarsegrad {
 
-/// Something went wrong while running: shapes that do not fit, a file that is missing or corrupt, a full disk.
-/// An experiment main ends with exit code 1.
+/// Something went wrong while running: shapes that do not fit, a file that is missing or corrupt, a full
+/// disk. An experiment main ends with exit code 1.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

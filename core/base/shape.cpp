@@ -10,7 +10,8 @@ namespace {
 constexpr std::int64_t kMaxElements = std::int64_t{1} << 40;
 }
 
-Shape::Shape(std::initializer_list<std::int64_t> extents) : Shape(extents.begin(), static_cast<int>(extents.size())) {}
+Shape::Shape(std::initializer_list<std::int64_t> extents)
+    : Shape(extents.begin(), static_cast<int>(extents.size())) {}
 
 Shape::Shape(const std::int64_t* extents, int rank) : rank_(rank) {
   check(rank >= 0 && rank <= kMaxRank, "shape: given ", rank, " axes, expected at most ", kMaxRank);
@@ -24,12 +25,14 @@ Shape::Shape(const std::int64_t* extents, int rank) : rank_(rank) {
 }
 
 std::int64_t Shape::operator[](int i) const {
-  check(i >= -rank_ && i < rank_, "shape: given axis ", i, " of ", *this);
+  check(i >= -rank_ && i < rank_, "shape: given axis ", i, " of ", *this, ", expected one of its ", rank_,
+        " axes");
   return extents_[static_cast<std::size_t>(i < 0 ? i + rank_ : i)];
 }
 
 Shape Shape::with(int i, std::int64_t n) const {
-  check(i >= -rank_ && i < rank_, "shape: given axis ", i, " of ", *this);
+  check(i >= -rank_ && i < rank_, "shape: given axis ", i, " of ", *this, ", expected one of its ", rank_,
+        " axes");
   auto extents = extents_;
   extents[static_cast<std::size_t>(i < 0 ? i + rank_ : i)] = n;
   return Shape(extents.data(), rank_);

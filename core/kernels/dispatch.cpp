@@ -97,8 +97,9 @@ const RealKernels<float>& real_kernels<float>() {
 template <>
 const RealKernels<double>& real_kernels<double>() {
   using namespace kernels::scalar;
-  static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,       matmul_f64,
-                                             norm_f64,       pool_f64,        projection_f64, stochastic_f64, update_f64};
+  static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,
+                                             matmul_f64,     norm_f64,        pool_f64,
+                                             projection_f64, stochastic_f64,  update_f64};
   return reference;
 }
 

@@ -27,6 +27,7 @@ class StagedTraining {
 
   /// `data` must outlive the training. Throws UsageError for settings that do not go together.
   StagedTraining(TrainingPlan plan, const SplitData& data, MakeNet make);
+  StagedTraining(TrainingPlan plan, const SplitData&& data, MakeNet make) = delete;  // it would be gone
   ~StagedTraining();
 
   /// As Trainer::restore(), into the stage that the checkpoint belongs to.

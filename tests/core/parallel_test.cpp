@@ -31,7 +31,9 @@ TEST_CASE("denormals are flushed in every task and the mode is restored afterwar
   CHECK(tiny * 0.01f != 0.f);
 }
 
-TEST_CASE("parallel_for: nested calls, calls from several threads at once and changing team sizes all do every task") {
+TEST_CASE(
+    "parallel_for: nested calls, calls from several threads at once and changing team sizes all do every "
+    "task") {
   std::atomic<std::int64_t> sum{0};
   const auto many_regions = [&sum] {
     for (int round = 0; round < 300; ++round)

@@ -8,6 +8,7 @@
 #include <map>
 #include <numeric>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 #include "core/base/check.h"
@@ -268,6 +269,8 @@ TEST_CASE("loader: a loader that was never used, or is dropped in mid-epoch, end
 }
 
 TEST_CASE("loader: options and data that make no sense are refused") {
+  static_assert(!std::is_constructible_v<DataLoader, Dataset, LoaderOptions>);  // dangling from the start
+  static_assert(std::is_constructible_v<DataLoader, const Dataset&, LoaderOptions>);
   const Dataset data = numbered(10);
   CHECK_THROWS_AS(DataLoader(data, {.batch_size = 0}), Error);
   CHECK_THROWS_AS(DataLoader(data, {.batch_size = -1}), Error);
