@@ -142,7 +142,7 @@ void Var::zero_grad() {
 }
 
 void Var::backward() const {
-  check(size() == 1, "backward: given shape ", shape(), ", expected one element (or pass a seed)");
+  check(numel() == 1, "backward: given shape ", shape(), ", expected one element (or pass a seed)");
   backward(Tensor(shape(), Real(1)));
 }
 

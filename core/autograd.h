@@ -37,7 +37,7 @@ class Var {
   bool defined() const { return value_.defined(); }
   const Tensor& value() const { return value_; }
   const Shape& shape() const { return value_.shape(); }
-  std::int64_t size() const { return value_.size(); }
+  std::int64_t numel() const { return value_.numel(); }
   Real item() const { return value_.item(); }
   bool requires_grad() const { return node_ != nullptr; }
   /// The gradient accumulated in a leaf; undefined before the first backward pass. Throws Error on a

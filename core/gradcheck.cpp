@@ -20,7 +20,7 @@ std::vector<std::vector<double>> backward_jacobian(const Function& f, const std:
     std::vector<Var> leaves;
     for (const Tensor& t : inputs) leaves.push_back(Var::leaf(t));
     const Var y = f(leaves);
-    outputs = y.size();
+    outputs = y.numel();
     if (outputs == 0) break;
     Tensor seed(y.shape());
     seed.mutable_data()[j] = 1;
@@ -53,7 +53,7 @@ GradcheckResult gradcheck(const Function& f, const std::vector<Tensor>& inputs, 
   GradcheckResult result;
   std::size_t column = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    for (std::int64_t e = 0; e < inputs[i].size(); ++e, ++column) {
+    for (std::int64_t e = 0; e < inputs[i].numel(); ++e, ++column) {
       const Tensor up = value_at(f, inputs, i, e, step), down = value_at(f, inputs, i, e, -step);
       // The step that was really taken, after rounding.
       const double x = static_cast<double>(inputs[i][e]);

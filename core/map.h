@@ -32,7 +32,7 @@ Tensor map(const Tensor& x, F f) {
   Tensor y = Tensor::uninitialized(x.shape());
   const Real* in = x.data();
   Real* out = y.mutable_data();
-  parallel_pieces(x.size(), [&](std::int64_t begin, std::int64_t end) {
+  parallel_pieces(x.numel(), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) out[i] = f(in[i]);
   });
   return y;
@@ -45,7 +45,7 @@ Tensor zip(const Tensor& a, const Tensor& b, F f) {
   Tensor y = Tensor::uninitialized(a.shape());
   const Real *p = a.data(), *q = b.data();
   Real* out = y.mutable_data();
-  parallel_pieces(a.size(), [&](std::int64_t begin, std::int64_t end) {
+  parallel_pieces(a.numel(), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) out[i] = f(p[i], q[i]);
   });
   return y;

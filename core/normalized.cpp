@@ -23,7 +23,7 @@ std::int64_t check_channels(const Var& x, const Var& scale, const Var& shift) {
 
 void move_towards(Tensor& running, const Tensor& target, Real momentum, Real factor) {
   Real* r = running.mutable_data();
-  for (std::int64_t c = 0; c < running.size(); ++c)
+  for (std::int64_t c = 0; c < running.numel(); ++c)
     r[c] = (1 - momentum) * r[c] + momentum * (target[c] * factor);
 }
 
@@ -44,8 +44,8 @@ class NormalizedRelu : public Deferred {
   std::int64_t granule() const override { return x_.shape()[-1]; }
 
   Mask mask() const {
-    auto bits = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x_.size()));
-    run(0, x_.size() / granule(), nullptr, bits->data());
+    auto bits = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x_.numel()));
+    run(0, x_.numel() / granule(), nullptr, bits->data());
     return bits;
   }
 
@@ -144,7 +144,7 @@ Var norm_relu(const Normalized& n, const Var& shortcut) {
                             {Tensor::deferred(shape, later), [later] { return later->mask(); }, {}, {}});
   }
   Tensor y = Tensor::uninitialized(shape);
-  auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(y.size()));
+  auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(y.numel()));
   batch_norm_relu<Real>(n.rows(), n.channels(), n.x.value().data(), n.columns(), shortcut.value().elements(),
                         y.mutable_data(), mask->data());
   return record_activated("norm_relu", n, shortcut, {y, [mask] { return mask; }, {}, {}});

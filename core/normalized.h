@@ -18,10 +18,10 @@ struct Normalized {
   Tensor mean, inv_std;  ///< (C)
   BatchStatistics statistics;
 
-  std::int64_t channels() const { return mean.size(); }
+  std::int64_t channels() const { return mean.numel(); }
   std::int64_t rows() const {
     const std::int64_t c = channels();
-    return c > 0 ? x.size() / c : 0;
+    return c > 0 ? x.numel() / c : 0;
   }
   NormColumns<Real> columns() const {
     return {mean.data(), inv_std.data(), scale.value().data(), shift.value().data()};

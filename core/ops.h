@@ -35,7 +35,7 @@ Var abs(const Var& x);
 Var sqrt(const Var& x);
 /// x^2
 Var square(const Var& x);
-/// With probability p an element becomes 0, the others are divided by 1 - p; 0 <= p < 1. Draws x.size()
+/// With probability p an element becomes 0, the others are divided by 1 - p; 0 <= p < 1. Draws x.numel()
 /// numbers.
 Var dropout(const Var& x, Real p, Rng& rng);
 

@@ -34,7 +34,7 @@ Tensor apply(const F& f, const Tensor& x) {
     return map(x, f);
   } else {
     Tensor y = Tensor::uninitialized(x.shape());
-    f(x.size(), x.data(), y.mutable_data());
+    f(x.numel(), x.data(), y.mutable_data());
     return y;
   }
 }
@@ -116,11 +116,11 @@ Var sigmoid(const Var& x) {
 Var relu(const Var& x) {
   Tensor y = Tensor::uninitialized(x.shape());
   const auto mask =
-      std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x.size()));  // one bit per element: x > 0
-  relu_forward<Real>(x.size(), x.value().data(), y.mutable_data(), mask->data());
+      std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x.numel()));  // one bit per element: x > 0
+  relu_forward<Real>(x.numel(), x.value().data(), y.mutable_data(), mask->data());
   return record("relu", y, {x}, [mask](const Tensor& g) -> Gradients {
     Tensor dx = Tensor::uninitialized(g.shape());
-    mask_backward<Real>(g.size(), mask->data(), g.data(), dx.mutable_data());
+    mask_backward<Real>(g.numel(), mask->data(), g.data(), dx.mutable_data());
     return {dx};
   });
 }
@@ -152,7 +152,7 @@ Var square(const Var& x) {
 Var dropout(const Var& x, Real p, Rng& rng) {
   check(p >= 0 && p < 1, "dropout: given p = ", p, ", expected 0 <= p < 1");
   Tensor factor = Tensor::uninitialized(x.shape());
-  rng.uniform(factor.mutable_data(), static_cast<std::size_t>(factor.size()));
+  rng.uniform(factor.mutable_data(), static_cast<std::size_t>(factor.numel()));
   factor = map(factor, [p](Real u) { return u < p ? Real(0) : 1 / (1 - p); });
   return record("dropout", product(x.value(), factor), {x},
                 [factor](const Tensor& g) -> Gradients { return {product(g, factor)}; });

@@ -30,9 +30,9 @@ Tensor pooled(const PoolShape& s) {
 Tensor max_pooled_codes(const PoolShape& s, const Coded& x, std::uint16_t* place) {
   const Shape shape{s.batch, s.out_height(), s.out_width(), s.channels};
   const auto out =
-      std::make_shared<Coded>(shape.size(), x.bits(), Coded::Sign::none, std::vector<Real>{x.scales()[0]});
+      std::make_shared<Coded>(shape.numel(), x.bits(), Coded::Sign::none, std::vector<Real>{x.scales()[0]});
   const std::int64_t in_image = s.height * s.width * s.channels,
-                     out_image = shape.size() / std::max<std::int64_t>(s.batch, 1);
+                     out_image = shape.numel() / std::max<std::int64_t>(s.batch, 1);
   const auto& kernel = real_kernels<Real>().activation;
   PoolShape one = s;
   one.batch = 1;
@@ -86,7 +86,7 @@ struct Subsample {
 Tensor subsampled(const Subsample& s, const Tensor& x) {
   if (const Coded* coded = x.coded(); coded && coded->scales().size() == 1) {
     const auto y =
-        std::make_shared<Coded>(s.out_shape().size(), coded->bits(),
+        std::make_shared<Coded>(s.out_shape().numel(), coded->bits(),
                                 coded->is_signed() ? Coded::Sign::two_s_complement : Coded::Sign::none,
                                 std::vector<Real>{coded->scales()[0]});
     parallel_for(s.batch, [&](std::int64_t n) {

@@ -15,19 +15,19 @@ inline namespace COARSEGRAD_REAL {
 namespace {
 
 Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
-  const std::int64_t m = a.dim(transpose_a ? 1 : 0), k = a.dim(transpose_a ? 0 : 1),
-                     n = b.dim(transpose_b ? 0 : 1);
+  const std::int64_t m = a.size(transpose_a ? 1 : 0), k = a.size(transpose_a ? 0 : 1),
+                     n = b.size(transpose_b ? 0 : 1);
   Tensor c = Tensor::uninitialized({m, n});
-  gemm<Real>(m, n, k, {a.data(), a.dim(1), transpose_a}, {b.data(), b.dim(1), transpose_b}, c.mutable_data(),
-             n);
+  gemm<Real>(m, n, k, {a.data(), a.size(1), transpose_a}, {b.data(), b.size(1), transpose_b},
+             c.mutable_data(), n);
   return c;
 }
 
 // Sum of a (..., C) tensor over all axes but the last: the gradient of a bias.
 Tensor sum_rows(const Tensor& g) {
-  const std::int64_t channels = g.dim(-1);
+  const std::int64_t channels = g.size(-1);
   Tensor sums = Tensor::uninitialized({channels});
-  column_sums<Real>(channels ? g.size() / channels : 0, channels, g.data(), sums.mutable_data());
+  column_sums<Real>(channels ? g.numel() / channels : 0, channels, g.data(), sums.mutable_data());
   return sums;
 }
 
@@ -47,7 +47,7 @@ Tensor sum_rows(const Tensor& g) {
 template <class T>
 bool convolve_codes(const ConvShape& s, const Tensor& x, const Tensor& w, const T* bias, T* y) {
   if constexpr (std::is_same_v<T, float>) {
-    const auto scales = scales_of_products(x, w, w.size() / std::max<std::int64_t>(s.out_channels, 1));
+    const auto scales = scales_of_products(x, w, w.numel() / std::max<std::int64_t>(s.out_channels, 1));
     if (scales.empty()) return false;
     conv2d_forward_codes(s, x.coded()->codes(), w.coded()->signed_codes(), scales, bias, y);
     return true;
@@ -58,10 +58,10 @@ bool convolve_codes(const ConvShape& s, const Tensor& x, const Tensor& w, const 
 template <class T>
 bool multiply_codes(const Tensor& x, const Tensor& w, const T* bias, T* y) {
   if constexpr (std::is_same_v<T, float>) {
-    const auto scales = scales_of_products(x, w, w.dim(1));
+    const auto scales = scales_of_products(x, w, w.size(1));
     if (scales.empty()) return false;
-    linear_forward_codes(x.dim(0), x.dim(1), w.dim(0), x.coded()->codes(), w.coded()->signed_codes(), scales,
-                         bias, y);
+    linear_forward_codes(x.size(0), x.size(1), w.size(0), x.coded()->codes(), w.coded()->signed_codes(),
+                         scales, bias, y);
     return true;
   }
   return false;
@@ -75,10 +75,10 @@ Tensor convolved(const ConvShape& s, const Tensor& x, const Tensor& w, const Ten
 }
 
 Tensor dense(const Tensor& x, const Tensor& w, const Tensor& bias) {
-  Tensor y = Tensor::uninitialized({x.dim(0), w.dim(0)});
+  Tensor y = Tensor::uninitialized({x.size(0), w.size(0)});
   if (multiply_codes<Real>(x, w, bias.data(), y.mutable_data())) return y;
   y = product(x, false, w, true);
-  if (bias.defined()) add_row<Real>(y.dim(0), w.dim(0), bias.data(), y.data(), y.mutable_data());
+  if (bias.defined()) add_row<Real>(y.size(0), w.size(0), bias.data(), y.data(), y.mutable_data());
   return y;
 }
 

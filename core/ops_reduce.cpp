@@ -70,14 +70,14 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
   if (x.shape().rank() > shape.rank()) {  // all the leading axes at once
     std::int64_t lead = 1;
     const int extra = x.shape().rank() - shape.rank();
-    for (int i = 0; i < extra; ++i) lead *= x.dim(i);
+    for (int i = 0; i < extra; ++i) lead *= x.size(i);
     std::vector<std::int64_t> extents{lead};
-    for (int i = extra; i < x.shape().rank(); ++i) extents.push_back(x.dim(i));
+    for (int i = extra; i < x.shape().rank(); ++i) extents.push_back(x.size(i));
     y = sum_axis(x.reshaped(Shape(extents.data(), static_cast<int>(extents.size()))), 0);
     y = y.reshaped(Shape(extents.data() + 1, shape.rank()));
   }
   for (int i = 0; i < shape.rank(); ++i)
-    if (shape[i] != y.dim(i)) y = sum_axis(y, i);
+    if (shape[i] != y.size(i)) y = sum_axis(y, i);
   check(y.shape() == shape, "sum_to: given ", x.shape(), ", expected a shape that ", shape, " broadcasts to");
   return y;
 }
@@ -89,12 +89,12 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   Tensor y = Tensor::uninitialized(shape);
   std::int64_t stride[Shape::kMaxRank] = {};  // of x along each axis of y; 0 where it is repeated
   for (std::int64_t i = 1, step = 1; i <= x.shape().rank(); ++i) {
-    const std::int64_t extent = x.dim(static_cast<int>(-i));
+    const std::int64_t extent = x.size(static_cast<int>(-i));
     stride[shape.rank() - i] = extent == 1 ? 0 : step;
     step *= extent;
   }
   const int last = shape.rank() - 1;
-  const std::int64_t inner = last >= 0 ? shape[last] : 1, rows = inner ? shape.size() / inner : 0;
+  const std::int64_t inner = last >= 0 ? shape[last] : 1, rows = inner ? shape.numel() / inner : 0;
   const std::int64_t step = last >= 0 ? stride[last] : 0;
   const Real* in = x.data();
   Real* out = y.mutable_data();
@@ -117,10 +117,10 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 void add_to(Tensor& y, const Tensor& x) {
   check(y.shape() == x.shape(), "add_to: given shapes ", y.shape(), " and ", x.shape(),
         ", expected equal ones");
-  accumulate<Real>(x.size(), x.data(), y.mutable_data());
+  accumulate<Real>(x.numel(), x.data(), y.mutable_data());
 }
 
-double total(const Tensor& x) { return sum_axis(x.reshaped({x.size()}), 0).item(); }
+double total(const Tensor& x) { return sum_axis(x.reshaped({x.numel()}), 0).item(); }
 
 Var sum(const Var& x, int axis, bool keep_axis) {
   const Shape in = x.shape(), kept = in.with(axis, 1), out = keep_axis ? kept : without(in, axis);
@@ -139,8 +139,8 @@ Var max(const Var& x, int axis, bool keep_axis) {
   const AxisView v(in, axis);
   check(v.extent > 0, "max: given shape ", in, ", expected elements along axis ", axis);
   Tensor y = Tensor::uninitialized(out);
-  const auto where = std::make_shared<Scratch<std::int64_t>>(static_cast<std::size_t>(y.size()));
-  for (std::int64_t j = 0; j < y.size(); ++j) {
+  const auto where = std::make_shared<Scratch<std::int64_t>>(static_cast<std::size_t>(y.numel()));
+  for (std::int64_t j = 0; j < y.numel(); ++j) {
     const std::int64_t first = j / v.inner * v.extent * v.inner + j % v.inner;
     std::int64_t best = first;
     for (std::int64_t i = 1; i < v.extent; ++i)
@@ -152,24 +152,24 @@ Var max(const Var& x, int axis, bool keep_axis) {
   return record("max", y, {x}, [in, where](const Tensor& g) -> Gradients {
     Tensor dx(in);
     Real* out_dx = dx.mutable_data();
-    for (std::int64_t j = 0; j < g.size(); ++j) out_dx[where->data()[j]] = g[j];
+    for (std::int64_t j = 0; j < g.numel(); ++j) out_dx[where->data()[j]] = g[j];
     return {dx};
   });
 }
 
-Var sum(const Var& x) { return reshape(sum(reshape(x, {x.size()}), 0), {}); }
+Var sum(const Var& x) { return reshape(sum(reshape(x, {x.numel()}), 0), {}); }
 Var mean(const Var& x) {
-  check(x.size() > 0, "mean: given no elements, expected at least one");
-  return reshape(mean(reshape(x, {x.size()}), 0), {});
+  check(x.numel() > 0, "mean: given no elements, expected at least one");
+  return reshape(mean(reshape(x, {x.numel()}), 0), {});
 }
 Var max(const Var& x) {
-  check(x.size() > 0, "max: given no elements, expected at least one");
-  return reshape(max(reshape(x, {x.size()}), 0), {});
+  check(x.numel() > 0, "max: given no elements, expected at least one");
+  return reshape(max(reshape(x, {x.numel()}), 0), {});
 }
 
 Var log_softmax(const Var& x) {
   check(x.shape().rank() >= 1, "log_softmax: given a scalar, expected at least one axis");
-  const std::int64_t classes = x.shape()[-1], rows = classes ? x.size() / classes : 0;
+  const std::int64_t classes = x.shape()[-1], rows = classes ? x.numel() / classes : 0;
   Tensor y = Tensor::uninitialized(x.shape());
   log_softmax_forward<Real>(rows, classes, x.value().data(), y.mutable_data());
   return record("log_softmax", y, {x}, [y, rows, classes](const Tensor& g) -> Gradients {

@@ -40,7 +40,7 @@ Tensor sliced(const Tensor& x, int axis, std::int64_t begin, std::int64_t end) {
 }
 
 Tensor padded(const Tensor& x, int axis, std::int64_t before, std::int64_t after) {
-  const std::int64_t n = x.dim(axis);
+  const std::int64_t n = x.size(axis);
   Tensor y(x.shape().with(axis, before + n + after));
   copy_steps(x, 0, y, before, axis, n);
   return y;
@@ -51,10 +51,10 @@ Shape resolved(const Shape& from, std::vector<std::int64_t> extents) {
   const int rank = static_cast<int>(extents.size());
   if (open == extents.end()) return Shape(extents.data(), rank);
   *open = 1;
-  const std::int64_t known = Shape(extents.data(), rank).size();  // refuses a second -1, and an overflow
-  check(known > 0 && from.size() % known == 0, "reshape: given ", from, ", expected a multiple of ", known,
+  const std::int64_t known = Shape(extents.data(), rank).numel();  // refuses a second -1, and an overflow
+  check(known > 0 && from.numel() % known == 0, "reshape: given ", from, ", expected a multiple of ", known,
         " elements");
-  *open = from.size() / known;
+  *open = from.numel() / known;
   return Shape(extents.data(), rank);
 }
 

@@ -37,7 +37,7 @@ struct Tensor::Lazy {
 Tensor Tensor::deferred(const Shape& shape, std::shared_ptr<const Deferred> source) {
   Tensor t;
   t.shape_ = shape;
-  t.lazy_ = std::make_shared<Lazy>(std::move(source), shape.size());
+  t.lazy_ = std::make_shared<Lazy>(std::move(source), shape.numel());
   return t;
 }
 
@@ -57,12 +57,12 @@ const Coded* Tensor::coded() const { return lazy_ ? lazy_->source->coded() : nul
 Tensor Tensor::uninitialized(const Shape& shape) {
   Tensor t;
   t.shape_ = shape;
-  t.storage_ = std::make_shared<Block>(static_cast<std::size_t>(shape.size()) * sizeof(Real));
+  t.storage_ = std::make_shared<Block>(static_cast<std::size_t>(shape.numel()) * sizeof(Real));
   return t;
 }
 
 Tensor Tensor::uninitialized(const Shape& shape, Tensor recycled) {
-  const std::size_t bytes = static_cast<std::size_t>(shape.size()) * sizeof(Real);
+  const std::size_t bytes = static_cast<std::size_t>(shape.numel()) * sizeof(Real);
   const bool usable =
       recycled.storage_ && recycled.storage_.use_count() == 1 && recycled.storage_->capacity() >= bytes;
   if (!usable) return uninitialized(shape);
@@ -73,11 +73,11 @@ Tensor Tensor::uninitialized(const Shape& shape, Tensor recycled) {
 }
 
 Tensor::Tensor(const Shape& shape, Real fill) : Tensor(uninitialized(shape)) {
-  std::fill_n(static_cast<Real*>(storage_->data()), size(), fill);
+  std::fill_n(static_cast<Real*>(storage_->data()), numel(), fill);
 }
 
 Tensor::Tensor(const Shape& shape, const std::vector<Real>& values) : Tensor(uninitialized(shape)) {
-  check(static_cast<std::int64_t>(values.size()) == size(), "tensor: given ", values.size(),
+  check(static_cast<std::int64_t>(values.size()) == numel(), "tensor: given ", values.size(),
         " values for shape ", shape);
   std::copy(values.begin(), values.end(), static_cast<Real*>(storage_->data()));
 }
@@ -86,7 +86,7 @@ Real* Tensor::mutable_data() {
   if (!defined()) return nullptr;
   if (storage_.use_count() != 1) {
     Tensor copy = uninitialized(shape_);
-    std::copy_n(data(), size(), static_cast<Real*>(copy.storage_->data()));
+    std::copy_n(data(), numel(), static_cast<Real*>(copy.storage_->data()));
     storage_ = std::move(copy.storage_);
     lazy_.reset();
   }
@@ -94,7 +94,7 @@ Real* Tensor::mutable_data() {
 }
 
 Tensor Tensor::reshaped(const Shape& shape) const {
-  check(defined() && shape.size() == size(), "reshape: given ", shape_, ", expected as many elements as ",
+  check(defined() && shape.numel() == numel(), "reshape: given ", shape_, ", expected as many elements as ",
         shape);
   Tensor t = *this;
   t.shape_ = shape;
@@ -102,7 +102,8 @@ Tensor Tensor::reshaped(const Shape& shape) const {
 }
 
 Real Tensor::item() const {
-  check(defined() && size() == 1, "item: given a tensor of shape ", shape_, ", expected exactly one element");
+  check(defined() && numel() == 1, "item: given a tensor of shape ", shape_,
+        ", expected exactly one element");
   return data()[0];
 }
 

@@ -21,7 +21,7 @@ class Tensor {
   Tensor() = default;
   /// All elements equal to `fill`.
   explicit Tensor(const Shape& shape, Real fill = 0);
-  /// Throws Error unless values.size() == shape.size().
+  /// Throws Error unless values.size() == shape.numel().
   Tensor(const Shape& shape, const std::vector<Real>& values);
   /// Elements not set: every one must be written before it is read.
   static Tensor uninitialized(const Shape& shape);
@@ -33,9 +33,9 @@ class Tensor {
 
   bool defined() const { return storage_ != nullptr || lazy_ != nullptr; }
   const Shape& shape() const { return shape_; }
-  std::int64_t size() const { return defined() ? shape_.size() : 0; }
+  std::int64_t numel() const { return defined() ? shape_.numel() : 0; }
   /// Extent of axis i; negative i counts from the end.
-  std::int64_t dim(int i) const { return shape_[i]; }
+  std::int64_t size(int i) const { return shape_[i]; }
 
   /// Reading: never copies. What a deferred tensor's first reader has made is kept for the others; null for a
   /// tensor that is not defined.
@@ -48,11 +48,11 @@ class Tensor {
   const Coded* coded() const;
   /// Whether the elements are kept, and by another tensor as well.
   bool shared() const { return storage_ && storage_.use_count() > 1; }
-  std::span<const Real> view() const { return {data(), static_cast<std::size_t>(size())}; }
+  std::span<const Real> view() const { return {data(), static_cast<std::size_t>(numel())}; }
   Real operator[](std::int64_t i) const { return data()[i]; }
   /// Writing: clones the buffer first if another tensor shares it. Codes are lost.
   Real* mutable_data();
-  std::span<Real> mut() { return {mutable_data(), static_cast<std::size_t>(size())}; }
+  std::span<Real> mut() { return {mutable_data(), static_cast<std::size_t>(numel())}; }
 
   /// The same elements in the same order under another shape; shares the buffer.
   /// Throws Error when the sizes differ.

@@ -11,7 +11,7 @@ inline namespace COARSEGRAD_REAL {
 namespace datasets {
 
 std::span<const std::uint8_t> Dataset::pixels_of(std::int64_t i) const {
-  const auto bytes = static_cast<std::size_t>(image.size());
+  const auto bytes = static_cast<std::size_t>(image.numel());
   check(i >= 0 && i < size() && (static_cast<std::size_t>(i) + 1) * bytes <= pixels.size(), name,
         ": given image ", i, ", expected one of ", size());
   return std::span(pixels).subspan(static_cast<std::size_t>(i) * bytes, bytes);
@@ -19,8 +19,9 @@ std::span<const std::uint8_t> Dataset::pixels_of(std::int64_t i) const {
 
 void Dataset::validate() const {
   check(size() > 0, name, ": the data set is empty");
-  check(image.rank() == 3 && image.size() > 0, name, ": given images of shape ", image, ", expected (H,W,C)");
-  check(static_cast<std::int64_t>(pixels.size()) == size() * image.size(), name, ": given ", pixels.size(),
+  check(image.rank() == 3 && image.numel() > 0, name, ": given images of shape ", image,
+        ", expected (H,W,C)");
+  check(static_cast<std::int64_t>(pixels.size()) == size() * image.numel(), name, ": given ", pixels.size(),
         " bytes for ", size(), " images of shape ", image);
   check(classes >= 1 && classes <= 256, name, ": given ", classes, " classes, expected 1 to 256");
   const auto wrong = std::find_if(labels.begin(), labels.end(), [&](std::uint8_t l) { return l >= classes; });
@@ -36,7 +37,7 @@ void Dataset::validate() const {
 
 Dataset subset(const Dataset& data, std::span<const std::int64_t> indices) {
   Dataset part{data.name, data.image, data.classes, data.normalisation, {}, {}};
-  part.pixels.reserve(indices.size() * static_cast<std::size_t>(data.image.size()));
+  part.pixels.reserve(indices.size() * static_cast<std::size_t>(data.image.numel()));
   part.labels.reserve(indices.size());
   for (const std::int64_t i : indices) {
     const auto pixels = data.pixels_of(i);

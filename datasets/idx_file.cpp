@@ -134,7 +134,7 @@ IdxArray read_idx(const fs::path& path, int rank, std::size_t max_bytes) {
   Reader reader(path);
   IdxArray array{read_shape(reader, file, rank, max_bytes), {}};
 
-  const auto declared = static_cast<std::uint64_t>(array.shape.size());
+  const auto declared = static_cast<std::uint64_t>(array.shape.numel());
   const std::uint64_t header = 4 * (static_cast<std::uint64_t>(rank) + 1), on_disk = fs::file_size(path);
   if (reader.packed())
     check(declared <= on_disk * kMaxDeflateRatio, "read_idx: ", file, ": ", on_disk,
@@ -155,7 +155,7 @@ IdxArray read_idx(const fs::path& path, int rank, std::size_t max_bytes) {
 
 void write_idx(const fs::path& path, const Shape& shape, std::span<const std::uint8_t> bytes) {
   const std::string file = path.string();
-  check(shape.rank() >= 1 && shape.size() == static_cast<std::int64_t>(bytes.size()), "write_idx: ", file,
+  check(shape.rank() >= 1 && shape.numel() == static_cast<std::int64_t>(bytes.size()), "write_idx: ", file,
         ": given ", bytes.size(), " bytes for shape ", shape);
   const bool pack = path.extension() == ".gz";
   const std::unique_ptr<gzFile_s, int (*)(gzFile)> out(gzopen(path.c_str(), pack ? "wb" : "wbT"), &gzclose);

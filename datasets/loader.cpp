@@ -123,7 +123,7 @@ void DataLoader::fill(Position p, Slot& into) {
       Tensor::uninitialized({count, image[0], image[1], image[2]}, std::move(into.batch.images));
   into.labels.resize(static_cast<std::size_t>(count));
   Real* out = into.batch.images.mutable_data();
-  for (std::int64_t i = 0; i < count; ++i, out += image.size()) {
+  for (std::int64_t i = 0; i < count; ++i, out += image.numel()) {
     const std::int64_t from = order_[static_cast<std::size_t>(begin + i)];
     transform_.apply(data_.pixels_of(from), transform_.placement(p.epoch, from), out);
     into.labels[static_cast<std::size_t>(i)] = data_.labels[static_cast<std::size_t>(from)];

@@ -169,12 +169,12 @@ Dataset blank(const char* name, const Shape& image, int classes, Normalisation n
           image,
           classes,
           std::move(normalisation),
-          std::vector<std::uint8_t>(n * static_cast<std::size_t>(image.size())),
+          std::vector<std::uint8_t>(n * static_cast<std::size_t>(image.numel())),
           std::vector<std::uint8_t>(n)};
 }
 
 std::span<std::uint8_t> image_in(Dataset& data, std::int64_t i) {
-  const auto bytes = static_cast<std::size_t>(data.image.size());
+  const auto bytes = static_cast<std::size_t>(data.image.numel());
   return std::span(data.pixels).subspan(static_cast<std::size_t>(i) * bytes, bytes);
 }
 
@@ -186,7 +186,7 @@ Dataset gaussian_classes(std::int64_t count, const Shape& image, int classes, do
   const std::vector<double> half(image.rank() == 3 ? static_cast<std::size_t>(image[2]) : 0, 0.5);
   const std::vector<double> quarter(half.size(), 0.25);
   Dataset data = blank("gaussian classes", image, classes, {half, quarter}, count);
-  const auto bytes = static_cast<std::size_t>(image.size());
+  const auto bytes = static_cast<std::size_t>(image.numel());
   std::vector<double> centres(bytes * static_cast<std::size_t>(classes));
   Rng root(seed);
   root.split("centres").normal(centres.data(), centres.size());

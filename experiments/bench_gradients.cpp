@@ -45,7 +45,7 @@ struct Training {
         optimizer(net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4}) {
     const Shape image = nn::network_input(name);
     images = Tensor::uninitialized({batch, image[0], image[1], image[2]});
-    rng.split("images").normal(images.mutable_data(), static_cast<std::size_t>(images.size()));
+    rng.split("images").normal(images.mutable_data(), static_cast<std::size_t>(images.numel()));
     Rng draw = rng.split("labels");
     for (std::int64_t i = 0; i < batch; ++i) labels.push_back(static_cast<std::uint8_t>(draw.below(10)));
   }

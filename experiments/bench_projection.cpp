@@ -99,7 +99,7 @@ Times times_of(nn::Module& net, const Setting& s) {
 std::int64_t weights_of(nn::Module& net) {
   std::int64_t n = 0;
   for (const auto& [name, p] : net.named_parameters())
-    if (p->value.shape().rank() > 1) n += p->value.size();
+    if (p->value.shape().rank() > 1) n += p->value.numel();
   return n;
 }
 

@@ -60,7 +60,7 @@ Problem make_problem(const std::string& net, int batch, const std::string& weigh
             Tensor::uninitialized({batch, image[0], image[1], image[2]}),
             {}};
   p.rule = rule_for(*p.net, weights);
-  rng.split("images").normal(p.images.mutable_data(), static_cast<std::size_t>(p.images.size()));
+  rng.split("images").normal(p.images.mutable_data(), static_cast<std::size_t>(p.images.numel()));
   Rng labels = rng.split("labels");
   for (int i = 0; i < batch; ++i) p.labels.push_back(static_cast<std::uint8_t>(labels.below(10)));
   return p;

@@ -70,7 +70,7 @@ struct Tables {
   void add(const Regression& problem, std::size_t rule, const RegressionState& state) const {
     const auto step = static_cast<double>(state.step), number = static_cast<double>(rule);
     descent.add({number, step, state.strength, problem.loss(state.used), state.loss_quantized});
-    for (std::int64_t i = 0; i < state.weight.size(); ++i)
+    for (std::int64_t i = 0; i < state.weight.numel(); ++i)
       path.add({number, step, static_cast<double>(i), state.weight[i], state.used[i]});
   }
 };

@@ -42,7 +42,7 @@ Measured measured_variance(const quant::GradientQuantizer& q, const Tensor& g, i
     lab::check_stop();
     const Tensor y = q.quantize(g, rng.split(static_cast<std::uint64_t>(draw)));
     double distance = 0;
-    for (std::int64_t i = 0; i < g.size(); ++i) {
+    for (std::int64_t i = 0; i < g.numel(); ++i) {
       const double d = static_cast<double>(y[i]) - static_cast<double>(g[i]);
       distance += d * d;
     }
@@ -87,8 +87,8 @@ Tensor gradient_of(const Case& c) {
 template <class Scale>
 Tensor gaussian_rows(const Flags& f, Rng rng, Scale scale) {
   Tensor x = Tensor::uninitialized({f.rows, f.columns});
-  rng.normal(x.mutable_data(), static_cast<std::size_t>(x.size()));
-  for (std::int64_t i = 0; i < x.size(); ++i)
+  rng.normal(x.mutable_data(), static_cast<std::size_t>(x.numel()));
+  for (std::int64_t i = 0; i < x.numel(); ++i)
     x.mutable_data()[i] *= static_cast<Real>(scale(static_cast<std::size_t>(i / f.columns)));
   return x;
 }
@@ -96,7 +96,7 @@ Tensor gaussian_rows(const Flags& f, Rng rng, Scale scale) {
 // The law of an outlier: one row of range l1, N - 1 rows of range up to l2 / 2. Constants are those of the
 // bounds; a sixth instead of a quarter is what p (1 - p) is on average.
 double outlier_law(const std::string& name, const Tensor& g, int bits) {
-  const std::int64_t n = g.dim(0), d = g.dim(1);
+  const std::int64_t n = g.size(0), d = g.size(1);
   const double bins = (1 << bits) - 1;
   double first = 0, others = 0, total = 0, most = 0;
   for (std::int64_t i = 0; i < n; ++i) {

@@ -11,19 +11,19 @@ namespace nn {
 std::int64_t fan_in(const Shape& weight) {
   check(weight.rank() >= 2 && weight[0] > 0, "fan_in: given shape ", weight,
         ", expected a weight (out, ..., in)");
-  return weight.size() / weight[0];
+  return weight.numel() / weight[0];
 }
 
 Tensor uniform(const Shape& shape, double bound, Rng rng) {
   Tensor t = Tensor::uninitialized(shape);
   const Real b = static_cast<Real>(bound);
-  rng.uniform(t.mutable_data(), static_cast<std::size_t>(t.size()), -b, b);
+  rng.uniform(t.mutable_data(), static_cast<std::size_t>(t.numel()), -b, b);
   return t;
 }
 
 Tensor normal(const Shape& shape, double standard_deviation, Rng rng) {
   Tensor t = Tensor::uninitialized(shape);
-  rng.normal(t.mutable_data(), static_cast<std::size_t>(t.size()), Real(0),
+  rng.normal(t.mutable_data(), static_cast<std::size_t>(t.numel()), Real(0),
              static_cast<Real>(standard_deviation));
   return t;
 }

@@ -60,7 +60,7 @@ class BatchNorm : public Module {
   /// Takes the statistics (and moves the running ones in training mode), but leaves the map itself to whoever
   /// comes next.
   Normalized normalized(const Var& x);
-  std::int64_t channels() const { return running_mean.size(); }
+  std::int64_t channels() const { return running_mean.numel(); }
 
   const BatchNormOptions options;
   Parameter* scale;  ///< (channels), or null

@@ -37,7 +37,7 @@ void Adam::update(std::size_t index, Parameter& p, double rate) {
                             static_cast<Real>(p.decay ? o.weight_decay : 0),
                             static_cast<Real>(rate / (1 - std::pow(o.beta1, t))),
                             static_cast<Real>(std::sqrt(1 - std::pow(o.beta2, t)))};
-  adam_update<Real>(p.value.size(), step, p.grad().data(), p.value.mutable_data(), mean.mutable_data(),
+  adam_update<Real>(p.value.numel(), step, p.grad().data(), p.value.mutable_data(), mean.mutable_data(),
                     square.mutable_data());
 }
 

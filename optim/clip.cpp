@@ -40,7 +40,7 @@ void change_gradients(const std::vector<Parameter*>& parameters, F f) {
     Tensor grad = p->grad();
     p->zero_grad();  // so that `grad` alone owns the buffer and nothing is copied
     Real* g = grad.mutable_data();
-    const std::int64_t n = grad.size();
+    const std::int64_t n = grad.numel();
     parallel_for(blocks(n), [&](std::int64_t b) {
       for (std::int64_t i = b * kBlock; i < std::min(n, (b + 1) * kBlock); ++i) g[i] = f(g[i]);
     });

@@ -20,7 +20,7 @@ void Sgd::update(std::size_t index, Parameter& p, double rate) {
   if (first && options_.momentum > 0) buffer = Tensor::uninitialized(p.value.shape());
   const SgdStep<Real> step{static_cast<Real>(rate), static_cast<Real>(options_.momentum),
                            static_cast<Real>(p.decay ? options_.weight_decay : 0), options_.nesterov, first};
-  sgd_update<Real>(p.value.size(), step, p.grad().data(), p.value.mutable_data(), buffer.mutable_data());
+  sgd_update<Real>(p.value.numel(), step, p.grad().data(), p.value.mutable_data(), buffer.mutable_data());
 }
 
 }  // namespace optim

@@ -28,7 +28,7 @@ struct Outputs {
 
 Tensor values(const Tensor& x, Quantizer<Real> quantizer) {
   Tensor y = Tensor::uninitialized(x.shape());
-  quantize_forward<Real>(x.size(), x.data(), quantizer, Ste::identity, y.mutable_data(), nullptr, nullptr);
+  quantize_forward<Real>(x.numel(), x.data(), quantizer, Ste::identity, y.mutable_data(), nullptr, nullptr);
   return y;
 }
 
@@ -42,9 +42,9 @@ Tensor normalized_values(const Normalized& n, const Tensor& shortcut) {
 
 ActivationCodes encode_activation(const Tensor& x, Quantizer<Real> quantizer, int bits, Ste ste,
                                   bool with_mask) {
-  const Outputs out(x.size(), quantizer, bits, with_mask && ste != Ste::identity);
-  const bool any_nan = quantize_forward<Real>(x.size(), x.data(), quantizer, ste, nullptr, out.coded->codes(),
-                                              out.mask_data());
+  const Outputs out(x.numel(), quantizer, bits, with_mask && ste != Ste::identity);
+  const bool any_nan = quantize_forward<Real>(x.numel(), x.data(), quantizer, ste, nullptr,
+                                              out.coded->codes(), out.mask_data());
   return out.done(x.shape(), any_nan, [&] { return values(x, quantizer); });
 }
 
@@ -53,7 +53,7 @@ ActivationCodes encode_activation(const Normalized& n, const Tensor& shortcut, Q
   const Shape shape = n.x.shape();
   check(!shortcut.defined() || shortcut.shape() == shape, "quantized activation: given a shortcut ",
         shortcut.shape(), ", expected ", shape);
-  const Outputs out(n.x.size(), quantizer, bits, ste != Ste::identity);
+  const Outputs out(n.x.numel(), quantizer, bits, ste != Ste::identity);
   const bool any_nan =
       batch_norm_quantize<Real>(n.rows(), n.channels(), n.x.value().data(), n.columns(), shortcut.elements(),
                                 quantizer, ste, out.coded->codes(), out.mask_data());

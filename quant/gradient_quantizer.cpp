@@ -40,11 +40,11 @@ class Rounding : public GradientQuantizer {
   Tensor quantize_with(SampleRanges& known, const Tensor& g, Rng rng) const override {
     const Matrix m = matrix(g);
     Tensor q = Tensor::uninitialized(g.shape());
-    if (g.size() > 0) round(m, g.data(), options_.stochastic ? &rng : nullptr, known, q.mutable_data());
+    if (g.numel() > 0) round(m, g.data(), options_.stochastic ? &rng : nullptr, known, q.mutable_data());
     return q;
   }
   std::vector<double> variance(const Tensor& g) const override {
-    if (!options_.stochastic) return std::vector<double>(static_cast<std::size_t>(g.size()));
+    if (!options_.stochastic) return std::vector<double>(static_cast<std::size_t>(g.numel()));
     return variance(matrix(g), in_double(g), RoundingNoise::exact);
   }
   double variance_bound(const Tensor& g) const override {
@@ -58,7 +58,7 @@ class Rounding : public GradientQuantizer {
   // Samples times all that belongs to one.
   Matrix matrix(const Tensor& g) const {
     check(g.shape().rank() >= 1, name_, " gradients: given a scalar, expected a batch");
-    return {g.dim(0), g.dim(0) > 0 ? g.size() / g.dim(0) : 0};
+    return {g.size(0), g.size(0) > 0 ? g.numel() / g.size(0) : 0};
   }
   virtual void round(Matrix m, const Real* g, const Rng* rng, SampleRanges& known, Real* q) const = 0;
   virtual std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const = 0;
@@ -185,7 +185,7 @@ std::vector<std::string> gradient_quantizer_names() { return registry().names();
 GradientMoments gradient_moments(const GradientQuantizer& quantizer, const Tensor& g, std::int64_t draws,
                                  const Rng& rng) {
   check(draws >= 2, "gradient moments: given ", draws, " draws, expected 2 or more");
-  const auto n = static_cast<std::size_t>(g.size());
+  const auto n = static_cast<std::size_t>(g.numel());
   GradientMoments m{std::vector<double>(n), std::vector<double>(n)};  // of Q(g) - g, by Welford's recurrence
   for (std::int64_t draw = 0; draw < draws; ++draw) {
     const Tensor q = quantizer.quantize(g, rng.split(static_cast<std::uint64_t>(draw)));

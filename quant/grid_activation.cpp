@@ -24,7 +24,7 @@ std::optional<Ste> mask_rule(const Surrogate& s) {
 Tensor masked(const Tensor& g, const Mask& mask) {
   if (!mask) return g;
   Tensor dx = Tensor::uninitialized(g.shape());
-  mask_backward<Real>(g.size(), mask->data(), g.data(), dx.mutable_data());
+  mask_backward<Real>(g.numel(), mask->data(), g.data(), dx.mutable_data());
   return dx;
 }
 
@@ -32,7 +32,7 @@ Tensor times_surrogate(const Tensor& g, const Tensor& x, const Quantizer<Real>& 
                        const Surrogate& surrogate) {
   Tensor slope = map(x, [quantizer](Real v) { return v * quantizer.steps / quantizer.alpha; });
   Real* at = slope.mutable_data();
-  parallel_pieces(slope.size(), [&](std::int64_t begin, std::int64_t end) {
+  parallel_pieces(slope.numel(), [&](std::int64_t begin, std::int64_t end) {
     const std::span<Real> piece(at + begin, static_cast<std::size_t>(end - begin));
     surrogate.derivative(piece, static_cast<Real>(quantizer.levels), piece);
   });

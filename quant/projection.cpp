@@ -108,19 +108,19 @@ CodedProjection::CodedProjection(std::string name, const ProjectionOptions& opti
 }
 
 std::int64_t scale_groups(const ProjectionOptions& options, const Tensor& w) {
-  return options.per_channel && w.shape().rank() > 0 ? w.dim(0) : 1;
+  return options.per_channel && w.shape().rank() > 0 ? w.size(0) : 1;
 }
 
 Tensor CodedProjection::project(const Tensor& w) {
-  if (w.size() == 0) return w;
-  const auto coded = std::make_shared<Coded>(w.size(), options_.bits, Coded::Sign::two_s_complement,
+  if (w.numel() == 0) return w;
+  const auto coded = std::make_shared<Coded>(w.numel(), options_.bits, Coded::Sign::two_s_complement,
                                              std::vector<Real>(static_cast<std::size_t>(groups(w))));
   encode_all(w, coded->signed_codes(), coded->scales());
   return Tensor::deferred(w.shape(), coded);
 }
 
 void CodedProjection::encode_all(const Tensor& w, std::int8_t* codes, std::span<Real> scales) {
-  const auto count = static_cast<std::int64_t>(scales.size()), length = w.size() / count;
+  const auto count = static_cast<std::int64_t>(scales.size()), length = w.numel() / count;
   parallel_for(count, [&](std::int64_t g) {
     const std::span<const Real> group(w.data() + g * length, static_cast<std::size_t>(length));
     scales[static_cast<std::size_t>(g)] = static_cast<Real>(encode(group, g, codes + g * length));

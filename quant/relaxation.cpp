@@ -41,7 +41,7 @@ class Blend : public Relaxation {
     if (rho_ == 0) return;
     const Elements<Real> all = x.elements();
     Real* to = w.mutable_data();
-    parallel_pieces(w.size(), [&](std::int64_t begin, std::int64_t end) {
+    parallel_pieces(w.numel(), [&](std::int64_t begin, std::int64_t end) {
       const Window<Real> piece(all, begin, end);
       for (std::int64_t i = begin; i < end; ++i)
         to[i] = static_cast<Real>((1 - rho_) * static_cast<double>(to[i]) +
@@ -58,7 +58,7 @@ class Clip : public Relaxation {
   std::string name() const override { return "clip"; }
   void after_step(WeightProjection&, double, Tensor& w) override {
     Real* to = w.mutable_data();
-    parallel_pieces(w.size(), [&](std::int64_t begin, std::int64_t end) {
+    parallel_pieces(w.numel(), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) to[i] = std::clamp(to[i], Real(-1), Real(1));
     });
   }

@@ -30,12 +30,12 @@ std::string kind_of(const nn::Module& module) {
   return colon == std::string::npos ? name : name.substr(colon + 2);
 }
 
-std::int64_t per_image(const Shape& batch) { return batch.size() / batch[0]; }
+std::int64_t per_image(const Shape& batch) { return batch.numel() / batch[0]; }
 
 Shape without_batch(const Shape& batch) { return Shape(batch.begin() + 1, batch.rank() - 1); }
 
 /// Multiplications behind one output of a layer with this weight: all but its first axis.
-std::int64_t products(const Parameter& weight) { return weight.value.size() / weight.value.dim(0); }
+std::int64_t products(const Parameter& weight) { return weight.value.numel() / weight.value.size(0); }
 
 // Where a quantized tensor comes from; null for floats.
 const Deferred* quantized(const Tensor& t) {
@@ -72,7 +72,7 @@ class Summarizer {
       layer.bops = layer.macs * layer.weight_bits * layer.input_bits;
     }
     if (counted_.insert(&module).second) {
-      for (const Parameter* p : own_[prefix]) layer.parameters += p->value.size();
+      for (const Parameter* p : own_[prefix]) layer.parameters += p->value.numel();
       layer.bytes = deployed_bytes(module, own_[prefix]);
     }
     add(layer);
@@ -96,11 +96,11 @@ class Summarizer {
   }
 
   std::int64_t deployed_bytes(const nn::Module& module, const std::vector<const Parameter*>& own) const {
-    if (const auto* norm = dynamic_cast<const nn::BatchNorm*>(&module)) return norm->running_mean.size() * 8;
+    if (const auto* norm = dynamic_cast<const nn::BatchNorm*>(&module)) return norm->running_mean.numel() * 8;
     std::int64_t bytes = 0;
     for (const Parameter* p : own) {
       const auto [bits, factors] = packed(*p);
-      bytes += (p->value.size() * bits + 7) / 8 + 4 * factors;
+      bytes += (p->value.numel() * bits + 7) / 8 + 4 * factors;
     }
     return bytes;
   }

@@ -19,8 +19,8 @@ Shape::Shape(const std::int64_t* extents, int rank) : rank_(rank) {
   for (int i = 0; i < rank; ++i) {
     const std::int64_t n = extents[i];
     check(n >= 0, "shape: given extent ", n, " at axis ", i, ", expected >= 0");
-    check(n == 0 || size_ <= kMaxElements / n, "shape: given ", *this, ", expected at most 2^40 elements");
-    size_ *= n;
+    check(n == 0 || numel_ <= kMaxElements / n, "shape: given ", *this, ", expected at most 2^40 elements");
+    numel_ *= n;
   }
 }
 

@@ -24,7 +24,7 @@ class Shape {
   /// rank).
   std::int64_t operator[](int i) const;
   /// Number of elements.
-  std::int64_t size() const { return size_; }
+  std::int64_t numel() const { return numel_; }
   const std::int64_t* begin() const { return extents_.data(); }
   const std::int64_t* end() const { return extents_.data() + rank_; }
   /// This shape with axis i (negative: from the end) of extent n.
@@ -40,7 +40,7 @@ class Shape {
  private:
   std::array<std::int64_t, kMaxRank> extents_{};
   int rank_ = 0;
-  std::int64_t size_ = 1;
+  std::int64_t numel_ = 1;
 };
 
 /// The shape that a and b broadcast to, by the usual rule (axes are matched from the end; 1 stretches).

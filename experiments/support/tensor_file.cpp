@@ -51,7 +51,7 @@ json header_of(const TensorFile& file) {
   std::uint64_t offset = 0;
   for (const StoredTensor& t : file.tensors) {
     check(!header.contains(t.name), "tensor file: given '", t.name, "' twice");
-    check(static_cast<std::int64_t>(t.values.size()) == t.shape.size(), "tensor file: given ",
+    check(static_cast<std::int64_t>(t.values.size()) == t.shape.numel(), "tensor file: given ",
           t.values.size(), " values for '", t.name, "' of shape ", t.shape);
     const std::uint64_t end = offset + t.values.size() * sizeof(float);
     header[t.name] = {{"dtype", "F32"},
@@ -89,7 +89,7 @@ Entry entry_of(const std::string& name, const json& item, std::string_view value
   const auto offsets = item.at("data_offsets").get<std::array<std::uint64_t, 2>>();
   Entry e{offsets[0], offsets[1], {name, Shape(extents.data(), static_cast<int>(extents.size())), {}}};
   check(e.begin <= e.end && e.end <= values.size() &&
-            e.end - e.begin == static_cast<std::uint64_t>(e.tensor.shape.size()) * sizeof(float),
+            e.end - e.begin == static_cast<std::uint64_t>(e.tensor.shape.numel()) * sizeof(float),
         "'", name, "': offsets do not fit the shape or the file");
   e.tensor.values.resize((e.end - e.begin) / sizeof(float));
   std::copy_n(values.data() + e.begin, e.end - e.begin, reinterpret_cast<char*>(e.tensor.values.data()));

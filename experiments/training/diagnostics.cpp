@@ -100,7 +100,7 @@ std::vector<Tensor> gradients(nn::Module& net, const datasets::Batch& batch, std
 double cosine_to_descent(nn::Module& net, const datasets::Batch& batch, Parameter& weight,
                          const Tensor& gradient, const DiagnosticsOptions& options, const Rng& rng) {
   const Tensor at = weight.value;
-  const auto n = static_cast<std::size_t>(at.size());
+  const auto n = static_cast<std::size_t>(at.numel());
   const double h = options.step * std::sqrt(dot(at.view(), at.view()));
   double ab = 0, aa = 0, bb = 0;
   for (int k = 0; k < options.directions; ++k) {

@@ -40,8 +40,8 @@ std::vector<std::vector<double>> gains(const std::vector<Layer>& layers, const L
   loss();
   const Shape shape = output.shape();
   std::vector<std::vector<double>> all(layers.size(),
-                                       std::vector<double>(static_cast<std::size_t>(shape.size())));
-  for (std::int64_t e = 0; e < shape.size(); ++e) {
+                                       std::vector<double>(static_cast<std::size_t>(shape.numel())));
+  for (std::int64_t e = 0; e < shape.numel(); ++e) {
     check_stop();
     zero_gradients(layers);
     loss();

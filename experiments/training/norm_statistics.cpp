@@ -18,7 +18,7 @@ struct Statistic {
   double momentum;
   std::vector<double> sum;
 
-  Statistic(Tensor& r, double m) : running(r), momentum(m), sum(static_cast<std::size_t>(r.size())) {}
+  Statistic(Tensor& r, double m) : running(r), momentum(m), sum(static_cast<std::size_t>(r.numel())) {}
   void clear() { std::ranges::fill(running.mut(), Real(0)); }
   void add() {
     for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(running.view()[i]) / momentum;

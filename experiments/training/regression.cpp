@@ -29,7 +29,7 @@ Regression::Regression(const RegressionOptions& o, const Rng& rng)
 }
 
 std::vector<double> Regression::residual(const Tensor& x) const {
-  check(x.size() == static_cast<std::int64_t>(columns_), "regression: given ", x.size(),
+  check(x.numel() == static_cast<std::int64_t>(columns_), "regression: given ", x.numel(),
         " weights, expected ", columns_);
   std::vector<double> r(rows_);
   for (std::size_t i = 0; i < rows_; ++i) {
@@ -83,7 +83,7 @@ Tensor Regression::solve() const {
 RegressionResult descend(const Regression& problem, const quant::MakeWeightProjection& projection,
                          std::unique_ptr<quant::Relaxation> relaxation, const RegressionSchedule& schedule,
                          const std::function<void(const RegressionState&)>& observe) {
-  nn::Linear layer(problem.least_squares().dim(1), 1, Rng(), false);
+  nn::Linear layer(problem.least_squares().size(1), 1, Rng(), false);
   layer.weight.value = problem.least_squares();
   quant::WeightRule rule(layer, projection, std::move(relaxation), {.quantize_last = true});
   optim::Sgd sgd(layer.parameters(), {});

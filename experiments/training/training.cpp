@@ -17,7 +17,7 @@ namespace coarsegrad::experiments {
 namespace {
 
 std::int64_t count_right(const Tensor& logits, std::span<const std::uint8_t> labels) {
-  const std::int64_t classes = logits.dim(1);
+  const std::int64_t classes = logits.size(1);
   std::int64_t right = 0;
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const Real* row = logits.data() + static_cast<std::int64_t>(i) * classes;

@@ -29,11 +29,11 @@ std::array<double, WeightSnapshot::kBins> shares(std::span<const Real> values, d
 }  // namespace
 
 WeightSnapshot snapshot_of(const Tensor& value, const Tensor& used, const Tensor& start) {
-  check(value.shape() == used.shape() && value.shape() == start.shape() && value.size() > 0,
+  check(value.shape() == used.shape() && value.shape() == start.shape() && value.numel() > 0,
         "weight snapshot: given shapes ", value.shape(), ", ", used.shape(), " and ", start.shape(),
         ", expected the same, not empty");
   WeightSnapshot s;
-  const auto n = static_cast<double>(value.size());
+  const auto n = static_cast<double>(value.numel());
   const std::span<const Real> w = value.view(), x = used.view(), first = start.view();
   const double of_w = squared_norm(w), of_x = squared_norm(x);
   s.float_rms = std::sqrt(of_w / n);

@@ -15,16 +15,16 @@ namespace {
 // Of the levels times alpha, with codes; there is none for NaN, which stays in values that are kept.
 Tensor nearest_levels(const Tensor& x, const LevelSet& levels, int bits, int magnitudes, Real alpha) {
   const auto thresholds = levels.thresholds_of_size<Real>(static_cast<double>(alpha));
-  Scratch<std::int8_t> codes(static_cast<std::size_t>(x.size()));
+  Scratch<std::int8_t> codes(static_cast<std::size_t>(x.numel()));
   std::atomic<bool> any_nan = false;
-  parallel_pieces(x.size(), [&, in = x.data()](std::int64_t begin, std::int64_t end) {
+  parallel_pieces(x.numel(), [&, in = x.data()](std::int64_t begin, std::int64_t end) {
     double sum;
     std::int64_t squares;
     real_kernels<Real>().projection.encode(end - begin, in + begin, static_cast<int>(thresholds.size()),
                                            thresholds.data(), codes.data() + begin, &sum, &squares);
     if (std::isnan(sum)) any_nan = true;
   });
-  Tensor y = Tensor::deferred(x.shape(), std::make_shared<PowerCoded>(x.size(), bits, magnitudes,
+  Tensor y = Tensor::deferred(x.shape(), std::make_shared<PowerCoded>(x.numel(), bits, magnitudes,
                                                                       std::move(codes), std::vector{alpha}));
   return any_nan ? zip(x, y, [](Real v, Real q) { return std::isnan(v) ? v : q; }) : y;
 }
@@ -33,7 +33,7 @@ Tensor nearest_levels(const Tensor& x, const LevelSet& levels, int bits, int mag
 template <class F>
 Tensor mapped(const Tensor& x, F f) {
   Tensor y = Tensor::uninitialized(x.shape());
-  parallel_spans(x.size(), x.data(), y.mutable_data(), f);
+  parallel_spans(x.numel(), x.data(), y.mutable_data(), f);
   return y;
 }
 
@@ -61,7 +61,7 @@ Var AsymptoticActivation::forward(const Var& x) {
   return record("asymptotic", y, {x}, [smooth, in = x.value()](const Tensor& g) -> Gradients {
     Tensor d = mapped(in, [&](auto from, auto to) { smooth.slopes<Real>(from, to); });
     Real* slope = d.mutable_data();
-    parallel_pieces(g.size(), [&, dy = g.data()](std::int64_t begin, std::int64_t end) {
+    parallel_pieces(g.numel(), [&, dy = g.data()](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) slope[i] *= dy[i];
     });
     return {d};

@@ -99,7 +99,7 @@ class AsymptoticRelaxation : public Relaxation {
   void advance(const Progress& at) override { share_ = at.share(); }
 
   Tensor used(WeightProjection& projection, const Tensor& w) override {
-    if (hard() || w.size() == 0) return fixed(projection).project(w);
+    if (hard() || w.numel() == 0) return fixed(projection).project(w);
     Tensor y = Tensor::uninitialized(w.shape());
     for_groups(fixed(projection), w, [&, out = y.mutable_data()](const Group& group) {
       group.values(w.data() + group.begin, out + group.begin);
@@ -141,9 +141,9 @@ class AsymptoticRelaxation : public Relaxation {
 
   template <class F>
   void for_groups(FixedLevels& levels, const Tensor& w, F f) const {
-    if (w.size() == 0) return;
+    if (w.numel() == 0) return;
     const std::span<const Real> reach = levels.reach(w);
-    const auto count = static_cast<std::int64_t>(reach.size()), length = w.size() / count;
+    const auto count = static_cast<std::int64_t>(reach.size()), length = w.numel() / count;
     const double sharpness = strength() / levels.levels().least_step();
     parallel_for(count, [&](std::int64_t g) {
       const auto m = static_cast<double>(reach[static_cast<std::size_t>(g)]);

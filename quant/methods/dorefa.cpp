@@ -37,7 +37,7 @@ Quantizer<Real> unit_interval(int bits) {
 
 Tensor tanh_of(const Tensor& w) {
   Tensor t = Tensor::uninitialized(w.shape());
-  tanh_forward<Real>(w.size(), w.data(), t.mutable_data());
+  tanh_forward<Real>(w.numel(), w.data(), t.mutable_data());
   return t;
 }
 
@@ -54,17 +54,17 @@ class Dorefa : public WeightProjection {
   int bits() const override { return bits_; }
 
   Tensor project(const Tensor& w) override {
-    if (w.size() == 0) return w;
+    if (w.numel() == 0) return w;
     const Magnitude<Real> size = magnitude<Real>(w.view());
     if (!std::isfinite(size.sum)) return Tensor(w.shape(), std::numeric_limits<Real>::quiet_NaN());
     if (size.max == 0) return Tensor(w.shape());
     if (bits_ > kMostCodedBits) return values_of_many_bits(w, 2 * tanh_of(size.max));
-    const auto coded = std::make_shared<Coded>(w.size(), bits_, Coded::Sign::two_s_complement,
+    const auto coded = std::make_shared<Coded>(w.numel(), bits_, Coded::Sign::two_s_complement,
                                                std::vector<Real>{1 / static_cast<Real>(n_)});
     encode(w, 2 * tanh_of(size.max), coded->codes());
     if (bits_ == kMostCodedBits) return values(w.shape(), coded->codes());
     std::uint8_t* const codes = coded->codes();
-    parallel_pieces(w.size(), [&, n = n_](std::int64_t begin, std::int64_t end) {
+    parallel_pieces(w.numel(), [&, n = n_](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) codes[i] = static_cast<std::uint8_t>(2 * codes[i] - n);
     });
     return Tensor::deferred(w.shape(), coded);
@@ -92,14 +92,14 @@ class Dorefa : public WeightProjection {
   void encode(const Tensor& w, Real twice_m, std::uint8_t* j) const {
     Tensor r = tanh_of(w);
     r = map(r, [twice_m](Real t) { return t / twice_m + Real(0.5); });
-    quantize_forward<Real>(r.size(), r.data(), unit_interval(bits_), Ste::identity, nullptr, j, nullptr);
+    quantize_forward<Real>(r.numel(), r.data(), unit_interval(bits_), Ste::identity, nullptr, j, nullptr);
   }
 
   Tensor values(const Shape& shape, const std::uint8_t* j) const {
     Tensor y = Tensor::uninitialized(shape);
     Real* const to = y.mutable_data();
     const auto n = static_cast<Real>(n_);
-    parallel_pieces(y.size(), [&](std::int64_t begin, std::int64_t end) {
+    parallel_pieces(y.numel(), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) to[i] = (2 * static_cast<Real>(j[i]) - n) / n;
     });
     return y;
@@ -107,8 +107,9 @@ class Dorefa : public WeightProjection {
 
   static void subtract_max_term(const Tensor& w, Real max, const Tensor& t, const Tensor& g, Tensor& result) {
     const Real *slope = g.data(), *at = t.data();
-    const double sum = sum_in_pieces(
-        g.size(), [=](std::int64_t i) { return static_cast<double>(slope[i]) * static_cast<double>(at[i]); });
+    const double sum = sum_in_pieces(g.numel(), [=](std::int64_t i) {
+      return static_cast<double>(slope[i]) * static_cast<double>(at[i]);
+    });
     const auto largest = std::ranges::find(w.view(), max, [](Real x) { return std::abs(x); });
     const std::int64_t i = largest - w.view().begin();
     const double top = static_cast<double>(at[i]);  // +-m

@@ -20,10 +20,10 @@ FixedLevels::FixedLevels(const ProjectionOptions& options)
       reach_(register_buffer("reach", Tensor({0}))) {}
 
 void FixedLevels::begin(const Tensor& w) {
-  const std::int64_t count = groups(w), length = w.size() / std::max<std::int64_t>(count, 1);
+  const std::int64_t count = groups(w), length = w.numel() / std::max<std::int64_t>(count, 1);
   reach_ = Tensor({count}, 1);
-  if (scale_ != LevelScale::fitted || w.size() == 0) return;
-  Scratch<std::int8_t> codes(static_cast<std::size_t>(w.size()));
+  if (scale_ != LevelScale::fitted || w.numel() == 0) return;
+  Scratch<std::int8_t> codes(static_cast<std::size_t>(w.numel()));
   Real* reach = reach_.mutable_data();
   parallel_for(count, [&](std::int64_t g) {
     const std::span<const Real> group(w.data() + g * length, static_cast<std::size_t>(length));
@@ -32,7 +32,7 @@ void FixedLevels::begin(const Tensor& w) {
 }
 
 std::span<const Real> FixedLevels::reach(const Tensor& w) {
-  if (reach_.size() != groups(w)) begin(w);
+  if (reach_.numel() != groups(w)) begin(w);
   return reach_.view();
 }
 

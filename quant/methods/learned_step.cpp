@@ -42,19 +42,19 @@ class LearnedStep : public WeightProjection {
   int bits() const override { return bits_; }
 
   void begin(const Tensor& w) override {
-    const double n = static_cast<double>(std::max<std::int64_t>(w.size(), 1));
+    const double n = static_cast<double>(std::max<std::int64_t>(w.numel(), 1));
     step_.value = Tensor::scalar(static_cast<Real>(step_at_start(magnitude<Real>(w.view()).sum / n, q_p_)));
   }
 
   Tensor project(const Tensor& w) override {
-    if (w.size() == 0) return w;
+    if (w.numel() == 0) return w;
     const bool finite = std::isfinite(magnitude<Real>(w.view()).sum);
     const auto coded = std::make_shared<Coded>(
-        w.size(), bits_, Coded::Sign::two_s_complement,
+        w.numel(), bits_, Coded::Sign::two_s_complement,
         std::vector<Real>{finite ? step_.value.item() : std::numeric_limits<Real>::quiet_NaN()});
     const Real* from = w.data();
     std::int8_t* const codes = coded->signed_codes();
-    parallel_pieces(finite ? w.size() : 0, [&, grid = grid()](std::int64_t begin, std::int64_t end) {
+    parallel_pieces(finite ? w.numel() : 0, [&, grid = grid()](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) codes[i] = static_cast<std::int8_t>(grid.code(from[i]));
     });
     return Tensor::deferred(w.shape(), coded);
@@ -64,8 +64,8 @@ class LearnedStep : public WeightProjection {
     const Tensor straight = WeightProjection::gradient(w, g);
     const Real *at = w.data(), *slope = straight.data();
     const double sum = sum_in_pieces(
-        w.size(), [=, grid = grid()](std::int64_t i) { return slope[i] * grid.step_derivative(at[i]); });
-    const Real own = static_cast<Real>(sum) * gradient_scale(w.size(), q_p_);
+        w.numel(), [=, grid = grid()](std::int64_t i) { return slope[i] * grid.step_derivative(at[i]); });
+    const Real own = static_cast<Real>(sum) * gradient_scale(w.numel(), q_p_);
     step_.set_grad(Tensor::scalar(step_.grad().defined() ? step_.grad().item() + own : own));
     return zip(g, w, [grid = grid()](Real dy, Real v) { return grid.inside(v) ? dy : Real(0); });
   }
@@ -113,20 +113,20 @@ GridMap LearnedStepActivation::map() const {
           &surrogate("clipped_relu"),
           step.var(),
           [s, levels](const Tensor& g, const ActivationCodes& out, const Tensor& x) {
-            const double sum = quantize_step_gradient<Real>(g.size(), x.data(), out.coded->codes(), g.data(),
+            const double sum = quantize_step_gradient<Real>(g.numel(), x.data(), out.coded->codes(), g.data(),
                                                             {s, levels, Rounding::nearest});
-            const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.dim(0), 1) : 1;
-            return Tensor::scalar(static_cast<Real>(sum) * gradient_scale(g.size() / images, levels));
+            const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.size(0), 1) : 1;
+            return Tensor::scalar(static_cast<Real>(sum) * gradient_scale(g.numel() / images, levels));
           },
           true};
 }
 
 Var LearnedStepActivation::forward(const Var& x) {
-  if (starts() && x.size() > 0) {
+  if (starts() && x.numel() > 0) {
     const Real* at = x.value().data();
-    const double sum = sum_in_pieces(x.size(), [at](std::int64_t i) { return at[i] < 0 ? Real(0) : at[i]; });
+    const double sum = sum_in_pieces(x.numel(), [at](std::int64_t i) { return at[i] < 0 ? Real(0) : at[i]; });
     step.value = Tensor::scalar(
-        static_cast<Real>(step_at_start(sum / static_cast<double>(x.size()), highest_level(bits_))));
+        static_cast<Real>(step_at_start(sum / static_cast<double>(x.numel()), highest_level(bits_))));
   }
   return GridActivation::forward(x);
 }

@@ -31,7 +31,7 @@ class WarmLloyd : public Lloyd {
 
   void begin(const Tensor& w) override { delta_ = Tensor({groups(w)}); }
   Tensor project(const Tensor& w) override {
-    if (delta_.size() != groups(w)) begin(w);
+    if (delta_.numel() != groups(w)) begin(w);
     next_.assign(delta_.view().begin(), delta_.view().end());
     Tensor projected = Lloyd::project(w);
     delta_ = Tensor(delta_.shape(), next_);

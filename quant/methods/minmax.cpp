@@ -34,8 +34,8 @@ class MinMaxProjection : public WeightProjection {
   Tensor project(const Tensor& w) override {
     Tensor projected = Tensor::uninitialized(w.shape());
     const std::int64_t groups = scale_groups(options_, w);
-    if (w.size() == 0) return projected;
-    const std::int64_t n = w.size() / groups;
+    if (w.numel() == 0) return projected;
+    const std::int64_t n = w.numel() / groups;
     const Real* from = w.data();
     Real* to = projected.mutable_data();
     for (std::int64_t g = 0; g < groups; ++g, from += n, to += n) project(n, from, to);
@@ -67,9 +67,9 @@ class MinMaxProjection : public WeightProjection {
 MinMaxActivation::MinMaxActivation(int bits) : bits_(bits) { highest_level(bits); }
 
 Var MinMaxActivation::forward(const Var& x) {
-  if (x.size() == 0) return relu(x);
+  if (x.numel() == 0) return relu(x);
   const FlushDenormals flush;
-  const Real high = range_of(x.size(), x.value().data()).high;
+  const Real high = range_of(x.numel(), x.value().data()).high;
   if (std::isnan(high)) return x * Var(high);
   if (!(high >= std::numeric_limits<Real>::min())) return relu(x);  // zeros
   const int levels = highest_level(bits_);

@@ -25,8 +25,8 @@ GridMap PactActivation::map() const {
           &surrogate("clipped_relu"),
           alpha.var(),
           [levels](const Tensor& g, const ActivationCodes& out, const Tensor&) {
-            const double above = quantize_alpha_gradient<Real>(g.size(), out.coded->codes(), out.mask->data(),
-                                                               g.data(), levels, AlphaRule::pact);
+            const double above = quantize_alpha_gradient<Real>(
+                g.numel(), out.coded->codes(), out.mask->data(), g.data(), levels, AlphaRule::pact);
             return Tensor::scalar(static_cast<Real>(above / levels));
           }};
 }

@@ -41,11 +41,11 @@ class PowerOfTwoExact : public PowerProjection {
 }  // namespace
 
 Tensor PowerProjection::project(const Tensor& w) {
-  if (w.size() == 0) return w;
-  Scratch<std::int8_t> codes(static_cast<std::size_t>(w.size()));
+  if (w.numel() == 0) return w;
+  Scratch<std::int8_t> codes(static_cast<std::size_t>(w.numel()));
   std::vector<Real> scales(static_cast<std::size_t>(groups(w)));
   encode_all(w, codes.data(), scales);
-  return Tensor::deferred(w.shape(), std::make_shared<PowerCoded>(w.size(), bits(), magnitudes_,
+  return Tensor::deferred(w.shape(), std::make_shared<PowerCoded>(w.numel(), bits(), magnitudes_,
                                                                   std::move(codes), std::move(scales)));
 }
 

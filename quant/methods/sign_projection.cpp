@@ -32,8 +32,8 @@ class Xnor : public Sign {
 
   Tensor gradient(const Tensor& w, const Tensor& g) override {
     Tensor result = Tensor::uninitialized(Sign::gradient(w, g).shape());
-    if (w.size() == 0) return result;
-    const std::int64_t channels = groups(w), n = w.size() / channels;
+    if (w.numel() == 0) return result;
+    const std::int64_t channels = groups(w), n = w.numel() / channels;
     const Real *from = g.data(), *at = w.data();
     Real* to = result.mutable_data();
     parallel_for(channels, [&](std::int64_t c) {

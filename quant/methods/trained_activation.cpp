@@ -26,7 +26,7 @@ GridMap map_of(const TrainedAlpha& trained) {
           trained.alpha,
           [levels, rule = trained.rule, factor = trained.gradient_factor, limit = trained.gradient_limit](
               const Tensor& g, const ActivationCodes& out, const Tensor&) {
-            const double sum = quantize_alpha_gradient<Real>(g.size(), out.coded->codes(), out.mask->data(),
+            const double sum = quantize_alpha_gradient<Real>(g.numel(), out.coded->codes(), out.mask->data(),
                                                              g.data(), levels, rule);
             return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
           }};

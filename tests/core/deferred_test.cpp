@@ -45,7 +45,7 @@ TEST_CASE("a deferred tensor is made once, for all its copies, and only when som
   const Tensor t = Tensor::deferred({size}, std::make_shared<Counted>(read)),
                copy = t.reshaped({3, size / 3});
   CHECK(t.defined());
-  CHECK(t.size() == size);
+  CHECK(t.numel() == size);
   CHECK(read == 0);
   CHECK(copy[size - 1] == static_cast<Real>(size - 1));
   CHECK(t[12345] == 12345);
@@ -86,11 +86,11 @@ TEST_CASE("a convolution of a deferred image gives the bits of the same image in
   const std::pair<std::int64_t, std::int64_t> channels_and_groups[] = {{3, 1}, {16, 1}, {33, 1}, {16, 2}};
   for (const auto& [channels, groups] : channels_and_groups) {
     const Shape shape{5, 9, 8, channels};
-    const Tensor plain(shape, values(Tensor::deferred(shape, activation_codes(shape.size()))));
+    const Tensor plain(shape, values(Tensor::deferred(shape, activation_codes(shape.numel()))));
     const Tensor w = nn::normal({20, 3, 3, channels / groups}, 1, Rng(1)),
                  dy = nn::normal({5, 5, 4, 20}, 1, Rng(2));
     std::vector<std::vector<Real>> results;
-    for (const Tensor& x : {plain, Tensor::deferred(shape, activation_codes(shape.size()))}) {
+    for (const Tensor& x : {plain, Tensor::deferred(shape, activation_codes(shape.numel()))}) {
       const Var weight = Var::leaf(w);
       const Var y = conv2d(x, weight, {}, {.stride = 2, .padding = 1, .groups = groups});
       y.backward(dy);
@@ -104,13 +104,13 @@ TEST_CASE("a convolution of a deferred image gives the bits of the same image in
 
 TEST_CASE("subsampling takes every other pixel and adds zeros behind, of codes as of values") {
   const Shape shape{2, 5, 4, 3};
-  const Tensor coded = Tensor::deferred(shape, activation_codes(shape.size()));
-  const Tensor plain(shape, values(Tensor::deferred(shape, activation_codes(shape.size()))));
+  const Tensor coded = Tensor::deferred(shape, activation_codes(shape.numel()));
+  const Tensor plain(shape, values(Tensor::deferred(shape, activation_codes(shape.numel()))));
   const Var a = subsample2d(coded, 2, 1), b = subsample2d(plain, 2, 1);
   CHECK(a.shape() == Shape{2, 3, 2, 4});
   CHECK(a.value().coded() != nullptr);
   CHECK(values(a.value()) == values(b.value()));
-  for (std::int64_t i = 0; i < b.size(); ++i) {
+  for (std::int64_t i = 0; i < b.numel(); ++i) {
     const std::int64_t c = i % 4, x = i / 4 % 2, y = i / 8 % 3, n = i / 24;
     CHECK(b.value()[i] == (c == 3 ? Real(0) : plain[((n * 5 + 2 * y) * 4 + 2 * x) * 3 + c]));
   }
@@ -135,12 +135,12 @@ TEST_CASE("codes times codes: sums of integers forward, the gradients of the dec
   const auto conv = [](const Var& x, const Var& w) { return conv2d(x, w, {}, {.stride = 1, .padding = 1}); };
   const auto fc = [](const Var& x, const Var& w) { return linear(x, w); };
   const auto check_op = [](const auto& op, const Shape& xs, const Shape& ws) {
-    const Tensor x = Tensor::deferred(xs, activation_codes(xs.size()));
-    const Tensor w = Tensor::deferred(ws, weight_codes(ws.size(), ws[0]));
+    const Tensor x = Tensor::deferred(xs, activation_codes(xs.numel()));
+    const Tensor w = Tensor::deferred(ws, weight_codes(ws.numel(), ws[0]));
     const Var coded_x = Var::leaf(x), coded_w = Var::leaf(w), x_values = Var::leaf(decoded(x)),
               w_values = Var::leaf(decoded(w));
     const Var y = op(coded_x, coded_w), expected = op(x_values, w_values);
-    for (std::int64_t i = 0; i < y.size(); ++i)
+    for (std::int64_t i = 0; i < y.numel(); ++i)
       CHECK(y.value()[i] == doctest::Approx(expected.value()[i]).epsilon(1e-5));
     const Tensor g = nn::normal(y.shape(), 1, Rng(7));
     y.backward(g);
@@ -149,7 +149,7 @@ TEST_CASE("codes times codes: sums of integers forward, the gradients of the dec
     CHECK(values(coded_w.grad()) == values(w_values.grad()));
     // Integers, each scaled once: a whole number of scales (float only, double multiplies the decoded
     // values).
-    for (std::int64_t i = 0; sizeof(Real) == sizeof(float) && i < y.size(); ++i) {
+    for (std::int64_t i = 0; sizeof(Real) == sizeof(float) && i < y.numel(); ++i) {
       const Real scale = x.coded()->scales()[0] * w.coded()->scales()[static_cast<std::size_t>(i % ws[0])];
       CHECK(y.value()[i] == scale * std::round(y.value()[i] / scale));
     }
@@ -160,7 +160,7 @@ TEST_CASE("codes times codes: sums of integers forward, the gradients of the dec
 
 TEST_CASE("max pooling of codes gives the codes of the largest values, and the gradient of those") {
   const Shape shape{3, 6, 4, 5};
-  const Tensor coded = Tensor::deferred(shape, activation_codes(shape.size()));
+  const Tensor coded = Tensor::deferred(shape, activation_codes(shape.numel()));
   const Var a = Var::leaf(coded), b = Var::leaf(decoded(coded));
   const Var pooled = max_pool2d(a), expected = max_pool2d(b);
   CHECK(pooled.value().coded() != nullptr);

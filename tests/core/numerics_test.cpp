@@ -37,7 +37,7 @@ std::int64_t swallowed(const Op& f, const std::vector<Tensor>& inputs, std::size
                down = value_with(f, inputs, input, at, -50),
                poisoned = value_with(f, inputs, input, at, kNaN);
   std::int64_t count = 0;
-  for (std::int64_t i = 0; i < before.size(); ++i)
+  for (std::int64_t i = 0; i < before.numel(); ++i)
     if ((up[i] != before[i] || down[i] != before[i]) && !std::isnan(poisoned[i])) ++count;
   return count;
 }
@@ -45,7 +45,7 @@ std::int64_t swallowed(const Op& f, const std::vector<Tensor>& inputs, std::size
 std::int64_t swallowed(const Op& f, const std::vector<Tensor>& inputs) {
   std::int64_t count = 0;
   for (std::size_t input = 0; input < inputs.size(); ++input)
-    for (std::int64_t at = 0; at < inputs[input].size(); ++at) count += swallowed(f, inputs, input, at);
+    for (std::int64_t at = 0; at < inputs[input].numel(); ++at) count += swallowed(f, inputs, input, at);
   return count;
 }
 
@@ -63,13 +63,13 @@ std::vector<Tensor> gradients(const Op& f, const std::vector<Tensor>& inputs, co
 std::int64_t swallowed_backward(const Op& f, const std::vector<Tensor>& inputs) {
   const Shape out = f({inputs.begin(), inputs.end()}).shape();
   std::int64_t count = 0;
-  for (std::int64_t j = 0; j < out.size(); ++j) {
+  for (std::int64_t j = 0; j < out.numel(); ++j) {
     Tensor one(out), poison(out);
     one.mutable_data()[j] = 1;
     poison.mutable_data()[j] = kNaN;
     const auto d = gradients(f, inputs, one), bad = gradients(f, inputs, poison);
     for (std::size_t i = 0; i < d.size(); ++i)
-      for (std::int64_t e = 0; e < d[i].size(); ++e) count += d[i][e] != 0 && !std::isnan(bad[i][e]);
+      for (std::int64_t e = 0; e < d[i].numel(); ++e) count += d[i][e] != 0 && !std::isnan(bad[i][e]);
   }
   return count;
 }
@@ -173,7 +173,7 @@ TEST_CASE("batch norm of constant and all-zero channels: zeros out, finite gradi
       const Var y = batch_norm(x, {}, {}, Real(1e-5), Real(0.1), &mean, &var);
       for (Real v : y.value().view()) CHECK(std::abs(v) <= Real(1e-4));
       Tensor seed(y.shape());
-      for (std::int64_t i = 0; i < seed.size(); ++i) seed.mutable_data()[i] = static_cast<Real>(i % 7) - 3;
+      for (std::int64_t i = 0; i < seed.numel(); ++i) seed.mutable_data()[i] = static_cast<Real>(i % 7) - 3;
       y.backward(seed);
       CHECK(finite(x.grad()));
       CHECK(finite(mean));

@@ -193,7 +193,7 @@ std::vector<Tensor> sample_inputs(const OpCase& c, std::uint64_t seed) {
   Rng rng(seed);
   for (const Shape& s : c.inputs) {
     Tensor t(s);
-    std::vector<std::size_t> order(static_cast<std::size_t>(t.size()));
+    std::vector<std::size_t> order(static_cast<std::size_t>(t.numel()));
     std::iota(order.begin(), order.end(), std::size_t{0});
     for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
     for (std::size_t i = 0; i < order.size(); ++i) {

@@ -31,7 +31,7 @@ bool has_gradient(const OpCase& c) {
   for (const Tensor& t : sample_inputs(c)) leaves.push_back(Var::leaf(t));
   const Var y = c.f(leaves);
   Tensor seed(y.shape());
-  for (std::int64_t i = 0; i < seed.size(); ++i) seed.mutable_data()[i] = 1 + static_cast<Real>(i % 3);
+  for (std::int64_t i = 0; i < seed.numel(); ++i) seed.mutable_data()[i] = 1 + static_cast<Real>(i % 3);
   y.backward(seed);
   return std::any_of(leaves.begin(), leaves.end(), [](const Var& leaf) {
     const auto g = leaf.grad().view();

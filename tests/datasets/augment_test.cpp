@@ -71,7 +71,7 @@ auto key(const Placement& p) { return std::tuple(p.top, p.left, p.mirrored, p.ro
 
 TEST_CASE("augment: every crop, mirrored or not, with and without a hole, is what its definition says") {
   for (const Shape& image : {Shape{5, 7, 1}, Shape{6, 5, 2}, Shape{5, 6, 3}, Shape{4, 4, 4}}) {
-    std::vector<std::uint8_t> pixels(static_cast<std::size_t>(image.size()));
+    std::vector<std::uint8_t> pixels(static_cast<std::size_t>(image.numel()));
     Rng rng(3);
     for (auto& byte : pixels) byte = static_cast<std::uint8_t>(rng.below(256));
     for (const std::int64_t cutout : {0, 1, 3, 4, 8}) {

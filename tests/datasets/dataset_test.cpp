@@ -80,7 +80,7 @@ namespace {
 /// Share of the images of `test` that are nearest, in Euclidean distance, to the mean training image of their
 /// class.
 double nearest_mean_accuracy(const Dataset& train, const Dataset& test) {
-  const auto bytes = static_cast<std::size_t>(train.image.size());
+  const auto bytes = static_cast<std::size_t>(train.image.numel());
   std::vector<std::vector<double>> mean(static_cast<std::size_t>(train.classes), std::vector<double>(bytes));
   std::vector<double> count(mean.size());
   for (std::int64_t i = 0; i < train.size(); ++i) {

@@ -28,7 +28,7 @@ constexpr Augmentation kAll{.pad = 4, .flip = true, .cutout = 8};
 Dataset numbered(int n, const Shape& image = {1, 2, 3}) {
   Dataset data{"numbered", image, 256, {{0, 0.5, 0.25}, {1, 0.5, 2}}, {}, {}};
   for (int i = 0; i < n; ++i) {
-    data.pixels.insert(data.pixels.end(), static_cast<std::size_t>(image.size()),
+    data.pixels.insert(data.pixels.end(), static_cast<std::size_t>(image.numel()),
                        static_cast<std::uint8_t>(i));
     data.labels.push_back(static_cast<std::uint8_t>(i));
   }

@@ -87,7 +87,7 @@ TEST_CASE("checkpoint: what was written comes back bit for bit") {
   CHECK(back.network[0].first == "conv.weight");
   CHECK(back.network[0].second.shape() == Shape{2, 1, 1, 3});
   CHECK(std::ranges::equal(back.network[0].second.view(), c.network[0].second.view()));
-  CHECK(back.network[1].second.size() == 0);
+  CHECK(back.network[1].second.numel() == 0);
   CHECK(std::signbit(back.average[0].second.item()));
   CHECK(back.best_network.empty());
   CHECK(back.optimizer.steps == c.optimizer.steps);

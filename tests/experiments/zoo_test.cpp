@@ -43,7 +43,7 @@ Tensor batch() {
 // Mean of each logit over the images.
 std::vector<double> mean_logits(const Tensor& logits) {
   std::vector<double> mean(10);
-  for (std::int64_t i = 0; i < logits.size(); ++i)
+  for (std::int64_t i = 0; i < logits.numel(); ++i)
     mean[static_cast<std::size_t>(i % 10)] += static_cast<double>(logits[i]) / kImages;
   return mean;
 }
@@ -69,8 +69,8 @@ nn::Module& part(nn::Module& net, std::string_view wanted) {
 // The 3x3 convolution of images that are no codes, with one sum in double for each output: the kernel table,
 // and the BLAS behind it, do not matter.
 Tensor first_convolution(const Tensor& x, const Tensor& weight) {
-  const std::int64_t side = x.dim(1), in = x.dim(3), out = weight.dim(0);
-  const ConvShape s{.batch = x.dim(0),
+  const std::int64_t side = x.size(1), in = x.size(3), out = weight.size(0);
+  const ConvShape s{.batch = x.size(0),
                     .height = side,
                     .width = side,
                     .in_channels = in,
@@ -79,8 +79,8 @@ Tensor first_convolution(const Tensor& x, const Tensor& weight) {
                     .kernel_w = 3,
                     .pad_h = 1,
                     .pad_w = 1};
-  Tensor y = Tensor::uninitialized({x.dim(0), side, side, out});
-  std::vector<double> sums(static_cast<std::size_t>(y.size()));
+  Tensor y = Tensor::uninitialized({x.size(0), side, side, out});
+  std::vector<double> sums(static_cast<std::size_t>(y.numel()));
   for_each_product(s, [&](std::int64_t ix, std::int64_t iw, std::int64_t iy) {
     sums[static_cast<std::size_t>(iy)] += static_cast<double>(x[ix]) * static_cast<double>(weight[iw]);
   });
@@ -98,7 +98,7 @@ std::string digest_of_codes(nn::Module& net, const Tensor& y, const char* table)
   use_kernels("auto");
   const Coded* coded = blocks.coded();
   REQUIRE(coded != nullptr);
-  return sha256({std::as_bytes(std::span(coded->codes(), static_cast<std::size_t>(blocks.size())))});
+  return sha256({std::as_bytes(std::span(coded->codes(), static_cast<std::size_t>(blocks.numel())))});
 }
 
 }  // namespace
@@ -138,7 +138,7 @@ TEST_CASE(
   with_each_table([&] {
     const Tensor logits = (*net)(x).value();
     double off = 0;
-    for (std::int64_t i = 0; i < logits.size(); ++i)
+    for (std::int64_t i = 0; i < logits.numel(); ++i)
       off = std::max(off, std::abs(static_cast<double>(logits[i] - reference[i])));
     CHECK(off <= bound);
   });

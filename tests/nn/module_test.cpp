@@ -218,7 +218,7 @@ TEST_CASE("LeNet-5 has the parameters of the paper's network, no affine batch no
   REQUIRE(parameters.size() == expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
     CHECK(parameters[i].first == expected[i].first);
-    CHECK(parameters[i].second->value.size() == expected[i].second);
+    CHECK(parameters[i].second->value.numel() == expected[i].second);
   }
   CHECK((*net)(Tensor({3, 28, 28, 1}, Real(0.5))).shape() == Shape{3, 10});
   CHECK(net->named_buffers().size() == 6);

@@ -16,7 +16,7 @@ namespace {
 
 std::int64_t parameter_count(nn::Module& net) {
   std::int64_t count = 0;
-  for (const Parameter* p : net.parameters()) count += p->value.size();
+  for (const Parameter* p : net.parameters()) count += p->value.numel();
   return count;
 }
 

@@ -34,7 +34,7 @@ inline Tensor tensor_of(const nlohmann::json& numbers) {
 /// The largest |t - expected| / max(1, |expected|).
 inline double error(const Tensor& t, const nlohmann::json& expected) {
   const auto wanted = expected.get<std::vector<double>>();
-  check(wanted.size() == static_cast<std::size_t>(t.size()), "golden values: sizes differ");
+  check(wanted.size() == static_cast<std::size_t>(t.numel()), "golden values: sizes differ");
   double worst = 0;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const double difference = std::abs(static_cast<double>(t.view()[i]) - wanted[i]);

@@ -67,7 +67,7 @@ TEST_SUITE("quant") {
           const Tensor x = special_points(alpha, levels);
           const Tensor y = quant::quantize_activation(x, alpha, bits, surrogate("relu")).value();
           const FlushDenormals flush;  // a quotient below the normal numbers is 0
-          for (std::int64_t i = 0; i < x.size(); ++i) {
+          for (std::int64_t i = 0; i < x.numel(); ++i) {
             const Real expected = uniform_activation(x[i], alpha, static_cast<Real>(levels));
             INFO("alpha ", alpha, " bits ", bits, " x ", x[i], " given ", y[i], " expected ", expected);
             CHECK(same(y[i], expected));
@@ -88,7 +88,7 @@ TEST_SUITE("quant") {
             Tensor expected = map(x, [=](Real v) { return v / alpha; });
             s->derivative(expected.view(), static_cast<Real>(levels), expected.mut());
             const Tensor slope = slope_of(x, alpha, bits, *s, Tensor(x.shape(), Real(1)));
-            for (std::int64_t i = 0; i < x.size(); ++i) {
+            for (std::int64_t i = 0; i < x.numel(); ++i) {
               INFO(s->name(), " alpha ", alpha, " bits ", bits, " x ", x[i], " given ", slope[i],
                    " expected ", expected[i]);
               CHECK(same(slope[i], expected[i]));
@@ -101,7 +101,7 @@ TEST_SUITE("quant") {
     for (const Surrogate* s : all_surrogates()) {
       const Tensor x = nn::uniform({501}, 3, Rng(1).split("x"));
       Tensor a(x.shape()), b(x.shape());
-      for (std::int64_t i = 0; i < x.size(); ++i) {
+      for (std::int64_t i = 0; i < x.numel(); ++i) {
         a.mutable_data()[i] = static_cast<Real>(i % 7) - 3;
         b.mutable_data()[i] = static_cast<Real>(i % 5) * 4;
       }
@@ -109,7 +109,7 @@ TEST_SUITE("quant") {
       const Tensor da = slope(a), db = slope(b), sum = slope(zip(a, b, [](Real p, Real q) { return p + q; }));
       const Tensor minus_8a = slope(map(a, [](Real v) { return -8 * v; }));
       INFO(s->name());
-      for (std::int64_t i = 0; i < x.size(); ++i) {
+      for (std::int64_t i = 0; i < x.numel(); ++i) {
         CHECK(std::abs(sum[i] - (da[i] + db[i])) <=
               8 * std::numeric_limits<Real>::epsilon() * (std::abs(da[i]) + std::abs(db[i])));
         CHECK(minus_8a[i] == -8 * da[i]);

@@ -21,7 +21,7 @@ const std::vector<std::string> kShipped{"dorefa", "ptq", "psq", "bhq"};
 
 Tensor gaussian_tensor(const Shape& shape, std::uint64_t seed, double mean = 0) {
   Tensor g = Tensor::uninitialized(shape);
-  Rng(seed).normal(g.mutable_data(), static_cast<std::size_t>(g.size()), static_cast<Real>(mean));
+  Rng(seed).normal(g.mutable_data(), static_cast<std::size_t>(g.numel()), static_cast<Real>(mean));
   return g;
 }
 
@@ -55,8 +55,8 @@ TEST_SUITE("quant") {
         INFO(name, " ", bits, " bits");
         const Tensor q = gradient_quantizer(name, {.bits = bits})->quantize(g, Rng(2));
         REQUIRE(q.shape() == g.shape());
-        const std::int64_t group = name == "ptq" ? g.size() : 60;
-        for (std::int64_t first = 0; first < g.size(); first += group) {
+        const std::int64_t group = name == "ptq" ? g.numel() : 60;
+        for (std::int64_t first = 0; first < g.numel(); first += group) {
           const std::set<Real> levels(q.data() + first, q.data() + first + group);
           CHECK(levels.size() <= std::size_t{1} << bits);
           CHECK(levels.size() > std::size_t{1} << (bits - 1));
@@ -88,7 +88,7 @@ TEST_SUITE("quant") {
           const Tensor g = gaussian_tensor({samples, 50}, 4, mean), y = q(g);
           const double bound = quantizer->variance_bound(g);
           double squares = 0;
-          for (std::int64_t i = 0; i < g.size(); ++i)
+          for (std::int64_t i = 0; i < g.numel(); ++i)
             squares += std::pow(static_cast<double>(y[i] - g[i]), 2);
           CHECK(squares > 0);
           CHECK(squares <= 5 * bound);

@@ -30,7 +30,7 @@ struct Problem {
   std::vector<std::uint8_t> labels{0, 1, 2, 3, 4, 5};
 
   Problem() : net(nn::resnet(8, nn::relu_activation(), Rng(1), {.width = 4})) {
-    Rng(2).normal(images.mutable_data(), static_cast<std::size_t>(images.size()));
+    Rng(2).normal(images.mutable_data(), static_cast<std::size_t>(images.numel()));
   }
   void backward() {
     for (Parameter* p : net->parameters()) p->zero_grad();

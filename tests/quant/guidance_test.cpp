@@ -167,11 +167,11 @@ TEST_SUITE("paper-telcnn") {
     const auto losses = guidance.losses(student, partner);
     double sum = 0;
     const Tensor q = two_bits(mu).value();
-    for (std::int64_t i = 0; i < q.size(); ++i) {
+    for (std::int64_t i = 0; i < q.numel(); ++i) {
       const double d = static_cast<double>(q[i]) - static_cast<double>(nu.value()[i]);
       sum += d * d;
     }
-    const double r = sum / 2 / static_cast<double>(q.size());
+    const double r = sum / 2 / static_cast<double>(q.numel());
     CHECK(r > 0.01);
     CHECK(losses.student.item() == doctest::Approx(2 * student.task.item() + 0.5 * r).epsilon(1e-5));
     CHECK(losses.partner.item() == doctest::Approx(3 * partner.task.item() + 0.25 * r).epsilon(1e-5));

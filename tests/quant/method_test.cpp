@@ -48,7 +48,7 @@ void passes(const quant::WeightParts& weights, const quant::ActivationParts& act
     // A scale for each channel gives each its own levels.
     const bool one_scale = weights.projection != "xnor" && !weights.options.per_channel;
     if (one_scale) CHECK(levels.size() <= most);
-    CHECK(levels.size() < static_cast<std::size_t>(entry.weight->value.size()));
+    CHECK(levels.size() < static_cast<std::size_t>(entry.weight->value.numel()));
   }
 }
 

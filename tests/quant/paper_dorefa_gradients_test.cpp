@@ -21,8 +21,8 @@ constexpr Real kScales[kSamples] = {Real(1), Real(0.1), Real(10), Real(1e-4)};
 
 Tensor gradient() {
   Tensor g = Tensor::uninitialized({kSamples, kElements});
-  Rng(11).normal(g.mutable_data(), static_cast<std::size_t>(g.size()));
-  for (std::int64_t i = 0; i < g.size(); ++i) g.mutable_data()[i] *= kScales[i / kElements];
+  Rng(11).normal(g.mutable_data(), static_cast<std::size_t>(g.numel()));
+  for (std::int64_t i = 0; i < g.numel(); ++i) g.mutable_data()[i] *= kScales[i / kElements];
   return g;
 }
 
@@ -36,7 +36,7 @@ Real largest(const Tensor& g, std::int64_t sample) {
 double predicted_variance(const Tensor& g, int bits) {
   const double n = (1 << bits) - 1;
   double sum = 0;
-  for (std::int64_t i = 0; i < g.size(); ++i) {
+  for (std::int64_t i = 0; i < g.numel(); ++i) {
     const double m = static_cast<double>(largest(g, i / kElements));
     const double q = n * (static_cast<double>(g[i]) / (2 * m) + 0.5), p = q - std::floor(q);
     sum += p * (1 - p) * (2 * m / n) * (2 * m / n);
@@ -97,7 +97,7 @@ TEST_SUITE("paper-dorefa") {
     const auto quantizer = gradient_quantizer("dorefa", {.bits = 4});
     const Tensor q = quantizer->quantize(g, Rng(1)), r = quantizer->quantize(scaled, Rng(1));
     bool same = true;
-    for (std::int64_t i = 0; i < g.size(); ++i)
+    for (std::int64_t i = 0; i < g.numel(); ++i)
       same = same && same_bits(r[i], i / kElements == 1 ? factor * q[i] : q[i]);
     CHECK(same);
     const Tensor other = quantizer->quantize(g, Rng(2));
@@ -115,7 +115,7 @@ TEST_SUITE("paper-dorefa") {
       const auto m = gradient_moments(*with, g, 2000, Rng(1));
       double bias = 0, noisy_bias = 0;
       int small = 0;
-      for (std::int64_t i = 0; i < g.size(); ++i) {
+      for (std::int64_t i = 0; i < g.numel(); ++i) {
         const Real smallest = largest(g, i / kElements) / static_cast<Real>((1 << bits) - 1);
         if (std::abs(g[i]) >= Real(0.5) * smallest) continue;  // in the inner half of the gap around 0
         REQUIRE(q[i] == doctest::Approx(std::copysign(smallest, g[i])).epsilon(1e-5));

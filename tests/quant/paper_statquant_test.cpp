@@ -57,8 +57,8 @@ Tensor gradient_of(const Case& c) {
 template <class Scale>
 Tensor gaussian_rows(std::int64_t rows, std::int64_t cols, Rng rng, Scale scale) {
   Tensor x = Tensor::uninitialized({rows, cols});
-  rng.normal(x.mutable_data(), static_cast<std::size_t>(x.size()));
-  for (std::int64_t i = 0; i < x.size(); ++i) x.mutable_data()[i] *= static_cast<Real>(scale(i / cols));
+  rng.normal(x.mutable_data(), static_cast<std::size_t>(x.numel()));
+  for (std::int64_t i = 0; i < x.numel(); ++i) x.mutable_data()[i] *= static_cast<Real>(scale(i / cols));
   return x;
 }
 
@@ -73,8 +73,8 @@ struct Transform {
   std::vector<Interval<double>> ranges;
   std::vector<HouseholderGroup> groups;
 
-  explicit Transform(const Tensor& x) : ranges(static_cast<std::size_t>(x.dim(0))) {
-    row_ranges<double>(x.dim(0), x.dim(1), x.data(), RowRange::min_max, ranges.data());
+  explicit Transform(const Tensor& x) : ranges(static_cast<std::size_t>(x.size(0))) {
+    row_ranges<double>(x.size(0), x.size(1), x.data(), RowRange::min_max, ranges.data());
     std::vector<double> lengths;
     for (const auto& r : ranges) lengths.push_back(r.length());
     groups = householder_groups(lengths);

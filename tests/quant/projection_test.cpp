@@ -54,10 +54,10 @@ TEST_SUITE("quant") {
         CHECK(coded.bits() == bits);
         CHECK(coded.is_signed());
         REQUIRE(coded.scales().size() == (per_channel || name == "xnor" ? 6u : 1u));
-        const auto group = w.size() / static_cast<std::int64_t>(coded.scales().size());
+        const auto group = w.numel() / static_cast<std::int64_t>(coded.scales().size());
         const int most = highest_weight_level(bits);
         int largest = 0;
-        for (std::int64_t i = 0; i < w.size(); ++i) {
+        for (std::int64_t i = 0; i < w.numel(); ++i) {
           const int code = coded.signed_codes()[i];
           CHECK(p[i] == coded.scales()[static_cast<std::size_t>(i / group)] * static_cast<Real>(code));
           CHECK_UNARY(bits == 1 ? std::abs(code) == 1 : std::abs(code) <= most);
@@ -96,7 +96,7 @@ TEST_SUITE("quant") {
     const auto residual = [&](std::string_view name, int bits) {
       const Tensor p = projected(name, {.bits = bits}, w);
       double sum = 0;
-      for (std::int64_t i = 0; i < w.size(); ++i)
+      for (std::int64_t i = 0; i < w.numel(); ++i)
         sum += std::pow(static_cast<double>(w[i]) - static_cast<double>(p[i]), 2);
       return sum;
     };

@@ -30,7 +30,7 @@ double squared_error(const Tensor& w, int bits) {
   double max = 0, sum = 0;
   for (const Real v : w.view()) max = std::max(max, std::abs(std::tanh(static_cast<double>(v))));
   const Tensor q = projection(bits)->project(w);
-  for (std::int64_t i = 0; i < w.size(); ++i) {
+  for (std::int64_t i = 0; i < w.numel(); ++i) {
     const double z = std::tanh(static_cast<double>(w[i])) / (2 * max) + 0.5;
     const double d = (static_cast<double>(q.view()[static_cast<std::size_t>(i)]) + 1) / 2 - z;
     sum += d * d;
@@ -79,7 +79,7 @@ TEST_SUITE("paper-telcnn") {
     double max = 0;
     for (const Real v : w.view()) max = std::max(max, std::abs(std::tanh(static_cast<double>(v))));
     std::set<Real> levels;
-    for (std::int64_t i = 0; i < w.size(); ++i) {
+    for (std::int64_t i = 0; i < w.numel(); ++i) {
       levels.insert(q[i]);
       // Half a step of 2 / 65535 and the rounding of floats.
       CHECK(std::abs(static_cast<double>(q[i]) - std::tanh(static_cast<double>(w[i])) / max) <=

@@ -171,7 +171,7 @@ TEST_SUITE("quant") {
      public:
       std::string name() const override { return "rounded"; }
       int bits() const override { return 8; }
-      void begin(const Tensor& w) override { step.value = Tensor({}, Real(w.size())); }
+      void begin(const Tensor& w) override { step.value = Tensor({}, Real(w.numel())); }
       Tensor project(const Tensor& w) override {
         ++calls.mutable_data()[0];
         return map(w, [s = step.value.item()](Real v) { return s * std::round(v / s); });

@@ -131,7 +131,7 @@ TEST_SUITE("paper-aqe") {
       for (const auto& entry : rule.weights()) {
         const Tensor g = entry.weight->grad();
         double largest = 0, worst = 0;
-        for (std::int64_t i = 0; i < g.size(); ++i) {
+        for (std::int64_t i = 0; i < g.numel(); ++i) {
           const Real h = 1e-5, at = entry.weight->value[i];
           entry.weight->value.mutable_data()[i] = at + h;
           const Real above = loss().item();
@@ -172,9 +172,9 @@ TEST_SUITE("paper-aqe") {
       CHECK(scales.size() == (o.per_channel ? 6u : 1u));
       std::set<Real> used;
       int wrong = 0;
-      for (std::int64_t i = 0; i < w.size(); ++i) {
+      for (std::int64_t i = 0; i < w.numel(); ++i) {
         const Real scale =
-            scales[static_cast<std::size_t>(i * static_cast<std::int64_t>(scales.size()) / w.size())];
+            scales[static_cast<std::size_t>(i * static_cast<std::int64_t>(scales.size()) / w.numel())];
         const double reach = o.level_scale == LevelScale::fitted ? double(scale) : 1;
         const double q = set.nearest(double(w[i]) / reach);
         wrong += p[i] != scale * static_cast<Real>(q);
@@ -197,8 +197,8 @@ TEST_SUITE("paper-aqe") {
         relaxation->advance({share, 1});
         const Tensor x = relaxation->used(*projection, w), p = projection->project(w);
         double sum = 0;
-        for (std::int64_t i = 0; i < w.size(); ++i) sum += std::abs(double(x[i]) - double(p[i]));
-        return sum / static_cast<double>(w.size());
+        for (std::int64_t i = 0; i < w.numel(); ++i) sum += std::abs(double(x[i]) - double(p[i]));
+        return sum / static_cast<double>(w.numel());
       };
       // ln 2 / T times the sum of the steps, times the density of the weights, 0.665 at most.
       const LevelSet set = level_set(o.bits, o.three_bits);
@@ -255,7 +255,7 @@ TEST_SUITE("quant") {
     CHECK(y[1] == Real(0.5));
     CHECK(std::isnan(y[2]));
     CHECK(y[3] == -1);
-    CHECK(act(Tensor({0, 3})).value().size() == 0);
+    CHECK(act(Tensor({0, 3})).value().numel() == 0);
     act.train();
     CHECK(std::isnan(act(Tensor({1}, nan)).value()[0]));
     CHECK_THROWS_AS(AsymptoticActivation(2, ThreeBits::two_powers, 0, {}), Error);
@@ -298,7 +298,7 @@ TEST_SUITE("quant") {
     for (const Real v : zeros.project(Tensor({4, 4})).view()) CHECK(v == 0);
     quant::FixedLevels signs({.bits = 1});
     for (const Real v : signs.project(Tensor({2}, {0, -3})).view()) CHECK(std::abs(v) == Real(1.5));
-    CHECK(fitted.project(Tensor({0, 5})).size() == 0);
+    CHECK(fitted.project(Tensor({0, 5})).numel() == 0);
     CHECK_THROWS_AS(levels({.bits = 4}), UsageError);
   }
 

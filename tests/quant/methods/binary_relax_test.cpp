@@ -61,7 +61,7 @@ double envelope(const Alphabet& a, const Vector& z, const Vector& y, double lamb
 }
 
 void check_close(const Tensor& given, const Vector& expected, double tolerance) {
-  REQUIRE(given.size() == static_cast<std::int64_t>(expected.size()));
+  REQUIRE(given.numel() == static_cast<std::int64_t>(expected.size()));
   for (std::size_t i = 0; i < expected.size(); ++i)
     CHECK(std::abs(given[static_cast<std::int64_t>(i)] - expected[i]) <= tolerance);
 }

@@ -38,8 +38,8 @@ Tensor activated(const std::vector<Real>& x, int bits, Bounding h = Bounding::cl
 }
 
 void check_close(const Tensor& got, const Values& expected, double tolerance = 1e-6) {
-  REQUIRE(got.size() == static_cast<std::int64_t>(expected.size()));
-  for (std::int64_t i = 0; i < got.size(); ++i) {
+  REQUIRE(got.numel() == static_cast<std::int64_t>(expected.size()));
+  for (std::int64_t i = 0; i < got.numel(); ++i) {
     INFO("element ", i, " given ", got[i]);
     CHECK(std::abs(static_cast<double>(got[i]) - expected[static_cast<std::size_t>(i)]) <= tolerance);
   }
@@ -101,7 +101,7 @@ TEST_SUITE("paper-dorefa") {
       CHECK(std::abs(p[largest]) == doctest::Approx(1).epsilon(1e-6));
       int odd = 0;
       std::set<int> levels;
-      for (std::int64_t i = 0; i < w.size(); ++i) {
+      for (std::int64_t i = 0; i < w.numel(); ++i) {
         const double j = (static_cast<double>(p[i]) + 1) * n / 2;
         CHECK(std::abs(j - std::round(j)) < 1e-4);
         levels.insert(static_cast<int>(std::lround(j)));
@@ -111,7 +111,7 @@ TEST_SUITE("paper-dorefa") {
       CHECK(*levels.begin() >= 0);
       CHECK(*levels.rbegin() <= n);
       CHECK(levels.size() >= static_cast<std::size_t>(0.9 * (n + 1)));
-      CHECK(odd == w.size());  // no ties among these
+      CHECK(odd == w.numel());  // no ties among these
       if (p.coded()) CHECK(p.coded()->scales()[0] == 1 / static_cast<Real>(n));
     }
     // Zero is a tie, n / 2 between two integers of which the upper one is even: +1/n on both sides.
@@ -187,7 +187,7 @@ TEST_SUITE("quant") {
       const Tensor y = conv2d(aq, wq, {}, {.padding = 1}).value(),
                    expected = conv2d(plain_a, plain_w, {}, {.padding = 1}).value();
       const double steps = std::pow((1 << bits) - 1, 2);
-      for (std::int64_t i = 0; i < y.size(); ++i) {
+      for (std::int64_t i = 0; i < y.numel(); ++i) {
         CHECK(std::abs(y[i] - expected[i]) <= Real(2e-5));
         const double k = static_cast<double>(y[i]) * steps;
         CHECK(std::abs(k - std::round(k)) < 1e-3);

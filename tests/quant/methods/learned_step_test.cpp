@@ -54,7 +54,7 @@ TEST_SUITE("quant") {
         y.backward(g);
         const double q_p = (1 << bits) - 1;
         double ds = 0, size = 0;
-        for (std::int64_t i = 0; i < x.size(); ++i) {
+        for (std::int64_t i = 0; i < x.numel(); ++i) {
           const Element e = lsq(static_cast<double>(x[i] / s), 1, 0, q_p);
           CHECK(y.value().coded()->codes()[i] == e.code);
           CHECK(y.value()[i] == s * static_cast<Real>(e.code));
@@ -118,7 +118,7 @@ TEST_SUITE("quant") {
       const Tensor dw = projection->gradient(w, g);
       double ds = 0, size = 0;
       int lowest = 0, highest = 0;
-      for (std::int64_t i = 0; i < w.size(); ++i) {
+      for (std::int64_t i = 0; i < w.numel(); ++i) {
         const Element e = lsq(static_cast<double>(w[i] / s), 1, q_n, q_p);
         CHECK(p.coded()->signed_codes()[i] == e.code);
         CHECK(p[i] == s * static_cast<Real>(e.code));

@@ -26,7 +26,7 @@ TEST_SUITE("paper-statquant") {
       quant::MinMaxActivation act(bits);
       const Var in = Var::leaf(x), y = act(in);
       y.backward(Tensor(x.shape(), Real(2)));
-      for (std::int64_t i = 0; i < x.size(); ++i) {
+      for (std::int64_t i = 0; i < x.numel(); ++i) {
         const double positive = std::max(static_cast<double>(x[i]), 0.0);
         CHECK(std::abs(static_cast<double>(y.value()[i]) - positive) <= 0.5 * step + 1e-6);
         const double k = static_cast<double>(y.value()[i]) / step;
@@ -87,8 +87,8 @@ TEST_SUITE("paper-statquant") {
       CHECK(projection->bits() == 4);
       const Tensor p = projection->project(w);
       for (const int i : {0, 50, 100}) CHECK(p[i] == 0);
-      const std::int64_t n = per_channel ? 36 : w.size();
-      for (std::int64_t first = 0; first < w.size(); first += n) {
+      const std::int64_t n = per_channel ? 36 : w.numel();
+      for (std::int64_t first = 0; first < w.numel(); first += n) {
         const auto [low, high] = std::minmax_element(w.data() + first, w.data() + first + n);
         const auto grid = zero_point_grid(static_cast<double>(*low), static_cast<double>(*high), 15);
         std::set<Real> levels;

@@ -27,7 +27,7 @@ TEST_SUITE("quant") {
           const Tensor y = act(x).value();
           REQUIRE(y.coded() != nullptr);
           const auto top = static_cast<Real>((1 << bits) - 1), a = static_cast<Real>(alpha);
-          for (std::int64_t i = 0; i < x.size(); ++i) {
+          for (std::int64_t i = 0; i < x.numel(); ++i) {
             const Real code = std::nearbyint(std::clamp(x[i], Real(0), a) * top / a);
             CHECK(static_cast<Real>(y.coded()->codes()[i]) == code);
             CHECK(y[i] == doctest::Approx(static_cast<double>(code * a / top)).epsilon(1e-6));
@@ -43,7 +43,7 @@ TEST_SUITE("quant") {
       const Var leaf = Var::leaf(x);
       act(leaf).backward(g);
       double expected = 0, size = 0;
-      for (std::int64_t i = 0; i < x.size(); ++i) {
+      for (std::int64_t i = 0; i < x.numel(); ++i) {
         CHECK(leaf.grad()[i] == (x[i] > 0 && x[i] <= Real(1.5) ? g[i] : 0));
         if (x[i] > Real(1.5)) expected += static_cast<double>(g[i]);
         size += std::abs(static_cast<double>(g[i]));

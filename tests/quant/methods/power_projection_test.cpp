@@ -100,7 +100,7 @@ TEST_SUITE("quant") {
           CHECK(powers->magnitudes() == power_magnitudes(bits));
           REQUIRE(powers->scales().size() == (per_channel ? 4u : 1u));
           CHECK((p.coded() != nullptr) == (bits <= 4));
-          const auto group = static_cast<std::size_t>(w.size()) / powers->scales().size();
+          const auto group = static_cast<std::size_t>(w.numel()) / powers->scales().size();
           for (std::size_t i = 0; i < p.view().size(); ++i) {
             const Real scale = powers->scales()[i / group];
             CHECK(is_power_of_two(scale));
@@ -138,7 +138,7 @@ TEST_SUITE("quant") {
     const auto left = [&](std::string_view name, double mu_over_max) {
       const Tensor p = projected(name, {.bits = 4, .mu_over_max = mu_over_max}, w);
       double sum = 0;
-      for (std::int64_t i = 0; i < w.size(); ++i) sum += std::pow(double(w[i]) - double(p[i]), 2);
+      for (std::int64_t i = 0; i < w.numel(); ++i) sum += std::pow(double(w[i]) - double(p[i]), 2);
       return sum;
     };
     CHECK(left("power_of_two", 0.75) > 1.05 * left("power_of_two_exact", 0.75));

@@ -40,7 +40,7 @@ TEST_SUITE("quant") {
     SignActivation act;
     const Var leaf = Var::leaf(x);
     act(leaf).backward(Tensor({501}, Real(2)));
-    for (std::int64_t i = 0; i < x.size(); ++i) CHECK(leaf.grad()[i] == (std::abs(x[i]) <= 1 ? 2 : 0));
+    for (std::int64_t i = 0; i < x.numel(); ++i) CHECK(leaf.grad()[i] == (std::abs(x[i]) <= 1 ? 2 : 0));
     const Var ends =
         Var::leaf(Tensor({4}, {-1, 1, std::nextafter(Real(-1), Real(-2)), std::nextafter(Real(1), Real(2))}));
     act(ends).backward(Tensor({4}, Real(1)));
@@ -54,7 +54,7 @@ TEST_SUITE("quant") {
       with(at).backward(Tensor({501}, Real(1)));
       std::vector<Real> slopes(x.view().begin(), x.view().end());
       s->derivative(slopes, Real(1), slopes);
-      for (std::int64_t i = 0; i < x.size(); ++i) CHECK(at.grad()[i] == slopes[static_cast<std::size_t>(i)]);
+      for (std::int64_t i = 0; i < x.numel(); ++i) CHECK(at.grad()[i] == slopes[static_cast<std::size_t>(i)]);
     }
   }
 

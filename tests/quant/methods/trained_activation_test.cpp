@@ -132,7 +132,7 @@ TEST_SUITE("quant") {
           for (std::int64_t k = 0; k <= 300; ++k) x.mutable_data()[k] = alpha * static_cast<Real>(k) / 2;
           const Tensor seed = gaussian_tensor(20001, 4);
           double expected = 0, size = 0;
-          for (std::int64_t i = 0; i < x.size(); ++i) {
+          for (std::int64_t i = 0; i < x.numel(); ++i) {
             const double term =
                 static_cast<double>(seed[i]) * static_cast<double>(alpha_derivative(rule, x[i], alpha, top));
             expected += term;
