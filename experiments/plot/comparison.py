@@ -46,9 +46,10 @@ NAMES = {
 
 
 def net_on_data(run):
-    """What the settings say: ResNet-20 on CIFAR-10."""
+    """What the settings say: ResNet-20 on CIFAR-10; of another width: ResNet-20 of width 4 on CIFAR-10."""
     net, data = (run.config.get(name, "?") for name in ("net", "dataset"))
-    return f"{NAMES.get(net, net)} on {NAMES.get(data, data)}"
+    width = run.config.get("width", 0)
+    return f"{NAMES.get(net, net)}{f' of width {width}' if width else ''} on {NAMES.get(data, data)}"
 
 
 def by_bits(title):
