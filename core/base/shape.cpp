@@ -8,7 +8,14 @@
 namespace coarsegrad {
 namespace {
 constexpr std::int64_t kMaxElements = std::int64_t{1} << 40;
+
+// Where axis i, negative ones from the end, stands among the extents.
+std::size_t place_of(int i, const Shape& s) {
+  check(i >= -s.rank() && i < s.rank(), "shape: given axis ", i, " of ", s, ", expected one of its ", s.rank(),
+        " axes");
+  return static_cast<std::size_t>(i < 0 ? i + s.rank() : i);
 }
+}  // namespace
 
 Shape::Shape(std::initializer_list<std::int64_t> extents)
     : Shape(extents.begin(), static_cast<int>(extents.size())) {}
@@ -25,16 +32,12 @@ Shape::Shape(const std::int64_t* extents, int rank) : rank_(rank) {
 }
 
 std::int64_t Shape::operator[](int i) const {
-  check(i >= -rank_ && i < rank_, "shape: given axis ", i, " of ", *this, ", expected one of its ", rank_,
-        " axes");
-  return extents_[static_cast<std::size_t>(i < 0 ? i + rank_ : i)];
+  return extents_[place_of(i, *this)];
 }
 
 Shape Shape::with(int i, std::int64_t n) const {
-  check(i >= -rank_ && i < rank_, "shape: given axis ", i, " of ", *this, ", expected one of its ", rank_,
-        " axes");
   auto extents = extents_;
-  extents[static_cast<std::size_t>(i < 0 ? i + rank_ : i)] = n;
+  extents[place_of(i, *this)] = n;
   return Shape(extents.data(), rank_);
 }
 
