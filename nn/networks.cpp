@@ -40,76 +40,124 @@ std::unique_ptr<Module> vgg(const std::vector<std::int64_t>& plan, const MakeAct
   return net;
 }
 
+BatchNormOptions norm_options(const ResNetOptions& o) { return {.affine = o.affine}; }
+
 // The first block of a stage may have a stride; it then halves the image and doubles the channels.
 class ResidualBlock : public Module {
- public:
-  ResidualBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o,
-                std::unique_ptr<Activation> activation, const Rng& rng)
-      : stride_(in == out ? 1 : 2),
-        missing_channels_(out - in),
-        conv1_(adopt("conv1", conv3x3(in, out, stride_, rng.split("conv1")))),
-        norm1_(register_module<BatchNorm>("norm1", out, BatchNormOptions{.affine = o.affine})),
-        conv2_(adopt("conv2", conv3x3(out, out, 1, rng.split("conv2")))),
-        norm2_(register_module<BatchNorm>("norm2", out, BatchNormOptions{.affine = o.affine})),
-        act_(static_cast<Activation&>(adopt("act", std::move(activation)))) {
-    if (stride_ == 1 || o.shortcut == Shortcut::subsample) return;
-    projection_ = &register_module<Conv2d>(
-        "projection", ConvOptions{.in = in, .out = out, .kernel = 1, .stride = stride_, .bias = false},
+ protected:
+  ResidualBlock(std::int64_t in, std::int64_t out) : stride_(in == out ? 1 : 2), in_(in), out_(out) {}
+
+  /// Null where the shortcut has no parameters.
+  Module* register_projection(const ResNetOptions& o, const Rng& rng) {
+    if (stride_ == 1 || o.shortcut == Shortcut::subsample) return nullptr;
+    return &register_module<Conv2d>(
+        "projection", ConvOptions{.in = in_, .out = out_, .kernel = 1, .stride = stride_, .bias = false},
         rng.split("projection"));
-    projection_norm_ =
-        &register_module<BatchNorm>("projection_norm", out, BatchNormOptions{.affine = o.affine});
+  }
+  Var plain_shortcut(const Var& x) const { return stride_ == 1 ? x : subsample2d(x, stride_, out_ - in_); }
+
+  const std::int64_t stride_, in_, out_;
+};
+
+class PostActivationBlock : public ResidualBlock {
+ public:
+  PostActivationBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o,
+                      std::unique_ptr<Activation> activation, const Rng& rng)
+      : ResidualBlock(in, out),
+        conv1_(adopt("conv1", conv3x3(in, out, stride_, rng.split("conv1")))),
+        norm1_(register_module<BatchNorm>("norm1", out, norm_options(o))),
+        conv2_(adopt("conv2", conv3x3(out, out, 1, rng.split("conv2")))),
+        norm2_(register_module<BatchNorm>("norm2", out, norm_options(o))),
+        act_(static_cast<Activation&>(adopt("act", std::move(activation)))),
+        projection_(register_projection(o, rng)) {
+    if (projection_) projection_norm_ = &register_module<BatchNorm>("projection_norm", out, norm_options(o));
   }
 
   Var forward(const Var& x) override {
     const Var inner = norm_act(norm1_, act_, conv1_(x));
-    return norm_act(norm2_, act_, conv2_(inner), shortcut(x));
+    const Var shortcut = projection_ ? (*projection_norm_)((*projection_)(x)) : plain_shortcut(x);
+    return norm_act(norm2_, act_, conv2_(inner), shortcut);
   }
 
  private:
-  Var shortcut(const Var& x) {
-    if (stride_ == 1) return x;
-    if (projection_) return (*projection_norm_)((*projection_)(x));
-    return subsample2d(x, stride_, missing_channels_);
-  }
-
-  std::int64_t stride_, missing_channels_;
   Module& conv1_;
   BatchNorm& norm1_;
   Module& conv2_;
   BatchNorm& norm2_;
   Activation& act_;
-  Module* projection_ = nullptr;
-  Module* projection_norm_ = nullptr;
+  Module *projection_, *projection_norm_ = nullptr;
 };
 
+// A projection reads what the first convolution reads; a shortcut without one, what comes into the block.
+class PreActivationBlock : public ResidualBlock {
+ public:
+  PreActivationBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o,
+                     std::unique_ptr<Activation> activation, const Rng& rng)
+      : ResidualBlock(in, out),
+        norm1_(register_module<BatchNorm>("norm1", in, norm_options(o))),
+        conv1_(adopt("conv1", conv3x3(in, out, stride_, rng.split("conv1")))),
+        norm2_(register_module<BatchNorm>("norm2", out, norm_options(o))),
+        conv2_(adopt("conv2", conv3x3(out, out, 1, rng.split("conv2")))),
+        act_(static_cast<Activation&>(adopt("act", std::move(activation)))),
+        projection_(register_projection(o, rng)) {}
+
+  Var forward(const Var& x) override {
+    const Var active = norm_act(norm1_, act_, x);
+    const Var inner = norm_act(norm2_, act_, conv1_(active));
+    return conv2_(inner) + (projection_ ? (*projection_)(active) : plain_shortcut(x));
+  }
+
+ private:
+  BatchNorm& norm1_;
+  Module& conv1_;
+  BatchNorm& norm2_;
+  Module& conv2_;
+  Activation& act_;
+  Module* projection_;
+};
+
+// Modules are registered in the order of the forward pass, which is what weights from elsewhere are matched
+// by.
 class ResNet : public Module {
  public:
   ResNet(int blocks, const MakeActivation& activation, const Rng& rng, const ResNetOptions& o)
-      : conv_(adopt("conv", conv3x3(3, o.width, 1, rng.split("conv")))),
-        norm_(register_module<BatchNorm>("norm", o.width, BatchNormOptions{.affine = o.affine})),
-        act_(static_cast<Activation&>(adopt("act", activation("act")))),
-        stages_(register_module<Sequential>("stages")) {
+      : preactivation_(o.preactivation), conv_(adopt("conv", conv3x3(3, o.width, 1, rng.split("conv")))) {
+    if (!preactivation_) register_activation(o.width, activation, o);
+    stages_ = &register_module<Sequential>("stages");
     std::int64_t in = o.width;
     for (int stage = 1; stage <= 3; ++stage)
       for (int block = 1; block <= blocks; ++block) {
         const std::int64_t out = o.width << (stage - 1);
         const std::string name = cat("stage", stage, "_block", block);
-        stages_.add<ResidualBlock>(name, in, out, o, activation(cat("stages.", name, ".act")),
-                                   rng.split(name));
+        std::unique_ptr<Activation> act = activation(cat("stages.", name, ".act"));
+        if (preactivation_)
+          stages_->add<PreActivationBlock>(name, in, out, o, std::move(act), rng.split(name));
+        else
+          stages_->add<PostActivationBlock>(name, in, out, o, std::move(act), rng.split(name));
         in = out;
       }
+    if (preactivation_) register_activation(in, activation, o);
     fc_ = &register_module<Linear>("fc", in, o.classes, rng.split("fc"));
   }
 
   Var forward(const Var& x) override {
-    return (*fc_)(global_avg_pool2d(stages_(norm_act(norm_, act_, conv_(x)))));
+    const Var start = conv_(x);
+    const Var features = preactivation_ ? norm_act(*norm_, *act_, (*stages_)(start))
+                                        : (*stages_)(norm_act(*norm_, *act_, start));
+    return (*fc_)(global_avg_pool2d(features));
   }
 
  private:
+  void register_activation(std::int64_t channels, const MakeActivation& activation, const ResNetOptions& o) {
+    norm_ = &register_module<BatchNorm>("norm", channels, norm_options(o));
+    act_ = static_cast<Activation*>(&adopt("act", activation("act")));
+  }
+
+  const bool preactivation_;
   Module& conv_;
-  BatchNorm& norm_;
-  Activation& act_;
-  Sequential& stages_;
+  BatchNorm* norm_ = nullptr;
+  Activation* act_ = nullptr;
+  Sequential* stages_ = nullptr;
   Module* fc_ = nullptr;
 };
 
@@ -124,10 +172,11 @@ VggOptions vgg_options(const NetworkOptions& o) {
   return {o.classes, o.width ? o.width : width, o.affine};
 }
 
-template <int depth>
+template <int depth, bool preactivation = false>
 std::unique_ptr<Module> make_resnet(const MakeActivation& activation, const Rng& rng,
                                     const NetworkOptions& o) {
-  return resnet(depth, activation, rng, {o.classes, o.width ? o.width : 16, o.shortcut, o.affine});
+  return resnet(depth, activation, rng,
+                {o.classes, o.width ? o.width : 16, o.shortcut, o.affine, preactivation});
 }
 
 const std::vector<Entry>& entries() {
@@ -144,6 +193,8 @@ const std::vector<Entry>& entries() {
       {"resnet20", {32, 32, 3}, make_resnet<20>},
       {"resnet32", {32, 32, 3}, make_resnet<32>},
       {"resnet56", {32, 32, 3}, make_resnet<56>},
+      {"preresnet20", {32, 32, 3}, make_resnet<20, true>},
+      {"preresnet56", {32, 32, 3}, make_resnet<56, true>},
       {"bnn_convnet", {32, 32, 3}, [](const auto& a, const auto& rng, const auto& o) {
          return bnn_convnet(a, rng, vgg_options<128>(o));
        }}};

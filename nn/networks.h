@@ -43,12 +43,14 @@ enum class Shortcut {
 struct ResNetOptions {
   std::int64_t classes = 10, width = 16;
   Shortcut shortcut = Shortcut::subsample;
-  bool affine = true;  ///< normalisations with scale and shift
+  bool affine = true;          ///< normalisations with scale and shift
+  bool preactivation = false;  ///< blocks of normalisation, activation, convolution: nothing follows a sum
 };
 /// Three stages of blocks with width, 2 width and 4 width channels, global average pooling, one dense layer;
 /// depth = 6 blocks per stage + 2: 20, 32, 44, 56, 110 ... Each block has one activation module, used behind
-/// both of its convolutions. Throws Error for another depth. Source: He, Zhang, Ren, Sun, arXiv 1512.03385,
-/// section 4.2.
+/// both of its convolutions, or before them. Throws Error for another depth. Sources: He, Zhang, Ren, Sun,
+/// arXiv 1512.03385, section 4.2; with preactivation the same, arXiv 1603.05027, figure 4 (e), with a
+/// normalisation and an activation before the pooling.
 std::unique_ptr<Module> resnet(int depth, const MakeActivation& activation, const Rng& rng,
                                const ResNetOptions& options = {});
 
@@ -65,7 +67,7 @@ struct NetworkOptions {
   Shortcut shortcut = Shortcut::subsample;
   bool affine = true;  ///< normalisations with scale and shift; those of lenet5 never have them
 };
-/// lenet5, vgg11, vgg16, resnet20, resnet32, resnet56, bnn_convnet.
+/// lenet5, vgg11, vgg16, resnet20, resnet32, resnet56, preresnet20, preresnet56, bnn_convnet.
 std::vector<std::string> network_names();
 /// The image (H, W, C) that a network takes.
 Shape network_input(const std::string& name);

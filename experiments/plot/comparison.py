@@ -38,6 +38,8 @@ NAMES = {
     "resnet20": "ResNet-20",
     "resnet32": "ResNet-32",
     "resnet56": "ResNet-56",
+    "preresnet20": "pre-activation ResNet-20",
+    "preresnet56": "pre-activation ResNet-56",
     "lenet5": "LeNet-5",
     "mnist": "MNIST",
     "cifar10": "CIFAR-10",

@@ -46,7 +46,7 @@ std::string complaint(const std::function<void(TensorFile&)>& spoil,
 
 TEST_CASE(
     "pytorch: out and in again gives the same bits, by name and by order, whatever the layers are called") {
-  for (const std::string name : {"lenet5", "vgg11", "resnet20"}) {
+  for (const std::string name : {"lenet5", "vgg11", "resnet20", "preresnet20"}) {
     const Shape image = nn::network_input(name);
     const auto net = make(name, 1), by_name = make(name, 2), by_order = make(name, 3);
     TensorFile file = to_pytorch(*net, image);

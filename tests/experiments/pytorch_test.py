@@ -44,6 +44,12 @@ def lenet5():
     return net
 
 
+def stages(block):
+    """The blocks of a ResNet-20."""
+    channels = [16, 16, 16, 16, 32, 32, 32, 64, 64, 64]
+    return [block(*pair) for pair in zip(channels, channels[1:])]
+
+
 def resnet20(projection=False):
     """With names of its own."""
 
@@ -65,12 +71,34 @@ def resnet20(projection=False):
                 return F.relu(y + self.shortcut(x))
             return F.relu(y + (F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.missing)) if self.missing else x))
 
-    layers, channels = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
-    for out in (16, 32, 64):
-        for _ in range(3):
-            layers.append(Block(channels, out))
-            channels = out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), *stages(Block),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+def preresnet20(projection=False):
+    """The activations before the convolutions; modules in the order in which they are used, as usual."""
+
+    class Block(nn.Module):
+        def __init__(self, channels_in, channels_out):
+            super().__init__()
+            stride = 1 if channels_in == channels_out else 2
+            self.b1 = nn.BatchNorm2d(channels_in)
+            self.c1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
+            self.b2 = nn.BatchNorm2d(channels_out)
+            self.c2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
+            self.missing = channels_out - channels_in
+            self.shortcut = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False) \
+                if projection and self.missing else None
+
+        def forward(self, x):
+            active = F.relu(self.b1(x))
+            y = self.c2(F.relu(self.b2(self.c1(active))))
+            if self.shortcut:
+                return y + self.shortcut(active)
+            return y + (F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.missing)) if self.missing else x)
+
+    return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), *stages(Block), nn.BatchNorm2d(64), nn.ReLU(),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
 def randomize(net):
@@ -148,6 +176,12 @@ class SameLogits(Folder):
         flags = ("--shortcut", "projection")
         self.check_import(resnet20(True), (3, 32, 32), *flags, "--matching", "order")
         self.check_export(resnet20(True), (3, 32, 32), self.in_order_of(resnet20(True)), *flags)
+
+    def test_preresnet20_by_order(self):
+        for projection, shortcut in ((False, "subsample"), (True, "projection")):
+            flags = ("--net", "preresnet20", "--shortcut", shortcut)
+            self.check_import(preresnet20(projection), (3, 32, 32), *flags, "--matching", "order")
+            self.check_export(preresnet20(projection), (3, 32, 32), self.in_order_of(preresnet20(projection)), *flags)
 
     def in_order_of(self, net):
         names = [name for name in net.state_dict() if not name.endswith("num_batches_tracked")]

@@ -36,6 +36,9 @@ TEST_CASE("the networks have the numbers of parameters that their definitions ad
   CHECK(count("resnet20") == 269722);
   CHECK(count("resnet32") == 464154);
   CHECK(count("resnet56") == 853018);
+  CHECK(count("preresnet20") == 269722);  // its normalisations stand elsewhere and are as large in all
+  CHECK(count("preresnet56") == 853018);
+  CHECK(count("preresnet20", {.shortcut = nn::Shortcut::projection}) == 269722 + 16 * 32 + 32 * 64);
   CHECK(count("resnet20", {.shortcut = nn::Shortcut::projection}) ==
         269722 + 16 * 32 + 32 * 64 + 2 * (32 + 64));
   CHECK(count("resnet20", {.affine = false}) == 269722 - 2 * (7 * 16 + 6 * 32 + 6 * 64));
@@ -60,11 +63,16 @@ TEST_CASE("every network maps its images to one number per class, in training an
     net->eval();
     CHECK((*net)(batch(1)).shape() == Shape{1, 7});
   }
-  CHECK((*narrow("resnet20", nn::Shortcut::projection))(Tensor({2, 32, 32, 3})).shape() == Shape{2, 7});
+  for (const char* name : {"resnet20", "preresnet20"})
+    CHECK((*narrow(name, nn::Shortcut::projection))(Tensor({2, 32, 32, 3})).shape() == Shape{2, 7});
 }
 
 TEST_CASE("a residual network with zeroed convolutions hands its input on through the shortcuts") {
-  const auto net = nn::resnet(8, nn::relu_activation(), Rng(1), {.classes = 2, .width = 4});
+  bool preactivation = false;
+  SUBCASE("activations behind the sums") {}
+  SUBCASE("activations before the convolutions") { preactivation = true; }
+  const auto net = nn::resnet(8, nn::relu_activation(), Rng(1),
+                              {.classes = 2, .width = 4, .preactivation = preactivation});
   for (const auto& [name, p] : net->named_parameters()) {
     if (name.ends_with("conv1.weight") || name.ends_with("conv2.weight")) p->value = Tensor(p->value.shape());
     if (name == "conv.weight") p->value = Tensor(p->value.shape(), Real(1));
@@ -80,7 +88,10 @@ TEST_CASE("a residual network with zeroed convolutions hands its input on throug
 }
 
 TEST_CASE("both activations of a block are one module, which sees two inputs per pass") {
-  const auto net = narrow("resnet20");
+  std::string kind = "resnet20";
+  SUBCASE("behind the convolutions") {}
+  SUBCASE("before them") { kind = "preresnet20"; }
+  const auto net = narrow(kind);
   int acts = 0, calls = 0;
   for (const auto& [name, module] : net->named_modules())
     if (name.ends_with("act")) {
