@@ -1,6 +1,9 @@
-"""Runs the experiments on power-of-two weights and on smooth maps small, recomputes rows, compares figures with logs."""
+"""Runs the experiments on projections of weights and on smooth maps small, recomputes rows, compares figures with logs."""
+import importlib.machinery
+import importlib.util
 import sys
 import unittest
+from math import erfc, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,14 @@ from relax_mains_test import MainTest, lines  # noqa: E402  (finds experiments/p
 
 import asymptotic_maps as maps_plot  # noqa: E402
 import power_of_two_error as error_plot  # noqa: E402
+import projection_jumps as jumps_plot  # noqa: E402
 
 DISTRIBUTIONS = ["gaussian", "laplace", "uniform"]
-NETWORK = Path(__file__).resolve().parents[2] / "experiments" / "zoo" / "resnet20_float.safetensors"
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+NETWORK = EXPERIMENTS / "zoo" / "resnet20_float.safetensors"
+loader = importlib.machinery.SourceFileLoader("torch_file", str(EXPERIMENTS / "torch_file"))
+torch_file = importlib.util.module_from_spec(importlib.util.spec_from_loader("torch_file", loader))
+loader.exec_module(torch_file)
 
 
 class power_of_two_error(MainTest):
@@ -56,6 +64,49 @@ class power_of_two_error(MainTest):
 
     def test_a_range_that_is_none_is_refused(self):
         self.assertIn("least", self.run_main("power_of_two_error", "--least", 1, "--most", 0.5, code=2))
+
+
+class projection_jumps(MainTest):
+    def network(self, weights):
+        path = self.folder / "made.safetensors"
+        torch_file.write_safetensors(path, {"fc.weight": np.zeros((1, 2), np.float32), "layer": weights})
+        return path
+
+    def test_signs_flip_as_often_as_gaussian_steps_carry_weights_over_zero(self):
+        weights = np.random.default_rng(5).normal(0, 0.3, (50, 400)).astype(np.float32)
+        run = self.run_main("projection_jumps", "--networks", self.network(weights), "--projections", "sign", "--bits", 1,
+                            "--steps", "0.01,0.1", "--draws", 20)
+        self.assertEqual(list(run.names("jumps", "layer")), ["layer"] * 2)  # without fc.weight
+        step, jump, largest = run.table("jumps", "step", "jump", "largest_jump")
+        np.testing.assert_array_equal(step, [0.01, 0.1])
+        for s, mean, most in zip(step, jump, largest):
+            deviation = s * np.sqrt(np.mean(weights.astype(float) ** 2))
+            flips = np.mean([erfc(abs(w) / deviation / sqrt(2)) / 2 for w in weights.ravel().astype(float)])
+            self.assertAlmostEqual(mean, 2 * np.sqrt(flips), delta=0.05 * mean)  # each changes 1 by 2
+            self.assertTrue(mean < most < 1.5 * mean)
+
+    def test_weights_on_an_edge_jump_at_the_smallest_step(self):
+        # (2, 2/3, 2/3, 2/3) is as far from (2, 0, 0, 0) as from (1, 1, 1, 1), which are 2 apart and 2 long.
+        networks = ",".join([str(self.network(np.array([[2, 2 / 3], [-2 / 3, 2 / 3]], np.float32)))] * 2)
+        run = self.run_main("projection_jumps", "--networks", networks, "--projections", "exact,twn", "--bits", "2,2",
+                            "--steps", "1e-5,1e-3", "--draws", 400)
+        exact = run.names("jumps", "projection") == "exact"
+        jump, largest = run.table("jumps", "jump", "largest_jump")
+        np.testing.assert_allclose(jump[exact], 0.5, atol=0.1)  # every other direction leads over it
+        np.testing.assert_allclose(largest[exact], 1, atol=0.01)
+        self.assertTrue(np.all(largest[~exact] < 0.01))  # its threshold, 0.7 mean |w| = 0.7, is not 2/3
+
+    def test_the_figure_shows_the_medians_over_the_layers(self):
+        run = self.run_main("projection_jumps", "--networks", NETWORK, "--steps", "1e-3,1e-1", "--draws", 2)
+        step, jump = run.table("jumps", "step", "jump")
+        self.assertEqual(len(set(run.names("jumps", "layer"))), 19)
+        shown = lines(jumps_plot.jumps(run))["exact/2/resnet20_float"]
+        np.testing.assert_array_equal(shown, ([1e-3, 1e-1], [np.median(jump[step == s]) for s in (1e-3, 1e-1)]))
+
+    def test_what_does_not_belong_together_is_refused(self):
+        self.assertIn("expected as many", self.run_main("projection_jumps", "--bits", "2,2", code=2))
+        self.assertIn("no weights", self.run_main(
+            "projection_jumps", "--networks", self.network(np.zeros(3, np.float32)), code=1))
 
 
 class asymptotic_maps(MainTest):
