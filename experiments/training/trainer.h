@@ -79,6 +79,8 @@ class Trainer {
   /// parameters of the network and of its parts. Throws Error for options out of range.
   Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData& data,
           TrainerOptions options, const TrainerParts& parts = {});
+  Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData&& data,
+          TrainerOptions options, const TrainerParts& parts = {}) = delete;  // it would be gone
 
   /// Goes back to where the checkpoint stands; false when there is none. Throws UsageError when it belongs to
   /// another configuration, Error when it is damaged or does not fit; it is left as it is then.
