@@ -117,18 +117,40 @@ double place_of(const std::string& text, std::vector<std::string>& list) {
   return static_cast<double>(place);
 }
 
-void log_rows(RunLog& log, const std::vector<std::string>& networks, const std::vector<std::string>& layers,
-              const std::vector<std::string>& projections, const Rows& rows) {
+// Names that columns of the log index, and its rows.
+struct Found {
+  std::vector<std::string> networks, layers, projections;
+  Rows rows;
+};
+
+// Adds one row for each layer and a line to the summary.
+void measure(const Case& c, double step, int draws, const Rng& seed, Found& found, TextTable& text) {
+  std::vector<double> jumps;
+  for (const Layer& layer : c.layers) {
+    check_stop();
+    const Jumps j = jumps_of(layer.weights, step, draws, seed.split(layer.name),
+                             [&](const Tensor& w) { return c.project(w); });
+    found.rows.push_back({place_of(c.network, found.networks), place_of(c.projection, found.projections),
+                          static_cast<double>(c.bits), place_of(layer.name, found.layers), step, j.mean,
+                          j.most});
+    jumps.push_back(j.mean);
+  }
+  std::ranges::sort(jumps);
+  text.row(c.network, c.projection, c.bits, jumps.size(), step, jumps[jumps.size() / 2],
+           std::ranges::count_if(jumps, [](double jump) { return jump > 0.1; }));
+}
+
+void log_all(RunLog& log, const Found& found) {
   const Table table =
-      log.table("jumps", {{"network", "1", "whose weights", networks},
-                          {"projection", "1", "of them", projections},
+      log.table("jumps", {{"network", "1", "whose weights", found.networks},
+                          {"projection", "1", "of them", found.projections},
                           {"bits", "1", "of the projection"},
-                          {"layer", "1", "of the network", layers},
+                          {"layer", "1", "of the network", found.layers},
                           {"step", "1", "of the float weights, over their root mean square"},
                           {"jump", "1", "|P(w + d) - P(w)| / |P(w)|, mean over the directions d"},
                           {"largest_jump", "1", "the largest of them"}});
   log.start();
-  for (const auto& row : rows) table.add(row);
+  for (const auto& row : found.rows) table.add(row);
 }
 
 }  // namespace
@@ -138,25 +160,11 @@ int main(int argc, char** argv) {
   Args args("projection_jumps", "How far do quantized weights jump when the float ones hardly move?");
   declare(args, s);
   return run(args, argc, argv, [&](RunLog& log) {
-    std::vector<std::string> networks, layers, projections;
-    Rows rows;
+    Found found;
     TextTable text({"network", "projection", "bits", "layers", "step", "median jump", "jumps above 0.1"});
     for (const Case& c : cases_of(s))
-      for (const double step : s.steps) {
-        std::vector<double> jumps;
-        for (const Layer& layer : c.layers) {
-          check_stop();
-          const Jumps j = jumps_of(layer.weights, step, s.draws, Rng(args.seed()).split(layer.name),
-                                   [&](const Tensor& w) { return c.project(w); });
-          rows.push_back({place_of(c.network, networks), place_of(c.projection, projections),
-                          static_cast<double>(c.bits), place_of(layer.name, layers), step, j.mean, j.most});
-          jumps.push_back(j.mean);
-        }
-        std::ranges::sort(jumps);
-        text.row(c.network, c.projection, c.bits, jumps.size(), step, jumps[jumps.size() / 2],
-                 std::ranges::count_if(jumps, [](double jump) { return jump > 0.1; }));
-      }
-    log_rows(log, networks, layers, projections, rows);
+      for (const double step : s.steps) measure(c, step, s.draws, Rng(args.seed()), found, text);
+    log_all(log, found);
     if (!args.quiet()) std::fputs(text.str().c_str(), stdout);
   });
 }
