@@ -18,11 +18,6 @@ const std::vector<std::pair<std::string, Guide>>& guides() {
   return all;
 }
 
-std::string parent_of(const std::string& name) {
-  const auto dot = name.rfind('.');
-  return dot == std::string::npos ? "" : name.substr(0, dot);
-}
-
 }  // namespace
 
 Var guidance_loss(const Var& quantized_mu, const Var& nu) {
@@ -54,17 +49,12 @@ std::vector<std::string> guide_names() {
   return names;
 }
 
-std::vector<std::string> last_blocks(nn::Module& net, std::size_t count) {
-  std::vector<std::string> blocks, activations;
-  for (const auto& [name, module] : net.named_modules()) {
-    if (!dynamic_cast<nn::Activation*>(module)) continue;
-    activations.push_back(name);
-    const std::string block = parent_of(name);
-    if (!block.empty() && (blocks.empty() || blocks.back() != block)) blocks.push_back(block);
-  }
-  std::vector<std::string>& all = blocks.empty() ? activations : blocks;
+std::vector<std::string> last_activations(nn::Module& net, std::size_t count) {
+  std::vector<std::string> all;
+  for (const auto& [name, module] : net.named_modules())
+    if (dynamic_cast<nn::Activation*>(module)) all.push_back(name);
   if (all.size() > count) all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(count));
-  return std::move(all);
+  return all;
 }
 
 Guidance::Guidance(nn::Module& student, nn::Module& partner, const GuidanceOptions& options,
@@ -76,7 +66,7 @@ Guidance::Guidance(nn::Module& student, nn::Module& partner, const GuidanceOptio
         options_.task_weight, ", ", options_.partner_task_weight, " and a temperature of ",
         options_.temperature, ", expected none negative and a positive temperature");
   if (options_.guide != Guide::features) return;
-  if (options_.layers.empty()) options_.layers = last_blocks(student, 2);
+  if (options_.layers.empty()) options_.layers = last_activations(student, 2);
   check_usage(!options_.layers.empty(), "guidance: given a network without activations, expected layers");
   tap(student, "student", student_);
   tap(partner, "partner", partner_);

@@ -35,16 +35,18 @@ std::vector<std::string> guide_names();
 struct GuidanceOptions {
   Guide guide = Guide::features;
   /// Dotted names of the modules whose outputs are compared; where a module is called several times, the last
-  /// call counts. Empty: last_blocks(student, 2).
+  /// call counts. Q(mu) bounds them, and so should what they are the outputs of: activations, or blocks that
+  /// end in one, not sums. Empty: last_activations(student, 2).
   std::vector<std::string> layers = {};
   double weight = 1, partner_weight = 1;            ///< lambda, of the difference, in each loss
   double task_weight = 1, partner_task_weight = 1;  ///< of each network's own loss
   double temperature = 1;                           ///< T of logits_kl
 };
 
-/// The last `count` blocks of a network: modules below the root that have an activation as a child; in a
-/// network without blocks its last activations. Fewer where there are fewer.
-std::vector<std::string> last_blocks(nn::Module& net, std::size_t count);
+/// Names of the last `count` activations of a network, in the order of named_modules(); fewer where there are
+/// fewer. The last call of a ResNet's block is the output of the block, or, in a pre-activation one, what its
+/// second convolution reads.
+std::vector<std::string> last_activations(nn::Module& net, std::size_t count);
 
 /// What a network has put out for one batch, and its own loss.
 struct Outcome {

@@ -24,7 +24,7 @@ void declare(Args& args, GuideSettings& s) {
   guides.insert(guides.begin(), "none");
   args.add("guide", s.guide, "a float partner learns beside the network and draws it nearer, by these",
            guides);
-  args.add("guide-layers", s.layers, "layers whose outputs are the features; last: the last two blocks");
+  args.add("guide-layers", s.layers, "layers whose outputs are the features; last: the last two activations");
   args.add("guide-weight", s.weight, "lambda, of the difference in the network's loss", {0, 1e6});
   args.add("guide-partner-weight", s.partner_weight, "the same in the partner's loss", {0, 1e6});
   args.add("guide-task", s.task_weight, "of the network's own loss", {0, 1e6});

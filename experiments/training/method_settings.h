@@ -21,7 +21,7 @@ std::vector<Stage> stages_of(const StageSettings& s, const Stage& target);
 
 struct GuideSettings {
   std::string guide = "none";
-  std::vector<std::string> layers{"last"};  ///< {"last"}: the last two blocks
+  std::vector<std::string> layers{"last"};  ///< {"last"}: the last two activations
   double weight = 1, partner_weight = 1, task_weight = 1, partner_task_weight = 1, temperature = 1;
   double partner_rate = 1;  ///< factor of the partner's learning rate
 };

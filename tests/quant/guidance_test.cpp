@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "core/base/check.h"
 #include "core/gradcheck.h"
@@ -204,12 +206,27 @@ TEST_SUITE("paper-telcnn") {
     CHECK_THROWS_AS(quant::distillation_loss(z, Tensor({3, 2}), 1), Error);
   }
 
-  TEST_CASE("guidance: blocks by default, layers by name, and what is not there is refused") {
+  TEST_CASE("guidance: the last activations by default, which are what a ResNet's blocks put out") {
     Couple pair;
-    CHECK(quant::last_blocks(*pair.student, 2) == Names{"act2", "act3"});
-    CHECK(quant::last_blocks(*pair.student, 9) == Names{"act1", "act2", "act3"});
-    const auto resnet = nn::make_network("resnet20", nn::relu_activation(), Rng(1), {.width = 4});
-    CHECK(quant::last_blocks(*resnet, 2) == Names{"stages.stage3_block2", "stages.stage3_block3"});
+    CHECK(quant::last_activations(*pair.student, 2) == Names{"act2", "act3"});
+    CHECK(quant::last_activations(*pair.student, 9) == Names{"act1", "act2", "act3"});
+    const auto narrow = [](const char* name) {
+      return nn::make_network(name, nn::relu_activation(), Rng(1), {.width = 4});
+    };
+    const auto pre = narrow("preresnet20"), post = narrow("resnet20");
+    CHECK(quant::last_activations(*pre, 2) == Names{"stages.stage3_block3.act", "act"});
+    CHECK(quant::last_activations(*post, 2) == Names{"stages.stage3_block2.act", "stages.stage3_block3.act"});
+    std::map<std::string, Tensor> seen;
+    for (const auto& [name, module] : post->named_modules())
+      module->register_forward_hook(
+          [&seen, name = name](nn::Module&, const Var&, const Var& y) { seen[name] = y.value(); });
+    (*post)(Tensor({2, 32, 32, 3}, Real(0.5)));
+    for (const char* block : {"stages.stage3_block2", "stages.stage3_block3"})
+      CHECK(std::ranges::equal(seen[block].view(), seen[cat(block, ".act")].view()));
+  }
+
+  TEST_CASE("guidance: layers by name, and what is not there is refused") {
+    Couple pair;
     const auto made = [&](const quant::GuidanceOptions& options) {
       quant::Guidance(*pair.student, *pair.partner, options, two_bits);
     };
