@@ -28,7 +28,7 @@ def _limits(percent):
 
 
 def accuracy(run):
-    """Test accuracy against bits: float activations on the left, quantized ones on the right."""
+    """Test accuracy against bits: float activations on the left, quantized ones on the right, where there are both."""
     names = run.names("summary", "method")
     weights, activations, seeds, mean, deviation = run.table(
         "summary", "weight_bits", "activation_bits", "seeds", "test_best_mean", "test_best_sd"
@@ -36,9 +36,12 @@ def accuracy(run):
     float_test, _ = _float_net(run)
     methods = list(dict.fromkeys(names))
     floor, top = _limits(100 * np.append(mean, float_test))
-    fig, axes = figure(columns=2, height=5.4, sharey=True, gridspec_kw={"width_ratios": (2, 3)})
-    fig.set_figwidth(14)
-    for ax, quantized in zip(axes, (False, True)):
+    kinds = [kind for kind in (False, True) if np.any((activations > 0) == kind)]
+    ratios = [3 if quantized else 2 for quantized in kinds]
+    fig, axes = figure(columns=len(kinds), height=5.4, sharey=True, squeeze=False, gridspec_kw={"width_ratios": ratios})
+    axes = axes[0]
+    fig.set_figwidth(2.8 * sum(ratios))
+    for ax, quantized in zip(axes, kinds):
         shown = [row for row in range(len(names)) if (activations[row] > 0) == quantized]
         places = sorted({_place(weights[row], activations[row]) for row in shown})
         here = [method for method in methods if method in names[shown]]
