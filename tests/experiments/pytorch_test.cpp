@@ -37,7 +37,7 @@ std::string complaint(const std::function<void(TensorFile&)>& spoil,
   const auto net = make("lenet5", 1), before = make("lenet5", 1);
   TensorFile file = to_pytorch(*make("lenet5", 2), {28, 28, 1});
   spoil(file);
-  const std::string text = complaint_of([&] { from_pytorch(file, *net, {28, 28, 1}, matching); });
+  std::string text = complaint_of([&] { from_pytorch(file, *net, {28, 28, 1}, matching); });
   CHECK((text.empty() || same_state(*net, *before)));  // nothing is changed by what is refused
   return text;
 }
