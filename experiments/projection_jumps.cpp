@@ -36,7 +36,8 @@ void declare(Args& args, Settings& s) {
   args.add("networks", s.networks, "tensor files with float weights, such as FILE.last.safetensors of train");
   args.add("projections", s.projections, "one for each network", quant::projection_names());
   args.add("bits", s.bits, "of each projection", {1, 8});
-  args.add("without", s.without, "tensors that are left out: layers that stay float");
+  args.add("without", s.without,
+           "tensors that are left out, where there are any so called: layers that stay float");
   args.add("steps", s.steps, "that the weights are moved by, over their root mean square", {1e-12, 10});
   args.add("draws", s.draws, "directions of each step", {1, 100000});
 }
