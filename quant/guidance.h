@@ -44,8 +44,8 @@ struct GuidanceOptions {
 };
 
 /// Names of the last `count` activations of a network, in the order of named_modules(); fewer where there are
-/// fewer. The last call of a ResNet's block is the output of the block, or, in a pre-activation one, what its
-/// second convolution reads.
+/// fewer. The last output of the activation of a ResNet block is that of the block, or, in a pre-activation
+/// one, what its second convolution reads.
 std::vector<std::string> last_activations(nn::Module& net, std::size_t count);
 
 /// What a network has put out for one batch, and its own loss.
