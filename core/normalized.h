@@ -28,6 +28,8 @@ struct Normalized {
   }
 };
 
+/// Throws Error unless eps is finite as a Real and not negative, and 0 <= momentum <= 1.
+void check_norm_settings(double eps, double momentum);
 /// With the statistics of the batch; arguments and errors as batch_norm (core/ops.h).
 Normalized normalized(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum,
                       Tensor* running_mean, Tensor* running_var);

@@ -89,7 +89,9 @@ Var global_avg_pool2d(const Var& x);
 Var subsample2d(const Var& x, Pair stride, std::int64_t channels = 0);
 /// Statistics over all axes but the last (channels): (x - mean) / sqrt(var + eps) * scale + shift, with the
 /// biased variance of the batch. scale and shift (C) may be undefined. If given, running_mean and running_var
-/// (C) move by `momentum` towards the batch's mean and unbiased variance.
+/// (C) move by `momentum` towards the batch's mean and unbiased variance, as far as the largest finite number.
+/// Throws Error for fewer than two values per channel, which have no such variance, unless eps is finite and
+/// >= 0, and unless 0 <= momentum <= 1.
 Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum = 0,
                Tensor* running_mean = nullptr, Tensor* running_var = nullptr);
 /// The same with given statistics (evaluation mode).

@@ -49,6 +49,7 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& o)
       shift(o.affine ? &register_parameter("shift", Tensor({channels})) : nullptr),
       running_mean(register_buffer("running_mean", Tensor({channels}))),
       running_var(register_buffer("running_var", Tensor({channels}, Real(1)))) {
+  check_norm_settings(o.eps, o.momentum);
   for (Parameter* p : {scale, shift})
     if (p) p->decay = false;
 }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
@@ -129,17 +130,18 @@ void check_mask(const std::uint8_t* mask, std::int64_t channels) {
 }  // namespace
 
 template <class T>
-void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, T* var,
+void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, double* var,
                            T* inv_std) {
   check(rows > 0, "batch norm: given no rows to take statistics of, expected at least 1");
   const Scratch<double> stats(size_of(2 * channels));
   const Moments of_x{stats.data(), stats.data() + channels};
   moments(rows, channels, x, of_x);
   for (std::int64_t c = 0; c < channels; ++c) {
-    const double v = of_x.m2[c] / static_cast<double>(rows);
+    var[c] = of_x.m2[c] / static_cast<double>(rows);
     mean[c] = static_cast<T>(of_x.mean[c]);
-    var[c] = static_cast<T>(v);
-    inv_std[c] = static_cast<T>(1 / std::sqrt(v + static_cast<double>(eps)));
+    const double factor = 1 / std::sqrt(var[c] + static_cast<double>(eps));
+    inv_std[c] =
+        factor < std::numeric_limits<T>::min() ? std::numeric_limits<T>::quiet_NaN() : static_cast<T>(factor);
   }
 }
 
@@ -216,7 +218,7 @@ void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, c
 }
 
 #define COARSEGRAD_INSTANTIATE(T)                                                                         \
-  template void batch_norm_statistics(std::int64_t, std::int64_t, const T*, T, T*, T*, T*);               \
+  template void batch_norm_statistics(std::int64_t, std::int64_t, const T*, T, T*, double*, T*);          \
   template void batch_norm_apply(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, T*);        \
   template void batch_norm_relu(std::int64_t, std::int64_t, const T*, const NormColumns<T>&,              \
                                 const Elements<T>&, T*, std::uint8_t*);                                   \

@@ -10,9 +10,12 @@
 
 namespace coarsegrad {
 
-/// Mean and biased variance of each channel, and inv_std = 1 / sqrt(var + eps). Throws Error without rows.
+/// Mean and biased variance of each channel, and inv_std = 1 / sqrt(var + eps). The variance is a double,
+/// since the square of a deviation need not fit into a float. inv_std is NaN where it is below the smallest
+/// normal number, which is beyond deviations of 8.5e37 in float: such a channel shall not pass for a constant
+/// one. Throws Error without rows.
 template <class T>
-void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, T* var,
+void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, double* var,
                            T* inv_std);
 
 /// Values per channel of the map t = (x - mean) * inv_std * scale + shift; scale and shift may be null (1 and
