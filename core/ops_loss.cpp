@@ -25,12 +25,13 @@ Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real 
   double loss = 0;
   for (std::int64_t i = 0; i < log_p.numel(); ++i)
     if (t[i] != 0) loss -= static_cast<double>(t[i]) * static_cast<double>(log_p[i]);  // 0 * -inf is no loss
-  const Real per_image = 1 / static_cast<Real>(n);
+  const auto images = static_cast<Real>(n);
   return record("cross_entropy", Tensor::scalar(static_cast<Real>(loss / static_cast<double>(n))), {logits},
                 [=](const Tensor& g) -> Gradients {
                   Tensor p = Tensor::uninitialized(log_p.shape());
                   exp_forward<Real>(p.numel(), log_p.data(), p.mutable_data());
-                  return {zip(p, target, [f = g.item() * per_image](Real a, Real b) { return (a - b) * f; })};
+                  return {zip(p, target,
+                              [f = g.item(), images](Real a, Real b) { return (a - b) * f / images; })};
                 });
 }
 

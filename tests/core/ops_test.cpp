@@ -184,6 +184,14 @@ TEST_CASE("shapes that do not fit are named in the error") {
   const std::uint8_t labels[] = {0, 3};
   CHECK_THROWS_WITH_AS(cross_entropy(a, labels), "cross_entropy: given label 3, expected less than 3", Error);
   CHECK_THROWS_AS(mse_loss(a, b), Error);
+  const Tensor ones({3}, Real(1)), x({4, 3});
+  for (const Real bad :
+       {std::numeric_limits<Real>::quiet_NaN(), std::numeric_limits<Real>::infinity(), Real(-1)}) {
+    CHECK_THROWS_AS(batch_norm(x, {}, {}, bad), Error);
+    CHECK_THROWS_AS(batch_norm(x, {}, {}, Real(1e-5), bad), Error);
+    CHECK_THROWS_AS(batch_norm_eval(x, {}, {}, ones, ones, bad), Error);
+  }
+  CHECK_THROWS_AS(batch_norm(x, {}, {}, Real(1e-5), 2), Error);
 }
 
 TEST_CASE("absurd extents are refused before anything is computed or allocated") {
@@ -212,6 +220,27 @@ TEST_CASE("absurd extents are refused before anything is computed or allocated")
   CHECK_THROWS_AS(pad(x, 0, std::int64_t{1} << 39, std::int64_t{1} << 39), Error);
   CHECK_THROWS_AS(Var(Tensor({1 << 20, 1})) * Var(Tensor({1, std::int64_t{1} << 21})), Error);
   CHECK(pool_stats().bytes_held < held + (std::size_t{64} << 20));
+}
+
+TEST_CASE("means: of n equal numbers it is that number, and its gradient is divided by n, for every n") {
+  for (std::int64_t n = 1; n <= 1000; ++n) {
+    INFO(n);
+    const Var ones = Var::leaf(Tensor({n}, Real(1))), tenths = Tensor({n, 2}, Real(0.1));
+    const Var loss = mse_loss(ones, Tensor({n}));
+    CHECK(mean(ones).item() == 1);
+    CHECK(loss.item() == 1);
+    for (Real v : mean(tenths, 0).value().view()) CHECK(v == Real(0.1));
+    mean(ones).backward();
+    CHECK(ones.grad()[n - 1] == 1 / static_cast<Real>(n));
+    const auto slope = [](std::int64_t images) {
+      const Var logits = Var::leaf(Tensor({images, 3}, Real(0.3)));
+      const std::vector<std::uint8_t> labels(static_cast<std::size_t>(images), 1);
+      cross_entropy(logits, labels).backward();
+      return logits.grad()[0];
+    };
+    CHECK(slope(n) == slope(1) / static_cast<Real>(n));
+  }
+  CHECK(mean(Tensor({2}, Real(3e38))).item() == Real(3e38));  // the sum itself fits a double only
 }
 
 TEST_CASE("batch_norm: statistics of another number of channels are refused and stay as they are") {
