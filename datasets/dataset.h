@@ -15,6 +15,13 @@ namespace datasets {
 /// What turns a byte b of channel c into the number a network sees: (b / 255 - mean[c]) / deviation[c].
 struct Normalisation {
   std::vector<double> mean, deviation;
+
+  double value(int byte, std::size_t channel) const {
+    return (byte / 255. - mean[channel]) / deviation[channel];
+  }
+  /// Throws Error unless there are a mean and a positive deviation for each of `channels` channels, and all
+  /// values are finite as a Real. `name` begins the message.
+  void validate(std::int64_t channels, const std::string& name) const;
 };
 
 struct Dataset {

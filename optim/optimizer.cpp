@@ -4,14 +4,29 @@
 #include <set>
 
 #include "core/base/check.h"
+#include "core/in_range.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace optim {
 
-Optimizer::Optimizer(double rate) : lr(rate) {
-  check(lr >= 0, "optimizer: given a learning rate of ", lr, ", expected >= 0");
+namespace {
+
+void check_rate(const char* where, double rate) {
+  check(in_range(rate, 0), where, ": given a learning rate of ", rate, ", expected a finite one >= 0");
 }
+
+// Of one parameter, before anything moves.
+void check_settings(const Parameter& p, double lr) {
+  check(in_range(lr * p.rate_factor, 0), "optimizer: given a learning rate of ", lr, " and a factor of ",
+        p.rate_factor, ", expected a finite product >= 0");
+  check(!p.bounds || p.bounds->lower <= p.bounds->upper, "optimizer: given the bounds ",
+        p.bounds ? p.bounds->lower : 0, " and ", p.bounds ? p.bounds->upper : 0, ", expected lower <= upper");
+}
+
+}  // namespace
+
+Optimizer::Optimizer(double rate) : lr(rate) { check_rate("optimizer", lr); }
 
 UpdateRule::UpdateRule(std::vector<Parameter*> parameters, double rate)
     : Optimizer(rate), parameters_(std::move(parameters)), steps_(parameters_.size()) {
@@ -25,6 +40,8 @@ void UpdateRule::zero_grad() {
 }
 
 void UpdateRule::step() {
+  check_rate("optimizer", lr);
+  for (const Parameter* p : parameters_) check_settings(*p, lr);
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = *parameters_[i];
     if (!p.grad().defined()) continue;
@@ -49,7 +66,7 @@ OptimizerState UpdateRule::state() const {
 
 void UpdateRule::load_state(const OptimizerState& s) {
   const OptimizerState own = state();
-  check(s.lr >= 0, "load_state: given a learning rate of ", s.lr, ", expected >= 0");
+  check_rate("load_state", s.lr);
   check(s.steps.size() == steps_.size() &&
             std::all_of(s.steps.begin(), s.steps.end(), [](auto n) { return n >= 0; }),
         "load_state: given ", s.steps.size(), " step counts, expected ", steps_.size(), ", none negative");
