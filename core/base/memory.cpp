@@ -1,5 +1,7 @@
 #include "core/base/memory.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <deque>
 #include <mutex>
@@ -62,6 +64,9 @@ class Pool {
     return stats_;
   }
 
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
+
  private:
   Arena& arena_of_this_thread() {
     const int thread = thread_in_region();
@@ -88,9 +93,15 @@ class Pool {
   PoolStats stats_{};
 };
 
-// Never destroyed: tensors with static storage give their blocks back during exit.
+// Never destroyed: tensors with static storage give their blocks back during exit. Locked during a fork: the
+// child would wait for ever for a thread that had the lock and is not there any more.
 Pool& pool() {
-  static Pool& instance = *new Pool;
+  static Pool& instance = []() -> Pool& {
+    const int error = pthread_atfork([] { pool().lock(); }, [] { pool().unlock(); }, [] { pool().unlock(); });
+    check(error == 0, "memory: given a process that cannot take note of forks, error ", error,
+          ", expected memory for that");
+    return *new Pool;
+  }();
   return instance;
 }
 

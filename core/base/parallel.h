@@ -7,7 +7,7 @@
 
 namespace coarsegrad {
 
-/// Threads used by parallel_for, 1 or more. Default: OMP_NUM_THREADS or the number of processors.
+/// Threads used by parallel_for, 1 or more. Default: OMP_NUM_THREADS or the processors in the affinity mask.
 int num_threads();
 /// Throws Error unless 1 <= n <= 1024.
 void set_num_threads(int n);
@@ -34,7 +34,7 @@ void run_tasks(std::int64_t tasks, void (*call)(void* context, std::int64_t task
 
 /// Calls f(task) once for each task in [0, tasks), on any thread, in any order; returns when all are done.
 /// A task must write only what no other task touches. The first exception is rethrown here. Nested calls run
-/// serially.
+/// serially. A forked process has threads of its own.
 template <class F>
 void parallel_for(std::int64_t tasks, F&& f) {
   using Body = std::remove_reference_t<F>;
