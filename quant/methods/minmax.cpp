@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/base/stochastic.h"
+#include "core/in_range.h"
 #include "core/map.h"
 #include "core/ops.h"
 #include "quant/grid_activation.h"
@@ -45,7 +46,7 @@ class MinMaxProjection : public WeightProjection {
  private:
   void project(std::int64_t n, const Real* w, Real* to) const {
     const Interval<Real> range = range_of(n, w);
-    if (!std::isfinite(range.length()))
+    if (!std::isfinite(range.wide_length()))
       return void(std::fill_n(to, n, std::numeric_limits<Real>::quiet_NaN()));
     const ZeroPointGrid grid =
         zero_point_grid(std::min(static_cast<double>(range.low), 0.0),
@@ -54,7 +55,7 @@ class MinMaxProjection : public WeightProjection {
     parallel_pieces(n, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const double k = grid.step > 0 ? std::nearbyint(static_cast<double>(w[i]) / grid.step) : 0;
-        to[i] = static_cast<Real>(grid.step * std::clamp(k, least, most));
+        to[i] = to_finite(grid.step * std::clamp(k, least, most));  // the grid reaches beyond the weights
       }
     });
   }
