@@ -52,7 +52,8 @@ template <class T>
 bool fits(Interval<T> range, int bins) {
   const double length = range.wide_length();
   return sizeof(T) == sizeof(double) || length == 0 ||
-         !(length < kShortest<T> || bins / length < std::numeric_limits<T>::min());
+         !(length < kShortest<T> || length > std::numeric_limits<T>::max() ||
+           bins / length < std::numeric_limits<T>::min());
 }
 
 template <class T>

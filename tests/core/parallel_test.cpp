@@ -114,12 +114,12 @@ TEST_CASE("parallel_for: a forked process has threads of its own") {
 TEST_CASE("memory: a process that was forked while another thread asks for memory gets some") {
   std::atomic<bool> stop{false};
   std::thread busy([&] {
-    while (!stop) const Block block(1000);
+    while (!stop) const Scratch<float> piece(300);
   });
   for (int round = 0; round < 200; ++round) {
     const int code = testing::in_child([] {
-      const Block block(2000);
-      return block.data() ? 0 : 1;
+      const Scratch<float> piece(600);
+      return piece.data() ? 0 : 1;
     });
     CHECK(code == 0);
     if (code != 0) break;
