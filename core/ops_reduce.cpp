@@ -40,7 +40,7 @@ void add_rows(const Real* x, std::int64_t rows, std::int64_t inner, double* out)
 }
 
 // (outer, extent, inner) -> (outer, inner), the extent cut into pieces of fixed length whose sums are then
-// combined, and divided by `count` before they are rounded to Real: of equal values the mean is that value.
+// combined, and divided by `count` before they are rounded to Real: a rounded reciprocal makes 41 / 41 less than 1.
 Tensor sum_axis(const Tensor& x, int axis, double count = 1) {
   const FlushDenormals flush;
   const AxisView v(x.shape(), axis);

@@ -273,7 +273,7 @@ TEST_CASE("optimizers: a setting that is no finite Real is refused, wherever it 
       rule->lr = bad;
       CHECK_THROWS_AS(rule->step(), Error);
       rule->lr = before;
-      p.rate_factor = bad;
+      p.rate_factor = 1e6 * bad;  // what counts is the product with the rate
       CHECK_THROWS_AS(rule->step(), Error);
       p.rate_factor = 1;
     }
