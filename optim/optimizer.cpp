@@ -1,6 +1,7 @@
 #include "optim/optimizer.h"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include "core/base/check.h"
@@ -25,6 +26,10 @@ void UpdateRule::zero_grad() {
 }
 
 void UpdateRule::step() {
+  const auto has_gradient = [](const Parameter* p) { return p->grad().defined(); };
+  check(parameters_.empty() || std::ranges::any_of(parameters_, has_gradient) ||
+            std::ranges::any_of(steps_, std::identity()),
+        "optimizer: given a first step without gradients, expected backward() before step()");
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = *parameters_[i];
     if (!p.grad().defined()) continue;

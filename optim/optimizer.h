@@ -30,7 +30,8 @@ class Optimizer {
 
   virtual void zero_grad() = 0;
   /// Moves every parameter that has a gradient, then clamps it to its bounds. Gradients stay as they are. A
-  /// parameter without a gradient is left alone with its state, as PyTorch does.
+  /// parameter without a gradient is left alone with its state, as PyTorch does; but a rule refuses, with an
+  /// Error, a first step in which none has one: backward() was left out.
   virtual void step() = 0;
 
   double lr;  ///< learning rate; schedules set it before each step

@@ -223,6 +223,19 @@ TEST_CASE("optimizers: bounds clamp the value after the step, and zero_grad make
   CHECK(values_of(p.value) == std::vector<Real>{Real(-0.5), Real(-0.25), Real(0.75)});
 }
 
+TEST_CASE("optimizers: a first step without any gradient is refused, since backward() was left out") {
+  Parameter p(Tensor({1})), still(Tensor({1}));
+  Sgd sgd({&p, &still}, {.lr = 1});
+  const std::string missing = "given a first step without gradients, expected backward() before step()";
+  CHECK_SAYS(complaint_of([&] { sgd.step(); }), missing);
+  p.set_grad(Tensor({1}, Real(1)));
+  sgd.step();
+  CHECK(p.value.item() == -1);
+  sgd.zero_grad();
+  CHECK(complaint_of([&] { sgd.step(); }) == "");  // a phase in which all are frozen
+  CHECK(complaint_of([&] { Sgd({}, {}).step(); }) == "");
+}
+
 TEST_CASE("optimizers: options and parameters that make no sense are refused") {
   Parameter p(Tensor({1}));
   const double nan = std::numeric_limits<double>::quiet_NaN();
