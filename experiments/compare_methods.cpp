@@ -94,6 +94,8 @@ struct Variant {
 };
 
 std::vector<Variant> variants_of(const Settings& s) {
+  check_usage(s.bits.size() == 1 || std::ranges::count(s.bits, 0) == 0,
+              "--bits: given 0 beside other bits, expected either");
   std::vector<Variant> all;
   for (std::size_t i = 0; i < s.methods.size(); ++i)
     for (const Bits& bits : bits_of(quant::method(s.methods[i]), s)) all.push_back({i, bits});

@@ -138,6 +138,14 @@ bool accept(const Json& value, const Limits& limits, T& out) {
   }
 }
 
+template <class T>
+bool repeats(const T& list) {
+  if constexpr (is_list<T>)
+    for (const auto& entry : list)
+      if (std::ranges::count(list, entry) > 1) return true;
+  return false;
+}
+
 // ---- texts
 
 std::string quoted(const std::string& word) {
@@ -197,6 +205,7 @@ class Args::TypedKnob : public Args::Knob {
     T accepted{};
     check_usage(accept(value, limits_, accepted), where, ": given ", shortened(shown(value)), ", expected ",
                 limits());
+    check_usage(!repeats(accepted), where, ": given ", shortened(shown(value)), ", expected each entry once");
     target_ = std::move(accepted);
   }
   Json from_text(const std::string& text) const override { return json_from_text<T>(text); }

@@ -47,7 +47,7 @@ class Args {
   void add(const std::string& name, double& value, std::string help, Range<double> range = {});
   void add(const std::string& name, bool& value, std::string help);
   void add(const std::string& name, std::string& value, std::string help, Choices choices = {});
-  /// Lists have 1 to 1000 entries; the range or the choices hold for each of them.
+  /// Lists have 1 to 1000 entries, no two the same; the range or the choices hold for each of them.
   void add(const std::string& name, std::vector<int>& value, std::string help, Range<int> range = {});
   void add(const std::string& name, std::vector<double>& value, std::string help, Range<double> range = {});
   void add(const std::string& name, std::vector<std::string>& value, std::string help, Choices choices = {});
