@@ -1,5 +1,6 @@
 #include "experiments/training/method_settings.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
@@ -53,7 +54,9 @@ std::string as_flag(const nlohmann::json& value) {
 }  // namespace
 
 std::vector<Stage> stages_of(const StageSettings& s, const Stage& target) {
-  return stages(target, s.bits == std::vector<int>{0} ? std::vector<int>{} : s.bits, s.two_stage);
+  const bool none = std::ranges::count(s.bits, 0) > 0;
+  check_usage(!none || s.bits.size() == 1, "--stage-bits: given 0 beside other bits, expected either");
+  return stages(target, none ? std::vector<int>{} : s.bits, s.two_stage);
 }
 
 quant::GuidanceOptions guidance_options(const GuideSettings& s) {
@@ -64,6 +67,13 @@ quant::GuidanceOptions guidance_options(const GuideSettings& s) {
           .task_weight = s.task_weight,
           .partner_task_weight = s.partner_task_weight,
           .temperature = s.temperature};
+}
+
+void expect_update_of(const MethodSettings& s, const OptimSettings& optim) {
+  if (s.method == "own") return;
+  const std::string& wanted = quant::method(s.method).training.update;
+  check_usage(wanted.empty() || optim.optimizer == wanted, "--optimizer: given ", optim.optimizer,
+              " with the method ", s.method, ", expected ", wanted);
 }
 
 void choose(const std::string& name, MethodSettings& s, OptimSettings& optim) {

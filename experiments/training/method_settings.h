@@ -40,6 +40,8 @@ struct MethodSettings {
 void declare(Args& args, MethodSettings& s);
 /// The values that a method gives to these knobs, as on the command line.
 Preset preset_of(const std::string& method);
+/// Throws UsageError for another update rule than the one that the method demands.
+void expect_update_of(const MethodSettings& s, const OptimSettings& optim);
 /// Sets the parts to those of a method, the network's other knobs as they are.
 void choose(const std::string& method, MethodSettings& s, OptimSettings& optim);
 

@@ -26,16 +26,19 @@ StagedTraining::StagedTraining(TrainingPlan plan, const SplitData& data, MakeNet
       make_(std::move(make)),
       stages_(
           stages_of(plan_.method.stages, {plan_.method.rule.weight_bits, plan_.method.net.activation_bits})) {
+  expect_update_of(plan_.method, plan_.optim);
   now_ = assembled(0);
 }
 
 StagedTraining::~StagedTraining() = default;
 
-std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t number) const {
+std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t number,
+                                                                    const Assembly* before) const {
   const Stage& stage = stages_[number];
   const OptimSettings& optim = plan_.optim;
   auto a = std::make_unique<Assembly>();
   a->net = make_(stage);
+  if (before) quant::load_state_with_any_alphas(*a->net, before->net->state_dict());
   RuleSettings rule = plan_.method.rule;
   rule.weight_bits = stage.weight_bits;
   a->rule = make_rule(rule, *a->net);
@@ -43,6 +46,7 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
                                            Rng(plan_.seed).split("gradients").split(number));
   if (plan_.method.guide.guide != "none") {
     a->partner = make_({});
+    if (before) a->partner->load_state_dict(before->partner->state_dict());
     for (Parameter* p : a->partner->parameters()) p->rate_factor *= plan_.method.guide.partner_rate;
     NetSettings net = plan_.method.net;
     net.activation_bits = stage.activation_bits;
@@ -91,10 +95,7 @@ void StagedTraining::run(const TrainerEvents& events) {
   for (;;) {
     if (!trainer().finished()) trainer().run(shifted(events));
     if (stage_ + 1 == stages_.size()) return;
-    auto next = assembled(stage_ + 1);
-    quant::load_state_with_any_alphas(*next->net, now_->net->state_dict());
-    if (next->partner) next->partner->load_state_dict(now_->partner->state_dict());
-    now_ = std::move(next);
+    now_ = assembled(stage_ + 1, now_.get());
     ++stage_;
   }
 }

@@ -49,7 +49,8 @@ class StagedTraining {
  private:
   struct Assembly;
   TrainerEvents shifted(const TrainerEvents& events) const;
-  std::unique_ptr<Assembly> assembled(std::size_t stage) const;
+  /// The network has the state of that of `before`, if given, when its rules look at it.
+  std::unique_ptr<Assembly> assembled(std::size_t stage, const Assembly* before = nullptr) const;
 
   const TrainingPlan plan_;
   const SplitData& data_;

@@ -304,4 +304,53 @@ TEST_SUITE("paper-telcnn") {
     StagedTraining other = training_by(method, optim_settings(), path);
     CHECK_SAYS(complaint_of([&] { other.restore(); }), "stage");
   }
+
+  TEST_CASE(
+      "stages: what a rule takes from weights at its start is that of the weights its stage begins with") {
+    MethodSettings method;
+    OptimSettings still = optim_settings();
+    choose("lsq", method, still);
+    still.lr = 0;
+    method.stages.bits = {32};
+    TrainingPlan plan{method, still, {}, 3, {}};
+    plan.options.quiet = true;
+    const auto made = [&](const Stage& stage, std::uint64_t seed) {
+      NetSettings s = method.net;
+      s.activation_bits = stage.activation_bits;
+      return classifier(s, Rng(seed));
+    };
+    StagedTraining training(plan, images(),
+                            [&](const Stage& stage) { return made(stage, stage.weight_bits == 2 ? 6 : 5); });
+    training.run();
+    const auto step_of = [](const nn::StateDict& state) {
+      for (const auto& [name, value] : state)
+        if (name == "conv2.weight.step") return value.item();
+      return Real(0);
+    };
+    const auto start_of = [&](std::uint64_t seed) {
+      const auto net = made({2, 2}, seed);
+      return make_rule(method.rule, *net)->parameters().at(0)->value.item();
+    };
+    CHECK(step_of(training.trainer().judged_network()) == start_of(5));
+    CHECK(start_of(5) != start_of(6));
+  }
+
+  TEST_CASE("stages: 0, which stands for none, is refused beside other bits") {
+    CHECK(stages_of({.bits = {0}}, {2, 2}).size() == 1);
+    CHECK(stages_of({.bits = {8, 4}}, {2, 2}).size() == 3);
+    CHECK_SAYS(complaint_of([] {
+                 stages_of({.bits = {8, 0}}, {2, 2});
+               }),
+               "--stage-bits: given 0 beside other bits, expected either");
+  }
+
+  TEST_CASE("stages: a method that demands an update rule refuses another one") {
+    MethodSettings method;
+    OptimSettings optim = optim_settings();
+    choose("bop", method, optim);
+    CHECK(complaint_of([&] { training_by(method, optim, {}); }) == "");
+    optim.optimizer = "sgd";
+    CHECK_SAYS(complaint_of([&] { training_by(method, optim, {}); }),
+               "--optimizer: given sgd with the method bop, expected bop");
+  }
 }
