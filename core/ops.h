@@ -84,9 +84,9 @@ Var max_pool2d(const Var& x, const PoolOptions& options = {});
 Var avg_pool2d(const Var& x, const PoolOptions& options = {});
 /// (N, H, W, C) -> (N, C)
 Var global_avg_pool2d(const Var& x);
-/// Every `stride`-th pixel from the first one on, and `channels` zeros behind the channels of each. Codes
-/// stay codes.
-Var subsample2d(const Var& x, Pair stride, std::int64_t channels = 0);
+/// Every `stride`-th pixel from the first one on, with `before` zeros in front of the channels of each and
+/// `channels` - `before` behind. Codes stay codes. Throws Error unless 0 <= before <= channels.
+Var subsample2d(const Var& x, Pair stride, std::int64_t channels = 0, std::int64_t before = 0);
 /// Statistics over all axes but the last (channels): (x - mean) / sqrt(var + eps) * scale + shift, with the
 /// biased variance of the batch. scale and shift (C) may be undefined. If given, running_mean and running_var
 /// (C) move by `momentum` towards the batch's mean and unbiased variance.

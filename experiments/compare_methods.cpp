@@ -134,6 +134,14 @@ CellRows rows_of(StagedTraining& training) {
   return rows;
 }
 
+// The number of stages in rows of rows_of(), which may come from the file of a cell.
+std::size_t stages_in(const CellRows& rows) {
+  const double stages = rows.empty() || rows.back().empty() ? 0 : rows.back().back();
+  check(stages >= 1 && stages <= 1000, "compare_methods: given a cell of ", stages,
+        " stages, expected 1 to 1000");
+  return static_cast<std::size_t>(stages);
+}
+
 class MethodComparison {
  public:
   MethodComparison(const Settings& s, const Args& args, RunLog& log)
@@ -163,7 +171,7 @@ class MethodComparison {
       for (std::size_t v = 0; v < variants_.size(); ++v) {
         const CellPlan plan = plan_of(s_, variants_[v], seed);
         CellRows rows = train_cell(sweep_, plan, data_, from_float(plan), args_.quiet(), rows_of);
-        const auto before_last = static_cast<std::size_t>(rows.back().back()) - 1;
+        const std::size_t before_last = stages_in(rows) - 1;
         for (auto& row : rows) row.insert(row.end(), speeds[v].begin(), speeds[v].end());
         comparison_.add(variants_[v].key(), seed, rows,
                         before_last * static_cast<std::size_t>(plan.optim.epochs));

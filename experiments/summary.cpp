@@ -29,8 +29,9 @@ void add_knobs(experiments::Args& args, Settings& s) {
   args.add("net", s.net, "network", nn::network_names());
   args.add("classes", s.classes, "classes", {1, 256});
   args.add("width", s.width, "channels of its first convolution; 0: as in the paper", {0, 4096});
-  args.add("shortcut", s.shortcut, "of a ResNet: without parameters, or a 1x1 convolution",
-           {"subsample", "projection"});
+  args.add("shortcut", s.shortcut,
+           "of a ResNet: without parameters, missing channels behind or on both sides, or a 1x1 convolution",
+           nn::shortcut_names());
   args.add("weights", s.weights, "bits of the weights", bits);
   args.add("projection", s.projection, "how they are quantized", quant::projection_names());
   args.add("per-channel", s.per_channel, "a scale for each output channel instead of one for the layer");
@@ -43,9 +44,9 @@ Summary summary_of(const Settings& s, const Rng& rng) {
   const auto activation = s.activations == "float" ? nn::relu_activation()
                                                    : quant::uniform_activation(std::stoi(s.activations),
                                                                                surrogate("clipped_relu"));
-  const auto shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample;
-  const auto net = nn::make_network(s.net, activation, rng.split("net"),
-                                    {.classes = s.classes, .width = s.width, .shortcut = shortcut});
+  const auto net =
+      nn::make_network(s.net, activation, rng.split("net"),
+                       {.classes = s.classes, .width = s.width, .shortcut = nn::shortcut(s.shortcut)});
   if (s.weights != "float") {
     const auto projections =
         quant::weight_projections(s.projection, {.bits = std::stoi(s.weights), .per_channel = s.per_channel});

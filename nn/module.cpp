@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/base/short_text.h"
 #include "nn/activation.h"
 
 namespace coarsegrad {
@@ -87,7 +88,8 @@ void Module::load_state_dict(const StateDict& state) {
           name, "' of shape ", found->second.shape(), ", expected ", target->shape());
   }
   for (const auto& [name, value] : state)
-    check(find(wanted, name) != wanted.end(), "load_state_dict: '", name, "' is unknown to this module");
+    check(find(wanted, name) != wanted.end(), "load_state_dict: ", in_quotes(name),
+          " is unknown to this module");
   check(state.size() == wanted.size(), "load_state_dict: given an entry twice");
   for (const auto& [name, target] : wanted) *target = find(state, name)->second;
 }

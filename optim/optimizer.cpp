@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/base/check.h"
+#include "core/base/short_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -57,8 +58,8 @@ void UpdateRule::load_state(const OptimizerState& s) {
         own.tensors.size());
   for (std::size_t k = 0; k < own.tensors.size(); ++k) {
     const auto& [name, value] = s.tensors[k];
-    check(name == own.tensors[k].first, "load_state: given '", name, "', expected '", own.tensors[k].first,
-          "'");
+    check(name == own.tensors[k].first, "load_state: given ", in_quotes(name), ", expected '",
+          own.tensors[k].first, "'");
     const Shape& wanted = parameters_[k % parameters_.size()]->value.shape();
     check(!value.defined() || value.shape() == wanted, "load_state: given '", name, "' of shape ",
           value.shape(), ", expected ", wanted);

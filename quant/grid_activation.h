@@ -35,6 +35,8 @@ class GridActivation : public ActivationQuantizer {
   /// In one pass over memory where one bit per element is enough.
   Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
   int bits() const override { return map().bits; }
+  /// What it maps to now.
+  Quantizer<Real> quantizer() const { return map().quantizer; }
 
  protected:
   virtual GridMap map() const = 0;

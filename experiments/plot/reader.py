@@ -16,10 +16,16 @@ import numpy as np
 
 SCHEMA = "coarsegrad-run/1"
 READ_ATTEMPTS = 30
+MOST_SHOWN = 1000  # characters of a message
 
 
 class LogError(Exception):
-    """The file is not a run log, or the log lacks what was asked for. The message is one line."""
+    """The file is not a run log, or the log lacks what was asked for. The message is one line: names in a file may be
+    long, and hold what a terminal obeys."""
+
+    def __init__(self, message):
+        shown = "".join(c if c.isprintable() else "?" for c in message[:MOST_SHOWN])
+        super().__init__(shown + ("..." if len(message) > MOST_SHOWN else ""))
 
 
 @dataclass
@@ -123,6 +129,8 @@ def read_run(path):
     """Reads the log at `path` into a Run. LogError for anything that is not a readable run log, damaged ones
     included."""
     path = str(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise LogError(f"{path}: not a regular file")
     try:
         file = _open(path)
     except FileNotFoundError:

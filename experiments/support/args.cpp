@@ -11,6 +11,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/base/short_text.h"
 #include "experiments/support/config_file.h"
 
 namespace coarsegrad::experiments {

@@ -7,11 +7,13 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/short_text.h"
 
 namespace coarsegrad::experiments {
 namespace {
 
 constexpr std::uintmax_t kMaxFileBytes = 1 << 20;
+constexpr std::size_t kMaxReason = 300;  // of the parser, which repeats what it has read
 
 /// Follows the parser through a file that must be one flat object of scalars and lists of scalars; stops it
 /// at a repeated key or at deeper nesting, before memory is spent on it.
@@ -50,15 +52,6 @@ std::string parser_message(const std::exception& e) {
 
 }  // namespace
 
-std::string shortened(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  if (text.size() <= 60) return text;
-  std::size_t end = 57;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return text.substr(0, end) + "...";
-}
-
 std::string dump(const Json& value) {
   return value.dump(-1, ' ', false,
                     Json::error_handler_t::replace);  // a flag may hold bytes that are no UTF-8
@@ -80,10 +73,7 @@ Json read_config(const std::string& path) {
     check_usage(json.is_object(), path, ": given ", json.type_name(), ", expected an object of knobs");
     return json;
   } catch (const Json::exception& e) {
-    std::string message = parser_message(e);
-    for (char& c : message)
-      if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-    throw UsageError(cat(path, ": ", message));
+    throw UsageError(cat(path, ": ", shortened(parser_message(e), kMaxReason)));
   }
 }
 

@@ -15,7 +15,5 @@ Json read_config(const std::string& path);
 
 /// One line of JSON; bytes that are no UTF-8 are replaced.
 std::string dump(const Json& value);
-/// At most 60 bytes, never cut inside a UTF-8 character, control characters replaced: fit for a message.
-std::string shortened(std::string text);
 
 }  // namespace coarsegrad::experiments

@@ -16,6 +16,7 @@
 #include "experiments/support/disk_room.h"
 #include "experiments/support/file_place.h"
 #include "experiments/support/hdf5_objects.h"
+#include "experiments/support/json_text.h"
 #include "experiments/support/provenance.h"
 
 namespace coarsegrad::experiments {
@@ -147,7 +148,7 @@ std::optional<Handle> open_for_reading(const std::string& path) {
 
 Past past_of(hid_t file, double wall_seconds) {
   Past past{read_text(file, "created"),
-            nlohmann::json::parse(read_text(file, "earlier_processes"), nullptr, false)};
+            parse_json(read_text(file, "earlier_processes"), "log: attribute earlier_processes")};
   check(past.processes.is_array(), "log: attribute earlier_processes is damaged");
   nlohmann::json process{{"until_wall_seconds", wall_seconds}};
   for (const char* name :

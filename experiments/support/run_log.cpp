@@ -20,6 +20,7 @@
 
 #include "core/base/check.h"
 #include "experiments/support/file_place.h"
+#include "experiments/support/json_text.h"
 #include "experiments/support/provenance.h"
 #include "experiments/support/run_file.h"
 
@@ -76,7 +77,7 @@ std::optional<RunState> check_target(const std::string& path, const std::string&
   auto there = RunFile::peek(path);
   check(there && there->schema == RunFile::kSchema, "log ", path, ": is there already and is no run log");
   check(there->experiment == experiment, "log ", path, ": is there already and is a log of ",
-        there->experiment);
+        shortened(there->experiment));
   const bool live = there->status == name(Status::running) && there->host == host_name() &&
                     there->pid != getpid() && process_runs(there->pid) &&
                     std::abs(unix_now() - there->heartbeat) < kLiveSeconds;
@@ -88,13 +89,14 @@ std::optional<RunState> check_target(const std::string& path, const std::string&
 /// numbers. Empty for none.
 std::string differences(const std::string& before, const std::string& now) {
   using nlohmann::json;
-  const json first = json::parse(before), second = json::parse(now);
+  const json first = parse_json(before, "its configuration"), second = json::parse(now);
   json both = first;
   both.update(second);
   std::string found;
   for (const auto& [key, value] : both.items()) {
     const json a = first.value(key, json()), b = second.value(key, json());
-    if (a != b && key != "threads") found += cat(" ", key, ": ", a.dump(), ", now ", b.dump(), ".");
+    if (a != b && key != "threads")
+      found += cat(" ", shortened(key), ": ", shortened(a.dump()), ", now ", shortened(b.dump()), ".");
   }
   return found;
 }
@@ -325,7 +327,7 @@ void RunLog::resume(const std::string& text) {
   const auto there = check_target(impl_->path, impl_->info.experiment);
   check(there.has_value(), "log ", impl_->path, ": is not there any more, and cannot go on");
   check(there->created == position.created, "log ", impl_->path, ": is of a run that began at ",
-        there->created, ", expected ", position.created);
+        shortened(there->created), ", expected ", shortened(position.created));
   const std::string other = differences(there->config, impl_->info.config);
   check(other.empty(), "log ", impl_->path, ": is of another configuration.", other);
   for (const GroupLayout& group : impl_->layout.groups)

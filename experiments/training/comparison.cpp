@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <span>
 
 #include "core/base/check.h"
+#include "core/base/regular_file.h"
+#include "experiments/support/json_text.h"
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/support/text_table.h"
@@ -37,6 +38,13 @@ double best_test(const CellRows& all, std::size_t on_the_way = 0) {
                             [](const auto& a, const auto& b) { return a[kHeldOut] < b[kHeldOut]; }))[kTest];
 }
 
+// Rows may come from the file of a cell, which may hold anything.
+void check_rows(const CellRows& rows, std::size_t columns) {
+  check(!rows.empty(), "comparison: given a cell without rows");
+  for (const auto& row : rows)
+    check(row.size() >= columns, "comparison: given a row of ", row.size(), " numbers, expected ", columns);
+}
+
 std::string plus_minus(const MeanDeviation& m, double unit) {
   const std::string mean = number(m.mean * unit);
   return std::isnan(m.deviation) ? mean : cat(mean, " +- ", number(m.deviation * unit, 2));
@@ -44,8 +52,12 @@ std::string plus_minus(const MeanDeviation& m, double unit) {
 
 // Whether a file is one that Comparison::report() has written.
 bool is_summary(const std::filesystem::path& path, const std::string& experiment) {
-  const auto file = nlohmann::json::parse(std::ifstream(path), nullptr, false);
-  return file.is_object() && file.value("experiment", nlohmann::json()) == experiment;
+  try {
+    const auto file = parse_json(read_regular_file(path, ""), "it");
+    return file.is_object() && file.value("experiment", nlohmann::json()) == experiment;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 std::filesystem::path summary_file(const Args& args) {
@@ -179,12 +191,14 @@ Comparison::Comparison(const Args& args, RunLog& log, std::vector<Column> keys, 
               more_)) {}
 
 void Comparison::add_float(const CellRows& rows) {
+  check_rows(rows, epoch_columns("").size());
   float_rows_ = rows;
   for (const auto& row : rows) float_epochs_.add(row);
 }
 
 void Comparison::add(const std::vector<double>& key, int seed, const CellRows& rows, std::size_t on_the_way) {
   const auto width = static_cast<std::ptrdiff_t>(epoch_columns("").size());
+  check_rows(rows, epoch_columns("").size() + more_.size());
   for (const auto& row : rows) {
     std::vector<double> values = key;
     values.push_back(seed);

@@ -68,8 +68,9 @@ datasets::Augmentation augmentation_of(const DataSettings& s) {
 void declare_float(Args& args, NetSettings& s) {
   args.add("net", s.net, "network", nn::network_names());
   args.add("width", s.width, "channels of its first convolution; 0: as in the paper", {0, 4096});
-  args.add("shortcut", s.shortcut, "of a ResNet: without parameters, or a 1x1 convolution",
-           {"subsample", "projection"});
+  args.add("shortcut", s.shortcut,
+           "of a ResNet: without parameters, missing channels behind or on both sides, or a 1x1 convolution",
+           nn::shortcut_names());
   args.add("affine", s.affine, "normalisations with scale and shift; not those of lenet5");
 }
 
@@ -131,10 +132,9 @@ std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Datas
               nn::network_input(s.net), ", given ", data.name, " with ", data.image);
   check_usage(!s.record_alpha || (s.activation_bits > 0 && activation_of(s).map == "trained"),
               "record-alpha: needs activation-bits and a trained alpha");
-  const auto shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample;
-  auto net =
-      nn::make_network(s.net, make_activation(s), Rng(seed).split("net"),
-                       {.classes = data.classes, .width = s.width, .shortcut = shortcut, .affine = s.affine});
+  auto net = nn::make_network(
+      s.net, make_activation(s), Rng(seed).split("net"),
+      {.classes = data.classes, .width = s.width, .shortcut = nn::shortcut(s.shortcut), .affine = s.affine});
   if (!s.quantize_last_activation) quant::keep_last_activation_float(*net, data.image);
   return net;
 }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
+#include "experiments/support/json_text.h"
 #include "quant/method.h"
 #include "quant/methods/trained_activation.h"
 
@@ -77,8 +78,10 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
 bool StagedTraining::restore() {
   const auto& path = plan_.options.checkpoint;
   if (stages_.size() > 1 && !path.empty() && std::filesystem::exists(path)) {
-    const auto config = nlohmann::json::parse(read_checkpoint(path).config, nullptr, false);
-    const auto stage = config.is_object() ? config.value("stage", std::size_t{0}) : 0;
+    const auto config =
+        parse_json(read_checkpoint(path).config, cat("checkpoint ", path.string(), ": the configuration"));
+    const bool staged = config.is_object() && config.contains("stage");
+    const auto stage = staged ? integer_from_json<std::size_t>(config["stage"], "stage") : 0;
     if (stage > 0 && stage < stages_.size()) {
       now_ = assembled(stage);
       stage_ = stage;

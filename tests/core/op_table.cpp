@@ -119,6 +119,11 @@ std::vector<OpCase> images() {
   for (const Shape& s : {Shape{2, 3, 2, 3}, Shape{1, 1, 1, 1}, Shape{0, 2, 2, 1}}) {
     cases.push_back(
         {"global_avg_pool2d " + s.str(), unary([](auto& x) { return global_avg_pool2d(x); }), {s}});
+    cases.push_back({"subsample2d, zeros on both sides, " + s.str(),
+                     unary([](auto& x) {
+                       return subsample2d(x, {2, 3}, 3, 1);
+                     }),
+                     {s}});
     cases.push_back({"subsample2d " + s.str(),
                      unary([](auto& x) {
                        return subsample2d(x, {2, 3}, 2);

@@ -2,6 +2,7 @@
 import re
 import subprocess
 import sys
+import os
 import tempfile
 import time
 import unittest
@@ -103,6 +104,7 @@ class ReaderTest(unittest.TestCase):
             "empty": lambda path: path.write_bytes(b""),
             "folder": lambda path: path.mkdir(),
             "missing": lambda path: None,
+            "pipe": os.mkfifo,
             "foreign": foreign_hdf5,
             "old HDF5 format": lambda path: h5py.File(path, "w", libver="earliest").close(),
             "schema": other_schema,
@@ -116,6 +118,15 @@ class ReaderTest(unittest.TestCase):
                     read_run(path)
                 self.assertTrue(str(caught.exception).startswith(str(path)))
                 self.assertNotIn("\n", str(caught.exception))
+
+
+    def test_names_of_a_file_are_short_and_printable_in_messages(self):
+        path = Path(self.folder.name) / "long.h5"
+        synthetic.write_log(path, "some_experiment", schema="\x1b[31m" + "x" * 50_000)
+        with self.assertRaises(LogError) as caught:
+            read_run(path)
+        self.assertLess(len(str(caught.exception)), 1100)
+        self.assertTrue(str(caught.exception).isprintable())
 
 
 class ManyRuns(unittest.TestCase):
