@@ -89,7 +89,7 @@ std::optional<RunState> check_target(const std::string& path, const std::string&
 /// numbers. Empty for none.
 std::string differences(const std::string& before, const std::string& now) {
   using nlohmann::json;
-  const json first = parse_json(before, "its configuration"), second = json::parse(now);
+  const json first = parse_json(before, "log: attribute config"), second = json::parse(now);
   json both = first;
   both.update(second);
   std::string found;
