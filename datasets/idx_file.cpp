@@ -148,7 +148,8 @@ IdxArray read_idx(const fs::path& path, int rank, std::size_t max_bytes) {
   check(got == declared, "read_idx: ", file, ": found ", header + got, " unpacked bytes, expected ",
         header + declared, " for the shape ", array.shape);
   std::uint8_t extra = 0;
-  check(reader.read({&extra, 1}) == 0, "read_idx: ", file, ": found more than the ", header + declared,
+  const bool ended = reader.read({&extra, 1}) == 0;
+  check(ended, "read_idx: ", file, ": found more than the ", header + declared,
         " bytes expected for the shape ", array.shape);
   return array;
 }
@@ -170,7 +171,8 @@ void write_idx(const fs::path& path, const Shape& shape, std::span<const std::ui
   };
   const bool ok = write(header_bytes(shape)) && write(bytes) && gzflush(out.get(), Z_FINISH) == Z_OK;
   int code = Z_OK;
-  check(ok, "write_idx: write failed: ", gzerror(out.get(), &code));  // the text names the file
+  const char* const reason = gzerror(out.get(), &code);  // the text names the file
+  check(ok, "write_idx: write failed: ", reason);
 }
 
 }  // namespace datasets

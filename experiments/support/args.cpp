@@ -279,7 +279,10 @@ Args::Args(std::string experiment, std::string summary)
   add("threads", threads_, "threads; results do not depend on it", {1, 1024});
   add("out", out_, "the log of this run (HDF5); folders are made");
   add("quiet", quiet_, "no progress on the terminal");
-  knobs_[2]->recorded = knobs_[3]->recorded = false;
+  add("take-over", take_over_,
+      "where the file system has no locks: the process that owned --out is dead, go on without it");
+  standard_knobs_ = knobs_.size();
+  for (const std::size_t k : {2, 3, 4}) knobs_[k]->recorded = false;
 }
 
 Args::~Args() = default;
@@ -369,7 +372,7 @@ std::string Args::help() const {
   };
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
     const Knob& knob =
-        *knobs_[(i + 4) % knobs_.size()];  // the experiment's own knobs first, the standard four last
+        *knobs_[(i + standard_knobs_) % knobs_.size()];  // the experiment's own first, the standard ones last
     line(knob.is_switch() ? "[no-]" + knob.name : knob.name + " VALUE",
          knob.help + "; " + knob.limits() + " (default " + shown(knob.value()) + ")");
   }

@@ -32,7 +32,7 @@ struct Preset {
 /// file; switches
 /// --rescale or --no-rescale, and true or false in the file. Integers may be written 1e6.
 /// A text under the key "comment" in the file is for its readers.
-/// Every Args also has --help, --config, --seed, --threads, --out and --quiet.
+/// Every Args also has --help, --config, --seed, --threads, --out, --quiet and --take-over.
 class Args {
  public:
   /// `experiment` names the executable and the log; `summary` is the first line of the help.
@@ -74,6 +74,7 @@ class Args {
   int threads() const { return threads_; }
   const std::string& out() const { return out_; }
   bool quiet() const { return quiet_; }
+  bool take_over() const { return take_over_; }
 
  private:
   struct Knob;
@@ -90,8 +91,9 @@ class Args {
   std::uint64_t seed_ = 1;
   int threads_;
   std::string out_;
-  bool quiet_ = false;
+  bool quiet_ = false, take_over_ = false;
   std::vector<std::unique_ptr<Knob>> knobs_;
+  std::size_t standard_knobs_ = 0;  // the first ones, which every experiment has
   std::string preset_knob_;
   std::vector<Preset> presets_;
 };

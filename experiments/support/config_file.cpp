@@ -29,7 +29,8 @@ class FlatObjectGuard {
                   ": nested too deep, expected a value or a flat list");
     if (event == Event::key) {
       key_ = shortened(parsed.get<std::string>());
-      check_usage(seen_.insert(parsed.get<std::string>()).second, path_, ": key '", key_, "' is there twice");
+      const bool is_new = seen_.insert(parsed.get<std::string>()).second;
+      check_usage(is_new, path_, ": key '", key_, "' is there twice");
     }
     return true;
   }

@@ -2,8 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/base/check.h"
-
 namespace coarsegrad::experiments {
 
 using nlohmann::json;

@@ -4,9 +4,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <new>
 #include <string>
 
@@ -88,10 +90,19 @@ Outcome outcome_of_exception() {
   }
 }
 
-/// Runs the body and brings the log to its end, whatever happens.
-Outcome run_logged(RunLog& log, const std::function<void(RunLog&)>& body) {
+/// Whether everything that went to standard output has arrived there.
+Outcome outcome_of_printing() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
+  return {kFailed, Status::failed,
+          cat("standard output: ", errno != 0 ? std::strerror(errno) : "cannot be written")};
+}
+
+/// Runs the body as the owner of the log and brings that to its end, whatever happens.
+Outcome run_logged(RunLog& log, bool take_over, const std::function<void(RunLog&)>& body) {
   Outcome outcome;
   try {
+    log.own(take_over);
     body(log);
     check_stop();
   } catch (...) {
@@ -126,7 +137,9 @@ int run(Args& args, int argc, const char* const* argv, const std::function<void(
   try {
     if (!args.parse(argc, argv)) {
       std::fputs(args.help().c_str(), stdout);
-      return kFinished;
+      const Outcome printed = outcome_of_printing();
+      if (printed.code != kFinished) complain(args, printed.reason);
+      return printed.code;
     }
     active_kernels();  // a wrong name in the environment is found out before anything is written
   } catch (...) {
@@ -138,7 +151,8 @@ int run(Args& args, int argc, const char* const* argv, const std::function<void(
   set_num_threads(args.threads());
   RunLog log(args.out(), {args.experiment(), args.command_line(), args.config(), args.seed(), args.threads(),
                           std::string(real)});
-  const Outcome outcome = run_logged(log, body);
+  Outcome outcome = run_logged(log, args.take_over(), body);
+  if (outcome.code == kFinished) outcome = outcome_of_printing();
   if (outcome.code != kFinished) complain(args, outcome.reason);
   return outcome.code;
 }

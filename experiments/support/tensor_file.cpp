@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -17,7 +17,6 @@
 
 #include "core/base/check.h"
 #include "experiments/support/file_place.h"
-#include "experiments/support/provenance.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -60,10 +59,6 @@ json header_of(const TensorFile& file) {
     offset = end;
   }
   return header;
-}
-
-std::filesystem::path folder_of(const std::filesystem::path& path) {
-  return path.has_parent_path() ? path.parent_path() : ".";
 }
 
 std::string read_whole(const std::filesystem::path& path) {
@@ -127,29 +122,15 @@ TensorFile parse(const std::string& contents) {
   return file;
 }
 
-constexpr std::string_view kPart = ".part";
-
-// Removes what processes that were killed while they wrote this file have left: NAME.partPID.
-void remove_leftovers(const std::filesystem::path& target) {
-  const std::string lead = target.filename().string() + std::string(kPart);
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_of(target), ignored)) {
-    const std::string name = entry.path().filename().string();
-    pid_t pid = 0;
-    const char* const end = name.data() + name.size();
-    if (!name.starts_with(lead) || std::from_chars(name.data() + lead.size(), end, pid).ptr != end) continue;
-    if (pid > 0 && !process_runs(pid)) std::filesystem::remove(entry.path(), ignored);
-  }
-}
-
 // An open file that is removed again unless it was renamed.
 class TemporaryFile {
  public:
   explicit TemporaryFile(std::filesystem::path target)
-      : target_(std::move(target)), name_(cat(target_.string(), kPart, ::getpid())) {
-    remove_leftovers(target_);
-    fd_ = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+      : target_(std::move(target)), name_(temporary_name(target_.string())) {
+    remove_leftovers(target_.string());
+    fd_ = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     require(fd_ >= 0);
+    ::flock(fd_, LOCK_EX | LOCK_NB);  // so that nobody takes it for a leftover; best effort
   }
   ~TemporaryFile() {
     if (fd_ >= 0) ::close(fd_);

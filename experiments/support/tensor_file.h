@@ -34,8 +34,8 @@ void write_tensor_file(const std::filesystem::path& path, const TensorFile& file
 TensorFile read_tensor_file(const std::filesystem::path& path);
 
 /// Replaces the contents of a file as a whole: temporary name in the same folder, sync, rename, sync of the
-/// folder. Makes missing folders; removes what killed processes have left of the same file (NAME.partPID).
-/// Throws Error when it cannot; what was there stays then.
+/// folder. Makes missing folders; removes what killed processes have left of the same file (.NAME.PID.tmp).
+/// Permissions are those of the umask. Throws Error when it cannot; what was there stays then.
 void write_file_atomically(const std::filesystem::path& path, const std::string& contents);
 
 }  // namespace coarsegrad::experiments

@@ -1,8 +1,6 @@
 #include "experiments/support/tensor_file.h"
 
 #include <doctest/doctest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -114,21 +112,4 @@ TEST_CASE("tensor file: contents that do not fit together are refused and the ol
   CHECK_THROWS_AS(write_tensor_file("/proc/nowhere/a", kFile), Error);
   CHECK(file_content(path) == before);
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
-}
-
-TEST_CASE("tensor file: the leftovers of dead processes go, those of living ones and other files stay") {
-  const TempFolder folder;
-  const auto path = folder / "a.safetensors";
-  const pid_t dead = fork();
-  if (dead == 0) _exit(0);
-  REQUIRE(waitpid(dead, nullptr, 0) == dead);
-  const auto part = [&](const std::string& end) { return folder / ("a.safetensors.part" + end); };
-  for (const std::string& end :
-       {std::to_string(dead), std::to_string(getppid()), std::string("1x"), std::string()})
-    write_file(part(end), "");
-  write_tensor_file(path, kFile);
-  CHECK_FALSE(std::filesystem::exists(part(std::to_string(dead))));
-  CHECK(std::filesystem::exists(part(std::to_string(getppid()))));
-  CHECK(std::filesystem::exists(part("1x")));
-  CHECK(std::filesystem::exists(part("")));
 }
