@@ -6,6 +6,7 @@
     for (lr, bits), runs in by_config(read_runs("results/*.h5"), "lr", "activation-bits").items(): ...
 """
 import ctypes
+import errno
 import glob
 import json
 import os
@@ -15,6 +16,7 @@ import h5py
 import numpy as np
 
 SCHEMA = "coarsegrad-run/1"
+EXTENSIONS = (".h5", ".hdf5")
 READ_ATTEMPTS = 30
 
 
@@ -128,7 +130,10 @@ def read_run(path):
     except FileNotFoundError:
         raise LogError(f"{path}: no such file") from None
     except OSError as error:
-        raise LogError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
+        reason = str(error).splitlines()[0]
+        if os.strerror(errno.ENOLCK) in reason:
+            reason += "; HDF5_USE_FILE_LOCKING=FALSE in the environment reads it without locks"
+        raise LogError(f"{path}: not a readable HDF5 file ({reason})") from None
     try:
         with file:
             return _read(path, file)
@@ -143,6 +148,16 @@ def read_runs(pattern):
     if not paths:
         raise LogError(f"{pattern}: no such file")
     return [read_run(path) for path in paths]
+
+
+def base_name(path):
+    """The name of a log without a final .h5 or .hdf5, and nothing else taken away: what the names of files made from
+    it begin with. In C++: beside() of experiments/support/output_name.h."""
+    name = os.path.basename(path)
+    for extension in EXTENSIONS:
+        if name.endswith(extension) and name != extension:
+            return name.removesuffix(extension)
+    return name
 
 
 def differing(runs):

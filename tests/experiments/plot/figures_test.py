@@ -259,6 +259,22 @@ class CommandTest(FigureTest):
             self.assertEqual((self.folder / f"pictures/mnist_ste-{figure}.png").read_bytes()[:4], b"\x89PNG")
             self.assertEqual((self.folder / f"pictures/mnist_ste-{figure}.pdf").read_bytes()[:4], b"%PDF")
 
+    def test_names_with_dots_stay_whole(self):
+        for name in ("m0.05", "m0.1", "m0.2.hdf5"):
+            synthetic.mnist_ste_log(self.folder / name)
+        result = self.plot("m0.05", "m0.1", "m0.2.hdf5")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        for name in ("m0.05", "m0.1", "m0.2"):
+            self.assertTrue((self.folder / f"{name}-curves.png").exists())
+
+    def test_two_logs_of_one_name_are_refused_before_anything_is_drawn(self):
+        for name in ("x/r.h5", "y/r.h5", "y/r.hdf5"):
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            synthetic.mnist_ste_log(self.folder / name)
+        for pair in (("x/r.h5", "y/r.h5"), ("x/r.h5", "y/r.hdf5")):
+            self.assert_fails(self.plot(*pair, "--out", "o"), 2, f"given {pair[0]} and {pair[1]}, .* expected two --out")
+        self.assertFalse((self.folder / "o").exists())
+
     def test_every_figure_can_be_laid_out(self):
         """Mathematical text that cannot be set is found out here only."""
         for module in (coarse_gradient, coarse_descent, spurious_minimum, mnist_ste):

@@ -1,4 +1,5 @@
 """The reader: finished, live, torn and foreign files."""
+import json
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 
 import synthetic
 import synthetic_cifar
-from reader import LogError, by_config, differing, read_run, read_runs
+from reader import LogError, base_name, by_config, differing, read_run, read_runs
 
 
 class ReaderTest(unittest.TestCase):
@@ -116,6 +117,13 @@ class ReaderTest(unittest.TestCase):
                     read_run(path)
                 self.assertTrue(str(caught.exception).startswith(str(path)))
                 self.assertNotIn("\n", str(caught.exception))
+
+
+class Names(unittest.TestCase):
+    def test_only_a_final_h5_or_hdf5_is_taken_away(self):
+        """The same table as for the names that the programs make."""
+        pairs = json.loads((Path(__file__).resolve().parents[1] / "output_names.json").read_text())
+        self.assertEqual([base_name(path) for path, _ in pairs], [Path(base).name for _, base in pairs])
 
 
 class ManyRuns(unittest.TestCase):
