@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
 
@@ -41,7 +42,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
                         {{"rule", "1", "BinaryConnect, or BCGD with its rho", rules},
                          {"weight_bits", "bit", "bits of the weights"},
                          {"activation_bits", "bit", "bits of the activations; 0: float"}});
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"rho", "seeds"}));
+  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"rho", "seeds"}));
   log.start();
   comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)
@@ -54,9 +55,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       plan.augmentation = augmentation_of(s.data);
       plan.may_diverge = true;
       plan.method.rule.rho = s.rhos[i];
-      const auto start = [&](const Stage&) {
-        return loaded(s.net, data, args, sweep.folder() / "float.safetensors");
-      };
+      const auto start = [&](const Stage&) { return loaded(s.net, data, args, sweep.network("float")); };
       comparison.add({static_cast<double>(i), static_cast<double>(s.rule.weight_bits),
                       static_cast<double>(s.net.activation_bits)},
                      seed, train_cell(sweep, plan, data, start, args.quiet()));

@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/progress.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
@@ -151,7 +152,7 @@ class MethodComparison {
                       "images that steps of the last stage take in: median of the rounds"},
                      {"slowest", "1/s", "the same, slowest round"},
                      {"fastest", "1/s", "the same, fastest round"}}),
-        sweep_(args.out() + ".cells",
+        sweep_(cells_folder(args.out()),
                cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
         variants_(variants_of(s)) {}
 
@@ -175,7 +176,7 @@ class MethodComparison {
   StagedTraining::MakeNet from_float(const CellPlan& plan) const {
     return [this, net = plan.method.net](const Stage& stage) mutable {
       net.activation_bits = stage.activation_bits;
-      return loaded(net, data_, args_, sweep_.folder() / "float.safetensors");
+      return loaded(net, data_, args_, sweep_.network("float"));
     };
   }
 

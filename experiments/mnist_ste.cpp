@@ -10,6 +10,7 @@
 #include "core/base/check.h"
 #include "datasets/mnist.h"
 #include "datasets/synthetic.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
 #include "nn/networks.h"
@@ -93,7 +94,7 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
   Comparison comparison(
       args, log,
       {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
-  const Sweep sweep(args.out() + ".cells", cell_settings(s, args.seed()));
+  const Sweep sweep(cells_folder(args.out()), cell_settings(s, args.seed()));
   log.start();
   CellPlan float_plan;
   float_plan.name = "float";
@@ -112,7 +113,7 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
         plan.optim = sgd(s, s.epochs, s.lr);
         const auto start = [&](const Stage&) {
           auto net = nn::lenet5(quant::uniform_activation(bits, surrogate(s.ste[i])), Rng(args.seed()));
-          load_network(sweep.folder() / "float.safetensors", *net);
+          load_network(sweep.network("float"), *net);
           return net;
         };
         comparison.add({static_cast<double>(i), static_cast<double>(bits)}, seed,

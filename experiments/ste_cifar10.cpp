@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
 #include "quant/surrogate.h"
@@ -65,7 +66,7 @@ class Instability {
 
   void run(const SplitData& data, const Sweep& sweep, const Args& args) const {
     const int bits = s_.bits.back();
-    const auto from = sweep.folder() / cat(name(s_.instability_from, bits), "-seed1.last.safetensors");
+    const auto from = sweep.network(cat(name(s_.instability_from, bits), "-seed1.last"));
     for (std::size_t i = 0; i < s_.ste.size(); ++i) {
       const auto start = [&](const Stage&) {
         return loaded(quantized(s_, s_.ste[i], bits), data, args, from);
@@ -133,8 +134,8 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       args, log,
       {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   const Instability instability(log, s);
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"ste", "bits", "seeds", "instability",
-                                                                "instability-lr", "loss-window"}));
+  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits", "seeds", "instability",
+                                                                   "instability-lr", "loss-window"}));
   log.start();
   comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)
@@ -147,7 +148,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
         plan.augmentation = augmentation_of(s.data);
         plan.may_diverge = true;
         const auto start = [&](const Stage&) {
-          return loaded(quantized(s, s.ste[i], bits), data, args, sweep.folder() / "float.safetensors");
+          return loaded(quantized(s, s.ste[i], bits), data, args, sweep.network("float"));
         };
         comparison.add({static_cast<double>(i), static_cast<double>(bits)}, seed,
                        train_cell(sweep, plan, data, start, args.quiet()));

@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/comparison.h"
@@ -75,9 +76,7 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
   };
   return train_cell(
       sweep, plan, data,
-      [&](const Stage&) {
-        return loaded(quantized(s, ste, bits), data, args, sweep.folder() / "float.safetensors");
-      },
+      [&](const Stage&) { return loaded(quantized(s, ste, bits), data, args, sweep.network("float")); },
       args.quiet(), [](StagedTraining& training) { return training.trainer().notes(); });
 }
 
@@ -99,7 +98,7 @@ std::vector<double> means(const CellRows& rows) {
 
 void run_all(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s.data, args.seed());
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"ste", "bits"}));
+  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits"}));
   const auto example = make_net(quantized(s, "clipped_relu", s.bits.front()), data.train, args.seed());
   datasets::DataLoader one(data.train, {.batch_size = 2, .shuffle = false, .prefetch = 0});
   const Table table = log.table(

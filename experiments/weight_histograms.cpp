@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/comparison.h"
@@ -74,7 +75,7 @@ std::vector<std::string> weight_names(nn::Module& net) {
 
 CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, const Sweep& sweep,
                   const std::string& method) {
-  const auto file = sweep.folder() / "float.safetensors";
+  const auto file = sweep.network("float");
   const auto start = loaded(s.net, data, args, file);
   CellPlan plan;
   plan.name = method;
@@ -130,7 +131,7 @@ struct Tables {
 
 void run_all(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s.data, args.seed());
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"methods"}));
+  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"methods"}));
   const Tables tables(log, s, weight_names(*make_net(s.net, data.train, args.seed())));
   log.start();
   float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args);

@@ -15,8 +15,6 @@ using nlohmann::json;
 constexpr const char* kFormat = "coarsegrad-checkpoint";
 constexpr int kVersion = 2;
 
-std::string hash_of(const std::string& text) { return sha256({std::as_bytes(std::span(text))}); }
-
 // ---- tensors, named "part/name" in the file; the names of a part stand in its JSON, in their order
 
 json put(TensorFile& file, const std::string& part, const nn::StateDict& state) {
@@ -95,7 +93,7 @@ Checkpoint from_file(TensorFile file) {
         ", this program knows version ", kVersion);
   Checkpoint c;
   c.config = word("config");
-  check(word("config_sha256") == hash_of(c.config), "the checksum of the configuration does not match");
+  check(word("config_sha256") == config_digest(c.config), "the checksum of the configuration does not match");
   c.commit = word("git_commit");
   const json state = json::parse(word("state"));
   c.step = count_at(state, "step", 0);
@@ -126,6 +124,8 @@ Checkpoint from_file(TensorFile file) {
 
 }  // namespace
 
+std::string config_digest(const std::string& config) { return sha256({std::as_bytes(std::span(config))}); }
+
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
   TensorFile file;
   const json parts{{"network", put(file, "network", c.network)},
@@ -148,7 +148,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
                    {"optimizer_steps", c.optimizer.steps},
                    {"tensors", parts}};
   file.metadata = {{"format", kFormat},      {"version", std::to_string(kVersion)},
-                   {"config", c.config},     {"config_sha256", hash_of(c.config)},
+                   {"config", c.config},     {"config_sha256", config_digest(c.config)},
                    {"git_commit", c.commit}, {"state", state.dump()}};
   write_tensor_file(path, file);
 }

@@ -6,6 +6,8 @@
 #include <span>
 
 #include "core/base/check.h"
+#include "experiments/support/file_place.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/support/text_table.h"
@@ -42,17 +44,24 @@ std::string plus_minus(const MeanDeviation& m, double unit) {
   return std::isnan(m.deviation) ? mean : cat(mean, " +- ", number(m.deviation * unit, 2));
 }
 
-// Whether a file is one that Comparison::report() has written.
-bool is_summary(const std::filesystem::path& path, const std::string& experiment) {
+std::string name_of_log(const Args& args) { return std::filesystem::path(args.out()).filename(); }
+
+// Whether a file is one that Comparison::report() has written for this log. (Summaries that do not name their
+// log are older than that entry.)
+bool is_summary(const std::filesystem::path& path, const Args& args) {
   const auto file = nlohmann::json::parse(std::ifstream(path), nullptr, false);
-  return file.is_object() && file.value("experiment", nlohmann::json()) == experiment;
+  return file.is_object() && file.value("experiment", nlohmann::json()) == args.experiment() &&
+         file.value("log", nlohmann::json(name_of_log(args))) == name_of_log(args);
 }
 
 std::filesystem::path summary_file(const Args& args) {
-  auto path = std::filesystem::path(args.out()).replace_extension(".json");
-  check_usage(!std::filesystem::exists(path) || is_summary(path, args.experiment()), "--out ", args.out(),
+  constexpr const char* kEnding = ".json";
+  check_out(args.out(), {kEnding});
+  const std::filesystem::path path = beside(args.out(), kEnding);
+  check_usage(!std::filesystem::exists(path) || is_summary(path, args), "--out ", args.out(),
               ": the summary would replace ", path.string(),
               ", which is something else; expected another name");
+  check_place(path);
   return path;
 }
 
@@ -77,6 +86,8 @@ CellRows epoch_rows(StagedTraining& training) {
 CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data,
                     const StagedTraining::MakeNet& make, bool quiet, const RowsOf& rows_of) {
   return sweep.cell(plan.name, [&] {
+    const auto best = sweep.network(plan.name), last = sweep.network(plan.name + ".last");
+    for (const auto& path : {best, last, sweep.checkpoint(plan.name)}) check_place(path);
     TrainingPlan whole{plan.method, plan.optim, plan.augmentation, plan.seed, {}};
     whole.options.label = plan.name;
     whole.options.judge_train = plan.judge_train;
@@ -96,8 +107,8 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
     }
     Trainer& trainer = training.trainer();
     const std::map<std::string, std::string> about{{"cell", plan.name}, {"data", data.train.name}};
-    save_network(sweep.folder() / (plan.name + ".safetensors"), trainer.best_network(), about);
-    save_network(sweep.folder() / (plan.name + ".last.safetensors"), trainer.judged_network(), about);
+    save_network(best, trainer.best_network(), about);
+    save_network(last, trainer.judged_network(), about);
     return rows_of(training);
   });
 }
@@ -128,7 +139,7 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
   if (!s.file.empty())
     return sweep.cell("float", [&] {
       const auto given = loaded(net, data, args, s.file);
-      save_network(sweep.folder() / "float.safetensors", given->state_dict(), {{"from", s.file}});
+      save_network(sweep.network("float"), given->state_dict(), {{"from", s.file}});
       return CellRows{{0, std::nan(""), evaluate(*given, data.held_out).accuracy,
                        evaluate(*given, data.test).accuracy, evaluate(*given, data.train).loss}};
     });
@@ -284,6 +295,7 @@ std::string Comparison::report() const {
   }
   nlohmann::json file = json(all);
   file["experiment"] = args_.experiment();
+  file["log"] = name_of_log(args_);
   file["config"] = nlohmann::json::parse(args_.config());
   write_file_atomically(summary_file_, file.dump(1) + "\n");
   return text(all);

@@ -76,7 +76,7 @@ class Comparison {
   /// Declares the tables `epochs`, `float_epochs` and `summary`; `keys` are the columns that tell variants
   /// apart: labels, or whole numbers. `more` are columns of the summary whose values stand behind those of
   /// epoch_rows() in the last row of each run; it has their means. `args` must outlive it. Throws UsageError
-  /// when FILE.json beside the log is there and no summary of this experiment.
+  /// when FILE.json beside the log is there and no summary of this experiment and log.
   Comparison(const Args& args, RunLog& log, std::vector<Column> keys, std::vector<Column> more = {});
 
   void add_float(const CellRows& rows);

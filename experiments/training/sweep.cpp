@@ -42,6 +42,10 @@ std::filesystem::path Sweep::checkpoint(const std::string& name) const {
   return folder_ / (name + ".checkpoint");
 }
 
+std::filesystem::path Sweep::network(const std::string& name) const {
+  return folder_ / (name + ".safetensors");
+}
+
 bool Sweep::finished(const std::string& name) const { return std::filesystem::exists(path_of(name)); }
 
 CellRows Sweep::stored(const std::string& name) const {

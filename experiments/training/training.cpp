@@ -9,6 +9,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/ops.h"
+#include "experiments/support/file_place.h"
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
 #include "quant/methods/trained_activation.h"
@@ -101,6 +102,18 @@ void save_network(const std::filesystem::path& path, const nn::StateDict& state,
     file.tensors.push_back(
         {name, value.shape(), std::vector<float>(value.view().begin(), value.view().end())});
   write_tensor_file(path, file);
+}
+
+void check_replaceable(const std::filesystem::path& path, const std::string& training) {
+  check_place(path);
+  if (!std::filesystem::exists(path)) return;
+  std::string found;
+  try {
+    found = read_tensor_file(path).metadata[kTrainingKey];
+  } catch (const Error&) {  // what cannot be read is somebody else's
+  }
+  check(found == training, path.string(),
+        ": is there already and is of another training, expected another --out or that it is moved away");
 }
 
 std::map<std::string, std::string> load_network(const std::filesystem::path& path, nn::Module& net) {

@@ -52,6 +52,12 @@ std::string first_not_finite(nn::Module& net, const Tensor& images);
 /// The state dict of a network as a tensor file (experiments/support/tensor_file.h), float whatever Real is.
 void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata);
+/// Entry of the metadata that says which training a network came from.
+inline constexpr const char* kTrainingKey = "training_sha256";
+/// Throws Error unless save_network() may write at `path` later: nothing is there, or a network whose
+/// kTrainingKey is `training`. For the time before the first step.
+void check_replaceable(const std::filesystem::path& path, const std::string& training);
+
 /// Fills the network and returns the metadata. Throws Error when file and network do not fit; trained
 /// resolutions may be missing, and keep their values then, or be too many; what weight projections have kept
 /// is passed over.

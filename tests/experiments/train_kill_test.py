@@ -205,7 +205,7 @@ class EveryCall(TrainTest):
             self.assertEqual(done.returncode, -signal.SIGKILL, (n, done.stderr))
             steps.append(tensors_and_state(self.checkpoint)[1]["step"] if self.checkpoint.exists() else 0)
             self.assert_same(self.finishes(self.log, TINY), wanted)
-            self.assertEqual([p.name for p in self.log.parent.iterdir() if ".part" in p.name], [])
+            self.assertEqual([p.name for p in self.log.parent.iterdir() if p.name.startswith(".")], [])
         return steps
 
     def saves(self, calls):
