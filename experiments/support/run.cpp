@@ -90,12 +90,14 @@ Outcome outcome_of_exception() {
   }
 }
 
-/// Whether everything that went to standard output has arrived there.
-Outcome outcome_of_printing() {
-  errno = 0;
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
+/// Whether everything that went to standard output has arrived there. `error` is the errno of what was
+/// printed last, if it is known: a buffer that was full may have been lost before the end.
+Outcome outcome_of_printing(int error = 0) {
+  const bool flushed = std::fflush(stdout) == 0;
+  if (!flushed) error = errno;
+  if (flushed && std::ferror(stdout) == 0) return {};
   return {kFailed, Status::failed,
-          cat("standard output: ", errno != 0 ? std::strerror(errno) : "cannot be written")};
+          cat("standard output: ", error != 0 ? std::strerror(error) : "cannot be written")};
 }
 
 /// Runs the body as the owner of the log and brings that to its end, whatever happens.
@@ -136,8 +138,10 @@ int run(Args& args, int argc, const char* const* argv, const std::function<void(
   install_signals();
   try {
     if (!args.parse(argc, argv)) {
-      std::fputs(args.help().c_str(), stdout);
-      const Outcome printed = outcome_of_printing();
+      const std::string help = args.help();
+      errno = 0;
+      std::fputs(help.c_str(), stdout);
+      const Outcome printed = outcome_of_printing(errno);
       if (printed.code != kFinished) complain(args, printed.reason);
       return printed.code;
     }
