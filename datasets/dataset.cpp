@@ -47,15 +47,33 @@ Dataset subset(const Dataset& data, std::span<const std::int64_t> indices) {
   return part;
 }
 
+namespace {
+
+// All indices: those held out, ascending, then the others, ascending.
+std::vector<std::int64_t> cut_indices(std::int64_t size, std::int64_t count, std::uint64_t seed) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
+  std::iota(order.begin(), order.end(), 0);
+  Rng(seed).split("hold out").shuffle(std::span(order));
+  std::sort(order.begin(), order.begin() + count);
+  std::sort(order.begin() + count, order.end());
+  return order;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> held_out_indices(std::int64_t size, std::int64_t count, std::uint64_t seed) {
+  check(count >= 0 && count <= size, "held-out indices: given ", count, " of ", size,
+        " images, expected 0 or more, and no more than there are");
+  std::vector<std::int64_t> order = cut_indices(size, count, seed);
+  order.resize(static_cast<std::size_t>(count));
+  return order;
+}
+
 HeldOut hold_out(const Dataset& data, std::int64_t count, std::uint64_t seed) {
   check(count > 0 && count < data.size(), data.name, ": given ", count, " images to hold out, expected 1 to ",
         data.size() - 1);
-  std::vector<std::int64_t> order(static_cast<std::size_t>(data.size()));
-  std::iota(order.begin(), order.end(), 0);
-  Rng(seed).split("hold out").shuffle(std::span(order));
+  const std::vector<std::int64_t> order = cut_indices(data.size(), count, seed);
   const auto cut = order.begin() + count;
-  std::sort(order.begin(), cut);
-  std::sort(cut, order.end());
   return {subset(data, {cut, order.end()}), subset(data, {order.begin(), cut})};
 }
 

@@ -48,6 +48,8 @@ Dataset subset(const Dataset& data, std::span<const std::int64_t> indices);
 struct HeldOut {
   Dataset rest, held_out;
 };
+/// The indices that hold_out() sets aside, ascending. Throws Error unless 0 <= count <= size.
+std::vector<std::int64_t> held_out_indices(std::int64_t size, std::int64_t count, std::uint64_t seed);
 /// Sets `count` images aside, chosen uniformly at random by `seed` alone. Throws Error unless 0 < count <
 /// data.size().
 HeldOut hold_out(const Dataset& data, std::int64_t count, std::uint64_t seed);

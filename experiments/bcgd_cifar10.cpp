@@ -29,12 +29,14 @@ void declare(Args& args, Settings& s) {
   declare(args, s.float_net);
   declare_projection(args, s.rule);
   args.add("rho", s.rhos, "blending; 0 is BinaryConnect", {0, 1});
+  args.add_need({"rho"}, "weight-bits", "without --weight-bits", [&s] { return s.rule.weight_bits > 0; });
   args.add("seeds", s.seeds, "runs per rho: seeds 1 to this", {1, 1000});
   declare(args, s.optim);
+  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
 }
 
 void compare(const Settings& s, const Args& args, RunLog& log) {
-  const SplitData data = load_data(s.data, args.seed());
+  const SplitData data = load_data(s, args);
   std::vector<std::string> rules;
   for (const double rho : s.rhos) rules.push_back(rho == 0 ? "binary_connect" : cat("bcgd_", rho));
   Comparison comparison(args, log,
@@ -50,6 +52,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       plan.name = cat(rules[i], "-seed", seed);
       plan.seed = static_cast<std::uint64_t>(seed);
       plan.optim = s.optim;
+      plan.method.net = s.net;
       plan.method.rule = s.rule;
       plan.augmentation = augmentation_of(s.data);
       plan.may_diverge = true;

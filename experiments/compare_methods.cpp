@@ -45,7 +45,10 @@ void declare(Args& args, Settings& s) {
   args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none",
            {0, 100});
   declare(args, s.optim);
+  const auto with_bop = [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); };
+  need_bop(args, "methods", with_bop);
   args.add("bop-lr", s.bop_lr, "learning rate of adam, which moves what bop does not", {0, 100});
+  args.add_need({"bop-lr"}, "methods", "without bop in --methods", with_bop);
 }
 
 using Bits = std::pair<int, int>;  // of weights and activations; 0: float
@@ -140,7 +143,7 @@ class MethodComparison {
       : s_(s),
         args_(args),
         log_(log),
-        data_(load_data(s.data, args.seed())),
+        data_(load_data(s, args)),
         comparison_(args, log,
                     {{"method", "1", "row of the table of methods", s.methods},
                      {"weight_bits", "bit", "bits of the weights; 0: float"},

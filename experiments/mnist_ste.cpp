@@ -46,6 +46,8 @@ void declare(Args& args, Settings& s) {
   args.add("float-lr", s.float_lr, "learning rate of the float net; falls likewise", {0, 10});
   args.add("momentum", s.momentum, "momentum", {0, 0.999});
   args.add("weight-decay", s.weight_decay, "weight decay", {0, 1});
+  args.add_hint("epochs", kJudgeOnly);
+  args.add_need({"data"}, "digits", "without --digits mnist", [&s] { return s.digits == "mnist"; });
 }
 
 // What the result of a cell depends on besides its STE, bits and seed.
@@ -74,7 +76,7 @@ datasets::TrainTest load_digits(const Settings& s, std::uint64_t seed) {
 SplitData load(const Settings& s, std::uint64_t seed) {
   check_usage(s.held_out + s.batch <= s.images, "mnist_ste: given ", s.images, " images, ", s.held_out,
               " of them held out, expected at least a batch of ", s.batch, " to be left");
-  return split(load_digits(s, seed), s.held_out, seed);
+  return split(load_digits(s, seed), s.held_out, seed, s.digits == "drawn" ? "drawn_digits" : "mnist");
 }
 
 OptimSettings sgd(const Settings& s, int epochs, double lr) {
@@ -97,6 +99,7 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
   log.start();
   CellPlan float_plan;
   float_plan.name = "float";
+  float_plan.method.net.net = "lenet5";
   float_plan.seed = args.seed();
   float_plan.optim = sgd(s, s.float_epochs, s.float_lr);
   const auto float_net = [&](const Stage&) {
@@ -108,6 +111,7 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
       for (std::size_t i = 0; i < s.ste.size(); ++i) {
         CellPlan plan;
         plan.name = cat(s.ste[i], "-", bits, "bit-seed", seed);
+        plan.method.net = {.net = "lenet5", .ste = s.ste[i], .activation_bits = bits};
         plan.seed = static_cast<std::uint64_t>(seed);
         plan.optim = sgd(s, s.epochs, s.lr);
         const auto start = [&](const Stage&) {

@@ -7,6 +7,7 @@
 
 #include "core/base/check.h"
 #include "experiments/support/run.h"
+#include "experiments/training/network_file.h"
 #include "experiments/training/pytorch.h"
 #include "experiments/training/training.h"
 #include "nn/networks.h"
@@ -75,6 +76,29 @@ void add_knobs(experiments::Args& args, Settings& s) {
   args.add("check", s.check, "compare with the tensors images (N,C,H,W) and logits of this file");
   args.add("tolerance", s.tolerance,
            "of the comparison, as a share of the largest logit, or absolute below 1", {0, 1});
+  args.add_need({"matching"}, "import", "without --import", [&s] { return !s.in.empty(); });
+  args.add_need({"tolerance"}, "check", "without --check", [&s] { return !s.check.empty(); });
+}
+
+/// Of the network that is imported: which images were held out from it nobody knows.
+experiments::NetworkSettings settings_of(const Settings& s) {
+  return {{.net = s.net, .shortcut = s.shortcut, .width = s.width}, {}, s.classes};
+}
+
+/// What the file says of the network, where the flags leave it open. Throws UsageError where they do not fit.
+void take_settings(Settings& s) {
+  const auto said = experiments::settings_in(experiments::read_tensor_file(s.network), s.network);
+  if (!said) return;
+  const Settings standard;
+  const auto take = [&](const char* name, auto& value, const auto& usual, const auto& in_file) {
+    check_usage(value == usual || value == in_file, s.network, ": ", name, " is ", in_file, ", given ",
+                value);
+    value = in_file;
+  };
+  take("net", s.net, standard.net, said->net.net);
+  take("shortcut", s.shortcut, standard.shortcut, said->net.shortcut);
+  take("width", s.width, standard.width, said->net.width);
+  take("classes", s.classes, standard.classes, said->classes);
 }
 
 }  // namespace
@@ -88,6 +112,7 @@ int main(int argc, char** argv) {
                 "give --import or --network: there are no weights without");
     check_usage(!s.out.empty() || !s.check.empty() || !s.in.empty(), "give --import, --export or --check");
     log.start();
+    if (s.in.empty()) take_settings(s);
     const auto shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample;
     const auto net = nn::make_network(s.net, nn::relu_activation(), Rng(args.seed()),
                                       {.classes = s.classes, .width = s.width, .shortcut = shortcut});
@@ -96,7 +121,8 @@ int main(int argc, char** argv) {
       const auto matching =
           s.matching == "order" ? experiments::PyTorchMatching::order : experiments::PyTorchMatching::names;
       experiments::from_pytorch(experiments::read_tensor_file(s.in), *net, image, matching);
-      if (!s.network.empty()) experiments::save_network(s.network, net->state_dict(), {{"net", s.net}});
+      if (!s.network.empty())
+        experiments::save_network(s.network, net->state_dict(), experiments::metadata_of(settings_of(s)));
     } else {
       experiments::load_network(s.network, *net);
     }

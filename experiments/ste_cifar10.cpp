@@ -32,12 +32,15 @@ void declare(Args& args, Settings& s) {
   args.add("bits", s.bits, "bits of the activations", {1, 8});
   args.add("seeds", s.seeds, "fine-tuning runs per (STE, bits): seeds 1 to this", {1, 1000});
   declare(args, s.optim);
+  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
   args.add("instability", s.instability,
            "epochs for which each STE goes on from the net of another, with the last of --bits; 0: none",
            {0, 10000});
   args.add("instability-from", s.instability_from, "the STE whose net that is, seed 1", surrogate_names());
   args.add("instability-lr", s.instability_lr, "learning rate of that", {0, 10});
   args.add("loss-window", s.loss_window, "steps that a point of its loss curve is the mean of", {1, 1000000});
+  args.add_need({"instability-from", "instability-lr", "loss-window"}, "instability", "without --instability",
+                [&s] { return s.instability > 0; });
 }
 
 NetSettings quantized(const Settings& s, const std::string& ste, int bits) {
@@ -79,6 +82,7 @@ class Instability {
       });
       CellPlan plan;
       plan.name = cell;
+      plan.method.net = quantized(s_, s_.ste[i], bits);
       plan.optim = s_.optim;
       plan.augmentation = augmentation_of(s_.data);
       plan.loss_window = s_.loss_window;
@@ -128,7 +132,7 @@ class Instability {
 void compare(const Settings& s, const Args& args, RunLog& log) {
   check_usage(s.instability == 0 || std::ranges::find(s.ste, s.instability_from) != s.ste.end(),
               "instability-from: given ", s.instability_from, ", expected one of --ste");
-  const SplitData data = load_data(s.data, args.seed());
+  const SplitData data = load_data(s, args);
   Comparison comparison(
       args, log,
       {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
@@ -142,6 +146,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       for (std::size_t i = 0; i < s.ste.size(); ++i) {
         CellPlan plan;
         plan.name = cat(name(s.ste[i], bits), "-seed", seed);
+        plan.method.net = quantized(s, s.ste[i], bits);
         plan.seed = static_cast<std::uint64_t>(seed);
         plan.optim = s.optim;
         plan.augmentation = augmentation_of(s.data);

@@ -6,8 +6,8 @@
 #include <cstdio>
 
 #include "experiments/support/run.h"
-#include "experiments/support/tensor_file.h"
 #include "experiments/support/text_table.h"
+#include "experiments/training/network_file.h"
 #include "experiments/training/staged.h"
 
 using namespace coarsegrad;
@@ -28,6 +28,7 @@ struct Settings {
 void declare(Args& args, Settings& s) {
   declare(args, s.data);
   declare(args, s.optim);
+  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
   declare(args, s.method);
   args.add("init", s.init, "tensor file with the network to start from; empty: random");
   args.add("average-decay", s.average_decay, "judge a moving average of the weights with this decay; 0: no",
@@ -59,17 +60,11 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data,
   TextTable table({"network", "epoch", "training loss", "held out %", "test %"});
   const auto keep = [&](const std::string& name, const EpochResult& r, const nn::StateDict& state) {
     table.row(name, static_cast<int>(r.epoch), r.loss, 100 * r.held_out.accuracy, 100 * r.test.accuracy);
-    save_network(base.string() + "." + name + ".safetensors", state,
-                 {{"network", s.method.net.net},
-                  {"data", s.data.dataset},
-                  {"method", s.method.method},
-                  {"weight_bits", std::to_string(s.method.rule.weight_bits)},
-                  {"projection", s.method.rule.projection},
-                  {"activation", s.method.net.activation},
-                  {"alpha", s.method.net.alpha},
-                  {"activation_bits", std::to_string(s.method.net.activation_bits)},
-                  {"epoch", std::to_string(static_cast<int>(r.epoch))},
-                  {"test_accuracy", number(r.test.accuracy)}});
+    Metadata about = metadata_of({s.method.net, s.method.rule, data.train.classes}, data.split);
+    about.merge(measured(r.test.accuracy));
+    about["method"] = s.method.method;
+    about["epoch"] = std::to_string(static_cast<int>(r.epoch));
+    save_network(base.string() + "." + name + ".safetensors", state, about);
   };
   keep("best", trainer.best(), trainer.best_network());
   keep("last", trainer.results().back(), trainer.judged_network());
@@ -77,14 +72,19 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data,
     const Evaluation held_out = evaluate(*partner, data.held_out), test = evaluate(*partner, data.test);
     table.row("float partner", static_cast<int>(trainer.results().back().epoch), std::nan(""),
               100 * held_out.accuracy, 100 * test.accuracy);
-    save_network(base.string() + ".partner.safetensors", partner->state_dict(),
-                 {{"network", s.method.net.net}, {"data", s.data.dataset}});
+    NetSettings float_net = s.method.net;
+    float_net.activation_bits = 0;
+    Metadata about = metadata_of({float_net, {}, data.train.classes}, data.split);
+    about.merge(measured(test.accuracy));
+    save_network(base.string() + ".partner.safetensors", partner->state_dict(), about);
   }
   std::printf("%s%s minutes of training\n", table.str().c_str(), number(trainer.seconds() / 60).c_str());
 }
 
 void train(const Settings& s, const Args& args, RunLog& log) {
-  const SplitData data = load_data(s.data, args.seed());
+  SplitData data = load_data(s.data, args.seed());
+  if (!s.init.empty()) go_on_with(s.init, data.split);
+  std::printf("trains %s\n", description(s.method).c_str());
   const auto make = [&](const Stage& stage) {
     NetSettings net_settings = s.method.net;
     net_settings.activation_bits = stage.activation_bits;

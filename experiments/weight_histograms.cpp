@@ -3,6 +3,7 @@
 // One training of each method's weights, with float activations, from one float net. After each epoch: how
 // the float weights of each layer are distributed, how what the network computes with is, how far apart the
 // two are, and how many weights have changed their sign. Finished trainings are kept in FILE.h5.cells.
+#include <algorithm>
 #include <cstdio>
 
 #include "core/base/check.h"
@@ -31,6 +32,7 @@ void declare(Args& args, Settings& s) {
            "epochs that the relaxations' schedules are meant for; they are compressed to --epochs",
            {1, 100000});
   declare(args, s.optim);
+  need_bop(args, "methods", [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); });
 }
 
 const std::vector<Column> kSizes{
@@ -129,7 +131,7 @@ struct Tables {
 };
 
 void run_all(const Settings& s, const Args& args, RunLog& log) {
-  const SplitData data = load_data(s.data, args.seed());
+  const SplitData data = load_data(s, args);
   const Sweep sweep(args.out() + ".cells", cell_settings(args, {"methods"}));
   const Tables tables(log, s, weight_names(*make_net(s.net, data.train, args.seed())));
   log.start();

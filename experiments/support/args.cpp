@@ -180,8 +180,11 @@ struct Args::Knob {
   virtual std::string limits() const = 0;
   virtual bool is_switch() const = 0;
 
-  std::string name, help;
+  enum class Given { nowhere, file, flag };
+
+  std::string name, help, hint;
   bool recorded = true;  // part of the configuration, as against where to write and how much to say
+  Given given = Given::nowhere;
 };
 
 template <class T, class Limits>
@@ -196,7 +199,7 @@ class Args::TypedKnob : public Args::Knob {
   void set(const Json& value, const std::string& where) override {
     T accepted{};
     check_usage(accept(value, limits_, accepted), where, ": given ", shortened(shown(value)), ", expected ",
-                limits());
+                limits(), hint);
     target_ = std::move(accepted);
   }
   Json from_text(const std::string& text) const override { return json_from_text<T>(text); }
@@ -268,6 +271,31 @@ void Args::add_presets(const std::string& name, std::string& value, std::string 
   presets_ = std::move(presets);
 }
 
+void Args::add_positional(const std::string& name) { positional_ = knob(name, "Args: positional").name; }
+
+void Args::add_hint(const std::string& name, std::string hint) {
+  knob(name, "Args: hint").hint = std::move(hint);
+}
+
+void Args::add_need(std::vector<std::string> names, std::string other, std::string words,
+                    std::function<bool()> met) {
+  for (const std::string& name : names) knob(name, "Args: need");
+  knob(other, "Args: need");
+  needs_.push_back({std::move(names), std::move(other), std::move(words), std::move(met)});
+}
+
+void Args::refuse_without_effect(const std::string& file) const {
+  for (const Need& need : needs_) {
+    if (need.met()) continue;
+    const bool decided = knob(need.other, "").given != Knob::Given::nowhere;
+    for (const std::string& name : need.names) {
+      const Knob::Given given = knob(name, "").given;
+      check_usage(given != Knob::Given::flag, "--", name, ": has no effect ", need.words);
+      check_usage(given != Knob::Given::file || decided, file, ": ", name, ": has no effect ", need.words);
+    }
+  }
+}
+
 // ---- Args
 
 Args::Args(std::string experiment, std::string summary)
@@ -299,8 +327,9 @@ bool Args::parse(int argc, const char* const* argv) {
   std::vector<const CLI::Option*> options;
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
     const std::string& flag = knobs_[i]->name;
+    const std::string place = flag == positional_ ? cat(",", flag) : "";
     options.push_back(knobs_[i]->is_switch() ? app.add_flag(cat("--", flag, ",!--no-", flag), texts[i])
-                                             : app.add_option("--" + flag, texts[i])->take_last());
+                                             : app.add_option(cat("--", flag, place), texts[i])->take_last());
   }
   try {
     app.parse(argc, argv);
@@ -316,9 +345,15 @@ bool Args::parse(int argc, const char* const* argv) {
                 " times, expected once");
   const Json from_file = config->count() > 0 ? read_config(file) : Json::object();
   const auto where = [&](const std::string& key) { return cat(file, ": ", key); };
+  for (const auto& knob : knobs_) knob->given = Knob::Given::nowhere;
   for (const auto& [key, value] : from_file.items())
-    if (key != "comment" || !value.is_string()) knob(key, file).set(value, where(key));
+    if (key != "comment" || !value.is_string()) {
+      Knob& named = knob(key, file);
+      named.set(value, where(key));
+      named.given = Knob::Given::file;
+    }
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
+    if (options[i]->count() > 0) knobs_[i]->given = Knob::Given::flag;
     if (knobs_[i]->name != preset_knob_) continue;
     if (options[i]->count() > 0) knobs_[i]->set(knobs_[i]->from_text(texts[i]), "--" + preset_knob_);
     apply_preset(knobs_[i]->value().get<std::string>());
@@ -327,7 +362,14 @@ bool Args::parse(int argc, const char* const* argv) {
     if (key != "comment" && key != preset_knob_) knob(key, file).set(value, where(key));
   for (std::size_t i = 0; i < knobs_.size(); ++i)
     if (options[i]->count() > 0) knobs_[i]->set(knobs_[i]->from_text(texts[i]), "--" + knobs_[i]->name);
+  refuse_without_effect(file);
   return true;
+}
+
+void Args::read(const std::string& json, const std::string& where) {
+  const Json object = Json::parse(json, nullptr, false);
+  check_usage(object.is_object(), where, ": expected a JSON object");
+  for (const auto& [key, value] : object.items()) knob(key, where).set(value, cat(where, ": ", key));
 }
 
 void Args::apply_preset(const std::string& chosen) {

@@ -2,6 +2,7 @@
 // Args: the knobs of one experiment, set by flags (--name VALUE) or by a JSON file (--config FILE.json);
 // flags win.
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -56,10 +57,24 @@ class Args {
   void add_presets(const std::string& name, std::string& value, std::string help,
                    std::vector<Preset> presets);
 
+  /// The knob `name` may also be given without its name, as `evaluate FILE`.
+  void add_positional(const std::string& name);
+  /// What else to say when a value of the knob `name` is refused.
+  void add_hint(const std::string& name, std::string hint);
+  /// Knobs that have no effect unless `met()`, which depends on the knob `other`; `words` say so: "without
+  /// --weight-bits". Given all the same, by a flag, or by a file where `other` is given nowhere, they are
+  /// refused: whoever names a quantizer and no bits means something else than a float training.
+  void add_need(std::vector<std::string> names, std::string other, std::string words,
+                std::function<bool()> met);
+
   /// Reads the command line and the file it may name. False: --help was among the flags and nothing was set.
-  /// Throws UsageError, one line, for anything unknown, repeated, malformed, of the wrong type or out of
-  /// range.
+  /// Throws UsageError, one line, for anything unknown, repeated, malformed, of the wrong type, out of range
+  /// or without effect.
   bool parse(int argc, const char* const* argv);
+
+  /// Sets the knobs that a JSON object names, as config() gives it. Throws UsageError, which begins with
+  /// `where`, for anything unknown, of the wrong type or out of range.
+  void read(const std::string& json, const std::string& where);
 
   /// What --help prints: every knob with its default and its range or choices.
   std::string help() const;
@@ -79,11 +94,17 @@ class Args {
   struct Knob;
   template <class T, class Limits>
   class TypedKnob;
+  struct Need {
+    std::vector<std::string> names;
+    std::string other, words;
+    std::function<bool()> met;
+  };
 
   template <class T, class Limits>
   void add_knob(const std::string& name, T& value, std::string help, Limits limits);
   Knob& knob(const std::string& name, const std::string& where) const;
   void apply_preset(const std::string& chosen);
+  void refuse_without_effect(const std::string& file) const;
   std::string known() const;
 
   std::string experiment_, summary_, command_line_;
@@ -92,7 +113,8 @@ class Args {
   std::string out_;
   bool quiet_ = false;
   std::vector<std::unique_ptr<Knob>> knobs_;
-  std::string preset_knob_;
+  std::string preset_knob_, positional_;
+  std::vector<Need> needs_;
   std::vector<Preset> presets_;
 };
 

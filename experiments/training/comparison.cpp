@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <span>
 
@@ -9,6 +10,7 @@
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/support/text_table.h"
+#include "experiments/training/network_file.h"
 #include "experiments/training/statistics.h"
 
 namespace coarsegrad::experiments {
@@ -83,6 +85,7 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
     whole.options.loss_window = plan.loss_window;
     whole.options.checkpoint = sweep.checkpoint(plan.name);
     whole.options.quiet = quiet;
+    std::printf("%s: %s\n", plan.name.c_str(), description(plan.method).c_str());
     StagedTraining training(std::move(whole), data, make);
     training.restore();
     try {
@@ -95,9 +98,14 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
       return rows_of(training);
     }
     Trainer& trainer = training.trainer();
-    const std::map<std::string, std::string> about{{"cell", plan.name}, {"data", data.train.name}};
-    save_network(sweep.folder() / (plan.name + ".safetensors"), trainer.best_network(), about);
-    save_network(sweep.folder() / (plan.name + ".last.safetensors"), trainer.judged_network(), about);
+    const auto keep = [&](const char* suffix, const EpochResult& result, const nn::StateDict& state) {
+      Metadata about = metadata_of({plan.method.net, plan.method.rule, data.train.classes}, data.split);
+      about.merge(measured(result.test.accuracy));
+      about["cell"] = plan.name;
+      save_network(sweep.folder() / (plan.name + suffix), state, about);
+    };
+    keep(".safetensors", trainer.best(), trainer.best_network());
+    keep(".last.safetensors", trainer.results().back(), trainer.judged_network());
     return rows_of(training);
   });
 }
@@ -106,6 +114,8 @@ void declare(Args& args, FloatSettings& s) {
   args.add("float-net", s.file, "tensor file with the float net to start from; empty: one is trained");
   args.add("float-epochs", s.epochs, "epochs of the float net, one cycle of the rate", {1, 100000});
   args.add("float-lr", s.lr, "its largest learning rate", {0, 100});
+  args.add_need({"float-epochs", "float-lr"}, "float-net", "with --float-net",
+                [&s] { return s.file.empty(); });
 }
 
 void ComparisonSettings::start_from_mnist() {
@@ -121,6 +131,12 @@ void declare_start(Args& args, ComparisonSettings& s) {
   declare(args, s.float_net);
 }
 
+SplitData load_data(const ComparisonSettings& s, const Args& args) {
+  SplitData data = load_data(s.data, args.seed());
+  if (std::filesystem::exists(s.float_net.file)) go_on_with(s.float_net.file, data.split);
+  return data;
+}
+
 CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
                     const DataSettings& data_settings, const SplitData& data, int batch, const Args& args) {
   net.activation_bits = 0;
@@ -128,11 +144,16 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
   if (!s.file.empty())
     return sweep.cell("float", [&] {
       const auto given = loaded(net, data, args, s.file);
-      save_network(sweep.folder() / "float.safetensors", given->state_dict(), {{"from", s.file}});
-      return CellRows{{0, std::nan(""), evaluate(*given, data.held_out).accuracy,
-                       evaluate(*given, data.test).accuracy, evaluate(*given, data.train).loss}};
+      const double test = evaluate(*given, data.test).accuracy;
+      Metadata about = metadata_of({net, {}, data.train.classes}, data.split);
+      about.merge(measured(test));
+      about["from"] = s.file;
+      save_network(sweep.folder() / "float.safetensors", given->state_dict(), about);
+      return CellRows{{0, std::nan(""), evaluate(*given, data.held_out).accuracy, test,
+                       evaluate(*given, data.train).loss}};
     });
   CellPlan plan;
+  plan.method.net = net;
   plan.name = "float";
   plan.seed = args.seed();
   plan.augmentation = augmentation_of(data_settings);

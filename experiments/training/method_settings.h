@@ -38,6 +38,9 @@ struct MethodSettings {
 };
 /// Declares the network's knobs, too, and --optimizer must be there already: some methods choose it.
 void declare(Args& args, MethodSettings& s);
+/// What a training by it trains, in one line for its user: "resnet20, weights 1 bit exact, last layer float,
+/// relaxed by blend; activations 4 bits uniform; gradients float".
+std::string description(const MethodSettings& s);
 /// The values that a method gives to these knobs, as on the command line.
 Preset preset_of(const std::string& method);
 /// Sets the parts to those of a method, the network's other knobs as they are.

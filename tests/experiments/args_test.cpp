@@ -326,3 +326,44 @@ TEST_CASE("a preset gives other knobs their values, the file wins over it, and f
   CHECK_THROWS_AS(f.args.add_presets("kind2", other, "x", Presets{}), Error);
   CHECK(contains(f.refusal({"--kind", "faster"}), "expected one of plain, fast"));
 }
+
+TEST_CASE("a knob that needs another one is refused without it, on the command line and in a file") {
+  const auto with_need = [](Fixture& f) {
+    f.args.add_need({"eta", "etas"}, "rate", "without a --rate", [&f] { return f.rate > 0; });
+  };
+  Fixture f;
+  with_need(f);
+  CHECK(f.refusal({"--eta", "1"}) == "");
+  CHECK(f.refusal({"--rate", "0"}) == "");
+  CHECK(f.refusal({"--rate", "0", "--etas", "1"}) == "--etas: has no effect without a --rate");
+  f.rate = 0;
+  CHECK(f.refusal({"--eta", "1"}) == "--eta: has no effect without a --rate");
+  CHECK(contains(f.refusal_of_file(R"({"eta": 1})"), "eta: has no effect without a --rate"));
+  CHECK(f.refusal_of_file(R"({"eta": 1, "rate": 0})") == "");  // a configuration that names everything
+  CHECK_THROWS_AS(f.args.add_need({"nothing"}, "rate", "", [] { return true; }), UsageError);
+}
+
+TEST_CASE("a knob may have a place of its own on the command line, given once all the same") {
+  Fixture f;
+  f.args.add_positional("text");
+  CHECK(f.refusal({"--m", "3", "some file"}) == "");
+  CHECK(f.text == "some file");
+  CHECK(contains(f.refusal({"a", "b"}), "b"));
+  CHECK(contains(f.refusal({"a", "--text", "b"}), "2 times"));
+}
+
+TEST_CASE("a hint is said when a value of its knob is refused, and not otherwise") {
+  Fixture f;
+  f.args.add_hint("m", "; see elsewhere");
+  CHECK(contains(f.refusal({"--m", "0"}), "4096; see elsewhere"));
+  CHECK_FALSE(contains(f.refusal({"--rate", "7"}), "elsewhere"));
+}
+
+TEST_CASE("a configuration can be read from a text, checked as a file is") {
+  Fixture f, g;
+  f.parse({"--m", "7", "--bits", "1,2"});
+  g.args.read(f.args.config(), "here");
+  CHECK(g.args.config() == f.args.config());
+  for (const char* wrong : {"", "[]", R"({"m": 0})", R"({"unknown": 1})", R"({"m": [1]})"})
+    CHECK_THROWS_AS(g.args.read(wrong, "here"), UsageError);
+}
