@@ -93,8 +93,7 @@ Metadata metadata_of(const NetworkSettings& s, const Split& split) {
 }
 
 Metadata measured(double test_accuracy) {
-  return {
-      {"test_accuracy", number(test_accuracy)}, {"kernels", active_kernels().name}, {"cpu", cpu_name()}};
+  return {{"test_accuracy", number(test_accuracy)}, {"kernels", active_kernels().name}, {"cpu", cpu_name()}};
 }
 
 std::optional<NetworkSettings> settings_in(const TensorFile& file, const std::filesystem::path& path) {

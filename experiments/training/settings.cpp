@@ -112,6 +112,10 @@ quant::ActivationParts activation_of(const NetSettings& s) {
   return {trained ? "trained" : s.activation, options};
 }
 
+bool has_no_resolution(const NetSettings& s) {
+  return is_one_of(s.activation, {"sign", "dorefa", "dorefa_abs", "dorefa_tanh", "minmax"});
+}
+
 }  // namespace
 
 void declare_activation(Args& args, NetSettings& s) {
@@ -148,8 +152,10 @@ void declare_activation(Args& args, NetSettings& s) {
   args.add_need({"clamp-alpha-gradient"}, "alpha", "without an --alpha that is trained",
                 [&s] { return !s.clamp_alpha_gradient || activation_of(s).map == "trained"; });
   args.add_need({"alpha-rate"}, "alpha", "without an --alpha or another --activation that is trained", [&s] {
-    return !is_one_of(activation_of(s).map, {"uniform", "sign", "asymptotic"});
+    return !has_no_resolution(s) && !is_one_of(activation_of(s).map, {"uniform", "asymptotic"});
   });
+  args.add_need({"alpha-start"}, "activation", "with an --activation that has no resolution to choose",
+                [&s] { return !has_no_resolution(s); });
   args.add_need({"activation-sharpness", "activation-hard-from", "activation-powers"}, "activation",
                 "without --activation asymptotic", [&s] { return s.activation == "asymptotic"; });
 }

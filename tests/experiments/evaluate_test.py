@@ -244,6 +244,8 @@ class Effect(MainTest):
                             ({"--weight-bits": 2, "--sign-of-zero": 0}, "--sign-of-zero"),
                             ({"--activation-bits": 2, "--activation-sharpness": 9}, "--activation-sharpness"),
                             ({"--activation-bits": 2, "--activation": "pact", "--alpha": "exact"}, "--alpha"),
+                            ({"--method": "dorefa", "--alpha-start": 0.1}, "--alpha-start"),
+                            ({"--activation-bits": 2, "--alpha-rate": 0.1}, "--alpha-rate"),
                             ({"--optimizer": "adam", "--momentum": 0.5}, "--momentum"),
                             ({"--method": "binary_relax", "--ste": "relu"}, "--activation-bits")):
             with self.subTest(flags):
