@@ -48,6 +48,7 @@ DASHES = [
     (0, (4, 1, 1, 1)),
 ]
 
+matplotlib.rcdefaults()  # figures do not depend on a matplotlibrc, whose text.usetex needs TeX
 plt.rcParams.update(
     {
         "figure.dpi": 100,

@@ -259,6 +259,18 @@ class CommandTest(FigureTest):
             self.assertEqual((self.folder / f"pictures/mnist_ste-{figure}.png").read_bytes()[:4], b"\x89PNG")
             self.assertEqual((self.folder / f"pictures/mnist_ste-{figure}.pdf").read_bytes()[:4], b"%PDF")
 
+    def test_a_matplotlibrc_changes_nothing(self):
+        """text.usetex would run programs of TeX, which may not be there."""
+        synthetic.mnist_ste_log(self.folder / "mnist_ste.h5")
+        self.plot("mnist_ste.h5", "--out", "plain")
+        (self.folder / "matplotlibrc").write_text("text.usetex: True\nfigure.dpi: 30\naxes.facecolor: red\nbackend: pdf\n")
+        result = self.plot("mnist_ste.h5", "--out", "with_rc")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        pictures = sorted((self.folder / "plain").glob("*.png"))
+        self.assertEqual(len(pictures), len(mnist_ste.FIGURES))
+        for picture in pictures:
+            self.assertEqual(picture.read_bytes(), (self.folder / "with_rc" / picture.name).read_bytes())
+
     def test_every_figure_can_be_laid_out(self):
         """Mathematical text that cannot be set is found out here only."""
         for module in (coarse_gradient, coarse_descent, spurious_minimum, mnist_ste):
