@@ -43,7 +43,7 @@ class NormalizedRelu : public Deferred {
   }
   std::int64_t granule() const override { return x_.shape()[-1]; }
 
-  Mask mask() const {
+  DerivativeMask mask() const {
     auto bits = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x_.numel()));
     run(0, x_.numel() / granule(), nullptr, bits->data());
     return bits;
@@ -102,7 +102,7 @@ Var record_activated(const char* op, const Normalized& n, const Var& shortcut, c
                                  shortcut.requires_grad()};
   const auto backward = [=, mask = result.mask,
                          parameter = result.parameter_gradient](const Tensor& g) -> Gradients {
-    const Mask bits = mask ? mask() : nullptr;
+    const DerivativeMask bits = mask ? mask() : nullptr;
     Gradients grads(5);
     for (std::size_t i = 0; i < need.size(); ++i)
       if (need[i]) grads[i] = Tensor::uninitialized(i == 0 || i == 3 ? g.shape() : constants->mean.shape());

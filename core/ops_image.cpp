@@ -15,7 +15,7 @@ namespace {
 
 PoolShape pool_shape(const char* op, const Var& x, const PoolOptions& o) {
   check(x.shape().rank() == 4, op, ": given x ", x.shape(), ", expected (N, H, W, C)");
-  const Pair stride = o.stride.value_or(o.kernel);
+  const HeightWidth stride = o.stride.value_or(o.kernel);
   check(o.kernel.in_range(1) && stride.in_range(1) && o.padding.in_range(0), op,
         ": given a kernel or stride below 1, a padding below 0, or one of them above 2^31");
   const Shape& s = x.shape();
@@ -98,7 +98,7 @@ Tensor subsampled(const Subsample& s, const Tensor& x) {
   Real* out = y.mutable_data();
   const Elements<Real> in = x.elements();
   parallel_for(s.batch, [&](std::int64_t n) {
-    s.forward(Window<Real>(in, n * s.image(), (n + 1) * s.image()).data(), out + n * s.out_image());
+    s.forward(ElementWindow<Real>(in, n * s.image(), (n + 1) * s.image()).data(), out + n * s.out_image());
   });
   return y;
 }
@@ -143,7 +143,7 @@ Var global_avg_pool2d(const Var& x) {
   });
 }
 
-Var subsample2d(const Var& x, Pair stride, std::int64_t channels) {
+Var subsample2d(const Var& x, HeightWidth stride, std::int64_t channels) {
   check(x.shape().rank() == 4 && stride.in_range(1) && channels >= 0, "subsample2d: given x ", x.shape(),
         ", strides ", stride.h, " and ", stride.w, ", ", channels,
         " channels more, expected (N, H, W, C), at least 1 and at least 0");

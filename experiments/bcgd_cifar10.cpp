@@ -54,7 +54,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       plan.augmentation = augmentation_of(s.data);
       plan.may_diverge = true;
       plan.method.rule.rho = s.rhos[i];
-      const auto start = [&](const Stage&) {
+      const auto start = [&](const TrainingStage&) {
         return loaded(s.net, data, args, sweep.folder() / "float.safetensors");
       };
       comparison.add({static_cast<double>(i), static_cast<double>(s.rule.weight_bits),

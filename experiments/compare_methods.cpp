@@ -173,7 +173,7 @@ class MethodComparison {
 
  private:
   StagedTraining::MakeNet from_float(const CellPlan& plan) const {
-    return [this, net = plan.method.net](const Stage& stage) mutable {
+    return [this, net = plan.method.net](const TrainingStage& stage) mutable {
       net.activation_bits = stage.activation_bits;
       return loaded(net, data_, args_, sweep_.folder() / "float.safetensors");
     };

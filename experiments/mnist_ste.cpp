@@ -21,7 +21,7 @@ using namespace coarsegrad::experiments;
 namespace {
 
 struct Settings {
-  std::string digits = "mnist", data = "data";
+  std::string digits = "mnist", data = "data", verify = "checksums";
   std::vector<std::string> ste{"identity", "relu", "clipped_relu"};
   std::vector<int> bits{2, 4};
   int images = 60000, held_out = 5000;
@@ -33,6 +33,7 @@ void declare(Args& args, Settings& s) {
   args.add("digits", s.digits, "mnist, or digits drawn by the program: for a first try without a download",
            {"mnist", "drawn"});
   args.add("data", s.data, "folder that holds mnist/ (datasets/download mnist makes it)");
+  declare_verify(args, s.verify);
   args.add("ste", s.ste, "straight-through estimators", surrogate_names());
   args.add("bits", s.bits, "bits of the activations", {1, 8});
   args.add("seeds", s.seeds, "fine-tuning runs per (STE, bits): seeds 1 to this", {1, 1000});
@@ -51,6 +52,7 @@ void declare(Args& args, Settings& s) {
 // What the result of a cell depends on besides its STE, bits and seed.
 std::string cell_settings(const Settings& s, std::uint64_t seed) {
   return nlohmann::json{{"digits", s.digits},
+                        {"verify", s.verify},
                         {"images", s.images},
                         {"held-out", s.held_out},
                         {"epochs", s.epochs},
@@ -67,7 +69,7 @@ std::string cell_settings(const Settings& s, std::uint64_t seed) {
 datasets::TrainTest load_digits(const Settings& s, std::uint64_t seed) {
   if (s.digits == "drawn")
     return {datasets::drawn_digits(s.images, seed), datasets::drawn_digits(s.images / 10, seed, 1)};
-  datasets::TrainTest mnist = datasets::load_mnist(s.data);
+  datasets::TrainTest mnist = datasets::load_mnist(s.data, datasets::verify(s.verify));
   return {first_images(mnist.train, s.images), std::move(mnist.test)};
 }
 
@@ -99,7 +101,7 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
   float_plan.name = "float";
   float_plan.seed = args.seed();
   float_plan.optim = sgd(s, s.float_epochs, s.float_lr);
-  const auto float_net = [&](const Stage&) {
+  const auto float_net = [&](const TrainingStage&) {
     return nn::lenet5(nn::relu_activation(), Rng(args.seed()).split("lenet5"));
   };
   comparison.add_float(train_cell(sweep, float_plan, data, float_net, args.quiet()));
@@ -110,7 +112,7 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
         plan.name = cat(s.ste[i], "-", bits, "bit-seed", seed);
         plan.seed = static_cast<std::uint64_t>(seed);
         plan.optim = sgd(s, s.epochs, s.lr);
-        const auto start = [&](const Stage&) {
+        const auto start = [&](const TrainingStage&) {
           auto net = nn::lenet5(quant::uniform_activation(bits, surrogate(s.ste[i])), Rng(args.seed()));
           load_network(sweep.folder() / "float.safetensors", *net);
           return net;

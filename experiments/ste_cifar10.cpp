@@ -67,7 +67,7 @@ class Instability {
     const int bits = s_.bits.back();
     const auto from = sweep.folder() / cat(name(s_.instability_from, bits), "-seed1.last.safetensors");
     for (std::size_t i = 0; i < s_.ste.size(); ++i) {
-      const auto start = [&](const Stage&) {
+      const auto start = [&](const TrainingStage&) {
         return loaded(quantized(s_, s_.ste[i], bits), data, args, from);
       };
       const std::string cell = cat("instability-", s_.instability, "x", s_.instability_lr, "-from-",
@@ -146,7 +146,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
         plan.optim = s.optim;
         plan.augmentation = augmentation_of(s.data);
         plan.may_diverge = true;
-        const auto start = [&](const Stage&) {
+        const auto start = [&](const TrainingStage&) {
           return loaded(quantized(s, s.ste[i], bits), data, args, sweep.folder() / "float.safetensors");
         };
         comparison.add({static_cast<double>(i), static_cast<double>(bits)}, seed,

@@ -75,7 +75,7 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
   };
   return train_cell(
       sweep, plan, data,
-      [&](const Stage&) {
+      [&](const TrainingStage&) {
         return loaded(quantized(s, ste, bits), data, args, sweep.folder() / "float.safetensors");
       },
       args.quiet(), [](StagedTraining& training) { return training.trainer().notes(); });

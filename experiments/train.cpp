@@ -85,7 +85,7 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data,
 
 void train(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s.data, args.seed());
-  const auto make = [&](const Stage& stage) {
+  const auto make = [&](const TrainingStage& stage) {
     NetSettings net_settings = s.method.net;
     net_settings.activation_bits = stage.activation_bits;
     auto net = make_net(net_settings, data.train, args.seed());

@@ -91,7 +91,7 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
     if (trainer.finished()) trainer.note({-1, trainer.results().back().test.accuracy});
   };
   return train_cell(
-      sweep, plan, data, [&](const Stage&) { return loaded(s.net, data, args, file); }, args.quiet(),
+      sweep, plan, data, [&](const TrainingStage&) { return loaded(s.net, data, args, file); }, args.quiet(),
       [](StagedTraining& training) { return training.trainer().notes(); });
 }
 

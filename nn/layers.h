@@ -24,8 +24,8 @@ class Linear : public Module {
 
 struct ConvOptions {
   std::int64_t in = 0, out = 0;  ///< channels
-  Pair kernel = 3;
-  Pair stride = 1, padding = 0, dilation = 1;
+  HeightWidth kernel = 3;
+  HeightWidth stride = 1, padding = 0, dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;
 };

@@ -25,6 +25,8 @@ Var Module::operator()(const Var& x) {
   return y;
 }
 
+std::string Module::path() const { return parent_ ? joined(parent_->path(), name_) : name_; }
+
 std::vector<std::pair<std::string, Module*>> Module::named_modules() {
   std::vector<std::pair<std::string, Module*>> all{{"", this}};
   for (auto& [name, child] : children_)
@@ -129,6 +131,8 @@ Rng& Module::register_generator(const std::string& name, const Rng& init) {
 Module& Module::adopt(const std::string& name, std::unique_ptr<Module> child) {
   check_name(name);
   check(child != nullptr, "register: given no module for '", name, "'");
+  child->parent_ = this;
+  child->name_ = name;
   return *children_.emplace_back(name, std::move(child)).second;
 }
 

@@ -11,7 +11,7 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 struct GridMap {
-  Quantizer<Real> quantizer;  ///< q = x * steps / alpha; values are scale() times the codes
+  kernels::Quantizer<Real> quantizer;  ///< q = x * steps / alpha; values are scale() times the codes
   int bits;                   ///< of the codes
   /// For the backward pass, at q with the window `quantizer.levels`.
   const Surrogate* surrogate;

@@ -42,7 +42,7 @@ class Blend : public Relaxation {
     const Elements<Real> all = x.elements();
     Real* to = w.mutable_data();
     parallel_pieces(w.numel(), [&](std::int64_t begin, std::int64_t end) {
-      const Window<Real> piece(all, begin, end);
+      const ElementWindow<Real> piece(all, begin, end);
       for (std::int64_t i = begin; i < end; ++i)
         to[i] = static_cast<Real>((1 - rho_) * static_cast<double>(to[i]) +
                                   rho_ * static_cast<double>(piece.data()[i - begin]));

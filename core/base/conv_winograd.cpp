@@ -43,7 +43,7 @@ void multiply(const direct::Panels& panels, std::int64_t depth, const Matrices& 
   for (std::int64_t p = 0; p < kPositions; ++p)
     for (std::int64_t panel = 0; panel < panels.count; ++panel)
       for (std::int64_t part = 0; part < parts; ++part) {
-        const Range rows = part_of(from.tiles, parts, part);
+        const TaskRange rows = part_of(from.tiles, parts, part);
         matmul().tile({.a = a + p * from.position + rows.begin * from.pitch,
                        .a_row = from.pitch,
                        .b = packed + (p * panels.count + panel) * depth * panels.width,
@@ -66,11 +66,11 @@ void correlate(const Grid& grid, std::int64_t batch, const Elements<float>& in, 
   const std::int64_t in_image = grid.height * grid.width * channels,
                      out_image = grid.rows * grid.columns * panels.channels;
   parallel_for(tasks, [&](std::int64_t task) {
-    const Range images = part_of(batch, tasks, task);
+    const TaskRange images = part_of(batch, tasks, task);
     const std::int64_t count = images.end - images.begin;
     const Matrices from(count * grid.tiles(), channels), to(count * grid.tiles(), panels.channels);
     const Scratch<float> tiles(from.size()), sums(to.size());
-    const Window<float> window(in, images.begin * in_image, images.end * in_image);
+    const ElementWindow<float> window(in, images.begin * in_image, images.end * in_image);
     transform_images(grid, count, window.data(), channels, from, tiles.data());
     multiply(panels, channels, from, tiles.data(), packed, to, sums.data());
     transform_outputs(grid, count, to, sums.data(), panels.channels, bias, out + images.begin * out_image);
@@ -102,7 +102,7 @@ void pack_forward(const ConvShape& s, const float* weight, const direct::Panels&
                      pieces = (s.in_channels + kChannels - 1) / kChannels;
   parallel_for(panels.count * pieces, [&](std::int64_t task) {
     const std::int64_t panel = task / pieces, columns = panels.columns(panel);
-    const Range some = part_of(s.in_channels, pieces, task % pieces);
+    const TaskRange some = part_of(s.in_channels, pieces, task % pieces);
     const Matrices matrices(columns, some.end - some.begin);
     const Scratch<float> transformed(matrices.size());
     for (std::int64_t o = 0; o < columns; ++o)

@@ -27,14 +27,14 @@ class Pool {
   struct Piece {
     void* data;
     std::size_t capacity;
-    Arena* home;
+    MemoryArena* home;
   };
 
   Piece take(std::size_t bytes) {
     check(bytes <= kMaxBytes, "memory: given ", bytes, " bytes, expected at most ", kMaxBytes);
     const std::size_t wanted = rounded(bytes);
     const std::lock_guard lock(mutex_);
-    Arena& mine = arena_of_this_thread();
+    MemoryArena& mine = arena_of_this_thread();
     void* data = mine.take(wanted);
     ++(data ? stats_.hits : stats_.misses);
     if (!data) {
@@ -54,7 +54,7 @@ class Pool {
   void release() {
     const std::lock_guard lock(mutex_);
     stats_.bytes_held -= first_.release() + others_.release();
-    for (Arena& arena : in_tasks_) stats_.bytes_held -= arena.release();
+    for (MemoryArena& arena : in_tasks_) stats_.bytes_held -= arena.release();
   }
 
   PoolStats stats() {
@@ -63,7 +63,7 @@ class Pool {
   }
 
  private:
-  Arena& arena_of_this_thread() {
+  MemoryArena& arena_of_this_thread() {
     const int thread = thread_in_region();
     if (thread < 0) {
       static const std::thread::id first = std::this_thread::get_id();
@@ -74,17 +74,17 @@ class Pool {
     return in_tasks_[static_cast<std::size_t>(thread)];
   }
 
-  void grow(Arena& arena, std::size_t bytes) {
+  void grow(MemoryArena& arena, std::size_t bytes) {
     if (&arena == &first_ || &arena == &others_) {
       stats_.bytes_held += arena.grow(bytes);
       return;
     }
-    for (Arena& one : in_tasks_) stats_.bytes_held += one.grow(bytes);
+    for (MemoryArena& one : in_tasks_) stats_.bytes_held += one.grow(bytes);
   }
 
   std::mutex mutex_;
-  Arena first_, others_;        // outside of the tasks of a parallel_for: the first thread, all others
-  std::deque<Arena> in_tasks_;  // by number of the thread
+  MemoryArena first_, others_;        // outside of the tasks of a parallel_for: the first thread, all others
+  std::deque<MemoryArena> in_tasks_;  // by number of the thread
   PoolStats stats_{};
 };
 
@@ -99,7 +99,7 @@ Pool& pool() {
 PoolStats pool_stats() { return pool().stats(); }
 void pool_release() { pool().release(); }
 
-Block::Block(std::size_t bytes) {
+MemoryBlock::MemoryBlock(std::size_t bytes) {
   if (bytes == 0) return;
   const auto [data, capacity, home] = pool().take(bytes);
   data_ = data;
@@ -107,13 +107,13 @@ Block::Block(std::size_t bytes) {
   home_ = home;
 }
 
-Block::~Block() {
+MemoryBlock::~MemoryBlock() {
   if (data_) pool().give({data_, capacity_, home_});
 }
 
-Block::Block(Block&& other) noexcept { *this = std::move(other); }
+MemoryBlock::MemoryBlock(MemoryBlock&& other) noexcept { *this = std::move(other); }
 
-Block& Block::operator=(Block&& other) noexcept {
+MemoryBlock& MemoryBlock::operator=(MemoryBlock&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(capacity_, other.capacity_);
   std::swap(home_, other.home_);

@@ -38,8 +38,8 @@ void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const
 /// The codes and the mask of quantize_forward, and whether there is a NaN; mask may be null.
 template <class T>
 bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
-                         const std::type_identity_t<Elements<T>>& add, Quantizer<T> quantizer, Ste ste,
-                         std::uint8_t* codes, std::uint8_t* mask);
+                         const std::type_identity_t<Elements<T>>& add, kernels::Quantizer<T> quantizer,
+                         Ste ste, std::uint8_t* codes, std::uint8_t* mask);
 
 /// How the statistics came about: from this batch, or as constants that no gradient flows through.
 enum class BatchStatistics { of_batch, constant };

@@ -44,10 +44,10 @@ void parallel_for(std::int64_t tasks, F&& f) {
 }
 
 /// The range [begin, end) of part `part` when n items are cut into `parts` nearly equal contiguous parts.
-struct Range {
+struct TaskRange {
   std::int64_t begin, end;
 };
-constexpr Range part_of(std::int64_t n, std::int64_t parts, std::int64_t part) {
+constexpr TaskRange part_of(std::int64_t n, std::int64_t parts, std::int64_t part) {
   return {n * part / parts, n * (part + 1) / parts};
 }
 

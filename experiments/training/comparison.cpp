@@ -142,7 +142,8 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
   plan.optim.nesterov = true;
   plan.optim.label_smoothing = 0.1;
   return train_cell(
-      sweep, plan, data, [&](const Stage&) { return make_net(net, data.train, args.seed()); }, args.quiet());
+      sweep, plan, data, [&](const TrainingStage&) { return make_net(net, data.train, args.seed()); },
+      args.quiet());
 }
 
 std::unique_ptr<nn::Module> loaded(const NetSettings& s, const SplitData& data, const Args& args,

@@ -52,7 +52,7 @@ std::string as_flag(const nlohmann::json& value) {
 
 }  // namespace
 
-std::vector<Stage> stages_of(const StageSettings& s, const Stage& target) {
+std::vector<TrainingStage> stages_of(const StageSettings& s, const TrainingStage& target) {
   return stages(target, s.bits == std::vector<int>{0} ? std::vector<int>{} : s.bits, s.two_stage);
 }
 

@@ -17,7 +17,7 @@ struct StageSettings {
   std::vector<int> bits{0};  ///< of the stages before the last; {0}: none
 };
 /// Throws UsageError for bits that do not descend.
-std::vector<Stage> stages_of(const StageSettings& s, const Stage& target);
+std::vector<TrainingStage> stages_of(const StageSettings& s, const TrainingStage& target);
 
 struct GuideSettings {
   std::string guide = "none";

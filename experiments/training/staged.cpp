@@ -32,7 +32,7 @@ StagedTraining::StagedTraining(TrainingPlan plan, const SplitData& data, MakeNet
 StagedTraining::~StagedTraining() = default;
 
 std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t number) const {
-  const Stage& stage = stages_[number];
+  const TrainingStage& stage = stages_[number];
   const OptimSettings& optim = plan_.optim;
   auto a = std::make_unique<Assembly>();
   a->net = make_(stage);
@@ -52,6 +52,8 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
                                           [&q = *a->quantize](const Var& map) { return q(map); });
   }
   a->optimizer = make_optimizer(optim, *a->net, a->rule.get(), a->partner.get());
+  check_usage(optim.batch <= data_.train.size(), "batch: given ", optim.batch, ", expected at most ",
+              data_.train.size(), ", the training images without those held out");
   a->loader = std::make_unique<datasets::DataLoader>(
       data_.train, datasets::LoaderOptions{.batch_size = optim.batch,
                                            .drop_last = true,

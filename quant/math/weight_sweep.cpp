@@ -177,7 +177,7 @@ class Histogram {
     return std::min(static_cast<std::int64_t>(a * per_width_), cells_ - 1);
   }
   std::span<const T> piece(std::int64_t p) const {
-    const Range r = part_of(static_cast<std::int64_t>(w_.size()), parts_, p);
+    const TaskRange r = part_of(static_cast<std::int64_t>(w_.size()), parts_, p);
     return w_.subspan(static_cast<std::size_t>(r.begin), static_cast<std::size_t>(r.end - r.begin));
   }
   Sums* part(std::int64_t p) const { return sums_.data() + p * cells_; }

@@ -30,9 +30,9 @@ Var quantize_values(const Var& r, int bits) {
                 [](const Tensor& g) -> Gradients { return {g}; });
 }
 
-Quantizer<Real> unit_interval(int bits) {
+kernels::Quantizer<Real> unit_interval(int bits) {
   const int n = highest_level(bits);
-  return {1, n, Rounding::nearest, static_cast<Real>(n)};
+  return {1, n, kernels::Rounding::nearest, static_cast<Real>(n)};
 }
 
 Tensor tanh_of(const Tensor& w) {

@@ -108,13 +108,13 @@ GridMap LearnedStepActivation::map() const {
   const double gaussian = 1 / std::sqrt(2 * std::numbers::pi);  // E max(x, 0)
   const Real s =
       step.value.item() == 0 ? static_cast<Real>(step_at_start(gaussian, levels)) : step.value.item();
-  return {{s, levels, Rounding::nearest},
+  return {{s, levels, kernels::Rounding::nearest},
           bits_,
           &surrogate("clipped_relu"),
           step.var(),
           [s, levels](const Tensor& g, const ActivationCodes& out, const Tensor& x) {
             const double sum = quantize_step_gradient<Real>(g.numel(), x.data(), out.coded->codes(), g.data(),
-                                                            {s, levels, Rounding::nearest});
+                                                            {s, levels, kernels::Rounding::nearest});
             const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.size(0), 1) : 1;
             return Tensor::scalar(static_cast<Real>(sum) * gradient_scale(g.numel() / images, levels));
           },

@@ -75,7 +75,7 @@ Var MinMaxActivation::forward(const Var& x) {
   const int levels = highest_level(bits_);
   return quantize_activation(x, GridMap{.quantizer = {.alpha = high,
                                                       .levels = levels,
-                                                      .rounding = Rounding::nearest,
+                                                      .rounding = kernels::Rounding::nearest,
                                                       .steps = static_cast<Real>(levels)},
                                         .bits = bits_,
                                         .surrogate = &surrogate("relu")});

@@ -9,6 +9,8 @@
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
+using kernels::Quantizer;
+using kernels::Rounding;
 
 namespace {
 

@@ -8,6 +8,8 @@
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
+using kernels::Quantizer;
+using kernels::Rounding;
 
 namespace {
 

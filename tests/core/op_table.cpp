@@ -107,8 +107,8 @@ std::vector<OpCase> images() {
   const std::vector<std::pair<std::string, std::pair<Shape, PoolOptions>>> pools{
       {"2x2", {{2, 4, 6, 3}, {}}},
       {"2x2 with a rest", {{1, 5, 3, 2}, {}}},
-      {"3x3 stride 2 padding 1", {{1, 5, 6, 2}, {.kernel = 3, .stride = Pair(2), .padding = 1}}},
-      {"3x2 stride 1", {{1, 4, 3, 1}, {.kernel = {3, 2}, .stride = Pair(1)}}},
+      {"3x3 stride 2 padding 1", {{1, 5, 6, 2}, {.kernel = 3, .stride = HeightWidth(2), .padding = 1}}},
+      {"3x2 stride 1", {{1, 4, 3, 1}, {.kernel = {3, 2}, .stride = HeightWidth(1)}}},
       {"one element", {{1, 1, 1, 1}, {.kernel = 1}}},
       {"empty batch", {{0, 4, 4, 2}, {}}}};
   for (const auto& [how, where] : pools) {

@@ -197,7 +197,7 @@ TEST_CASE("absurd extents are refused before anything is computed or allocated")
     CHECK_THROWS_AS(conv2d(x, w, {}, {.dilation = n}), Error);
     CHECK_THROWS_AS(conv2d(x, w, {}, {.groups = n}), Error);
     CHECK_THROWS_AS(max_pool2d(x, {.kernel = n}), Error);
-    CHECK_THROWS_AS(avg_pool2d(x, {.kernel = 2, .stride = Pair(n)}), Error);
+    CHECK_THROWS_AS(avg_pool2d(x, {.kernel = 2, .stride = HeightWidth(n)}), Error);
     CHECK_THROWS_AS(max_pool2d(x, {.kernel = 2, .padding = n}), Error);
     CHECK_THROWS_AS(pad(x, 0, n, 0), Error);
     CHECK_THROWS_AS(pad(x, 0, n, n), Error);
@@ -205,7 +205,7 @@ TEST_CASE("absurd extents are refused before anything is computed or allocated")
     CHECK_THROWS_AS(reshape(x, {n, n}), Error);
     CHECK_THROWS_AS(reshape(x, {n, -1, n}), Error);
   }
-  CHECK_THROWS_AS(max_pool2d(x, {.kernel = 2, .stride = Pair(0)}), Error);
+  CHECK_THROWS_AS(max_pool2d(x, {.kernel = 2, .stride = HeightWidth(0)}), Error);
   CHECK_THROWS_AS(reshape(x, {large, large, -1}), Error);
   CHECK_THROWS_AS(reshape(x, {0, -1}), Error);
   CHECK_THROWS_AS(conv2d(x, w, {}, {.padding = std::int64_t{1} << 30}), Error);
@@ -279,6 +279,17 @@ TEST_CASE("values at hand-picked points") {
   const std::uint8_t label[] = {1};
   CHECK(cross_entropy(Tensor({1, 3}), label).item() == doctest::Approx(std::log(3.0)));
   CHECK(cross_entropy(Tensor({1, 2}, {Real(1e4), Real(-1e4)}), label).item() == doctest::Approx(2e4));
+}
+
+TEST_CASE("accuracy: the share of rows whose largest logit is at the label, the first of equal ones") {
+  const Tensor logits({4, 3}, {1, 3, 2, 5, 5, 0, -1, -2, -3, 0, 1, 2});
+  const std::vector<std::uint8_t> labels{1, 1, 0, 2};
+  CHECK(count_correct(logits, labels) == 3);
+  CHECK(accuracy(logits, labels) == 0.75);
+  CHECK(count_correct(Tensor({0, 3}), {}) == 0);
+  CHECK_THROWS_AS(accuracy(Tensor({0, 3}), {}), Error);
+  CHECK_THROWS_AS(accuracy(Tensor({3, 4}), labels), Error);
+  CHECK_THROWS_AS(accuracy(Tensor({4, 3}, std::numeric_limits<Real>::quiet_NaN()), labels), Error);
 }
 
 TEST_CASE(

@@ -48,7 +48,7 @@ StagedTraining training_by(const MethodSettings& method, const OptimSettings& op
   plan.options.save_steps = save_steps;
   plan.options.average_decay = 0.5;
   plan.options.quiet = true;
-  return {plan, images(), [method](const Stage& stage) {
+  return {plan, images(), [method](const TrainingStage& stage) {
             NetSettings s = method.net;
             s.activation_bits = stage.activation_bits;
             return classifier(s, Rng(5));
@@ -114,8 +114,8 @@ TEST_CASE("step_time: a few steps of the last stage, also when the data set has 
   MethodSettings method;
   OptimSettings optim = optim_settings();
   choose("telcnn", method, optim);
-  std::vector<Stage> made;
-  const auto make = [&](const Stage& stage) {
+  std::vector<TrainingStage> made;
+  const auto make = [&](const TrainingStage& stage) {
     made.push_back(stage);
     NetSettings s = method.net;
     s.activation_bits = stage.activation_bits;
@@ -125,7 +125,7 @@ TEST_CASE("step_time: a few steps of the last stage, also when the data set has 
   CHECK(0 < t.min);
   CHECK(t.min <= t.median);
   CHECK(t.median <= t.max);
-  CHECK(made == std::vector<Stage>{{2, 2}, {}});  // and the float partner
+  CHECK(made == std::vector<TrainingStage>{{2, 2}, {}});  // and the float partner
   CHECK_THROWS_AS(timing_of({}), Error);
 }
 
@@ -219,15 +219,15 @@ TEST_SUITE("paper-telcnn") {
     still.lr = 0;  // nothing is learnt, but for the running statistics
     TrainingPlan plan{method, still, {}, 3, {}};
     plan.options.quiet = true;
-    std::vector<Stage> made;
-    StagedTraining training(plan, images(), [&](const Stage& stage) {
+    std::vector<TrainingStage> made;
+    StagedTraining training(plan, images(), [&](const TrainingStage& stage) {
       made.push_back(stage);
       NetSettings s = method.net;
       s.activation_bits = stage.activation_bits;
       return classifier(s, Rng(5));
     });
     training.run();
-    CHECK(made == std::vector<Stage>{{8, 8}, {2, 2}});
+    CHECK(made == std::vector<TrainingStage>{{8, 8}, {2, 2}});
     const auto start = classifier(method.net, Rng(5));
     const auto before = start->named_parameters(), after = training.net().named_parameters();
     for (std::size_t i = 0; i < before.size(); ++i)
