@@ -12,6 +12,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "experiments/support/config_file.h"
+#include "experiments/support/nearest.h"
 
 namespace coarsegrad::experiments {
 
@@ -150,6 +151,12 @@ std::string quoted(const std::string& word) {
   return out + "'";
 }
 
+/// Which of the names were probably meant, and where the others are listed.
+std::string suggestion(const std::string& word, const std::vector<std::string>& names) {
+  const std::string near = joined(nearest(word, names));
+  return near.empty() ? "one that --help lists" : near + " (--help lists all)";
+}
+
 /// "text" broken at blanks into lines that begin at column `indent`.
 std::string wrapped(const std::string& text, std::size_t indent, std::size_t width) {
   std::string out;
@@ -173,8 +180,10 @@ std::string wrapped(const std::string& text, std::size_t indent, std::size_t wid
 struct Args::Knob {
   Knob(std::string name_, std::string help_) : name(std::move(name_)), help(std::move(help_)) {}
   virtual ~Knob() = default;
-  /// Sets the variable; throws UsageError beginning with `where`.
-  virtual void set(const Json& value, const std::string& where) = 0;
+  /// Sets the variable; throws UsageError beginning with `where`, which shows the value as it was `given`.
+  virtual void set(const Json& value, const std::string& where, const std::string& given) = 0;
+  void set(const Json& value, const std::string& where) { set(value, where, dump(value)); }
+  void set_text(const std::string& text, const std::string& where) { set(from_text(text), where, text); }
   virtual Json from_text(const std::string& text) const = 0;
   virtual Json value() const = 0;
   virtual std::string limits() const = 0;
@@ -193,9 +202,10 @@ class Args::TypedKnob : public Args::Knob {
     check(accept(Json(target), limits_, same), "Args: default of --", name, ": given ", shown(target),
           ", expected ", this->limits());
   }
-  void set(const Json& value, const std::string& where) override {
+  using Knob::set;
+  void set(const Json& value, const std::string& where, const std::string& given) override {
     T accepted{};
-    check_usage(accept(value, limits_, accepted), where, ": given ", shortened(shown(value)), ", expected ",
+    check_usage(accept(value, limits_, accepted), where, ": given ", shortened(given), ", expected ",
                 limits());
     target_ = std::move(accepted);
   }
@@ -259,7 +269,7 @@ void Args::add_presets(const std::string& name, std::string& value, std::string 
     for (const auto& [other, text] : preset.values) {
       Knob& target = knob(other, cat("Args: preset ", preset.name));
       const Json before = target.value();
-      target.set(target.from_text(text), cat("Args: preset ", preset.name, ": ", other));
+      target.set_text(text, cat("Args: preset ", preset.name, ": ", other));
       target.set(before, other);
     }
   }
@@ -308,9 +318,7 @@ bool Args::parse(int argc, const char* const* argv) {
     throw UsageError(e.what());
   }
   if (help_wanted) return false;
-  if (const auto extras = app.remaining(); !extras.empty())
-    throw UsageError(cat(extras[0].starts_with("-") ? "unknown flag " : "unexpected argument ",
-                         shortened(extras[0]), ", expected one of ", known()));
+  if (const auto extras = app.remaining(); !extras.empty()) throw UsageError(refusal_of(extras[0]));
   for (std::size_t i = 0; i < knobs_.size(); ++i)
     check_usage(options[i]->count() <= 1, "flag --", knobs_[i]->name, " given ", options[i]->count(),
                 " times, expected once");
@@ -320,13 +328,13 @@ bool Args::parse(int argc, const char* const* argv) {
     if (key != "comment" || !value.is_string()) knob(key, file).set(value, where(key));
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
     if (knobs_[i]->name != preset_knob_) continue;
-    if (options[i]->count() > 0) knobs_[i]->set(knobs_[i]->from_text(texts[i]), "--" + preset_knob_);
+    if (options[i]->count() > 0) knobs_[i]->set_text(texts[i], "--" + preset_knob_);
     apply_preset(knobs_[i]->value().get<std::string>());
   }
   for (const auto& [key, value] : from_file.items())  // once more: the file wins over the preset
     if (key != "comment" && key != preset_knob_) knob(key, file).set(value, where(key));
   for (std::size_t i = 0; i < knobs_.size(); ++i)
-    if (options[i]->count() > 0) knobs_[i]->set(knobs_[i]->from_text(texts[i]), "--" + knobs_[i]->name);
+    if (options[i]->count() > 0) knobs_[i]->set_text(texts[i], "--" + knobs_[i]->name);
   return true;
 }
 
@@ -335,21 +343,30 @@ void Args::apply_preset(const std::string& chosen) {
     if (preset.name == chosen)
       for (const auto& [name, text] : preset.values) {
         Knob& target = knob(name, "--" + preset_knob_);
-        target.set(target.from_text(text), cat("--", preset_knob_, " ", chosen, ": ", name));
+        target.set_text(text, cat("--", preset_knob_, " ", chosen, ": ", name));
       }
 }
 
 Args::Knob& Args::knob(const std::string& name, const std::string& where) const {
   const auto found = std::ranges::find(knobs_, name, [](const auto& k) { return k->name; });
-  check_usage(found != knobs_.end(), where, ": unknown key '", shortened(name), "', expected one of ",
-              known());
+  if (found == knobs_.end()) {
+    std::vector<std::string> names;
+    for (const auto& knob : knobs_) names.push_back(knob->name);
+    throw UsageError(cat(where, ": unknown key '", shortened(name), "', expected ", suggestion(name, names)));
+  }
   return **found;
 }
 
-std::string Args::known() const {
-  std::vector<std::string> names;
-  for (const auto& knob : knobs_) names.push_back(knob->name);
-  return joined(names);
+std::string Args::refusal_of(const std::string& word) const {
+  if (!word.starts_with("-"))
+    return cat("unexpected argument ", shortened(word), ", expected a flag before it");
+  std::vector<std::string> flags{"--config", "--help"};
+  for (const auto& knob : knobs_) {
+    flags.push_back("--" + knob->name);
+    if (knob->is_switch()) flags.push_back("--no-" + knob->name);
+  }
+  const std::string flag = word.substr(0, word.find('='));
+  return cat("unknown flag ", shortened(flag), ", expected ", suggestion(flag, flags));
 }
 
 std::string Args::config() const {

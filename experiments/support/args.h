@@ -84,7 +84,7 @@ class Args {
   void add_knob(const std::string& name, T& value, std::string help, Limits limits);
   Knob& knob(const std::string& name, const std::string& where) const;
   void apply_preset(const std::string& chosen);
-  std::string known() const;
+  std::string refusal_of(const std::string& word) const;
 
   std::string experiment_, summary_, command_line_;
   std::uint64_t seed_ = 1;

@@ -1,6 +1,7 @@
 #include "experiments/support/config_file.h"
 
-#include <filesystem>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -11,7 +12,7 @@
 namespace coarsegrad::experiments {
 namespace {
 
-constexpr std::uintmax_t kMaxFileBytes = 1 << 20;
+constexpr std::size_t kMaxFileBytes = 1 << 20;
 
 /// Follows the parser through a file that must be one flat object of scalars and lists of scalars; stops it
 /// at a repeated key or at deeper nesting, before memory is spent on it.
@@ -48,6 +49,19 @@ std::string parser_message(const std::exception& e) {
   return text;
 }
 
+/// At most kMaxFileBytes, from whatever can be read: `<(...)` of a shell names a pipe, which has no size.
+std::string contents_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  check_usage(file.is_open(), "--config ", path, ": ", std::strerror(errno));
+  std::string text(kMaxFileBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  check_usage(!file.bad(), "--config ", path, ": cannot be read");
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  check_usage(text.size() <= kMaxFileBytes, "--config ", path, ": given more than ", kMaxFileBytes,
+              " bytes, expected at most that");
+  return text;
+}
+
 }  // namespace
 
 std::string shortened(std::string text) {
@@ -65,16 +79,10 @@ std::string dump(const Json& value) {
 }
 
 Json read_config(const std::string& path) {
-  std::error_code error;
-  const auto bytes = std::filesystem::file_size(path, error);
-  check_usage(!error, "--config ", path, ": ", error.message());
-  check_usage(bytes <= kMaxFileBytes, "--config ", path, ": given ", bytes, " bytes, expected at most ",
-              kMaxFileBytes);
-  std::ifstream file(path, std::ios::binary);
-  check_usage(file.good(), "--config ", path, ": cannot be read");
+  const std::string text = contents_of(path);
   try {
     Json json = Json::parse(
-        file, [guard = FlatObjectGuard(path)](int depth, Json::parse_event_t event, Json& parsed) mutable {
+        text, [guard = FlatObjectGuard(path)](int depth, Json::parse_event_t event, Json& parsed) mutable {
           return guard(depth, event, parsed);
         });
     check_usage(json.is_object(), path, ": given ", json.type_name(), ", expected an object of knobs");

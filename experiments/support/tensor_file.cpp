@@ -100,6 +100,9 @@ TensorFile parse(const std::string& contents) {
   std::uint64_t length = 0;
   check(contents.size() >= sizeof length, "given ", contents.size(), " bytes, expected a header");
   std::memcpy(&length, contents.data(), sizeof length);
+  check(contents.substr(sizeof length, 1) == "{",
+        "is no tensor file (safetensors: the length of a JSON header in 8 bytes, the header, the values); "
+        "experiments/torch_file makes one of a PyTorch .pt file");
   check(length <= kMaxHeader && length <= contents.size() - sizeof length, "given a header of ", length,
         " bytes, expected at most the file's ", contents.size());
   const std::string_view text(contents.data() + sizeof length, length);

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "core/base/check.h"
+#include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"
 
 using namespace coarsegrad;
@@ -101,6 +102,18 @@ TEST_CASE("tensor file: absurd headers end in one clear error") {
     CHECK_THROWS_AS(read_tensor_file(path), Error);
   }
   CHECK_THROWS_AS(read_tensor_file(folder / "missing"), Error);
+}
+
+TEST_CASE("tensor file: what is none is called so, with the tool that reads PyTorch's files") {
+  const TempFolder folder;
+  const auto path = folder / "net.pt";
+  for (const std::string& bytes :
+       {std::string("PK\3\4\0\0\b\b\0\0\0\0\0\0\0\0net/data.pkl", 28),
+        std::string("\x89HDF\r\n\x1a\n\0\0\0\0", 12), std::string("plain text, a line")}) {
+    write_file(path, bytes);
+    CHECK_SAYS(complaint_of([&] { read_tensor_file(path); }), "net.pt: is no tensor file (safetensors: ");
+    CHECK_SAYS(complaint_of([&] { read_tensor_file(path); }), "torch_file makes one of a PyTorch .pt file");
+  }
 }
 
 TEST_CASE("tensor file: contents that do not fit together are refused and the old file stays") {

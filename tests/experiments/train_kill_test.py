@@ -321,6 +321,11 @@ class Refused(TrainTest):
         self.refused(2, "resnet20 takes images of shape", {"--net": "resnet20"})
         self.refused(2, "expected fewer", {"--held-out": 140})
         self.refused(2, "ternary", {"--projection": "ternary", "--weight-bits": 4})
+        self.refused(2, "batch: given 5000, expected at most 120, the training images", {"--batch": 5000})
+        self.refused(2, "epochs: given 1, of 1 steps each with batch 120, expected at least 2 steps\n",
+                     {"--batch": 120, "--epochs": 1})
+        self.refused(2, "unknown flag --epoch, expected --epochs (--help lists all)", {"--epoch": 3})
+        self.refused(2, "steps after 3 of warmup-epochs", {"--batch": 120, "--epochs": 3, "--warmup-epochs": 3})
 
     def test_divergence(self):
         log = self.place("diverges")
