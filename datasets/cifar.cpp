@@ -68,7 +68,7 @@ Bytes read_bytes(const fs::path& path, const Layout& layout, const File& file, V
   const std::size_t record = layout.record(), wanted = file.records * record;
   if (verify == Verify::checksums)
     check(found == wanted, path.string(), ": found ", found, " bytes, expected ", wanted, ", ", file.records,
-          " records of ", layout.name);
+          " records of ", layout.name, "; ", kReadByLayout);
   check(found > 0 && found % record == 0 && found <= kMaxBytes, path.string(), ": found ", found,
         " bytes, expected 1 or more whole records of ", record, " (", layout.name, ")");
   Bytes bytes(found);
@@ -121,7 +121,7 @@ Dataset read_part(const Source& from, const char* part, const std::vector<File>&
     if (from.verify == Verify::checksums) {
       const std::string found = sha256({std::as_bytes(std::span(bytes))});
       check(found == file.sha256, path.string(), ": found content with SHA-256 ", found, ", expected ",
-            file.sha256);
+            file.sha256, "; ", kReadByLayout);
     }
     append(layout, bytes, from.label, data);
   }

@@ -47,6 +47,12 @@ Dataset subset(const Dataset& data, std::span<const std::int64_t> indices) {
   return part;
 }
 
+Verify verify(std::string_view name) {
+  check_usage(name == "checksums" || name == "layout", "verify: given '", name,
+              "', expected checksums or layout");
+  return name == "layout" ? Verify::layout : Verify::checksums;
+}
+
 HeldOut hold_out(const Dataset& data, std::int64_t count, std::uint64_t seed) {
   check(count > 0 && count < data.size(), data.name, ": given ", count, " images to hold out, expected 1 to ",
         data.size() - 1);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/shape.h"
@@ -37,9 +38,14 @@ struct TrainTest {
   Dataset train, test;
 };
 
-/// Whether the files of a published data set must be the published ones, byte for byte. Only tests, which
-/// write files of their own, say no.
-enum class Verify { checksums, nothing };
+/// What the files of a published data set must be: the published ones, byte for byte, or any of the same layout,
+/// with labels in range and any number of images. Results on the latter do not compare with published ones.
+enum class Verify { checksums, layout };
+/// What an error says about files that are not the published ones.
+inline constexpr std::string_view kReadByLayout =
+    "--verify layout (Verify::layout) reads other files of this layout";
+/// "checksums" or "layout". Throws UsageError for anything else.
+Verify verify(std::string_view name);
 
 /// The images with these indices, in this order. Throws Error for an index outside [0, size).
 Dataset subset(const Dataset& data, std::span<const std::int64_t> indices);

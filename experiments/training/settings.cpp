@@ -28,9 +28,11 @@ datasets::TrainTest drawn(datasets::Dataset (*draw)(std::int64_t, std::uint64_t,
 }
 
 datasets::TrainTest load(const DataSettings& s, std::uint64_t seed) {
-  if (s.dataset == "cifar10") return datasets::load_cifar10(s.folder);
-  if (s.dataset == "cifar100") return datasets::load_cifar100(s.folder);
-  if (s.dataset == "mnist") return datasets::load_mnist(s.folder);
+  const datasets::Verify verify = datasets::verify(s.verify);
+  if (s.dataset == "cifar10") return datasets::load_cifar10(s.folder, verify);
+  if (s.dataset == "cifar100")
+    return datasets::load_cifar100(s.folder, datasets::Cifar100Labels::fine, verify);
+  if (s.dataset == "mnist") return datasets::load_mnist(s.folder, verify);
   return drawn(is_digits(s) ? datasets::drawn_digits : datasets::drawn_shapes, s, seed);
 }
 
@@ -42,12 +44,18 @@ void declare(Args& args, DataSettings& s) {
   args.add("dataset", s.dataset, "images; drawn ones need no download",
            {"cifar10", "cifar100", "mnist", "drawn_shapes", "drawn_digits"});
   args.add("data", s.folder, "folder that holds them (datasets/download makes it)");
+  declare_verify(args, s.verify);
   args.add("images", s.images, "training images to use, the first ones; 0: all, or 10000 drawn ones",
            {0, 1000000});
   args.add("held-out", s.held_out, "of them set aside to choose the best epoch", {0, 1000000});
   args.add("augmentation", s.augmentation, "standard: random crops of 4 padded pixels, flips; not for digits",
            {"standard", "none"});
   args.add("cutout", s.cutout, "side of a square that is erased from each training image", {0, 64});
+}
+
+void declare_verify(Args& args, std::string& verify) {
+  args.add("verify", verify, "files of a data set: the published ones byte for byte, or any of their layout",
+           {"checksums", "layout"});
 }
 
 SplitData load_data(const DataSettings& s, std::uint64_t seed) {
@@ -274,8 +282,11 @@ optim::Schedule make_schedule(const OptimSettings& s, std::int64_t per_epoch) {
   const auto warmup =
       static_cast<std::int64_t>(std::llround(s.warmup_epochs * static_cast<double>(per_epoch)));
   const std::int64_t steps = s.epochs * per_epoch - warmup;
-  check_usage(steps >= 2, "warmup-epochs: given ", s.warmup_epochs, " of ", s.epochs,
-              " epochs, expected at least two steps to be left");
+  if (steps < 2) {
+    const std::string after = warmup > 0 ? cat(" after ", warmup, " of warmup-epochs") : "";
+    throw UsageError(cat("epochs: given ", s.epochs, ", of ", per_epoch, " steps each with batch ", s.batch,
+                         ", expected at least 2 steps", after));
+  }
   const auto body = [&]() -> optim::Schedule {
     if (s.schedule == "constant") return optim::constant(s.lr);
     if (s.schedule == "cosine") return optim::cosine(s.lr, steps);

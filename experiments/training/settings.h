@@ -15,10 +15,12 @@
 namespace coarsegrad::experiments {
 
 struct DataSettings {
-  std::string dataset = "cifar10", folder = "data", augmentation = "standard";
+  std::string dataset = "cifar10", folder = "data", verify = "checksums", augmentation = "standard";
   int images = 0, held_out = 5000, cutout = 0;
 };
 void declare(Args& args, DataSettings& s);
+/// The flag --verify, for datasets::verify().
+void declare_verify(Args& args, std::string& verify);
 /// Loads or draws the images and sets the held-out ones aside. Throws UsageError when there are too few.
 SplitData load_data(const DataSettings& s, std::uint64_t seed);
 /// Cuts and mirrors as the papers do for CIFAR and what looks like it; leaves digits alone.

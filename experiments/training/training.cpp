@@ -14,19 +14,6 @@
 #include "quant/methods/trained_activation.h"
 
 namespace coarsegrad::experiments {
-namespace {
-
-std::int64_t count_right(const Tensor& logits, std::span<const std::uint8_t> labels) {
-  const std::int64_t classes = logits.size(1);
-  std::int64_t right = 0;
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    const Real* row = logits.data() + static_cast<std::int64_t>(i) * classes;
-    right += std::max_element(row, row + classes) - row == labels[i];
-  }
-  return right;
-}
-
-}  // namespace
 
 SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed) {
   check_usage(count >= 0 && count < data.train.size(), "held-out: given ", count, " images of ",
@@ -56,8 +43,12 @@ Evaluation evaluate(nn::Module& net, const datasets::Dataset& data) {
   for (const datasets::Batch& batch : loader.epoch(0)) {
     check_stop();
     const Var logits = net(batch.images);
-    sum.loss += cross_entropy(logits, batch.labels).item() * static_cast<double>(batch.labels.size());
-    sum.accuracy += static_cast<double>(count_right(logits.value(), batch.labels));
+    const double loss = cross_entropy(logits, batch.labels).item();
+    if (!all_finite(logits.value().view()) || !std::isfinite(loss))
+      throw Diverged(cat("evaluation of ", data.name, ": what is not finite first is ",
+                         first_not_finite(net, batch.images)));
+    sum.loss += loss * static_cast<double>(batch.labels.size());
+    sum.accuracy += static_cast<double>(count_correct(logits.value(), batch.labels));
   }
   const double n = static_cast<double>(data.size());
   return {sum.loss / n, sum.accuracy / n};
