@@ -1,6 +1,7 @@
 #include "core/base/conv_columns.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/base/gemm.h"
 #include "core/base/memory.h"
@@ -68,10 +69,62 @@ void for_each_image(const ConvShape& s, F&& f) {
   });
 }
 
+// Padding is multiplied like pixels: a factor that is not finite would make NaN of what it shares with
+// nothing but padding.
+template <class T>
+bool spreads_over_padding(const ConvShape& s, const T* factors, std::int64_t n) {
+  return (s.pad_h > 0 || s.pad_w > 0) &&
+         !std::all_of(factors, factors + n, [](T v) { return std::isfinite(v); });
+}
+
+// Calls f(index in the image, in the kernel, in the output) for each product of one image, those with
+// padding left out: slow, for what is not finite.
+template <class F>
+void for_each_product(const ConvShape& s, F&& f) {
+  for_each_tap(s, [&](std::int64_t from, std::int64_t column) {
+    const std::int64_t pixel = column / taps(s), tap = column % taps(s);
+    for (std::int64_t o = 0; from >= 0 && o < s.out_channels; ++o)
+      for (std::int64_t c = 0; c < group_in(s); ++c)
+        f(from + o / group_out(s) * group_in(s) + c, o * taps(s) + tap + c, pixel * s.out_channels + o);
+  });
+}
+
+template <class T>
+void forward_by_products(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
+  const std::int64_t outputs = pixels(s) * s.out_channels;
+  for_each_image(s, [&](std::int64_t n) {
+    const Scratch<double> sums(static_cast<std::size_t>(outputs));
+    for (std::int64_t i = 0; i < outputs; ++i)
+      sums.data()[i] = bias ? static_cast<double>(bias[i % s.out_channels]) : 0;
+    const T* image = x + n * s.height * s.width * s.in_channels;
+    for_each_product(s, [&](std::int64_t ix, std::int64_t iw, std::int64_t iy) {
+      sums.data()[iy] += static_cast<double>(image[ix]) * static_cast<double>(weight[iw]);
+    });
+    for (std::int64_t i = 0; i < outputs; ++i) y[n * outputs + i] = static_cast<T>(sums.data()[i]);
+  });
+}
+
+template <class T>
+void backward_weight_by_products(const ConvShape& s, const T* x, const T* dy, T* dweight) {
+  const std::int64_t size = s.out_channels * taps(s);
+  const Scratch<double> sums(static_cast<std::size_t>(size));
+  std::fill_n(sums.data(), size, 0.0);
+  for (std::int64_t n = 0; n < s.batch; ++n) {
+    const T* image = x + n * s.height * s.width * s.in_channels;
+    const T* gradient = dy + n * pixels(s) * s.out_channels;
+    for_each_product(s, [&](std::int64_t ix, std::int64_t iw, std::int64_t iy) {
+      sums.data()[iw] += static_cast<double>(image[ix]) * static_cast<double>(gradient[iy]);
+    });
+  }
+  for (std::int64_t i = 0; i < size; ++i) dweight[i] = static_cast<T>(sums.data()[i]);
+}
+
 }  // namespace
 
 template <class T>
 void forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
+  if (spreads_over_padding(s, weight, s.out_channels * taps(s)))
+    return forward_by_products(s, x, weight, bias, y);
   for_each_image(s, [&](std::int64_t n) {
     const Scratch<T> columns(column_size<T>(s));
     const T* image = x + n * s.height * s.width * s.in_channels;
@@ -105,6 +158,8 @@ void backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx) {
 
 template <class T>
 void backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
+  if (spreads_over_padding(s, dy, s.batch * pixels(s) * s.out_channels))
+    return backward_weight_by_products(s, x, dy, dweight);
   constexpr std::int64_t kMaxParts = 8, kProductsPerTask = std::int64_t{1} << 20;
   const std::int64_t size = s.out_channels * taps(s),
                      products = s.batch * pixels(s) * taps(s) * s.out_channels;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/conv_correlate.h"
+#include "core/base/conv_direct.h"
 #include "core/base/conv_winograd_tiles.h"
 #include "core/base/memory.h"
 #include "core/kernels/kernels.h"
@@ -12,13 +13,14 @@ namespace {
 
 using kernels::kWinogradKernel;
 
-// The sums of all positions, transformed into 4x4 outputs.
+// The sums of all positions, transformed into 4x4 outputs; and whether those of each image are finite.
 void transform_outputs(const Grid& grid, std::int64_t images, const Matrices& from, const float* in,
-                       std::int64_t channels, const float* bias, float* out) {
+                       std::int64_t channels, const float* bias, float* out, bool* finite) {
   const std::int64_t row = grid.columns * channels;
+  std::fill_n(finite, images, true);
   for_each_tile(grid, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
     const std::int64_t first_y = y * kWinogradOut, first_x = x * kWinogradOut;
-    transforms().output(
+    finite[n] &= transforms().output(
         {.in = in + tile * from.pitch,
          .in_row = kWinogradIn * from.position,
          .in_column = from.position,
@@ -57,14 +59,29 @@ void multiply(const direct::Panels& panels, std::int64_t depth, const Matrices& 
       }
 }
 
+// Calls f for each of the longest ranges of images that are not finite.
+template <class F>
+void for_each_range_not_finite(const bool* finite, std::int64_t images, F&& f) {
+  const bool* const end = finite + images;
+  for (const bool* first = finite; (first = std::find(first, end, false)) != end;) {
+    const bool* const last = std::find(first, end, true);
+    f(Range{first - finite, last - finite});
+    first = last;
+  }
+}
+
 // out = the correlation of `in` with transformed and packed kernels. A task takes whole images through all
-// stages; its working space stays in the caches.
+// stages; its working space stays in the caches. Ranges of images whose outputs are not all finite go to
+// `again`.
+template <class Again>
 void correlate(const Grid& grid, std::int64_t batch, const Elements<float>& in, std::int64_t channels,
-               const direct::Panels& panels, const float* packed, const float* bias, float* out) {
+               const direct::Panels& panels, const float* packed, const float* bias, float* out,
+               Again&& again) {
   constexpr std::int64_t kTilesPerTask = 64;
   const std::int64_t tasks = std::clamp(batch * grid.tiles() / kTilesPerTask, std::int64_t{1}, batch);
   const std::int64_t in_image = grid.height * grid.width * channels,
                      out_image = grid.rows * grid.columns * panels.channels;
+  const Scratch<bool> finite(static_cast<std::size_t>(batch));
   parallel_for(tasks, [&](std::int64_t task) {
     const TaskRange images = part_of(batch, tasks, task);
     const std::int64_t count = images.end - images.begin;
@@ -73,8 +90,10 @@ void correlate(const Grid& grid, std::int64_t batch, const Elements<float>& in, 
     const ElementWindow<float> window(in, images.begin * in_image, images.end * in_image);
     transform_images(grid, count, window.data(), channels, from, tiles.data());
     multiply(panels, channels, from, tiles.data(), packed, to, sums.data());
-    transform_outputs(grid, count, to, sums.data(), panels.channels, bias, out + images.begin * out_image);
+    transform_outputs(grid, count, to, sums.data(), panels.channels, bias, out + images.begin * out_image,
+                      finite.data() + images.begin);
   });
+  for_each_range_not_finite(finite.data(), batch, again);
 }
 
 // One filter and some of its channels, or its turned self, transformed.
@@ -128,6 +147,12 @@ void pack_turned(const ConvShape& s, const float* weight, const direct::Panels& 
   });
 }
 
+ConvShape with_batch(const ConvShape& s, Range images) {
+  ConvShape some = s;
+  some.batch = images.end - images.begin;
+  return some;
+}
+
 Scratch<float> room_for(const direct::Panels& panels, std::int64_t depth) {
   return Scratch<float>(static_cast<std::size_t>(kPositions * panels.count * depth * panels.width));
 }
@@ -157,7 +182,12 @@ void forward(const ConvShape& s, Elements<float> x, const float* weight, const f
   const Scratch<float> packed = room_for(panels, s.in_channels);
   pack_forward(s, weight, panels, packed.data());
   correlate({s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()}, s.batch, x, s.in_channels,
-            panels, packed.data(), bias, y);
+            panels, packed.data(), bias, y, [&](Range images) {
+              const std::int64_t in_image = s.height * s.width * s.in_channels;
+              const Window<float> window(x, images.begin * in_image, images.end * in_image);
+              direct::forward(with_batch(s, images), window.data(), weight, bias,
+                              y + images.begin * s.out_height() * s.out_width() * s.out_channels);
+            });
 }
 
 void backward_data(const ConvShape& s, const float* dy, const float* weight, float* dx) {
@@ -166,7 +196,11 @@ void backward_data(const ConvShape& s, const float* dy, const float* weight, flo
   pack_turned(s, weight, panels, packed.data());
   correlate({s.out_height(), s.out_width(), kWinogradKernel - 1 - s.pad_h, kWinogradKernel - 1 - s.pad_w,
              s.height, s.width},
-            s.batch, dy, s.out_channels, panels, packed.data(), nullptr, dx);
+            s.batch, dy, s.out_channels, panels, packed.data(), nullptr, dx, [&](Range images) {
+              direct::backward_data(with_batch(s, images),
+                                    dy + images.begin * s.out_height() * s.out_width() * s.out_channels,
+                                    weight, dx + images.begin * s.height * s.width * s.in_channels);
+            });
 }
 
 }  // namespace coarsegrad::winograd

@@ -3,7 +3,9 @@
 //   dg = G^T (sum over tiles of (A dy A^T) .* (B^T d B)) G,
 // one product over all tiles for each position.
 #include <algorithm>
+#include <atomic>
 
+#include "core/base/conv_direct.h"
 #include "core/base/conv_winograd.h"
 #include "core/base/conv_winograd_tiles.h"
 #include "core/base/memory.h"
@@ -61,25 +63,30 @@ void multiply(const Matrices& dy_tiles, const float* dy, const Matrices& x_tiles
   }
 }
 
-// dweight of the filters, from the sums of all positions.
-void transform_sums(std::int64_t outputs, std::int64_t inputs, const float* sums, std::int64_t position,
+// dweight of the filters, from the sums of all positions; and whether all of it is finite.
+bool transform_sums(std::int64_t outputs, std::int64_t inputs, const float* sums, std::int64_t position,
                     float* dweight) {
+  std::atomic<bool> finite = true;
   parallel_ranges(outputs, 8, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t o = begin; o < end; ++o)
-      transforms().weight_gradient({.in = sums + o * inputs,
-                                    .in_row = kWinogradIn * position,
-                                    .in_column = position,
-                                    .row_begin = 0,
-                                    .row_end = kWinogradIn,
-                                    .column_begin = 0,
-                                    .column_end = kWinogradIn,
-                                    .out = dweight + o * kWinogradKernel * kWinogradKernel * inputs,
-                                    .out_row = kWinogradKernel * inputs,
-                                    .out_column = inputs,
-                                    .rows = kWinogradKernel,
-                                    .columns = kWinogradKernel,
-                                    .channels = inputs});
+    for (std::int64_t o = begin; o < end; ++o) {
+      const bool these =
+          transforms().weight_gradient({.in = sums + o * inputs,
+                                        .in_row = kWinogradIn * position,
+                                        .in_column = position,
+                                        .row_begin = 0,
+                                        .row_end = kWinogradIn,
+                                        .column_begin = 0,
+                                        .column_end = kWinogradIn,
+                                        .out = dweight + o * kWinogradKernel * kWinogradKernel * inputs,
+                                        .out_row = kWinogradKernel * inputs,
+                                        .out_column = inputs,
+                                        .rows = kWinogradKernel,
+                                        .columns = kWinogradKernel,
+                                        .channels = inputs});
+      if (!these) finite = false;
+    }
   });
+  return finite;
 }
 
 }  // namespace
@@ -117,7 +124,8 @@ void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, flo
                s.in_channels, group > 0, sums.data() + p * position);
     });
   }
-  transform_sums(s.out_channels, s.in_channels, sums.data(), position, dweight);
+  if (!transform_sums(s.out_channels, s.in_channels, sums.data(), position, dweight))
+    direct::backward_weight(s, x, dy, dweight);
 }
 
 }  // namespace coarsegrad::winograd

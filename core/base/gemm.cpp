@@ -3,7 +3,9 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <limits>
 
+#include "core/base/check.h"
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "core/kernels/kernels.h"
@@ -16,18 +18,37 @@ void keep_blas_serial() { [[maybe_unused]] static const bool done = (openblas_se
 
 CBLAS_TRANSPOSE order(bool transposed) { return transposed ? CblasTrans : CblasNoTrans; }
 
+blasint blas_extent(std::int64_t n) {
+  constexpr std::int64_t kMost = std::numeric_limits<blasint>::max();
+  check(n <= kMost, "gemm: given ", n, " rows, columns, or elements from row to row, expected at most ",
+        kMost, " where OpenBLAS multiplies");
+  return static_cast<blasint>(n);
+}
+
+// The distance between rows: where there is only one nobody needs it, and it may be longer than BLAS can
+// count.
+blasint blas_ld(std::int64_t rows, std::int64_t length, std::int64_t ld) {
+  return blas_extent(rows == 1 ? length : ld);
+}
+
+// op(M) is rows x columns.
+template <class T>
+blasint blas_ld(const Matrix<T>& m, std::int64_t rows, std::int64_t columns) {
+  return m.transposed ? blas_ld(columns, rows, m.ld) : blas_ld(rows, columns, m.ld);
+}
+
 void blas_gemm(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<float> a, Matrix<float> b, float* c,
                std::int64_t ldc, bool accumulate) {
-  cblas_sgemm(CblasRowMajor, order(a.transposed), order(b.transposed), static_cast<blasint>(m),
-              static_cast<blasint>(n), static_cast<blasint>(k), 1, a.data, static_cast<blasint>(a.ld), b.data,
-              static_cast<blasint>(b.ld), accumulate ? 1 : 0, c, static_cast<blasint>(ldc));
+  cblas_sgemm(CblasRowMajor, order(a.transposed), order(b.transposed), blas_extent(m), blas_extent(n),
+              blas_extent(k), 1, a.data, blas_ld(a, m, k), b.data, blas_ld(b, k, n), accumulate ? 1 : 0, c,
+              blas_ld(m, n, ldc));
 }
 
 void blas_gemm(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<double> a, Matrix<double> b, double* c,
                std::int64_t ldc, bool accumulate) {
-  cblas_dgemm(CblasRowMajor, order(a.transposed), order(b.transposed), static_cast<blasint>(m),
-              static_cast<blasint>(n), static_cast<blasint>(k), 1, a.data, static_cast<blasint>(a.ld), b.data,
-              static_cast<blasint>(b.ld), accumulate ? 1 : 0, c, static_cast<blasint>(ldc));
+  cblas_dgemm(CblasRowMajor, order(a.transposed), order(b.transposed), blas_extent(m), blas_extent(n),
+              blas_extent(k), 1, a.data, blas_ld(a, m, k), b.data, blas_ld(b, k, n), accumulate ? 1 : 0, c,
+              blas_ld(m, n, ldc));
 }
 
 // Products that one task sums at least: 2^21 take about 10 to 30 microseconds.
@@ -165,6 +186,54 @@ class PackedProduct {
   Scratch<T> packed_b_;
 };
 
+// Products that are summed in one go, at most. Longer sums are summed in pieces of nearly equal length, which
+// are added up in double, in order: a panel that B fills with a single column takes a few megabytes then, and
+// the sum of many equal terms does not stop at 2^24 of them.
+constexpr std::int64_t kLongestSum = std::int64_t{1} << 16;
+
+template <class T>
+void multiply(const Product<T>& product) {
+  const kernels::Matmul<T>& kernel = real_kernels<T>().matmul;
+  if (kernel.lanes > 0)
+    PackedProduct<T>(product, kernel).compute();
+  else
+    product_by_blas(product);
+}
+
+// The part of a product that sums over some of its depth.
+template <class T>
+Product<T> part_of_sum(const Product<T>& p, Range depth) {
+  Product<T> part = p;
+  part.k = depth.end - depth.begin;
+  part.a.data += depth.begin * (p.a.transposed ? p.a.ld : 1);
+  part.b.data += depth.begin * (p.b.transposed ? 1 : p.b.ld);
+  return part;
+}
+
+template <class T>
+void multiply_in_pieces(const Product<T>& p) {
+  const std::int64_t pieces = (p.k + kLongestSum - 1) / kLongestSum;
+  if (pieces == 1) return multiply(p);
+  const auto elements = static_cast<std::size_t>(p.m * p.n);
+  const Scratch<T> sums(elements);
+  const Scratch<double> totals(elements);
+  std::fill_n(totals.data(), elements, 0.0);
+  for (std::int64_t piece = 0; piece < pieces; ++piece) {
+    Product<T> part = part_of_sum(p, part_of(p.k, pieces, piece));
+    part.c = sums.data();
+    part.ldc = p.n;
+    part.accumulate = false;
+    multiply(part);
+    for (std::size_t i = 0; i < elements; ++i) totals[i] += static_cast<double>(sums[i]);
+  }
+  for (std::int64_t i = 0; i < p.m; ++i)
+    for (std::int64_t j = 0; j < p.n; ++j) {
+      T& c = p.c[i * p.ldc + j];
+      const double before = p.accumulate ? static_cast<double>(c) : 0;
+      c = static_cast<T>(before + totals.data()[i * p.n + j]);
+    }
+}
+
 }  // namespace
 
 template <class T>
@@ -175,12 +244,7 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T>
     for (std::int64_t i = 0; !accumulate && i < m; ++i) std::fill_n(c + i * ldc, n, T{0});
     return;
   }
-  const Product<T> product{m, n, k, a, b, c, ldc, accumulate};
-  const kernels::Matmul<T>& kernel = real_kernels<T>().matmul;
-  if (kernel.lanes > 0)
-    PackedProduct<T>(product, kernel).compute();
-  else
-    product_by_blas(product);
+  multiply_in_pieces(Product<T>{m, n, k, a, b, c, ldc, accumulate});
 }
 
 template void gemm(std::int64_t, std::int64_t, std::int64_t, Matrix<float>, Matrix<float>, float*,

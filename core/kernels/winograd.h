@@ -52,13 +52,15 @@ struct WinogradTile {
 };
 
 struct Winograd {
-  /// 6x6 to 6x6 (B^T d B), 6x6 to 4x4 (A^T m A), 3x3 to 6x6 (G g G^T).
+  /// 6x6 to 6x6 (B^T d B), 3x3 to 6x6 (G g G^T), 4x4 to 6x6 (A dy A^T).
   void (*input)(const WinogradTile& tile);
-  void (*output)(const WinogradTile& tile);
   void (*weight)(const WinogradTile& tile);
-  /// 4x4 to 6x6 (A dy A^T), 6x6 to 3x3 (G^T du G).
   void (*output_gradient)(const WinogradTile& tile);
-  void (*weight_gradient)(const WinogradTile& tile);
+  /// What ends a convolution: 6x6 to 4x4 (A^T m A), 6x6 to 3x3 (G^T du G). Whether all that was written is
+  /// finite, the bias aside. A pixel, tap or gradient that is not finite makes every result not finite that
+  /// depends on it: where both are true, nothing has spread and nothing has overflowed.
+  bool (*output)(const WinogradTile& tile);
+  bool (*weight_gradient)(const WinogradTile& tile);
 };
 
 }  // namespace coarsegrad::kernels

@@ -6,6 +6,8 @@
 #include <string>
 #include <type_traits>
 
+#include "core/base/check.h"
+#include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "core/kernels/kernels.h"
 #include "tests/support/sums_of_products.h"
@@ -232,6 +234,50 @@ TEST_SUITE("gemm") {
     set_num_threads(before);
   }
 
+  TEST_CASE("long sums are cut into pieces, which are added to what was there, the same with 2 threads") {
+    const int before = num_threads();
+    for (const Product& p : std::initializer_list<Product>{{1, 1, 200001},
+                                                           {3, 2, 65537, false, true, true, 2},
+                                                           {2, 35, 131073, true, false, true, 1},
+                                                           {35, 1, 70000, true, true}}) {
+      with_each_table([&] { check_product<float>(p); });
+      check_product<double>(p);
+      set_num_threads(1);
+      const Case<float> c(p, Fill::kReals);
+      const std::vector<float> serial = c.result();
+      set_num_threads(2);
+      CHECK(c.result() == serial);
+      set_num_threads(before);
+    }
+  }
+
+  TEST_CASE("a row times a column takes no memory to speak of, and counts beyond 2^24") {
+    constexpr std::int64_t kLong = (std::int64_t{1} << 24) + 4096;
+    const Scratch<float> ones(static_cast<std::size_t>(kLong));
+    std::fill_n(ones.data(), kLong, 1.f);
+    with_each_table([&] {
+      pool_release();
+      const std::size_t held = pool_stats().bytes_held;
+      float sum = 0;
+      gemm<float>(1, 1, kLong, {ones.data(), kLong}, {ones.data(), 1}, &sum, 1);
+      CHECK(sum == static_cast<float>(kLong));
+      gemm<float>(1, 1, kLong, {ones.data(), 1, true}, {ones.data(), kLong, true}, &sum, 1, true);
+      CHECK(sum == 2 * static_cast<float>(kLong));
+      CHECK(pool_stats().bytes_held - held <= std::size_t{16} << 20);
+    });
+  }
+
+  TEST_CASE(
+      "a product whose rows are further apart than OpenBLAS can count is refused, a single row is not") {
+    constexpr std::int64_t kFar = std::int64_t{1} << 31;
+    const double one = 1;
+    double c = 0;
+    gemm<double>(1, 1, 1, {&one, kFar}, {&one, kFar}, &c, kFar);
+    CHECK(c == 1);
+    CHECK_THROWS_WITH_AS(gemm<double>(2, 1, 1, {&one, kFar}, {&one, 1}, &c, 1),
+                         doctest::Contains("gemm: given 2147483648 rows, columns"), Error);
+  }
+
   TEST_CASE(
       "the comparison catches a product that leaves out or repeats the last term, and a wrong element") {
     for (Fill fill : {Fill::kIntegers, Fill::kReals})
@@ -251,5 +297,20 @@ TEST_SUITE("gemm") {
         wrong.back() = std::numeric_limits<float>::quiet_NaN();
         CHECK(worst_error(wrong, c.reference(k)) > allowed_error(fill));
       }
+  }
+}
+
+TEST_SUITE("slow") {
+  TEST_CASE("a sum of more products than 31 bits can count") {
+    constexpr std::int64_t kLong = (std::int64_t{1} << 31) + 1000;
+    const float one = 1;  // every row of both matrices, on tables of our own
+    for (const Kernels* table : all_kernels()) {
+      if (table->real.matmul.lanes == 0) continue;
+      use_kernels(table->name);
+      float sum = 0;
+      gemm<float>(1, 1, kLong, {&one, 0, true}, {&one, 0}, &sum, 1);
+      CHECK(sum == static_cast<float>(kLong));
+    }
+    use_kernels("auto");
   }
 }

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "core/kernels/kernels.h"
 #include "tests/support/tables.h"
@@ -12,15 +13,20 @@ using kernels::Winograd, kernels::WinogradTile;
 
 namespace {
 
+template <auto kTransform>
+void apply(const Winograd& family, const WinogradTile& tile) {
+  (family.*kTransform)(tile);
+}
+
 struct Extents {
-  void (*Winograd::*transform)(const WinogradTile&);
+  void (*transform)(const Winograd& family, const WinogradTile& tile);
   int in, out;
 };
-constexpr Extents kTransforms[] = {{&Winograd::input, 6, 6},
-                                   {&Winograd::output, 6, 4},
-                                   {&Winograd::weight, 3, 6},
-                                   {&Winograd::output_gradient, 4, 6},
-                                   {&Winograd::weight_gradient, 6, 3}};
+constexpr Extents kTransforms[] = {{apply<&Winograd::input>, 6, 6},
+                                   {apply<&Winograd::output>, 6, 4},
+                                   {apply<&Winograd::weight>, 3, 6},
+                                   {apply<&Winograd::output_gradient>, 4, 6},
+                                   {apply<&Winograd::weight_gradient>, 6, 3}};
 
 // A whole tile of dense rows.
 WinogradTile dense(const Extents& e, const float* in, float* out, std::int64_t channels) {
@@ -41,7 +47,7 @@ WinogradTile dense(const Extents& e, const float* in, float* out, std::int64_t c
 
 std::vector<float> transformed(const Winograd& family, const Extents& e, const std::vector<float>& in) {
   std::vector<float> out(static_cast<std::size_t>(e.out * e.out));
-  (family.*e.transform)(dense(e, in.data(), out.data(), 1));
+  e.transform(family, dense(e, in.data(), out.data(), 1));
   return out;
 }
 
@@ -64,9 +70,9 @@ TEST_CASE("Winograd transforms of every table equal the reference up to rounding
           WinogradTile tile = dense(e, in.data(), out.data(), channels);
           tile.row_begin = cut > 0, tile.column_end -= cut, tile.rows -= cut, tile.columns -= cut / 2;
           tile.bias = cut == 1 ? bias.data() : nullptr;
-          (table.winograd.*e.transform)(tile);
+          e.transform(table.winograd, tile);
           tile.out = expected.data();
-          (scalar.winograd.*e.transform)(tile);
+          e.transform(scalar.winograd, tile);
           double worst = 0;
           for (std::size_t i = 0; i < out.size(); ++i)
             worst = std::max(worst, std::abs(static_cast<double>(out[i] - expected[i])));
@@ -102,5 +108,43 @@ TEST_CASE("Winograd gradient transforms are the transposes of the others") {
           doctest::Approx(dot(m, transformed(family, kTransforms[3], y))).epsilon(1e-5));
     CHECK(dot(transformed(family, kTransforms[2], g), m) ==
           doctest::Approx(dot(g, transformed(family, kTransforms[4], m))).epsilon(1e-5));
+  });
+}
+
+TEST_CASE("Winograd transforms to results say whether all that they wrote is finite, on every table") {
+  with_each_table([] {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    const Winograd& family = active_kernels().winograd;
+    for (std::int64_t channels : {1, 16, 19})
+      for (const Extents& e : {kTransforms[1], kTransforms[4]}) {
+        const auto finite = [&](const WinogradTile& tile) {
+          return e.out == 4 ? family.output(tile) : family.weight_gradient(tile);
+        };
+        const std::vector<float> clean = gaussian(e.in * e.in * channels, 1),
+                                 bias(static_cast<std::size_t>(channels), kInfinity);
+        std::vector<float> out = output<float>(e.out * e.out * channels);
+        WinogradTile tile = dense(e, clean.data(), out.data(), channels);
+        tile.bias = bias.data();
+        CHECK(finite(tile));  // a bias that is not finite belongs to every output
+        tile.bias = nullptr;
+        int missed = 0;
+        for (std::size_t i = 0; i < clean.size(); ++i)
+          for (float value : {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(), 3e38f}) {
+            std::vector<float> in = clean;
+            in[i] = value;
+            tile.in = in.data();
+            missed += finite(tile) &&
+                      std::any_of(out.begin(), out.end(), [](float y) { return !std::isfinite(y); });
+            missed += finite(tile) && value != 3e38f;
+          }
+        CHECK(missed == 0);
+        tile = dense(e, clean.data(), out.data(), channels);
+        std::vector<float> last_row = clean;
+        for (std::int64_t c = 0; c < channels; ++c)
+          last_row[static_cast<std::size_t>(35 * channels + c)] = kInfinity;  // seen by the last output alone
+        tile.in = last_row.data();
+        tile.columns = e.out - 1;
+        CHECK(finite(tile));
+      }
   });
 }

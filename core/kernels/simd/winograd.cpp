@@ -37,9 +37,10 @@ COARSEGRAD_INLINE void times(const F32* x, F32* y) {
   }
 }
 
-// n <= kLanes channels.
-template <class L>
-COARSEGRAD_INLINE void transform_lanes(const WinogradTile& t, std::int64_t c, std::size_t n) {
+// n <= kLanes channels. What is written is multiplied by 0 and added to `nothing`: NaN from the first value
+// on that is not finite.
+template <class L, bool kChecked>
+COARSEGRAD_INLINE void transform_lanes(const WinogradTile& t, std::int64_t c, std::size_t n, F32& nothing) {
   F32 half[L::kRows][L::kColumns];  // L X
 #pragma GCC unroll 1
   for (int l = 0; l < L::kColumns; ++l) {
@@ -61,21 +62,39 @@ COARSEGRAD_INLINE void transform_lanes(const WinogradTile& t, std::int64_t c, st
     float* row = t.out + i * t.out_row + c;
 #pragma GCC unroll 6
     for (int j = 0; j < L::kRows; ++j)
-      if (j < t.columns) store_tail(row + j * t.out_column, y[j] + bias, n);
+      if (j < t.columns) {
+        store_tail(row + j * t.out_column, y[j] + bias, n);
+        if constexpr (kChecked) nothing = fma(y[j], zero(), nothing);
+      }
   }
+}
+
+template <class L, bool kChecked>
+COARSEGRAD_INLINE F32 transform_channels(const WinogradTile& t) {
+  const auto channels = static_cast<std::size_t>(t.channels);
+  F32 nothing = zero();
+  std::size_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes)
+    transform_lanes<L, kChecked>(t, static_cast<std::int64_t>(c), kLanes, nothing);
+  if (c < channels) transform_lanes<L, kChecked>(t, static_cast<std::int64_t>(c), channels - c, nothing);
+  return nothing;
 }
 
 template <class L>
 void transform(const WinogradTile& t) {
-  const auto channels = static_cast<std::size_t>(t.channels);
-  std::size_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) transform_lanes<L>(t, static_cast<std::int64_t>(c), kLanes);
-  if (c < channels) transform_lanes<L>(t, static_cast<std::int64_t>(c), channels - c);
+  transform_channels<L, false>(t);
+}
+
+template <class L>
+bool transform_checked(const WinogradTile& t) {
+  const F32 nothing = transform_channels<L, true>(t);
+  return bits(nothing != nothing) == 0;
 }
 
 }  // namespace
 
-const Winograd winograd{transform<WinogradInput>, transform<WinogradOutput>, transform<WinogradWeight>,
-                        transform<Transposed<WinogradOutput>>, transform<Transposed<WinogradWeight>>};
+const Winograd winograd{transform<WinogradInput>, transform<WinogradWeight>,
+                        transform<Transposed<WinogradOutput>>, transform_checked<WinogradOutput>,
+                        transform_checked<Transposed<WinogradWeight>>};
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET
