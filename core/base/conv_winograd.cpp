@@ -65,7 +65,7 @@ void for_each_range_not_finite(const bool* finite, std::int64_t images, F&& f) {
   const bool* const end = finite + images;
   for (const bool* first = finite; (first = std::find(first, end, false)) != end;) {
     const bool* const last = std::find(first, end, true);
-    f(Range{first - finite, last - finite});
+    f(TaskRange{first - finite, last - finite});
     first = last;
   }
 }
@@ -147,7 +147,7 @@ void pack_turned(const ConvShape& s, const float* weight, const direct::Panels& 
   });
 }
 
-ConvShape with_batch(const ConvShape& s, Range images) {
+ConvShape with_batch(const ConvShape& s, TaskRange images) {
   ConvShape some = s;
   some.batch = images.end - images.begin;
   return some;
@@ -182,9 +182,9 @@ void forward(const ConvShape& s, Elements<float> x, const float* weight, const f
   const Scratch<float> packed = room_for(panels, s.in_channels);
   pack_forward(s, weight, panels, packed.data());
   correlate({s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()}, s.batch, x, s.in_channels,
-            panels, packed.data(), bias, y, [&](Range images) {
+            panels, packed.data(), bias, y, [&](TaskRange images) {
               const std::int64_t in_image = s.height * s.width * s.in_channels;
-              const Window<float> window(x, images.begin * in_image, images.end * in_image);
+              const ElementWindow<float> window(x, images.begin * in_image, images.end * in_image);
               direct::forward(with_batch(s, images), window.data(), weight, bias,
                               y + images.begin * s.out_height() * s.out_width() * s.out_channels);
             });
@@ -196,7 +196,7 @@ void backward_data(const ConvShape& s, const float* dy, const float* weight, flo
   pack_turned(s, weight, panels, packed.data());
   correlate({s.out_height(), s.out_width(), kWinogradKernel - 1 - s.pad_h, kWinogradKernel - 1 - s.pad_w,
              s.height, s.width},
-            s.batch, dy, s.out_channels, panels, packed.data(), nullptr, dx, [&](Range images) {
+            s.batch, dy, s.out_channels, panels, packed.data(), nullptr, dx, [&](TaskRange images) {
               direct::backward_data(with_batch(s, images),
                                     dy + images.begin * s.out_height() * s.out_width() * s.out_channels,
                                     weight, dx + images.begin * s.height * s.width * s.in_channels);

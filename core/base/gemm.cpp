@@ -202,7 +202,7 @@ void multiply(const Product<T>& product) {
 
 // The part of a product that sums over some of its depth.
 template <class T>
-Product<T> part_of_sum(const Product<T>& p, Range depth) {
+Product<T> part_of_sum(const Product<T>& p, TaskRange depth) {
   Product<T> part = p;
   part.k = depth.end - depth.begin;
   part.a.data += depth.begin * (p.a.transposed ? p.a.ld : 1);
