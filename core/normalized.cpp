@@ -5,6 +5,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/in_range.h"
 #include "core/ops.h"
 
 namespace coarsegrad {
@@ -21,10 +22,12 @@ std::int64_t check_channels(const Var& x, const Var& scale, const Var& shift) {
   return channels;
 }
 
-void move_towards(Tensor& running, const Tensor& target, Real momentum, Real factor) {
+// Stops at the largest finite number: a variance is a square, and need not fit where the values do.
+template <class Target>
+void move_towards(Tensor& running, double momentum, Target target) {
   Real* r = running.mutable_data();
   for (std::int64_t c = 0; c < running.numel(); ++c)
-    r[c] = (1 - momentum) * r[c] + momentum * (target[c] * factor);
+    r[c] = to_finite((1 - momentum) * r[c] + momentum * target(c));
 }
 
 // relu(t + shortcut), made where it is read.
@@ -43,7 +46,7 @@ class NormalizedRelu : public Deferred {
   }
   std::int64_t granule() const override { return x_.shape()[-1]; }
 
-  Mask mask() const {
+  DerivativeMask mask() const {
     auto bits = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x_.numel()));
     run(0, x_.numel() / granule(), nullptr, bits->data());
     return bits;
@@ -61,9 +64,15 @@ class NormalizedRelu : public Deferred {
 
 }  // namespace
 
+void check_norm_settings(double eps, double momentum) {
+  check(in_range(eps, 0) && in_range(momentum, 0, 1), "batch_norm: given eps ", eps, " and momentum ",
+        momentum, ", expected a finite eps >= 0 and a momentum from 0 to 1");
+}
+
 Normalized normalized(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum,
                       Tensor* running_mean, Tensor* running_var) {
   const FlushDenormals flush;
+  check_norm_settings(eps, momentum);
   const std::int64_t channels = check_channels(x, scale, shift);
   for (const Tensor* running : {running_mean, running_var})
     check(!running || running->shape() == Shape{channels}, "batch_norm: given running statistics of shape ",
@@ -74,18 +83,22 @@ Normalized normalized(const Var& x, const Var& scale, const Var& shift, Real eps
                Tensor::uninitialized({channels}),
                Tensor::uninitialized({channels}),
                BatchStatistics::of_batch};
-  Tensor var = Tensor::uninitialized({channels});
-  batch_norm_statistics<Real>(n.rows(), channels, x.value().data(), eps, n.mean.mutable_data(),
-                              var.mutable_data(), n.inv_std.mutable_data());
-  if (running_mean) move_towards(*running_mean, n.mean, momentum, 1);
-  const auto rows = static_cast<Real>(n.rows());
-  if (running_var) move_towards(*running_var, var, momentum, rows > 1 ? rows / (rows - 1) : 1);
+  check(n.rows() > 1, "batch_norm: given x ", x.shape(),
+        ", expected more than one value per channel in training mode (a last batch of one image: drop it)");
+  const auto rows = static_cast<double>(n.rows());
+  const Scratch<double> var(static_cast<std::size_t>(channels));
+  batch_norm_statistics<Real>(n.rows(), channels, x.value().data(), eps, n.mean.mutable_data(), var.data(),
+                              n.inv_std.mutable_data());
+  if (running_mean) move_towards(*running_mean, momentum, [&](std::int64_t c) { return n.mean[c]; });
+  if (running_var)
+    move_towards(*running_var, momentum, [&](std::int64_t c) { return var.data()[c] * rows / (rows - 1); });
   return n;
 }
 
 Normalized normalized_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean,
                            const Tensor& var, Real eps) {
   const FlushDenormals flush;
+  check_norm_settings(eps, 0);
   const std::int64_t channels = check_channels(x, scale, shift);
   check(mean.shape() == Shape{channels} && var.shape() == Shape{channels}, "batch_norm: given statistics ",
         mean.shape(), " and ", var.shape(), ", expected (", channels, ")");
@@ -102,7 +115,7 @@ Var record_activated(const char* op, const Normalized& n, const Var& shortcut, c
                                  shortcut.requires_grad()};
   const auto backward = [=, mask = result.mask,
                          parameter = result.parameter_gradient](const Tensor& g) -> Gradients {
-    const Mask bits = mask ? mask() : nullptr;
+    const DerivativeMask bits = mask ? mask() : nullptr;
     Gradients grads(5);
     for (std::size_t i = 0; i < need.size(); ++i)
       if (need[i]) grads[i] = Tensor::uninitialized(i == 0 || i == 3 ? g.shape() : constants->mean.shape());

@@ -28,6 +28,8 @@ struct Normalized {
   }
 };
 
+/// Throws Error unless eps is finite as a Real and not negative, and 0 <= momentum <= 1.
+void check_norm_settings(double eps, double momentum);
 /// With the statistics of the batch; arguments and errors as batch_norm (core/ops.h).
 Normalized normalized(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum,
                       Tensor* running_mean, Tensor* running_var);
@@ -36,12 +38,13 @@ Normalized normalized_eval(const Var& x, const Var& scale, const Var& shift, con
                            const Tensor& var, Real eps);
 
 /// One bit per element (core/base/activation.h); null: all bits are 1.
-using Mask = std::shared_ptr<const Scratch<std::uint8_t>>;
+using DerivativeMask = std::shared_ptr<const Scratch<std::uint8_t>>;
 
 /// What an activation made of t + shortcut.
 struct Activated {
   Tensor value;
-  std::function<Mask()> mask;  ///< its derivative, asked for by the backward pass; empty: 1 everywhere
+  /// Its derivative, asked for by the backward pass; empty: 1 everywhere.
+  std::function<DerivativeMask()> mask;
   Var parameter;               ///< of the activation, or undefined,
   std::function<Tensor(const Tensor& grad)> parameter_gradient;  ///< and its gradient from that of the value
 };

@@ -54,17 +54,17 @@ struct OutputGradientMap {
 /// x weight^T + bias; x (N, in), weight (out, in), bias (out) or undefined.
 Var linear(const Var& x, const Var& weight, const Var& bias = {}, const OutputGradientMap& map = {});
 /// Extents per axis: {vertical, horizontal}; one number stands for both.
-struct Pair {
+struct HeightWidth {
   std::int64_t h, w;
-  constexpr Pair(std::int64_t both) : h(both), w(both) {}  // NOLINT(google-explicit-constructor)
-  constexpr Pair(std::int64_t vertical, std::int64_t horizontal) : h(vertical), w(horizontal) {}
+  constexpr HeightWidth(std::int64_t both) : h(both), w(both) {}  // NOLINT(google-explicit-constructor)
+  constexpr HeightWidth(std::int64_t vertical, std::int64_t horizontal) : h(vertical), w(horizontal) {}
   /// Both in [lowest, 2^31]; beyond that sizes could overflow.
   constexpr bool in_range(std::int64_t lowest) const {
     return h >= lowest && w >= lowest && h <= std::int64_t{1} << 31 && w <= std::int64_t{1} << 31;
   }
 };
 struct Conv2dOptions {
-  Pair stride = 1, padding = 0, dilation = 1;
+  HeightWidth stride = 1, padding = 0, dilation = 1;
   std::int64_t groups = 1;
   OutputGradientMap map = {};
 };
@@ -74,9 +74,9 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const Conv2dOp
 // --- Pooling and normalisation (core/ops_image.cpp)
 // -----------------------------------------------------------------
 struct PoolOptions {
-  Pair kernel = 2;
-  std::optional<Pair> stride = {};  ///< unset: the kernel's extents
-  Pair padding = 0;                 ///< at most half the kernel
+  HeightWidth kernel = 2;
+  std::optional<HeightWidth> stride = {};  ///< unset: the kernel's extents
+  HeightWidth padding = 0;                 ///< at most half the kernel
 };
 /// Largest element of each window; the first one of equals receives the gradient.
 Var max_pool2d(const Var& x, const PoolOptions& options = {});
@@ -84,12 +84,14 @@ Var max_pool2d(const Var& x, const PoolOptions& options = {});
 Var avg_pool2d(const Var& x, const PoolOptions& options = {});
 /// (N, H, W, C) -> (N, C)
 Var global_avg_pool2d(const Var& x);
-/// Every `stride`-th pixel from the first one on, and `channels` zeros behind the channels of each. Codes
-/// stay codes.
-Var subsample2d(const Var& x, Pair stride, std::int64_t channels = 0);
+/// Every `stride`-th pixel from the first one on, with `before` zeros in front of the channels of each and
+/// `channels` - `before` behind. Codes stay codes. Throws Error unless 0 <= before <= channels.
+Var subsample2d(const Var& x, HeightWidth stride, std::int64_t channels = 0, std::int64_t before = 0);
 /// Statistics over all axes but the last (channels): (x - mean) / sqrt(var + eps) * scale + shift, with the
 /// biased variance of the batch. scale and shift (C) may be undefined. If given, running_mean and running_var
-/// (C) move by `momentum` towards the batch's mean and unbiased variance.
+/// (C) move by `momentum` towards the batch's mean and unbiased variance, as far as the largest finite number.
+/// Throws Error for fewer than two values per channel, which have no such variance, unless eps is finite and
+/// >= 0, and unless 0 <= momentum <= 1.
 Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum = 0,
                Tensor* running_mean = nullptr, Tensor* running_var = nullptr);
 /// The same with given statistics (evaluation mode).
@@ -128,6 +130,11 @@ Var log_softmax(const Var& x);
 Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real label_smoothing = 0);
 /// Mean of (a - b)^2 over all elements; equal shapes.
 Var mse_loss(const Var& a, const Var& b);
+/// How many rows of logits (N, C) are largest at their label, the first of equal ones counting: labels N class
+/// indices. Throws Error where a logit is NaN.
+std::int64_t count_correct(const Tensor& logits, std::span<const std::uint8_t> labels);
+/// Their share, 0 to 1, of a batch that is not empty.
+double accuracy(const Tensor& logits, std::span<const std::uint8_t> labels);
 
 // --- On tensors, without history
 // ------------------------------------------------------------------------------------

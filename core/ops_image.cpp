@@ -15,7 +15,7 @@ namespace {
 
 PoolShape pool_shape(const char* op, const Var& x, const PoolOptions& o) {
   check(x.shape().rank() == 4, op, ": given x ", x.shape(), ", expected (N, H, W, C)");
-  const Pair stride = o.stride.value_or(o.kernel);
+  const HeightWidth stride = o.stride.value_or(o.kernel);
   check(o.kernel.in_range(1) && stride.in_range(1) && o.padding.in_range(0), op,
         ": given a kernel or stride below 1, a padding below 0, or one of them above 2^31");
   const Shape& s = x.shape();
@@ -57,7 +57,7 @@ Tensor max_pooled(const PoolShape& s, const Tensor& x, std::uint16_t* place) {
 
 // The pixels of one subsampling, image by image.
 struct Subsample {
-  std::int64_t batch, height, width, channels, stride_h, stride_w, out_channels;
+  std::int64_t batch, height, width, channels, stride_h, stride_w, out_channels, before;
 
   std::int64_t out_height() const { return (height + stride_h - 1) / stride_h; }
   std::int64_t out_width() const { return (width + stride_w - 1) / stride_w; }
@@ -65,12 +65,12 @@ struct Subsample {
   std::int64_t out_image() const { return out_height() * out_width() * out_channels; }
   Shape out_shape() const { return {batch, out_height(), out_width(), out_channels}; }
 
-  /// Calls f(offset of a pixel in its image of x, offset of its copy in the image of y).
+  /// Calls f(offset of a pixel in its image of x, offset of its copy in the image of y, zeros in front passed).
   template <class F>
   void for_each_pixel(F&& f) const {
     for (std::int64_t y = 0; y < out_height(); ++y)
       for (std::int64_t x = 0; x < out_width(); ++x)
-        f((y * stride_h * width + x * stride_w) * channels, (y * out_width() + x) * out_channels);
+        f((y * stride_h * width + x * stride_w) * channels, (y * out_width() + x) * out_channels + before);
   }
   template <class T>
   void forward(const T* x, T* y) const {
@@ -98,7 +98,7 @@ Tensor subsampled(const Subsample& s, const Tensor& x) {
   Real* out = y.mutable_data();
   const Elements<Real> in = x.elements();
   parallel_for(s.batch, [&](std::int64_t n) {
-    s.forward(Window<Real>(in, n * s.image(), (n + 1) * s.image()).data(), out + n * s.out_image());
+    s.forward(ElementWindow<Real>(in, n * s.image(), (n + 1) * s.image()).data(), out + n * s.out_image());
   });
   return y;
 }
@@ -143,12 +143,14 @@ Var global_avg_pool2d(const Var& x) {
   });
 }
 
-Var subsample2d(const Var& x, Pair stride, std::int64_t channels) {
+Var subsample2d(const Var& x, HeightWidth stride, std::int64_t channels, std::int64_t before) {
   check(x.shape().rank() == 4 && stride.in_range(1) && channels >= 0, "subsample2d: given x ", x.shape(),
         ", strides ", stride.h, " and ", stride.w, ", ", channels,
         " channels more, expected (N, H, W, C), at least 1 and at least 0");
+  check(before >= 0 && before <= channels, "subsample2d: given ", before, " of ", channels,
+        " channels in front, expected 0 to all");
   const Shape in = x.shape();
-  const Subsample s{in[0], in[1], in[2], in[3], stride.h, stride.w, in[3] + channels};
+  const Subsample s{in[0], in[1], in[2], in[3], stride.h, stride.w, in[3] + channels, before};
   return record("subsample2d", subsampled(s, x.value()), {x}, [=](const Tensor& g) -> Gradients {
     Tensor dx = Tensor::uninitialized(in);
     Real* out = dx.mutable_data();

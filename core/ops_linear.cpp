@@ -146,10 +146,10 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
         weight.shape(), ", expected (N, H, W, C) and (O, kh, kw, C / groups)");
   const Shape xs = x.shape(), ws = weight.shape();
   check(o.groups >= 1 && xs[3] % o.groups == 0 && xs[3] / o.groups == ws[3] && ws[0] % o.groups == 0,
-        "conv2d: given ", xs[3], " channels, ", ws, " weight, ", o.groups,
+        "conv2d: given x ", xs, " (N, H, W, C) with ", xs[3], " channels, ", ws, " weight, ", o.groups,
         " groups, expected channels = groups * weight's last, outputs divisible by groups");
   check(o.stride.in_range(1) && o.dilation.in_range(1) && o.padding.in_range(0) &&
-            Pair(ws[1], ws[2]).in_range(1),
+            HeightWidth(ws[1], ws[2]).in_range(1),
         "conv2d: given a kernel, stride or dilation below 1, a padding below 0, or one of them above 2^31");
   check(!bias.defined() || bias.shape() == Shape{ws[0]}, "conv2d: given bias ", bias.shape(), ", expected (",
         ws[0], ")");

@@ -1,4 +1,7 @@
-// Losses: each a scalar.
+// Losses, each a scalar, and what a classification is judged by.
+#include <algorithm>
+#include <cmath>
+
 #include "core/base/check.h"
 #include "core/base/elementwise.h"
 #include "core/map.h"
@@ -25,12 +28,13 @@ Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real 
   double loss = 0;
   for (std::int64_t i = 0; i < log_p.numel(); ++i)
     if (t[i] != 0) loss -= static_cast<double>(t[i]) * static_cast<double>(log_p[i]);  // 0 * -inf is no loss
-  const Real per_image = 1 / static_cast<Real>(n);
+  const auto images = static_cast<Real>(n);
   return record("cross_entropy", Tensor::scalar(static_cast<Real>(loss / static_cast<double>(n))), {logits},
                 [=](const Tensor& g) -> Gradients {
                   Tensor p = Tensor::uninitialized(log_p.shape());
                   exp_forward<Real>(p.numel(), log_p.data(), p.mutable_data());
-                  return {zip(p, target, [f = g.item() * per_image](Real a, Real b) { return (a - b) * f; })};
+                  return {zip(p, target,
+                              [f = g.item(), images](Real a, Real b) { return (a - b) * f / images; })};
                 });
 }
 
@@ -38,6 +42,25 @@ Var mse_loss(const Var& a, const Var& b) {
   check(a.shape() == b.shape(), "mse_loss: given shapes ", a.shape(), " and ", b.shape(),
         ", expected equal ones");
   return mean(square(a - b));
+}
+
+std::int64_t count_correct(const Tensor& logits, std::span<const std::uint8_t> labels) {
+  check(logits.shape().rank() == 2 && logits.size(0) == static_cast<std::int64_t>(labels.size()),
+        "accuracy: given logits ", logits.shape(), " and ", labels.size(), " labels, expected (N, C) and N");
+  const std::int64_t classes = logits.size(1);
+  std::int64_t correct = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const Real* row = logits.data() + static_cast<std::int64_t>(i) * classes;
+    check(std::none_of(row, row + classes, [](Real v) { return std::isnan(v); }),
+          "accuracy: given a logit of image ", i, " that is NaN, expected numbers");
+    correct += std::max_element(row, row + classes) - row == labels[i];
+  }
+  return correct;
+}
+
+double accuracy(const Tensor& logits, std::span<const std::uint8_t> labels) {
+  check(!labels.empty(), "accuracy: given an empty batch, expected at least one label");
+  return static_cast<double>(count_correct(logits, labels)) / static_cast<double>(labels.size());
 }
 
 }  // namespace COARSEGRAD_REAL

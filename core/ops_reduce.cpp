@@ -40,8 +40,8 @@ void add_rows(const Real* x, std::int64_t rows, std::int64_t inner, double* out)
 }
 
 // (outer, extent, inner) -> (outer, inner), the extent cut into pieces of fixed length whose sums are then
-// combined.
-Tensor sum_axis(const Tensor& x, int axis) {
+// combined, and divided by `count` before they are rounded to Real: a rounded reciprocal makes 41 / 41 less than 1.
+Tensor sum_axis(const Tensor& x, int axis, double count = 1) {
   const FlushDenormals flush;
   const AxisView v(x.shape(), axis);
   constexpr std::int64_t kPiece = 4096;
@@ -58,7 +58,7 @@ Tensor sum_axis(const Tensor& x, int axis) {
     double* first = partial.data() + o * pieces * v.inner;
     for (std::int64_t p = 1; p < pieces; ++p)
       for (std::int64_t i = 0; i < v.inner; ++i) first[i] += first[p * v.inner + i];
-    for (std::int64_t i = 0; i < v.inner; ++i) out[o * v.inner + i] = static_cast<Real>(first[i]);
+    for (std::int64_t i = 0; i < v.inner; ++i) out[o * v.inner + i] = static_cast<Real>(first[i] / count);
   }
   return y;
 }
@@ -131,7 +131,12 @@ Var sum(const Var& x, int axis, bool keep_axis) {
 Var mean(const Var& x, int axis, bool keep_axis) {
   const std::int64_t n = x.shape()[axis];
   check(n > 0, "mean: given shape ", x.shape(), ", expected elements along axis ", axis);
-  return sum(x, axis, keep_axis) * Var(static_cast<Real>(1.0 / static_cast<double>(n)));
+  const Shape in = x.shape(), kept = in.with(axis, 1), out = keep_axis ? kept : without(in, axis);
+  return record("mean", sum_axis(x.value(), axis, static_cast<double>(n)).reshaped(out), {x},
+                [in, kept, count = static_cast<Real>(n)](const Tensor& g) -> Gradients {
+                  const Tensor share = map(g.reshaped(kept), [count](Real v) { return v / count; });
+                  return {broadcast_to(share, in)};
+                });
 }
 
 Var max(const Var& x, int axis, bool keep_axis) {

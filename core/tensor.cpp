@@ -15,14 +15,14 @@ struct Tensor::Lazy {
   std::shared_ptr<const Deferred> source;
   std::int64_t size;
   std::once_flag once;
-  Block values;
+  MemoryBlock values;
   std::atomic<bool> made = false;
 
   Lazy(std::shared_ptr<const Deferred> from, std::int64_t n) : source(std::move(from)), size(n) {}
 
   const Real* all() {
     std::call_once(once, [this] {
-      values = Block(static_cast<std::size_t>(size) * sizeof(Real));
+      values = MemoryBlock(static_cast<std::size_t>(size) * sizeof(Real));
       const std::int64_t granule = std::max<std::int64_t>(source->granule(), 1);
       const std::int64_t step = (kTaskElements + granule - 1) / granule * granule;
       parallel_ranges(size, step, [this](std::int64_t begin, std::int64_t end) {
@@ -57,7 +57,7 @@ const Coded* Tensor::coded() const { return lazy_ ? lazy_->source->coded() : nul
 Tensor Tensor::uninitialized(const Shape& shape) {
   Tensor t;
   t.shape_ = shape;
-  t.storage_ = std::make_shared<Block>(static_cast<std::size_t>(shape.numel()) * sizeof(Real));
+  t.storage_ = std::make_shared<MemoryBlock>(static_cast<std::size_t>(shape.numel()) * sizeof(Real));
   return t;
 }
 

@@ -65,7 +65,7 @@ class Tensor {
   const Real* made_elements() const;
 
   Shape shape_;
-  std::shared_ptr<Block> storage_;  // this one, or, for deferred elements,
+  std::shared_ptr<MemoryBlock> storage_;  // this one, or, for deferred elements,
   std::shared_ptr<Lazy> lazy_;      // this one, or none of the two
 };
 

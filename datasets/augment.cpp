@@ -9,11 +9,11 @@ inline namespace COARSEGRAD_REAL {
 namespace datasets {
 namespace {
 
-std::vector<Real> value_table(const Normalisation& normalisation) {
+std::vector<Real> value_table(const Normalisation& normalisation, std::int64_t channels) {
+  normalisation.validate(channels, "augmentation");
   std::vector<Real> table;
   for (std::size_t c = 0; c < normalisation.mean.size(); ++c)
-    for (int byte = 0; byte < 256; ++byte)
-      table.push_back(static_cast<Real>((byte / 255. - normalisation.mean[c]) / normalisation.deviation[c]));
+    for (int byte = 0; byte < 256; ++byte) table.push_back(static_cast<Real>(normalisation.value(byte, c)));
   return table;
 }
 
@@ -42,7 +42,7 @@ ImageTransform::ImageTransform(const Shape& image, const Normalisation& normalis
       channels_(image[2]),
       augmentation_(augmentation),
       rng_(Rng(seed).split("augmentation")),
-      values_(value_table(normalisation)) {
+      values_(value_table(normalisation, channels_)) {
   const std::int64_t shortest = std::min(height_, width_), longest = std::max(height_, width_);
   check(augmentation.pad >= 0 && augmentation.pad < shortest, "augmentation: given pad ", augmentation.pad,
         ", expected 0 to ", shortest - 1, " for images of shape ", image);

@@ -36,8 +36,8 @@ struct Placement {
 
 class ImageTransform {
  public:
-  /// For images of this shape (H,W,C). Throws Error unless 0 <= pad < min(H, W) and 0 <= cutout <= 2 max(H,
-  /// W).
+  /// For images of this shape (H,W,C). Throws Error unless 0 <= pad < min(H, W), 0 <= cutout <= 2 max(H, W)
+  /// and the normalisation is one of C channels (Normalisation::validate).
   ImageTransform(const Shape& image, const Normalisation& normalisation, const Augmentation& augmentation,
                  std::uint64_t seed);
 

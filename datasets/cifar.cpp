@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <fstream>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/base/regular_file.h"
 #include "core/base/sha256.h"
 
 namespace coarsegrad {
@@ -60,21 +62,20 @@ const Normalisation kNormalisation100{{0.5071, 0.4867, 0.4408}, {0.2675, 0.2565,
 /// The whole file, once its size is known to be right.
 Bytes read_bytes(const fs::path& path, const Layout& layout, const File& file, Verify verify) {
   check(fs::exists(path), path.string(), " does not exist");
-  check(fs::is_regular_file(path), path.string(), ": is not a regular file");
-  std::ifstream in(path, std::ios::binary);
-  check(in.is_open(), path.string(), ": cannot be opened");
-  check(in.peek() != '<', path.string(), ": found a web page, expected a ", layout.name, " file");
-  const std::uintmax_t found = fs::file_size(path);
+  RegularFile in(path, cat(path.string(), ": "));
+  const std::uint64_t found = in.size();
+  std::uint8_t first = 0;
+  if (found > 0) in.read(std::as_writable_bytes(std::span(&first, 1)));
+  check(first != '<', path.string(), ": found a web page, expected a ", layout.name, " file");
   const std::size_t record = layout.record(), wanted = file.records * record;
   if (verify == Verify::checksums)
     check(found == wanted, path.string(), ": found ", found, " bytes, expected ", wanted, ", ", file.records,
-          " records of ", layout.name);
+          " records of ", layout.name, "; ", kReadByLayout);
   check(found > 0 && found % record == 0 && found <= kMaxBytes, path.string(), ": found ", found,
         " bytes, expected 1 or more whole records of ", record, " (", layout.name, ")");
   Bytes bytes(found);
-  in.clear();  // peek() of an empty file
-  in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(found));
-  check(static_cast<std::uintmax_t>(in.gcount()) == found, path.string(), ": cannot be read to its end");
+  bytes[0] = first;
+  in.read(std::as_writable_bytes(std::span(bytes).subspan(1)));
   return bytes;
 }
 
@@ -121,7 +122,7 @@ Dataset read_part(const Source& from, const char* part, const std::vector<File>&
     if (from.verify == Verify::checksums) {
       const std::string found = sha256({std::as_bytes(std::span(bytes))});
       check(found == file.sha256, path.string(), ": found content with SHA-256 ", found, ", expected ",
-            file.sha256);
+            file.sha256, "; ", kReadByLayout);
     }
     append(layout, bytes, from.label, data);
   }

@@ -13,7 +13,7 @@ inline namespace COARSEGRAD_REAL {
 namespace datasets {
 
 /// Reads data_batch_1.bin to data_batch_5.bin and test_batch.bin in `root`/cifar10, 30,730,000 bytes each.
-/// With Verify::nothing a file may hold any number of records. Throws Error when a file is missing (it says
+/// With Verify::layout a file may hold any number of records. Throws Error when a file is missing (it says
 /// which, where, and the command that gets it), has another size, a label above 9, or is not the published
 /// one.
 TrainTest load_cifar10(const std::filesystem::path& root, Verify verify = Verify::checksums);

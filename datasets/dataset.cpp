@@ -1,10 +1,12 @@
 #include "datasets/dataset.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "core/base/check.h"
 #include "core/base/random.h"
+#include "core/in_range.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -17,6 +19,16 @@ std::span<const std::uint8_t> Dataset::pixels_of(std::int64_t i) const {
   return std::span(pixels).subspan(static_cast<std::size_t>(i) * bytes, bytes);
 }
 
+void Normalisation::validate(std::int64_t channels, const std::string& name) const {
+  const auto count = static_cast<std::size_t>(channels);
+  check(mean.size() == count && deviation.size() == count, name, ": given ", mean.size(), " means and ",
+        deviation.size(), " deviations for ", channels, " channels");
+  for (std::size_t c = 0; c < count; ++c)
+    check(deviation[c] > 0 && in_range(std::abs(value(0, c)), 0) && in_range(std::abs(value(255, c)), 0),
+          name, ": given the deviation ", deviation[c], " and the mean ", mean[c],
+          ", expected a positive one, a finite one, and finite quotients");
+}
+
 void Dataset::validate() const {
   check(size() > 0, name, ": the data set is empty");
   check(image.rank() == 3 && image.numel() > 0, name, ": given images of shape ", image,
@@ -27,12 +39,7 @@ void Dataset::validate() const {
   const auto wrong = std::find_if(labels.begin(), labels.end(), [&](std::uint8_t l) { return l >= classes; });
   check(wrong == labels.end(), name, ": found label ", wrong == labels.end() ? 0 : int{*wrong}, " at image ",
         wrong - labels.begin(), ", expected 0 to ", classes - 1);
-  const auto channels = static_cast<std::size_t>(image[-1]);
-  check(normalisation.mean.size() == channels && normalisation.deviation.size() == channels, name, ": given ",
-        normalisation.mean.size(), " means and ", normalisation.deviation.size(), " deviations for ",
-        channels, " channels");
-  for (const double deviation : normalisation.deviation)
-    check(deviation > 0, name, ": given the deviation ", deviation, ", expected a positive one");
+  normalisation.validate(image[-1], name);
 }
 
 Dataset subset(const Dataset& data, std::span<const std::int64_t> indices) {
@@ -47,15 +54,39 @@ Dataset subset(const Dataset& data, std::span<const std::int64_t> indices) {
   return part;
 }
 
+Verify verify(std::string_view name) {
+  check_usage(name == "checksums" || name == "layout", "verify: given '", name,
+              "', expected checksums or layout");
+  return name == "layout" ? Verify::layout : Verify::checksums;
+}
+
+namespace {
+
+// All indices: those held out, ascending, then the others, ascending.
+std::vector<std::int64_t> cut_indices(std::int64_t size, std::int64_t count, std::uint64_t seed) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
+  std::iota(order.begin(), order.end(), 0);
+  Rng(seed).split("hold out").shuffle(std::span(order));
+  std::sort(order.begin(), order.begin() + count);
+  std::sort(order.begin() + count, order.end());
+  return order;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> held_out_indices(std::int64_t size, std::int64_t count, std::uint64_t seed) {
+  check(count >= 0 && count <= size, "held-out indices: given ", count, " of ", size,
+        " images, expected 0 or more, and no more than there are");
+  std::vector<std::int64_t> order = cut_indices(size, count, seed);
+  order.resize(static_cast<std::size_t>(count));
+  return order;
+}
+
 HeldOut hold_out(const Dataset& data, std::int64_t count, std::uint64_t seed) {
   check(count > 0 && count < data.size(), data.name, ": given ", count, " images to hold out, expected 1 to ",
         data.size() - 1);
-  std::vector<std::int64_t> order(static_cast<std::size_t>(data.size()));
-  std::iota(order.begin(), order.end(), 0);
-  Rng(seed).split("hold out").shuffle(std::span(order));
+  const std::vector<std::int64_t> order = cut_indices(data.size(), count, seed);
   const auto cut = order.begin() + count;
-  std::sort(order.begin(), cut);
-  std::sort(cut, order.end());
   return {subset(data, {cut, order.end()}), subset(data, {order.begin(), cut})};
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/shape.h"
@@ -15,6 +16,13 @@ namespace datasets {
 /// What turns a byte b of channel c into the number a network sees: (b / 255 - mean[c]) / deviation[c].
 struct Normalisation {
   std::vector<double> mean, deviation;
+
+  double value(int byte, std::size_t channel) const {
+    return (byte / 255. - mean[channel]) / deviation[channel];
+  }
+  /// Throws Error unless there are a mean and a positive deviation for each of `channels` channels, and all
+  /// values are finite as a Real. `name` begins the message.
+  void validate(std::int64_t channels, const std::string& name) const;
 };
 
 struct Dataset {
@@ -37,9 +45,14 @@ struct TrainTest {
   Dataset train, test;
 };
 
-/// Whether the files of a published data set must be the published ones, byte for byte. Only tests, which
-/// write files of their own, say no.
-enum class Verify { checksums, nothing };
+/// What the files of a published data set must be: the published ones, byte for byte, or any of the same layout,
+/// with labels in range and any number of images. Results on the latter do not compare with published ones.
+enum class Verify { checksums, layout };
+/// What an error says about files that are not the published ones.
+inline constexpr std::string_view kReadByLayout =
+    "--verify layout (Verify::layout) reads other files of this layout";
+/// "checksums" or "layout". Throws UsageError for anything else.
+Verify verify(std::string_view name);
 
 /// The images with these indices, in this order. Throws Error for an index outside [0, size).
 Dataset subset(const Dataset& data, std::span<const std::int64_t> indices);
@@ -48,6 +61,8 @@ Dataset subset(const Dataset& data, std::span<const std::int64_t> indices);
 struct HeldOut {
   Dataset rest, held_out;
 };
+/// The indices that hold_out() sets aside, ascending. Throws Error unless 0 <= count <= size.
+std::vector<std::int64_t> held_out_indices(std::int64_t size, std::int64_t count, std::uint64_t seed);
 /// Sets `count` images aside, chosen uniformly at random by `seed` alone. Throws Error unless 0 < count <
 /// data.size().
 HeldOut hold_out(const Dataset& data, std::int64_t count, std::uint64_t seed);

@@ -1,5 +1,6 @@
 #include "datasets/idx_file.h"
 
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <memory>
 
 #include "core/base/check.h"
+#include "core/base/regular_file.h"
 #include "core/base/sha256.h"
 
 namespace coarsegrad {
@@ -23,7 +25,7 @@ constexpr std::uint32_t kUnsignedByte = 0x08;
 // DEFLATE cannot shrink anything by more than this factor (zlib's technical details), so a header that
 // declares more lies, and is found out before memory is taken for it.
 constexpr std::uint64_t kMaxDeflateRatio = 1032;
-constexpr std::size_t kMaxZlibCall = std::size_t{1} << 30;  // zlib counts in unsigned int
+constexpr std::size_t kMaxZlibCall = std::size_t{1} << 30;  // zlib counts in int
 
 std::uint32_t big_endian(const std::uint8_t* b) {
   return std::uint32_t{b[0]} << 24 | std::uint32_t{b[1]} << 16 | std::uint32_t{b[2]} << 8 | b[3];
@@ -50,16 +52,19 @@ std::vector<std::uint8_t> header_bytes(const Shape& shape) {
 /// Sequential reading of a plain or packed file.
 class Reader {
  public:
-  explicit Reader(const fs::path& path) : path_(path), file_(gzopen(path.c_str(), "rb"), &gzclose) {
+  explicit Reader(const RegularFile& file, const fs::path& path)
+      : path_(path), file_(gzdopen(::dup(file.descriptor()), "rb"), &gzclose) {
     check(file_ != nullptr, "read_idx: ", path.string(), ": cannot be opened: ", std::strerror(errno));
     gzbuffer(file_.get(), 1 << 17);
   }
 
-  /// Reads until `out` is full or the file ends; returns the number of bytes.
+  /// Reads until `out` is full or the file ends; returns the number of bytes. A packed file is seen to be
+  /// whole when its end is met, so that `out` has to have room for more than there is.
   std::size_t read(std::span<std::uint8_t> out) {
     std::size_t got = 0;
     while (got < out.size()) {
-      const auto wanted = static_cast<unsigned>(std::min(out.size() - got, kMaxZlibCall));
+      const std::size_t left = out.size() - got;  // never a single byte in the end: it would meet no end
+      const auto wanted = static_cast<unsigned>(left > kMaxZlibCall ? kMaxZlibCall / 2 : left);
       const int n = gzread(file_.get(), out.data() + got, wanted);
       if (n <= 0) break;
       got += static_cast<std::size_t>(n);
@@ -130,26 +135,26 @@ IdxArray read_idx(const fs::path& path, int rank, std::size_t max_bytes) {
   check(rank >= 1 && rank <= Shape::kMaxRank, "read_idx: given ", rank, " axes, expected 1 to ",
         Shape::kMaxRank);
   const std::string file = path.string();
-  check(!fs::exists(path) || fs::is_regular_file(path), "read_idx: ", file, ": is not a regular file");
-  Reader reader(path);
+  const RegularFile on_disk(path, cat("read_idx: ", file, ": "));
+  Reader reader(on_disk, path);
   IdxArray array{read_shape(reader, file, rank, max_bytes), {}};
 
   const auto declared = static_cast<std::uint64_t>(array.shape.numel());
-  const std::uint64_t header = 4 * (static_cast<std::uint64_t>(rank) + 1), on_disk = fs::file_size(path);
+  const std::uint64_t header = 4 * (static_cast<std::uint64_t>(rank) + 1);
   if (reader.packed())
-    check(declared <= on_disk * kMaxDeflateRatio, "read_idx: ", file, ": ", on_disk,
+    check(declared <= on_disk.size() * kMaxDeflateRatio, "read_idx: ", file, ": ", on_disk.size(),
           " packed bytes are too few for the shape ", array.shape, " that the header declares");
   else
-    check(on_disk == header + declared, "read_idx: ", file, ": found ", on_disk, " bytes, expected ",
-          header + declared, " for the shape ", array.shape);
+    check(on_disk.size() == header + declared, "read_idx: ", file, ": found ", on_disk.size(),
+          " bytes, expected ", header + declared, " for the shape ", array.shape);
 
-  array.bytes.resize(declared);
+  array.bytes.resize(declared + 1);
   const std::size_t got = reader.read(array.bytes);
-  check(got == declared, "read_idx: ", file, ": found ", header + got, " unpacked bytes, expected ",
+  check(got >= declared, "read_idx: ", file, ": found ", header + got, " unpacked bytes, expected ",
         header + declared, " for the shape ", array.shape);
-  std::uint8_t extra = 0;
-  check(reader.read({&extra, 1}) == 0, "read_idx: ", file, ": found more than the ", header + declared,
+  check(got == declared, "read_idx: ", file, ": found more than the ", header + declared,
         " bytes expected for the shape ", array.shape);
+  array.bytes.pop_back();
   return array;
 }
 
@@ -170,7 +175,8 @@ void write_idx(const fs::path& path, const Shape& shape, std::span<const std::ui
   };
   const bool ok = write(header_bytes(shape)) && write(bytes) && gzflush(out.get(), Z_FINISH) == Z_OK;
   int code = Z_OK;
-  check(ok, "write_idx: write failed: ", gzerror(out.get(), &code));  // the text names the file
+  const char* const reason = gzerror(out.get(), &code);  // the text names the file
+  check(ok, "write_idx: write failed: ", reason);
 }
 
 }  // namespace datasets

@@ -1,7 +1,13 @@
 #include "datasets/loader.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
 #include <numeric>
+#include <thread>
 #include <utility>
 
 #include "core/base/check.h"
@@ -20,10 +26,24 @@ const Dataset& validated(const Dataset& data) {
 
 }  // namespace
 
+struct DataLoader::Slot {
+  Batch batch;
+  std::vector<std::uint8_t> labels;
+  std::exception_ptr error;
+};
+
+struct DataLoader::Shared {
+  std::vector<Slot> slots;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::thread thread;  // started by the first next()
+};
+
 DataLoader::DataLoader(const Dataset& data, const LoaderOptions& options)
     : data_(validated(data)),
       options_(options),
-      transform_(data.image, data.normalisation, options.augmentation, options.seed) {
+      transform_(data.image, data.normalisation, options.augmentation, options.seed),
+      shared_(std::make_unique<Shared>()) {
   check(options.batch_size >= 1, "data loader: given batch size ", options.batch_size,
         ", expected 1 or more");
   check(options.prefetch >= 0 && options.prefetch <= 64, "data loader: given prefetch ", options.prefetch,
@@ -36,16 +56,34 @@ DataLoader::DataLoader(const Dataset& data, const LoaderOptions& options)
         " and drop_last, expected at most ", data.size(), ", the number of images");
 
   order_.resize(static_cast<std::size_t>(data.size()));
-  slots_.resize(static_cast<std::size_t>(options.prefetch) + 1);
+  shared_->slots = std::vector<Slot>(static_cast<std::size_t>(options.prefetch) + 1);
 }
 
+// In a forked process what was shared stays as it is for ever: the lock, the slot that was being filled and
+// the condition that was waited for belong to a thread that is not there.
 DataLoader::~DataLoader() {
+  if (forked()) {
+    static_cast<void>(shared_.release());
+    return;
+  }
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(shared_->mutex);
     stop_ = true;
   }
-  changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  shared_->changed.notify_all();
+  if (shared_->thread.joinable()) shared_->thread.join();
+}
+
+bool DataLoader::forked() const { return process_ != 0 && process_ != getpid(); }
+
+void DataLoader::check_process() const {
+  check(!forked(),
+        "data loader: given a process that was forked after the first batch, expected a loader that ",
+        "is made in it, or prefetch 0");
+}
+
+DataLoader::Slot& DataLoader::slot(std::uint64_t number) {
+  return shared_->slots[number % shared_->slots.size()];
 }
 
 DataLoader::Position DataLoader::after(Position p) const {
@@ -55,27 +93,31 @@ DataLoader::Position DataLoader::after(Position p) const {
 void DataLoader::seek(std::int64_t epoch, std::int64_t index) {
   check(epoch >= 0 && index >= 0 && index < batches_, "data loader: given batch ", index, " of epoch ", epoch,
         ", expected epoch >= 0 and a batch below ", batches_);
+  check_process();
   const Position wanted{epoch, index};
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock(shared_->mutex);
   if (to_serve_ == wanted) return;
-  changed_.wait(lock, [&] { return !preparing_; });
+  shared_->changed.wait(lock, [&] { return !preparing_; });
   prepared_ = served_;  // what was prepared is of no use
   to_serve_ = to_prepare_ = wanted;
-  changed_.notify_all();
+  shared_->changed.notify_all();
 }
 
 const Batch& DataLoader::next() {
-  if (options_.prefetch == 0)
-    prepare(to_prepare_, slots_[0]);
-  else if (!thread_.joinable())
-    thread_ = std::thread(&DataLoader::prefetch, this);
+  check_process();
+  if (options_.prefetch == 0) {
+    prepare(to_prepare_, slot(0));
+  } else if (!shared_->thread.joinable()) {
+    process_ = getpid();
+    shared_->thread = std::thread(&DataLoader::prefetch, this);
+  }
 
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock(shared_->mutex);
   if (options_.prefetch == 0) to_prepare_ = after(to_prepare_), ++prepared_;
-  changed_.wait(lock, [&] { return prepared_ > served_; });
+  shared_->changed.wait(lock, [&] { return prepared_ > served_; });
   Slot& ready = slot(served_++);
   to_serve_ = after(to_serve_);
-  changed_.notify_all();
+  shared_->changed.notify_all();
   if (ready.error) std::rethrow_exception(std::exchange(ready.error, nullptr));
   return ready.batch;
 }
@@ -88,9 +130,9 @@ DataLoader::Epoch DataLoader::epoch(std::int64_t number, std::int64_t first) {
 void DataLoader::prefetch() {
   const FlushDenormals flush;
   const auto ahead = static_cast<std::uint64_t>(options_.prefetch);
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock(shared_->mutex);
   while (true) {
-    changed_.wait(lock, [&] { return stop_ || prepared_ - served_ < ahead; });
+    shared_->changed.wait(lock, [&] { return stop_ || prepared_ - served_ < ahead; });
     if (stop_) return;
     preparing_ = true;
     const Position p = to_prepare_;
@@ -101,7 +143,7 @@ void DataLoader::prefetch() {
     preparing_ = false;
     to_prepare_ = after(p);
     ++prepared_;
-    changed_.notify_all();
+    shared_->changed.notify_all();
   }
 }
 

@@ -2,12 +2,11 @@
 // DataLoader: a data set as an endless, seekable sequence of batches. What a batch holds depends on (data
 // set, seed, epoch, index) only, so a run that was broken off goes on with the very batch it would have seen
 // next, and neither the number of threads nor the prefetching changes anything.
-#include <condition_variable>
+#include <sys/types.h>
+
 #include <cstdint>
-#include <exception>
-#include <mutex>
+#include <memory>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "core/tensor.h"
@@ -36,6 +35,8 @@ class DataLoader {
  public:
   /// Keeps a reference to `data`, which must outlive the loader. Throws Error for a data set that is not
   /// valid (Dataset::validate), options out of range, or when an epoch would have no batch.
+  /// Where the process forks after the first next(), the thread that prepares batches stays in the parent: in
+  /// the child seek() and next() throw Error. Make a loader there, or use one with prefetch 0.
   DataLoader(const Dataset& data, const LoaderOptions& options);
   DataLoader(const Dataset&& data, const LoaderOptions& options) = delete;  // a temporary would be gone
   ~DataLoader();
@@ -63,14 +64,13 @@ class DataLoader {
     std::int64_t epoch, index;
     friend bool operator==(const Position&, const Position&) = default;
   };
-  struct Slot {
-    Batch batch;
-    std::vector<std::uint8_t> labels;
-    std::exception_ptr error;
-  };
+  struct Slot;
+  struct Shared;
 
   Position after(Position p) const;
-  Slot& slot(std::uint64_t number) { return slots_[number % slots_.size()]; }
+  Slot& slot(std::uint64_t number);
+  bool forked() const;
+  void check_process() const;
   void prepare(Position p, Slot& into);
   void fill(Position p, Slot& into);
   void arrange(std::int64_t epoch);
@@ -86,13 +86,11 @@ class DataLoader {
   std::int64_t ordered_epoch_ = -1;
 
   // A ring: slots [served_, prepared_) are ready, slot served_ - 1 is the caller's, the others are free.
-  std::vector<Slot> slots_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  std::unique_ptr<Shared> shared_;  // the slots, and what guards them and what follows
   std::uint64_t served_ = 0, prepared_ = 0;
   Position to_serve_{0, 0}, to_prepare_{0, 0};
   bool preparing_ = false, stop_ = false;
-  std::thread thread_;  // started by the first next()
+  pid_t process_ = 0;  // that the prefetch thread runs in; 0: it has not been started
 };
 
 /// What epoch() returns.

@@ -49,7 +49,7 @@ IdxArray read(const fs::path& folder, const File& file, Verify verify) {
   if (verify == Verify::checksums) {
     const std::string found = array.sha256();
     check(found == file.sha256, path.string(), ": found content with SHA-256 ", found, ", expected ",
-          file.sha256, " (Fashion-MNIST and others use the same file names)");
+          file.sha256, " (Fashion-MNIST and others use the same file names); ", kReadByLayout);
   }
   return array;
 }

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
 
@@ -29,19 +30,21 @@ void declare(Args& args, Settings& s) {
   declare(args, s.float_net);
   declare_projection(args, s.rule);
   args.add("rho", s.rhos, "blending; 0 is BinaryConnect", {0, 1});
+  args.add_need({"rho"}, "weight-bits", "without --weight-bits", [&s] { return s.rule.weight_bits > 0; });
   args.add("seeds", s.seeds, "runs per rho: seeds 1 to this", {1, 1000});
   declare(args, s.optim);
+  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
 }
 
 void compare(const Settings& s, const Args& args, RunLog& log) {
-  const SplitData data = load_data(s.data, args.seed());
+  const SplitData data = load_data(s, args);
   std::vector<std::string> rules;
   for (const double rho : s.rhos) rules.push_back(rho == 0 ? "binary_connect" : cat("bcgd_", rho));
   Comparison comparison(args, log,
                         {{"rule", "1", "BinaryConnect, or BCGD with its rho", rules},
                          {"weight_bits", "bit", "bits of the weights"},
                          {"activation_bits", "bit", "bits of the activations; 0: float"}});
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"rho", "seeds"}));
+  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"rho", "seeds"}));
   log.start();
   comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)
@@ -50,12 +53,13 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       plan.name = cat(rules[i], "-seed", seed);
       plan.seed = static_cast<std::uint64_t>(seed);
       plan.optim = s.optim;
+      plan.method.net = s.net;
       plan.method.rule = s.rule;
       plan.augmentation = augmentation_of(s.data);
       plan.may_diverge = true;
       plan.method.rule.rho = s.rhos[i];
-      const auto start = [&](const Stage&) {
-        return loaded(s.net, data, args, sweep.folder() / "float.safetensors");
+      const auto start = [&](const TrainingStage&) {
+        return loaded(s.net, data, args, sweep.network("float"));
       };
       comparison.add({static_cast<double>(i), static_cast<double>(s.rule.weight_bits),
                       static_cast<double>(s.net.activation_bits)},

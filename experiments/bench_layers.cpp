@@ -37,7 +37,8 @@ class LeNetLayers {
     rng.normal(dy_.data(), dy_.size());
     number_.resize(x_.size());
     mask_.resize(mask_bytes(largest));
-    for (auto* stats : {&mean_, &var_, &inv_std_}) stats->assign(512, 1.f);
+    for (auto* stats : {&mean_, &inv_std_}) stats->assign(512, 1.f);
+    var_.assign(512, 1);
     add_max_pool({batch, 24, 24, 32, 2, 2, 2, 2});
     add_max_pool({batch, 8, 8, 64, 2, 2, 2, 2});
     for (const auto& [pixels, channels] : {std::pair{12 * 12, 32}, {4 * 4, 64}, {1, 512}}) {
@@ -90,7 +91,8 @@ class LeNetLayers {
         [this, n] { mask_backward(n, mask_.data(), dy_.data(), y_.data()); });
   }
 
-  std::vector<float> x_, dy_, y_, mean_, var_, inv_std_;
+  std::vector<float> x_, dy_, y_, mean_, inv_std_;
+  std::vector<double> var_;
   std::vector<std::uint16_t> number_;
   std::vector<std::uint8_t> mask_;
   std::vector<Layer> layers_;

@@ -117,6 +117,8 @@ int main(int argc, char** argv) {
   args.add("activations", activations, "bits of the activations",
            {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
   args.add("activation", activation, "which quantized ones", quant::activation_names());
+  args.add_need({"activation"}, "activations", "without --activations",
+                [&activations] { return activations != "float"; });
   args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
   args.add("sgemm", sgemm, "also the rate of a large float matrix product, as a scale");
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {

@@ -159,19 +159,22 @@ void log_sample_sizes(const lab::Table& table, const Problem& problem, const Fla
 // What was found, one line per estimator.
 void print_summary(const std::map<std::string, std::vector<Row>>& rows,
                    const std::vector<std::string>& names) {
-  lab::TextTable table({"ste", "least correlation", "|E g| at first angle", "|E g| at last angle",
-                        "largest bound ratio", "worst |MC - closed form| / SE"});
+  lab::TextTable table({"ste", "least correlation (± SE of estimates)", "|E g| at first angle",
+                        "|E g| at last angle", "largest bound ratio", "worst |MC - closed form| / SE"});
   for (const std::string& name : names) {
-    double least = INFINITY, ratio = 0, worst = kNaN;
+    double ratio = 0, worst = kNaN;
     const std::vector<Row>& found = rows.at(name);
     const bool closed = ste_named(name).has_value();
+    const std::size_t correlation = closed ? 1 : 2;
+    const Row& least = *std::ranges::min_element(found, {}, [&](const Row& row) { return row[correlation]; });
     for (const Row& row : found) {
-      least = std::min(least, row[closed ? 1 : 2]);
       ratio = std::fmax(ratio, row[10]);
       if (closed) worst = std::fmax(worst, std::abs(row[2] - row[1]) / row[3]);
     }
     const std::size_t length = closed ? 4 : 5;
-    table.row(name, least, found.front()[length], found.back()[length], ratio, worst);
+    const std::string error = closed ? "" : " ± " + lab::number(least[3], 2);
+    table.row(name, lab::number(least[correlation]) + error, found.front()[length], found.back()[length],
+              ratio, worst);
   }
   std::cout << table.str();
 }

@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/progress.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
@@ -45,7 +46,10 @@ void declare(Args& args, Settings& s) {
   args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none",
            {0, 100});
   declare(args, s.optim);
+  const auto with_bop = [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); };
+  need_bop(args, "methods", with_bop);
   args.add("bop-lr", s.bop_lr, "learning rate of adam, which moves what bop does not", {0, 100});
+  args.add_need({"bop-lr"}, "methods", "without bop in --methods", with_bop);
 }
 
 using Bits = std::pair<int, int>;  // of weights and activations; 0: float
@@ -94,6 +98,8 @@ struct Variant {
 };
 
 std::vector<Variant> variants_of(const Settings& s) {
+  check_usage(s.bits.size() == 1 || std::ranges::count(s.bits, 0) == 0,
+              "--bits: given 0 beside other bits, expected either");
   std::vector<Variant> all;
   for (std::size_t i = 0; i < s.methods.size(); ++i)
     for (const Bits& bits : bits_of(quant::method(s.methods[i]), s)) all.push_back({i, bits});
@@ -134,13 +140,21 @@ CellRows rows_of(StagedTraining& training) {
   return rows;
 }
 
+// The number of stages in rows of rows_of(), which may come from the file of a cell.
+std::size_t stages_in(const CellRows& rows) {
+  const double stages = rows.empty() || rows.back().empty() ? 0 : rows.back().back();
+  check(stages >= 1 && stages <= 1000, "compare_methods: given a cell of ", stages,
+        " stages, expected 1 to 1000");
+  return static_cast<std::size_t>(stages);
+}
+
 class MethodComparison {
  public:
   MethodComparison(const Settings& s, const Args& args, RunLog& log)
       : s_(s),
         args_(args),
         log_(log),
-        data_(load_data(s.data, args.seed())),
+        data_(load_data(s, args)),
         comparison_(args, log,
                     {{"method", "1", "row of the table of methods", s.methods},
                      {"weight_bits", "bit", "bits of the weights; 0: float"},
@@ -151,7 +165,7 @@ class MethodComparison {
                       "images that steps of the last stage take in: median of the rounds"},
                      {"slowest", "1/s", "the same, slowest round"},
                      {"fastest", "1/s", "the same, fastest round"}}),
-        sweep_(args.out() + ".cells",
+        sweep_(cells_folder(args.out()),
                cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
         variants_(variants_of(s)) {}
 
@@ -163,7 +177,7 @@ class MethodComparison {
       for (std::size_t v = 0; v < variants_.size(); ++v) {
         const CellPlan plan = plan_of(s_, variants_[v], seed);
         CellRows rows = train_cell(sweep_, plan, data_, from_float(plan), args_.quiet(), rows_of);
-        const auto before_last = static_cast<std::size_t>(rows.back().back()) - 1;
+        const std::size_t before_last = stages_in(rows) - 1;
         for (auto& row : rows) row.insert(row.end(), speeds[v].begin(), speeds[v].end());
         comparison_.add(variants_[v].key(), seed, rows,
                         before_last * static_cast<std::size_t>(plan.optim.epochs));
@@ -173,9 +187,9 @@ class MethodComparison {
 
  private:
   StagedTraining::MakeNet from_float(const CellPlan& plan) const {
-    return [this, net = plan.method.net](const Stage& stage) mutable {
+    return [this, net = plan.method.net](const TrainingStage& stage) mutable {
       net.activation_bits = stage.activation_bits;
-      return loaded(net, data_, args_, sweep_.folder() / "float.safetensors");
+      return loaded(net, data_, args_, sweep_.network("float"));
     };
   }
 

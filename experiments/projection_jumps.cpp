@@ -36,6 +36,7 @@ void declare(Args& args, Settings& s) {
   args.add("networks", s.networks, "tensor files with float weights, such as FILE.last.safetensors of train");
   args.add("projections", s.projections, "one for each network", quant::projection_names());
   args.add("bits", s.bits, "of each projection", {1, 8});
+  for (const char* list : {"networks", "projections", "bits"}) args.allow_repeats(list);
   args.add("without", s.without,
            "tensors that are left out, where there are any so called: layers that stay float");
   args.add("steps", s.steps, "that the weights are moved by, over their root mean square", {1e-12, 10});
@@ -99,13 +100,21 @@ struct Case {
   }
 };
 
+// The file of a network without its folder and ending, or as it was given where another file is called alike.
+std::string label_of(const std::string& network, const std::vector<std::string>& all) {
+  const auto stem = [](const std::string& file) { return std::filesystem::path(file).stem(); };
+  const bool shared = std::ranges::any_of(
+      all, [&](const std::string& other) { return other != network && stem(other) == stem(network); });
+  return shared ? network : stem(network).string();
+}
+
 std::vector<Case> cases_of(const Settings& s) {
   check_usage(s.projections.size() == s.networks.size() && s.bits.size() == s.networks.size(),
               "networks: given ", s.networks.size(), " with ", s.projections.size(), " projections and ",
               s.bits.size(), " numbers of bits, expected as many of each");
   std::vector<Case> cases;
   for (std::size_t i = 0; i < s.networks.size(); ++i)
-    cases.push_back({std::filesystem::path(s.networks[i]).stem().string(), s.projections[i], s.bits[i],
+    cases.push_back({label_of(s.networks[i], s.networks), s.projections[i], s.bits[i],
                      layers_of(s.networks[i], s.without)});
   return cases;
 }

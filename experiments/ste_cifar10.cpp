@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
 #include "quant/surrogate.h"
@@ -32,12 +33,15 @@ void declare(Args& args, Settings& s) {
   args.add("bits", s.bits, "bits of the activations", {1, 8});
   args.add("seeds", s.seeds, "fine-tuning runs per (STE, bits): seeds 1 to this", {1, 1000});
   declare(args, s.optim);
+  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
   args.add("instability", s.instability,
            "epochs for which each STE goes on from the net of another, with the last of --bits; 0: none",
            {0, 10000});
   args.add("instability-from", s.instability_from, "the STE whose net that is, seed 1", surrogate_names());
   args.add("instability-lr", s.instability_lr, "learning rate of that", {0, 10});
   args.add("loss-window", s.loss_window, "steps that a point of its loss curve is the mean of", {1, 1000000});
+  args.add_need({"instability-from", "instability-lr", "loss-window"}, "instability", "without --instability",
+                [&s] { return s.instability > 0; });
 }
 
 NetSettings quantized(const Settings& s, const std::string& ste, int bits) {
@@ -65,9 +69,9 @@ class Instability {
 
   void run(const SplitData& data, const Sweep& sweep, const Args& args) const {
     const int bits = s_.bits.back();
-    const auto from = sweep.folder() / cat(name(s_.instability_from, bits), "-seed1.last.safetensors");
+    const auto from = sweep.network(cat(name(s_.instability_from, bits), "-seed1.last"));
     for (std::size_t i = 0; i < s_.ste.size(); ++i) {
-      const auto start = [&](const Stage&) {
+      const auto start = [&](const TrainingStage&) {
         return loaded(quantized(s_, s_.ste[i], bits), data, args, from);
       };
       const std::string cell = cat("instability-", s_.instability, "x", s_.instability_lr, "-from-",
@@ -79,6 +83,7 @@ class Instability {
       });
       CellPlan plan;
       plan.name = cell;
+      plan.method.net = quantized(s_, s_.ste[i], bits);
       plan.optim = s_.optim;
       plan.augmentation = augmentation_of(s_.data);
       plan.loss_window = s_.loss_window;
@@ -128,13 +133,13 @@ class Instability {
 void compare(const Settings& s, const Args& args, RunLog& log) {
   check_usage(s.instability == 0 || std::ranges::find(s.ste, s.instability_from) != s.ste.end(),
               "instability-from: given ", s.instability_from, ", expected one of --ste");
-  const SplitData data = load_data(s.data, args.seed());
+  const SplitData data = load_data(s, args);
   Comparison comparison(
       args, log,
       {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   const Instability instability(log, s);
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"ste", "bits", "seeds", "instability",
-                                                                "instability-lr", "loss-window"}));
+  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits", "seeds", "instability",
+                                                                   "instability-lr", "loss-window"}));
   log.start();
   comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)
@@ -142,12 +147,13 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       for (std::size_t i = 0; i < s.ste.size(); ++i) {
         CellPlan plan;
         plan.name = cat(name(s.ste[i], bits), "-seed", seed);
+        plan.method.net = quantized(s, s.ste[i], bits);
         plan.seed = static_cast<std::uint64_t>(seed);
         plan.optim = s.optim;
         plan.augmentation = augmentation_of(s.data);
         plan.may_diverge = true;
-        const auto start = [&](const Stage&) {
-          return loaded(quantized(s, s.ste[i], bits), data, args, sweep.folder() / "float.safetensors");
+        const auto start = [&](const TrainingStage&) {
+          return loaded(quantized(s, s.ste[i], bits), data, args, sweep.network("float"));
         };
         comparison.add({static_cast<double>(i), static_cast<double>(bits)}, seed,
                        train_cell(sweep, plan, data, start, args.quiet()));

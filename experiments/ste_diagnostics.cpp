@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/comparison.h"
@@ -33,12 +34,15 @@ void declare(Args& args, Settings& s) {
   args.add("ste", s.ste, "straight-through estimators", surrogate_names());
   args.add("bits", s.bits, "bits of the activations", {1, 8});
   declare(args, s.optim);
+  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
   args.add("probe", s.probe, "training images that the gradients are taken of", {2, 100000});
   args.add("every", s.every, "epochs between two estimates of the direction of descent", {1, 100000});
   args.add("directions", s.diagnostics.directions, "random directions of such an estimate; 0: none",
            {0, 10000});
   args.add("difference", s.diagnostics.step, "its step, relative to the norm of the layer's weights",
            {1e-9, 10});
+  args.add_need({"every", "difference"}, "directions", "without --directions",
+                [&s] { return s.diagnostics.directions > 0; });
 }
 
 // A row of a cell: layer, epoch, then LayerDiagnostics.
@@ -61,6 +65,7 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
   const auto reference = make_net(quantized(s, "clipped_relu", bits), data.train, args.seed());
   CellPlan plan;
   plan.name = cat(ste, "-", bits, "bit");
+  plan.method.net = quantized(s, ste, bits);
   plan.seed = args.seed();
   plan.optim = s.optim;
   plan.augmentation = augmentation_of(s.data);
@@ -75,8 +80,8 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
   };
   return train_cell(
       sweep, plan, data,
-      [&](const Stage&) {
-        return loaded(quantized(s, ste, bits), data, args, sweep.folder() / "float.safetensors");
+      [&](const TrainingStage&) {
+        return loaded(quantized(s, ste, bits), data, args, sweep.network("float"));
       },
       args.quiet(), [](StagedTraining& training) { return training.trainer().notes(); });
 }
@@ -98,8 +103,8 @@ std::vector<double> means(const CellRows& rows) {
 }
 
 void run_all(const Settings& s, const Args& args, RunLog& log) {
-  const SplitData data = load_data(s.data, args.seed());
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"ste", "bits"}));
+  const SplitData data = load_data(s, args);
+  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits"}));
   const auto example = make_net(quantized(s, "clipped_relu", s.bits.front()), data.train, args.seed());
   datasets::DataLoader one(data.train, {.batch_size = 2, .shuffle = false, .prefetch = 0});
   const Table table = log.table(

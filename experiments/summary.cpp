@@ -1,5 +1,6 @@
 // What is a network made of, layer by layer, and what does it cost to deploy?
 //   summary --net resnet20 --weights 1 --activations 4
+//   summary experiments/zoo/resnet20_1w4a.safetensors
 #include "quant/summary.h"
 
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include "core/base/check.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
+#include "experiments/training/network_file.h"
 #include "nn/networks.h"
 #include "quant/activation.h"
 #include "quant/weight_rule.h"
@@ -19,7 +21,7 @@ namespace {
 
 struct Settings {
   std::string net = "resnet20", shortcut = "subsample", projection = "exact", weights = "float",
-              activations = "float";
+              activations = "float", network;
   int classes = 10, width = 0;
   bool first = true, last = false, per_channel = false;
 };
@@ -29,23 +31,42 @@ void add_knobs(experiments::Args& args, Settings& s) {
   args.add("net", s.net, "network", nn::network_names());
   args.add("classes", s.classes, "classes", {1, 256});
   args.add("width", s.width, "channels of its first convolution; 0: as in the paper", {0, 4096});
-  args.add("shortcut", s.shortcut, "of a ResNet: without parameters, or a 1x1 convolution",
-           {"subsample", "projection"});
+  args.add("shortcut", s.shortcut,
+           "of a ResNet: without parameters, missing channels behind or on both sides, or a 1x1 convolution",
+           nn::shortcut_names());
   args.add("weights", s.weights, "bits of the weights", bits);
   args.add("projection", s.projection, "how they are quantized", quant::projection_names());
   args.add("per-channel", s.per_channel, "a scale for each output channel instead of one for the layer");
   args.add("first", s.first, "quantize the weights of the first layer, too");
   args.add("last", s.last, "quantize the weights of the last layer, too");
   args.add("activations", s.activations, "bits of the activations", bits);
+  args.add("network", s.network, "tensor file with a network, which says all of this itself");
+  args.add_positional("network");
+  args.add_need({"net", "classes", "width", "shortcut", "weights", "projection", "per-channel", "first",
+                 "last", "activations"},
+                "network", "with the file of a network", [&s] { return s.network.empty(); });
+  args.add_need({"projection", "per-channel", "first", "last"}, "weights", "without --weights",
+                [&s] { return s.weights != "float"; });
+}
+
+Summary summary_of(const std::string& path) {
+  const auto file = experiments::read_tensor_file(path);
+  const auto settings = experiments::expect_settings_in(file, path);
+  datasets::Dataset images;
+  images.image = nn::network_input(settings.net.net);
+  images.classes = settings.classes;
+  const auto network = experiments::deployed(file, path, settings, images);
+  return quant::summarize(*network.net, images.image, network.rule.get());
 }
 
 Summary summary_of(const Settings& s, const Rng& rng) {
+  if (!s.network.empty()) return summary_of(s.network);
   const auto activation = s.activations == "float" ? nn::relu_activation()
                                                    : quant::uniform_activation(std::stoi(s.activations),
                                                                                surrogate("clipped_relu"));
-  const auto shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample;
-  const auto net = nn::make_network(s.net, activation, rng.split("net"),
-                                    {.classes = s.classes, .width = s.width, .shortcut = shortcut});
+  const auto net =
+      nn::make_network(s.net, activation, rng.split("net"),
+                       {.classes = s.classes, .width = s.width, .shortcut = nn::shortcut(s.shortcut)});
   if (s.weights != "float") {
     const auto projections =
         quant::weight_projections(s.projection, {.bits = std::stoi(s.weights), .per_channel = s.per_channel});

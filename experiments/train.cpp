@@ -1,13 +1,18 @@
 // Trains a network, float or quantized, from a configuration; goes on where it was broken off.
 //   train --config experiments/configs/coarsegrad/resnet20_float.json --out results/resnet20.h5
 // Beside the log FILE.h5 it keeps FILE.checkpoint, from which the same command goes on, and, once it is done,
-// FILE.best.safetensors (best held-out accuracy) and FILE.last.safetensors.
+// FILE.best.safetensors (best held-out accuracy) and FILE.last.safetensors; FILE is --out without a final .h5
+// or .hdf5.
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 
+#include "experiments/support/file_place.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
-#include "experiments/support/tensor_file.h"
 #include "experiments/support/text_table.h"
+#include "experiments/training/checkpoint.h"
+#include "experiments/training/network_file.h"
 #include "experiments/training/staged.h"
 
 using namespace coarsegrad;
@@ -28,6 +33,7 @@ struct Settings {
 void declare(Args& args, Settings& s) {
   declare(args, s.data);
   declare(args, s.optim);
+  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
   declare(args, s.method);
   args.add("init", s.init, "tensor file with the network to start from; empty: random");
   args.add("average-decay", s.average_decay, "judge a moving average of the weights with this decay; 0: no",
@@ -37,7 +43,26 @@ void declare(Args& args, Settings& s) {
   declare(args, s.keep);
 }
 
-TrainingPlan plan_of(const Settings& s, const Args& args, const std::filesystem::path& base) {
+constexpr const char* kCheckpoint = ".checkpoint";
+constexpr const char *kBest = ".best.safetensors", *kLast = ".last.safetensors",
+                     *kPartner = ".partner.safetensors";
+
+/// What is beside the log may be written at the end, or after an hour: what is in the way is found out now.
+void check_outputs(const Settings& s, const Args& args) {
+  check_out(args.out(), {kCheckpoint, kBest, kLast, kPartner});
+  const std::string checkpoint = beside(args.out(), kCheckpoint);
+  check_place(checkpoint);
+  const bool goes_on = std::filesystem::exists(checkpoint);  // then it says whose training this is
+  for (const char* network : {kBest, kLast, kPartner}) {
+    if (network == kPartner && s.method.guide.guide == "none") continue;
+    if (goes_on)
+      check_place(beside(args.out(), network));
+    else
+      check_replaceable(beside(args.out(), network), config_digest(result_config(args)));
+  }
+}
+
+TrainingPlan plan_of(const Settings& s, const Args& args) {
   TrainingPlan plan{s.method, s.optim, augmentation_of(s.data), args.seed(), {}};
   TrainerOptions& o = plan.options;
   o.label = s.method.net.net;
@@ -45,7 +70,7 @@ TrainingPlan plan_of(const Settings& s, const Args& args, const std::filesystem:
   o.judge_train = TrainerOptions::JudgeTrain::at_the_end;
   o.average_decay = s.average_decay;
   o.norm_batches = s.norm_batches;
-  o.checkpoint = base.string() + ".checkpoint";
+  o.checkpoint = beside(args.out(), kCheckpoint);
   o.save_steps = s.keep.save_steps;
   o.save_minutes = s.keep.save_minutes;
   o.quiet = args.quiet();
@@ -53,47 +78,49 @@ TrainingPlan plan_of(const Settings& s, const Args& args, const std::filesystem:
 }
 
 // Both networks with their accuracies, and the table on the terminal.
-void report(StagedTraining& training, const Settings& s, const SplitData& data,
-            const std::filesystem::path& base) {
+void report(StagedTraining& training, const Settings& s, const SplitData& data, const Args& args) {
   Trainer& trainer = training.trainer();
+  const std::string digest = config_digest(result_config(args));
   TextTable table({"network", "epoch", "training loss", "held out %", "test %"});
-  const auto keep = [&](const std::string& name, const EpochResult& r, const nn::StateDict& state) {
+  const auto keep = [&](const char* name, const char* ending, const EpochResult& r,
+                        const nn::StateDict& state) {
     table.row(name, static_cast<int>(r.epoch), r.loss, 100 * r.held_out.accuracy, 100 * r.test.accuracy);
-    save_network(base.string() + "." + name + ".safetensors", state,
-                 {{"network", s.method.net.net},
-                  {"data", s.data.dataset},
-                  {"method", s.method.method},
-                  {"weight_bits", std::to_string(s.method.rule.weight_bits)},
-                  {"projection", s.method.rule.projection},
-                  {"activation", s.method.net.activation},
-                  {"alpha", s.method.net.alpha},
-                  {"activation_bits", std::to_string(s.method.net.activation_bits)},
-                  {"epoch", std::to_string(static_cast<int>(r.epoch))},
-                  {"test_accuracy", number(r.test.accuracy)}});
+    Metadata about = metadata_of({s.method.net, s.method.rule, data.train.classes}, data.split);
+    about.merge(measured(r.test.accuracy));
+    about[kTrainingKey] = digest;
+    about["method"] = s.method.method;
+    about["epoch"] = std::to_string(static_cast<int>(r.epoch));
+    save_network(beside(args.out(), ending), state, about);
   };
-  keep("best", trainer.best(), trainer.best_network());
-  keep("last", trainer.results().back(), trainer.judged_network());
+  keep("best", kBest, trainer.best(), trainer.best_network());
+  keep("last", kLast, trainer.results().back(), trainer.judged_network());
   if (nn::Module* partner = training.partner()) {
     const Evaluation held_out = evaluate(*partner, data.held_out), test = evaluate(*partner, data.test);
     table.row("float partner", static_cast<int>(trainer.results().back().epoch), std::nan(""),
               100 * held_out.accuracy, 100 * test.accuracy);
-    save_network(base.string() + ".partner.safetensors", partner->state_dict(),
-                 {{"network", s.method.net.net}, {"data", s.data.dataset}});
+    NetSettings float_net = s.method.net;
+    float_net.activation_bits = 0;
+    Metadata about = metadata_of({float_net, {}, data.train.classes}, data.split);
+    about.merge(measured(test.accuracy));
+    about[kTrainingKey] = digest;
+    save_network(beside(args.out(), kPartner), partner->state_dict(), about);
   }
   std::printf("%s%s minutes of training\n", table.str().c_str(), number(trainer.seconds() / 60).c_str());
 }
 
 void train(const Settings& s, const Args& args, RunLog& log) {
-  const SplitData data = load_data(s.data, args.seed());
-  const auto make = [&](const Stage& stage) {
+  check_outputs(s, args);
+  SplitData data = load_data(s.data, args.seed());
+  if (!s.init.empty()) go_on_with(s.init, data.split);
+  std::printf("trains %s\n", description(s.method).c_str());
+  const auto make = [&](const TrainingStage& stage) {
     NetSettings net_settings = s.method.net;
     net_settings.activation_bits = stage.activation_bits;
     auto net = make_net(net_settings, data.train, args.seed());
     if (!s.init.empty()) load_network(s.init, *net);
     return net;
   };
-  const std::filesystem::path base = std::filesystem::path(args.out()).replace_extension();
-  StagedTraining training(plan_of(s, args, base), data, make);
+  StagedTraining training(plan_of(s, args), data, make);
   const Series loss = log.series("loss", "1", "cross entropy of the batch, training mode");
   const Series rate = log.series("learning_rate", "1", "learning rate of the step");
   const Table epochs = log.table("epochs", EpochResult::columns());
@@ -108,7 +135,7 @@ void train(const Settings& s, const Args& args, RunLog& log) {
                     },
                 .epoch = [&](const EpochResult& result) { epochs.add(result.row()); },
                 .sync_log = [&] { return log.position(); }});
-  report(training, s, data, base);
+  report(training, s, data, args);
 }
 
 }  // namespace

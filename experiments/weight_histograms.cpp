@@ -3,9 +3,11 @@
 // One training of each method's weights, with float activations, from one float net. After each epoch: how
 // the float weights of each layer are distributed, how what the network computes with is, how far apart the
 // two are, and how many weights have changed their sign. Finished trainings are kept in FILE.h5.cells.
+#include <algorithm>
 #include <cstdio>
 
 #include "core/base/check.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/comparison.h"
@@ -31,6 +33,7 @@ void declare(Args& args, Settings& s) {
            "epochs that the relaxations' schedules are meant for; they are compressed to --epochs",
            {1, 100000});
   declare(args, s.optim);
+  need_bop(args, "methods", [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); });
 }
 
 const std::vector<Column> kSizes{
@@ -74,7 +77,7 @@ std::vector<std::string> weight_names(nn::Module& net) {
 
 CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, const Sweep& sweep,
                   const std::string& method) {
-  const auto file = sweep.folder() / "float.safetensors";
+  const auto file = sweep.network("float");
   const auto start = loaded(s.net, data, args, file);
   CellPlan plan;
   plan.name = method;
@@ -91,7 +94,7 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
     if (trainer.finished()) trainer.note({-1, trainer.results().back().test.accuracy});
   };
   return train_cell(
-      sweep, plan, data, [&](const Stage&) { return loaded(s.net, data, args, file); }, args.quiet(),
+      sweep, plan, data, [&](const TrainingStage&) { return loaded(s.net, data, args, file); }, args.quiet(),
       [](StagedTraining& training) { return training.trainer().notes(); });
 }
 
@@ -129,8 +132,8 @@ struct Tables {
 };
 
 void run_all(const Settings& s, const Args& args, RunLog& log) {
-  const SplitData data = load_data(s.data, args.seed());
-  const Sweep sweep(args.out() + ".cells", cell_settings(args, {"methods"}));
+  const SplitData data = load_data(s, args);
+  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"methods"}));
   const Tables tables(log, s, weight_names(*make_net(s.net, data.train, args.seed())));
   log.start();
   float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args);

@@ -20,6 +20,18 @@ Shape weight_shape(const ConvOptions& o) {
   return {o.out, o.kernel.h, o.kernel.w, o.in / o.groups};
 }
 
+constexpr const char* kChannelsLast = "channels last, (N, ..., ";
+
+/// Throws Error, naming the layer, unless x has `rank` axes (0: any number) and the last one is `features` long.
+void check_input(const Module& layer, const char* kind, const Var& x, int rank, std::int64_t features,
+                 const char* layout) {
+  const Shape shape = x.shape();
+  if (shape.rank() > 0 && (rank == 0 || shape.rank() == rank) && shape[-1] == features) return;
+  const std::string path = layer.path();
+  throw Error(
+      cat(kind, path.empty() ? "" : " ", path, ": given x ", shape, ", expected ", layout, features, ")"));
+}
+
 }  // namespace
 
 Linear::Linear(std::int64_t in, std::int64_t out, const Rng& rng, bool with_bias)
@@ -28,7 +40,10 @@ Linear::Linear(std::int64_t in, std::int64_t out, const Rng& rng, bool with_bias
                ? &register_parameter("bias", uniform({out}, default_bound({out, in}), rng.split("bias")))
                : nullptr) {}
 
-Var Linear::forward(const Var& x) { return linear(x, weight.var(), optional_var(bias), gradient_map); }
+Var Linear::forward(const Var& x) {
+  check_input(*this, "linear", x, 2, weight.value.size(1), "(N, ");
+  return linear(x, weight.var(), optional_var(bias), gradient_map);
+}
 
 Conv2d::Conv2d(const ConvOptions& o, const Rng& rng)
     : options(o),
@@ -39,6 +54,7 @@ Conv2d::Conv2d(const ConvOptions& o, const Rng& rng)
                   : nullptr) {}
 
 Var Conv2d::forward(const Var& x) {
+  check_input(*this, "conv2d", x, 4, options.in, "channels last, (N, H, W, ");
   return conv2d(x, weight.var(), optional_var(bias),
                 {options.stride, options.padding, options.dilation, options.groups, gradient_map});
 }
@@ -49,6 +65,7 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& o)
       shift(o.affine ? &register_parameter("shift", Tensor({channels})) : nullptr),
       running_mean(register_buffer("running_mean", Tensor({channels}))),
       running_var(register_buffer("running_var", Tensor({channels}, Real(1)))) {
+  check_norm_settings(o.eps, o.momentum);
   for (Parameter* p : {scale, shift})
     if (p) p->decay = false;
 }
@@ -66,6 +83,7 @@ OutputGradientMap* gradient_map_of(Module& module) {
 }
 
 Var BatchNorm::forward(const Var& x) {
+  check_input(*this, "batch_norm", x, 0, channels(), kChannelsLast);
   const Real eps = static_cast<Real>(options.eps);
   if (!training())
     return batch_norm_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);
@@ -74,6 +92,7 @@ Var BatchNorm::forward(const Var& x) {
 }
 
 Normalized BatchNorm::normalized(const Var& x) {
+  check_input(*this, "batch_norm", x, 0, channels(), kChannelsLast);
   const Real eps = static_cast<Real>(options.eps);
   if (!training())
     return normalized_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);

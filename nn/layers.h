@@ -24,8 +24,8 @@ class Linear : public Module {
 
 struct ConvOptions {
   std::int64_t in = 0, out = 0;  ///< channels
-  Pair kernel = 3;
-  Pair stride = 1, padding = 0, dilation = 1;
+  HeightWidth kernel = 3;
+  HeightWidth stride = 1, padding = 0, dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;
 };
@@ -47,14 +47,15 @@ Parameter* weight_of(const Module& module);
 OutputGradientMap* gradient_map_of(Module& module);
 
 struct BatchNormOptions {
-  bool affine = true;  ///< with trained scale and shift, both without weight decay
-  double eps = 1e-5;
-  double momentum = 0.1;  ///< weight of the batch in the running statistics
+  bool affine = true;     ///< with trained scale and shift, both without weight decay
+  double eps = 1e-5;      ///< finite, >= 0
+  double momentum = 0.1;  ///< weight of the batch in the running statistics, 0 to 1
 };
 /// Normalises each channel (the last axis): over the batch in training mode, by running statistics in
-/// evaluation mode.
+/// evaluation mode. In training mode forward() throws Error for fewer than two values per channel.
 class BatchNorm : public Module {
  public:
+  /// Throws Error for options out of range.
   explicit BatchNorm(std::int64_t channels, const BatchNormOptions& options = {});
   Var forward(const Var& x) override;
   /// Takes the statistics (and moves the running ones in training mode), but leaves the map itself to whoever

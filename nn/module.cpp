@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/base/short_text.h"
 #include "nn/activation.h"
 
 namespace coarsegrad {
@@ -24,6 +25,8 @@ Var Module::operator()(const Var& x) {
   for (const auto& [number, hook] : hooks) hook(*this, x, y);
   return y;
 }
+
+std::string Module::path() const { return parent_ ? joined(parent_->path(), name_) : name_; }
 
 std::vector<std::pair<std::string, Module*>> Module::named_modules() {
   std::vector<std::pair<std::string, Module*>> all{{"", this}};
@@ -87,7 +90,8 @@ void Module::load_state_dict(const StateDict& state) {
           name, "' of shape ", found->second.shape(), ", expected ", target->shape());
   }
   for (const auto& [name, value] : state)
-    check(find(wanted, name) != wanted.end(), "load_state_dict: '", name, "' is unknown to this module");
+    check(find(wanted, name) != wanted.end(), "load_state_dict: ", in_quotes(name),
+          " is unknown to this module");
   check(state.size() == wanted.size(), "load_state_dict: given an entry twice");
   for (const auto& [name, target] : wanted) *target = find(state, name)->second;
 }
@@ -129,6 +133,8 @@ Rng& Module::register_generator(const std::string& name, const Rng& init) {
 Module& Module::adopt(const std::string& name, std::unique_ptr<Module> child) {
   check_name(name);
   check(child != nullptr, "register: given no module for '", name, "'");
+  child->parent_ = this;
+  child->name_ = name;
   return *children_.emplace_back(name, std::move(child)).second;
 }
 

@@ -33,6 +33,8 @@ class Module {
   std::vector<std::pair<std::string, Tensor*>> named_buffers();
   /// Random streams that forward() draws from: their positions are a part of where a training stands.
   std::vector<std::pair<std::string, Rng*>> named_generators();
+  /// Its dotted name in the outermost module around it, as named_modules() has it there; empty for that one.
+  std::string path() const;
   /// This module itself comes first, with an empty name.
   std::vector<std::pair<std::string, Module*>> named_modules();
   std::vector<Parameter*> parameters();
@@ -77,6 +79,8 @@ class Module {
   Named<Tensor> buffers_;
   Named<Rng> generators_;
   Named<Module> children_;
+  const Module* parent_ = nullptr;  // owns this one, and does not move
+  std::string name_;                // the parent's for this one
   std::vector<std::pair<int, ForwardHook>> hooks_;
   int hooks_made_ = 0;
   bool training_ = true;

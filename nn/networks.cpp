@@ -1,5 +1,7 @@
 #include "nn/networks.h"
 
+#include <utility>
+
 #include "core/base/check.h"
 #include "nn/init.h"
 #include "nn/layers.h"
@@ -45,31 +47,38 @@ BatchNormOptions norm_options(const ResNetOptions& o) { return {.affine = o.affi
 // The first block of a stage may have a stride; it then halves the image and doubles the channels.
 class ResidualBlock : public Module {
  protected:
-  ResidualBlock(std::int64_t in, std::int64_t out) : stride_(in == out ? 1 : 2), in_(in), out_(out) {}
+  ResidualBlock(std::int64_t in, std::int64_t out, Shortcut shortcut)
+      : stride_(in == out ? 1 : 2), in_(in), out_(out), shortcut_(shortcut) {}
 
   /// Null where the shortcut has no parameters.
-  Module* register_projection(const ResNetOptions& o, const Rng& rng) {
-    if (stride_ == 1 || o.shortcut == Shortcut::subsample) return nullptr;
+  Module* register_projection(const Rng& rng) {
+    if (stride_ == 1 || shortcut_ != Shortcut::projection) return nullptr;
     return &register_module<Conv2d>(
         "projection", ConvOptions{.in = in_, .out = out_, .kernel = 1, .stride = stride_, .bias = false},
         rng.split("projection"));
   }
-  Var plain_shortcut(const Var& x) const { return stride_ == 1 ? x : subsample2d(x, stride_, out_ - in_); }
+  Var plain_shortcut(const Var& x) const {
+    const std::int64_t missing = out_ - in_;
+    return stride_ == 1 ? x
+                        : subsample2d(x, stride_, missing,
+                                      shortcut_ == Shortcut::subsample_centered ? missing / 2 : 0);
+  }
 
   const std::int64_t stride_, in_, out_;
+  const Shortcut shortcut_;
 };
 
 class PostActivationBlock : public ResidualBlock {
  public:
   PostActivationBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o,
                       std::unique_ptr<Activation> activation, const Rng& rng)
-      : ResidualBlock(in, out),
+      : ResidualBlock(in, out, o.shortcut),
         conv1_(adopt("conv1", conv3x3(in, out, stride_, rng.split("conv1")))),
         norm1_(register_module<BatchNorm>("norm1", out, norm_options(o))),
         conv2_(adopt("conv2", conv3x3(out, out, 1, rng.split("conv2")))),
         norm2_(register_module<BatchNorm>("norm2", out, norm_options(o))),
         act_(static_cast<Activation&>(adopt("act", std::move(activation)))),
-        projection_(register_projection(o, rng)) {
+        projection_(register_projection(rng)) {
     if (projection_) projection_norm_ = &register_module<BatchNorm>("projection_norm", out, norm_options(o));
   }
 
@@ -93,13 +102,13 @@ class PreActivationBlock : public ResidualBlock {
  public:
   PreActivationBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o,
                      std::unique_ptr<Activation> activation, const Rng& rng)
-      : ResidualBlock(in, out),
+      : ResidualBlock(in, out, o.shortcut),
         norm1_(register_module<BatchNorm>("norm1", in, norm_options(o))),
         conv1_(adopt("conv1", conv3x3(in, out, stride_, rng.split("conv1")))),
         norm2_(register_module<BatchNorm>("norm2", out, norm_options(o))),
         conv2_(adopt("conv2", conv3x3(out, out, 1, rng.split("conv2")))),
         act_(static_cast<Activation&>(adopt("act", std::move(activation)))),
-        projection_(register_projection(o, rng)) {}
+        projection_(register_projection(rng)) {}
 
   Var forward(const Var& x) override {
     const Var active = norm_act(norm1_, act_, x);
@@ -265,6 +274,30 @@ std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng&
     if (i < 2) net->append(cat("act", i + 7), activation(cat("act", i + 7)));
   }
   return net;
+}
+
+namespace {
+
+constexpr std::pair<const char*, Shortcut> kShortcuts[] = {
+    {"subsample", Shortcut::subsample},
+    {"subsample_centered", Shortcut::subsample_centered},
+    {"projection", Shortcut::projection}};
+
+}  // namespace
+
+std::vector<std::string> shortcut_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, kind] : kShortcuts) names.emplace_back(name);
+  return names;
+}
+
+Shortcut shortcut(const std::string& name) {
+  std::string known;
+  for (const auto& [own, kind] : kShortcuts) {
+    if (name == own) return kind;
+    known += cat(known.empty() ? "" : ", ", own);
+  }
+  throw UsageError(cat("shortcut: given ", name, ", expected one of ", known));
 }
 
 std::vector<std::string> network_names() {

@@ -37,9 +37,14 @@ std::unique_ptr<Module> vgg16(const MakeActivation& activation, const Rng& rng,
                               const VggOptions& options = {});
 
 enum class Shortcut {
-  subsample,   ///< every second pixel, missing channels filled up with zeros behind: no parameters
-  projection,  ///< a 1x1 convolution with stride and a batch normalisation
+  subsample,           ///< every second pixel, missing channels filled up with zeros behind: no parameters
+  subsample_centered,  ///< the same with half of the zeros in front, as "option A" is in most PyTorch code
+  projection,          ///< a 1x1 convolution with stride and a batch normalisation
 };
+/// "subsample", "subsample_centered", "projection".
+std::vector<std::string> shortcut_names();
+/// Throws UsageError, with the list, for a name that is not known.
+Shortcut shortcut(const std::string& name);
 struct ResNetOptions {
   std::int64_t classes = 10, width = 16;
   Shortcut shortcut = Shortcut::subsample;

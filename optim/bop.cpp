@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/in_range.h"
 #include "core/map.h"
 
 namespace coarsegrad {
@@ -11,8 +12,8 @@ namespace optim {
 
 Bop::Bop(std::vector<Parameter*> parameters, const BopOptions& o)
     : UpdateRule(std::move(parameters), o.lr), threshold_(o.threshold), mean_(add_slot("mean")) {
-  check(o.lr <= 1 && o.threshold >= 0, "bop: given gamma ", o.lr, " and threshold ", o.threshold,
-        ", expected gamma in [0, 1] and no negative threshold");
+  check(o.lr <= 1 && in_range(o.threshold, 0), "bop: given gamma ", o.lr, " and threshold ", o.threshold,
+        ", expected gamma in [0, 1] and a finite threshold >= 0");
 }
 
 void Bop::update(std::size_t index, Parameter& p, double rate) {

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
+#include "core/in_range.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -60,14 +62,14 @@ double clip_grad_norm(const std::vector<Parameter*>& parameters, double max_norm
   check(max_norm > 0, "clip_grad_norm: given a norm of ", max_norm, ", expected > 0");
   const double norm = grad_norm(parameters);
   check(std::isfinite(norm), "clip_grad_norm: the gradients have norm ", norm, ", expected a finite one");
-  const auto factor = static_cast<Real>(max_norm / (norm + 1e-6));
-  if (factor < 1) change_gradients(parameters, [factor](Real g) { return g * factor; });
+  const double factor = max_norm / (norm + 1e-6);
+  if (factor < 1) change_gradients(parameters, [f = static_cast<Real>(factor)](Real g) { return g * f; });
   return norm;
 }
 
 void clip_grad_value(const std::vector<Parameter*>& parameters, double limit) {
   check(limit > 0, "clip_grad_value: given a limit of ", limit, ", expected > 0");
-  const auto bound = static_cast<Real>(limit);
+  const Real bound = in_range(limit, 0) ? static_cast<Real>(limit) : std::numeric_limits<Real>::infinity();
   change_gradients(parameters, [bound](Real g) { return std::clamp(g, -bound, bound); });
 }
 

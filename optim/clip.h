@@ -17,7 +17,8 @@ double grad_norm(const std::vector<Parameter*>& parameters);
 /// not finite, and unless max_norm > 0.
 double clip_grad_norm(const std::vector<Parameter*>& parameters, double max_norm);
 
-/// Clamps each element of each gradient to [-limit, limit]. Throws Error unless limit > 0.
+/// Clamps each element of each gradient to [-limit, limit]. Throws Error unless limit > 0; an infinite one is
+/// allowed here and above, and changes nothing.
 void clip_grad_value(const std::vector<Parameter*>& parameters, double limit);
 
 }  // namespace optim

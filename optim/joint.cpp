@@ -1,6 +1,7 @@
 #include "optim/joint.h"
 
 #include "core/base/check.h"
+#include "core/base/short_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -47,8 +48,8 @@ void Joint::load_state(const OptimizerState& s) {
         "load_state: given ", s.tensors.size(), " tensors and ", s.steps.size(), " step counts, expected ",
         before.tensors.size(), " and ", before.steps.size());
   for (std::size_t k = 0; k < s.tensors.size(); ++k)
-    check(s.tensors[k].first == before.tensors[k].first, "load_state: given '", s.tensors[k].first,
-          "', expected '", before.tensors[k].first, "'");
+    check(s.tensors[k].first == before.tensors[k].first, "load_state: given ", in_quotes(s.tensors[k].first),
+          ", expected '", before.tensors[k].first, "'");
   const auto load = [&](const OptimizerState& from) {
     std::size_t tensor = 0, step = 0;
     for (const auto& rule : rules_) {

@@ -1,17 +1,34 @@
 #include "optim/optimizer.h"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include "core/base/check.h"
+#include "core/base/short_text.h"
+#include "core/in_range.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace optim {
 
-Optimizer::Optimizer(double rate) : lr(rate) {
-  check(lr >= 0, "optimizer: given a learning rate of ", lr, ", expected >= 0");
+namespace {
+
+void check_rate(const char* where, double rate) {
+  check(in_range(rate, 0), where, ": given a learning rate of ", rate, ", expected a finite one >= 0");
 }
+
+// Of one parameter, before anything moves.
+void check_settings(const Parameter& p, double lr) {
+  check(in_range(lr * p.rate_factor, 0), "optimizer: given a learning rate of ", lr, " and a factor of ",
+        p.rate_factor, ", expected a finite product >= 0");
+  check(!p.bounds || p.bounds->lower <= p.bounds->upper, "optimizer: given the bounds ",
+        p.bounds ? p.bounds->lower : 0, " and ", p.bounds ? p.bounds->upper : 0, ", expected lower <= upper");
+}
+
+}  // namespace
+
+Optimizer::Optimizer(double rate) : lr(rate) { check_rate("optimizer", lr); }
 
 UpdateRule::UpdateRule(std::vector<Parameter*> parameters, double rate)
     : Optimizer(rate), parameters_(std::move(parameters)), steps_(parameters_.size()) {
@@ -25,6 +42,12 @@ void UpdateRule::zero_grad() {
 }
 
 void UpdateRule::step() {
+  check_rate("optimizer", lr);
+  for (const Parameter* p : parameters_) check_settings(*p, lr);
+  const auto has_gradient = [](const Parameter* p) { return p->grad().defined(); };
+  check(parameters_.empty() || std::ranges::any_of(parameters_, has_gradient) ||
+            std::ranges::any_of(steps_, std::identity()),
+        "optimizer: given a first step without gradients, expected backward() before step()");
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = *parameters_[i];
     if (!p.grad().defined()) continue;
@@ -49,7 +72,7 @@ OptimizerState UpdateRule::state() const {
 
 void UpdateRule::load_state(const OptimizerState& s) {
   const OptimizerState own = state();
-  check(s.lr >= 0, "load_state: given a learning rate of ", s.lr, ", expected >= 0");
+  check_rate("load_state", s.lr);
   check(s.steps.size() == steps_.size() &&
             std::all_of(s.steps.begin(), s.steps.end(), [](auto n) { return n >= 0; }),
         "load_state: given ", s.steps.size(), " step counts, expected ", steps_.size(), ", none negative");
@@ -57,8 +80,8 @@ void UpdateRule::load_state(const OptimizerState& s) {
         own.tensors.size());
   for (std::size_t k = 0; k < own.tensors.size(); ++k) {
     const auto& [name, value] = s.tensors[k];
-    check(name == own.tensors[k].first, "load_state: given '", name, "', expected '", own.tensors[k].first,
-          "'");
+    check(name == own.tensors[k].first, "load_state: given ", in_quotes(name), ", expected '",
+          own.tensors[k].first, "'");
     const Shape& wanted = parameters_[k % parameters_.size()]->value.shape();
     check(!value.defined() || value.shape() == wanted, "load_state: given '", name, "' of shape ",
           value.shape(), ", expected ", wanted);

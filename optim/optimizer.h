@@ -22,7 +22,7 @@ struct OptimizerState {
 
 class Optimizer {
  public:
-  /// Throws Error for a negative rate.
+  /// Throws Error unless the rate is finite as a Real and not negative.
   explicit Optimizer(double rate);
   virtual ~Optimizer() = default;
   Optimizer(const Optimizer&) = delete;
@@ -30,7 +30,9 @@ class Optimizer {
 
   virtual void zero_grad() = 0;
   /// Moves every parameter that has a gradient, then clamps it to its bounds. Gradients stay as they are. A
-  /// parameter without a gradient is left alone with its state, as PyTorch does.
+  /// parameter without a gradient is left alone with its state, as PyTorch does; but a first step in which none
+  /// has one is refused with an Error: backward() was left out. Throws Error when lr, or its product with a
+  /// rate_factor, is negative or not finite as a Real, and for bounds that are none; a rule moves nothing then.
   virtual void step() = 0;
 
   double lr;  ///< learning rate; schedules set it before each step

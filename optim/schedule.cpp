@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/in_range.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -13,7 +14,7 @@ namespace optim {
 namespace {
 
 void check_rate(const char* name, double rate) {
-  check(rate >= 0 && std::isfinite(rate), name, ": given a rate of ", rate, ", expected a finite one >= 0");
+  check(in_range(rate, 0), name, ": given a rate of ", rate, ", expected a finite one >= 0");
 }
 
 void check_factor(const char* name, double factor) {
@@ -77,6 +78,8 @@ Schedule one_cycle(const OneCycleOptions& o) {
   check_rate("one_cycle", o.max_rate);
   check_factor("one_cycle", o.start_divisor);
   check_factor("one_cycle", o.final_divisor);
+  check_rate("one_cycle", o.max_rate / o.start_divisor);
+  check_rate("one_cycle", o.max_rate / o.start_divisor / o.final_divisor);
   check(o.steps >= 2 && o.rise > 0 && o.rise < 1, "one_cycle: given ", o.steps, " steps and a rise of ",
         o.rise, ", expected 2 or more and a share between 0 and 1");
   const double start = o.max_rate / o.start_divisor, end = start / o.final_divisor;

@@ -16,7 +16,8 @@ namespace optim {
 /// last rate.
 using Schedule = std::function<double(std::int64_t step)>;
 
-// All of these throw Error for a negative rate and where a count, factor or order is out of the range given.
+// All of these throw Error for a rate that is negative or not finite as a Real, and where a count, factor or
+// order is out of the range given. A factor above 1 may carry a rate beyond that later: step() refuses it then.
 
 Schedule constant(double rate);
 

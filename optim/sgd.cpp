@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/elementwise.h"
+#include "core/in_range.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -9,9 +10,9 @@ namespace optim {
 
 Sgd::Sgd(std::vector<Parameter*> parameters, const SgdOptions& o)
     : UpdateRule(std::move(parameters), o.lr), options_(o), momentum_(add_slot("momentum")) {
-  check(o.momentum >= 0 && o.weight_decay >= 0 && (!o.nesterov || o.momentum > 0), "sgd: given momentum ",
-        o.momentum, ", weight decay ", o.weight_decay, ", nesterov ", o.nesterov,
-        ", expected none negative, nesterov with momentum");
+  check(in_range(o.momentum, 0, 1) && in_range(o.weight_decay, 0) && (!o.nesterov || o.momentum > 0),
+        "sgd: given momentum ", o.momentum, ", weight decay ", o.weight_decay, ", nesterov ", o.nesterov,
+        ", expected momentum from 0 to 1, a finite decay >= 0, nesterov with momentum");
 }
 
 void Sgd::update(std::size_t index, Parameter& p, double rate) {

@@ -10,7 +10,7 @@ namespace optim {
 
 struct SgdOptions {
   double lr = 0.01;
-  double momentum = 0;
+  double momentum = 0;      ///< 0 to 1
   bool nesterov = false;    ///< needs momentum > 0
   double weight_decay = 0;  ///< for the parameters whose `decay` is on
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/in_range.h"
 #include "quant/math/uniform_activation.h"
 
 namespace coarsegrad {
@@ -16,8 +17,7 @@ Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& sur
 UniformActivation::UniformActivation(int bits, double alpha, const Surrogate& surrogate)
     : bits_(bits), alpha_(alpha), surrogate_(surrogate) {
   highest_level(bits);
-  check(std::isfinite(alpha) && alpha > 0, "uniform activation: given alpha = ", alpha,
-        ", expected a positive number");
+  check(is_positive(alpha), "uniform activation: given alpha = ", alpha, ", expected a positive number");
 }
 
 GridMap UniformActivation::map() const {

@@ -7,8 +7,10 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 /// sigma(x, alpha) = alpha * min(K, ceil(x / alpha)) for x > 0, else 0, with K = 2^bits - 1; backward
-/// multiplies by the surrogate's derivative at x / alpha with window K. 1 <= bits <= 8, alpha > 0. Source:
-/// Yin, Lyu, Zhang, Osher, Qi, Xin, ICLR 2019 (arXiv 1903.05662), section 4.
+/// multiplies by the surrogate's derivative at x / alpha with window K. 1 <= bits <= 8, alpha > 0. From 3
+/// bits on it is not idempotent: rounding lifts some levels by one when they pass a second time
+/// (activation_level() in quant/math/uniform_activation.h). Source: Yin, Lyu, Zhang, Osher, Qi, Xin, ICLR
+/// 2019 (arXiv 1903.05662), section 4.
 Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate);
 
 /// quantize_activation with fixed resolution alpha. The resolution is configuration, not state: a float net's

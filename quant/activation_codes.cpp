@@ -13,10 +13,10 @@ struct Outputs {
   std::shared_ptr<Coded> coded;
   std::shared_ptr<Scratch<std::uint8_t>> mask;
 
-  Outputs(std::int64_t size, const Quantizer<Real>& quantizer, int bits, bool with_mask)
+  Outputs(std::int64_t size, const kernels::Quantizer<Real>& quantizer, int bits, bool with_mask)
       : coded(std::make_shared<Coded>(
             size, bits,
-            quantizer.rounding == Rounding::sign ? Coded::Sign::two_s_complement : Coded::Sign::none,
+            quantizer.rounding == kernels::Rounding::sign ? Coded::Sign::two_s_complement : Coded::Sign::none,
             std::vector<Real>{quantizer.scale()})),
         mask(with_mask ? std::make_shared<Scratch<std::uint8_t>>(mask_bytes(size)) : nullptr) {}
   std::uint8_t* mask_data() const { return mask ? mask->data() : nullptr; }
@@ -26,7 +26,7 @@ struct Outputs {
   }
 };
 
-Tensor values(const Tensor& x, Quantizer<Real> quantizer) {
+Tensor values(const Tensor& x, kernels::Quantizer<Real> quantizer) {
   Tensor y = Tensor::uninitialized(x.shape());
   quantize_forward<Real>(x.numel(), x.data(), quantizer, Ste::identity, y.mutable_data(), nullptr, nullptr);
   return y;
@@ -40,7 +40,7 @@ Tensor normalized_values(const Normalized& n, const Tensor& shortcut) {
 
 }  // namespace
 
-ActivationCodes encode_activation(const Tensor& x, Quantizer<Real> quantizer, int bits, Ste ste,
+ActivationCodes encode_activation(const Tensor& x, kernels::Quantizer<Real> quantizer, int bits, Ste ste,
                                   bool with_mask) {
   const Outputs out(x.numel(), quantizer, bits, with_mask && ste != Ste::identity);
   const bool any_nan = quantize_forward<Real>(x.numel(), x.data(), quantizer, ste, nullptr,
@@ -48,8 +48,8 @@ ActivationCodes encode_activation(const Tensor& x, Quantizer<Real> quantizer, in
   return out.done(x.shape(), any_nan, [&] { return values(x, quantizer); });
 }
 
-ActivationCodes encode_activation(const Normalized& n, const Tensor& shortcut, Quantizer<Real> quantizer,
-                                  int bits, Ste ste) {
+ActivationCodes encode_activation(const Normalized& n, const Tensor& shortcut,
+                                  kernels::Quantizer<Real> quantizer, int bits, Ste ste) {
   const Shape shape = n.x.shape();
   check(!shortcut.defined() || shortcut.shape() == shape, "quantized activation: given a shortcut ",
         shortcut.shape(), ", expected ", shape);

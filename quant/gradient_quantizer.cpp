@@ -7,6 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
+#include "core/in_range.h"
 #include "quant/math/block_householder.h"
 #include "quant/math/gradient_variance.h"
 #include "quant/registry.h"
@@ -68,12 +69,6 @@ class Rounding : public GradientQuantizer {
   GradientQuantizerOptions options_;
 };
 
-std::vector<Grid<Real>> grids_over(const SampleRanges& ranges, int bins) {
-  std::vector<Grid<Real>> grids;
-  for (const Interval<Real>& range : ranges) grids.push_back(grid_over(range, bins));
-  return grids;
-}
-
 void find_ranges(Matrix m, const Real* g, SampleRanges& known) {
   if (!known.empty()) return;
   known.resize(static_cast<std::size_t>(m.rows));
@@ -102,8 +97,7 @@ class PerTensor : public Rounding {
     find_ranges(m, g, known);
     Interval<Real> all = known[0];
     for (const Interval<Real>& range : known) all = hull(all, range);
-    const Grid<Real> grid = grid_over(all, bins());
-    round_onto(1, m.rows * m.cols, g, &grid, rng, q);
+    round_onto(1, m.rows * m.cols, g, &all, bins(), rng, q);
   }
   std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const override {
     return rounding_variance(1, m.rows * m.cols, g, RowRange::min_max, bins(), noise);
@@ -117,7 +111,7 @@ class PerSample : public Rounding {
 
  protected:
   void round(Matrix m, const Real* g, const Rng* rng, SampleRanges& known, Real* q) const override {
-    if (!known.empty()) return round_onto(m.rows, m.cols, g, grids_over(known, bins()).data(), rng, q);
+    if (!known.empty()) return round_onto(m.rows, m.cols, g, known.data(), bins(), rng, q);
     known.resize(static_cast<std::size_t>(m.rows));
     round_rows(m.rows, m.cols, g, RowRange::min_max, bins(), rng, q, known.data());
   }
@@ -134,11 +128,13 @@ class BlockHouseholder : public PerSample {
   void round(Matrix m, const Real* g, const Rng* rng, SampleRanges& known, Real* q) const override {
     find_ranges(m, g, known);
     std::vector<double> lengths;
-    for (const Interval<Real>& r : known) lengths.push_back(static_cast<double>(r.length()));
+    for (const Interval<Real>& r : known) lengths.push_back(r.wide_length());
     if (std::ranges::any_of(lengths, [](double r) { return !std::isfinite(r); }))
       std::fill_n(q, m.rows * m.cols, std::numeric_limits<Real>::quiet_NaN());
     else if (few(lengths))
       PerSample::round(m, g, rng, known, q);
+    else if (const double most = std::ranges::max(lengths); most < kLeastRange || most > kMostRange)
+      round_wide(m, g, rng, known, lengths, q);
     else
       round_householder<Real>(m.rows, m.cols, g, known, householder_groups(lengths), bins(), rng, q);
   }
@@ -152,6 +148,23 @@ class BlockHouseholder : public PerSample {
   }
 
  private:
+  // Of the longest row: outside of these the rows of some group may leave the range of floats on their way
+  // through the transform. The leading row of no other group is shorter by more than the number of rows, and
+  // no scale is above 10^7.
+  static constexpr double kLeastRange = 0x1p-80, kMostRange = 0x1p100;
+
+  // All in double.
+  void round_wide(Matrix m, const Real* g, const Rng* rng, const SampleRanges& known,
+                  std::span<const double> lengths, Real* q) const {
+    const std::vector<double> wide(g, g + m.rows * m.cols);
+    std::vector<Interval<double>> ranges;
+    for (const Interval<Real>& r : known) ranges.push_back({r.low, r.high});
+    std::vector<double> y(wide.size());
+    round_householder<double>(m.rows, m.cols, wide.data(), ranges, householder_groups(lengths), bins(), rng,
+                              y.data());
+    std::ranges::transform(y, q, to_finite);
+  }
+
   // Too few rows to make groups of.
   static bool few(const std::vector<double>& lengths) {
     return lengths.size() < 3 || std::ranges::all_of(lengths, [](double r) { return r == 0; });

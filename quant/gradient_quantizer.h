@@ -52,8 +52,11 @@ struct GradientQuantizerOptions {
 ///   psq     per sample, on its [min, max]
 ///   bhq     per sample behind a block Householder transform (quant/math/block_householder.h); with less than
 ///           three samples, or constant ones alone, psq
-/// The last three: Chen, Gai, Yao, Mahoney, Gonzalez, NeurIPS 2020 (arXiv 2010.14298), section 4. Throws
-/// UsageError for an unknown name, listing the known ones, and for bits out of range.
+/// The last three: Chen, Gai, Yao, Mahoney, Gonzalez, NeurIPS 2020 (arXiv 2010.14298), section 4. Mean and
+/// variance are those stated for all ranges of floats, the ends of which are rounded in double, but for two
+/// limits of what is written: a result below the smallest normal number is 0, which matters below ranges of
+/// about 1e-35, and bhq, whose results leave the range, stops at the largest finite number, which matters
+/// above about 1e38. Throws UsageError for an unknown name, listing the known ones, and for bits out of range.
 std::unique_ptr<GradientQuantizer> gradient_quantizer(std::string_view name,
                                                       const GradientQuantizerOptions& options);
 

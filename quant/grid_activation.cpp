@@ -21,14 +21,14 @@ std::optional<Ste> mask_rule(const Surrogate& s) {
   return std::nullopt;
 }
 
-Tensor masked(const Tensor& g, const Mask& mask) {
+Tensor masked(const Tensor& g, const DerivativeMask& mask) {
   if (!mask) return g;
   Tensor dx = Tensor::uninitialized(g.shape());
   mask_backward<Real>(g.numel(), mask->data(), g.data(), dx.mutable_data());
   return dx;
 }
 
-Tensor times_surrogate(const Tensor& g, const Tensor& x, const Quantizer<Real>& quantizer,
+Tensor times_surrogate(const Tensor& g, const Tensor& x, const kernels::Quantizer<Real>& quantizer,
                        const Surrogate& surrogate) {
   Tensor slope = map(x, [quantizer](Real v) { return v * quantizer.steps / quantizer.alpha; });
   Real* at = slope.mutable_data();

@@ -11,7 +11,7 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 struct GridMap {
-  Quantizer<Real> quantizer;  ///< q = x * steps / alpha; values are scale() times the codes
+  kernels::Quantizer<Real> quantizer;  ///< q = x * steps / alpha; values are scale() times the codes
   int bits;                   ///< of the codes
   /// For the backward pass, at q with the window `quantizer.levels`.
   const Surrogate* surrogate;
@@ -35,6 +35,8 @@ class GridActivation : public ActivationQuantizer {
   /// In one pass over memory where one bit per element is enough.
   Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
   int bits() const override { return map().bits; }
+  /// What it maps to now.
+  kernels::Quantizer<Real> quantizer() const { return map().quantizer; }
 
  protected:
   virtual GridMap map() const = 0;

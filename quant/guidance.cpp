@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/in_range.h"
 #include "core/ops.h"
 #include "nn/activation.h"
 
@@ -28,11 +29,12 @@ Var distillation_loss(const Var& logits, const Var& target, double temperature) 
   check(logits.shape() == target.shape() && logits.shape().rank() == 2 && logits.shape()[0] > 0,
         "distillation loss: given shapes ", logits.shape(), " and ", target.shape(),
         ", expected (N, C) twice, N > 0");
-  check(temperature > 0, "distillation loss: given a temperature of ", temperature, ", expected more than 0");
-  const Var inverse(static_cast<Real>(1 / temperature));
-  const Var wanted = log_softmax(target.detach() * inverse);
-  const double scale = temperature * temperature / static_cast<double>(logits.shape()[0]);
-  return Var(static_cast<Real>(scale)) * sum(exp(wanted) * (wanted - log_softmax(logits * inverse)));
+  check(is_positive(temperature * temperature), "distillation loss: given a temperature of ", temperature,
+        ", expected a positive number with a finite square");
+  const Var divisor(static_cast<Real>(temperature)), images(static_cast<Real>(logits.shape()[0]));
+  const Var wanted = log_softmax(target.detach() / divisor);
+  const Var divergence = sum(exp(wanted) * (wanted - log_softmax(logits / divisor)));
+  return square(divisor) * divergence / images;
 }
 
 Guide guide(const std::string& name) {
@@ -60,11 +62,12 @@ std::vector<std::string> last_activations(nn::Module& net, std::size_t count) {
 Guidance::Guidance(nn::Module& student, nn::Module& partner, const GuidanceOptions& options,
                    Quantize quantize)
     : partner_net_(partner), options_(options), quantize_(std::move(quantize)) {
-  check(options_.weight >= 0 && options_.partner_weight >= 0 && options_.task_weight >= 0 &&
-            options_.partner_task_weight >= 0 && options_.temperature > 0,
+  check(in_range(options_.weight, 0) && in_range(options_.partner_weight, 0) &&
+            in_range(options_.task_weight, 0) && in_range(options_.partner_task_weight, 0) &&
+            is_positive(options_.temperature * options_.temperature),
         "guidance: given weights ", options_.weight, ", ", options_.partner_weight, ", ",
         options_.task_weight, ", ", options_.partner_task_weight, " and a temperature of ",
-        options_.temperature, ", expected none negative and a positive temperature");
+        options_.temperature, ", expected finite ones, none negative, and a positive temperature");
   if (options_.guide != Guide::features) return;
   if (options_.layers.empty()) options_.layers = last_activations(student, 2);
   check_usage(!options_.layers.empty(), "guidance: given a network without activations, expected layers");

@@ -23,14 +23,29 @@ namespace {
 class UniformProjection : public CodedProjection {
  public:
   UniformProjection(std::string name, const ProjectionOptions& options, ThresholdRule thresholds)
-      : CodedProjection(std::move(name), options), thresholds_(std::move(thresholds)) {}
+      : CodedProjection(std::move(name), options), rule_(std::move(thresholds)) {}
+
+  void begin(const Tensor& w) override {
+    if (w.numel() > 0) thresholds(w.view().first(static_cast<std::size_t>(w.numel() / groups(w))));
+  }
 
  private:
   double encode(std::span<const Real> w, std::int64_t, std::int8_t* codes) override {
-    return encode_weights<Real>(w, thresholds_(w), codes);
+    return encode_weights<Real>(w, thresholds(w), codes);
   }
 
-  ThresholdRule thresholds_;
+  std::vector<Real> thresholds(std::span<const Real> w) const {
+    std::vector<Real> all = rule_(w);
+    const auto wanted = static_cast<std::size_t>(highest_weight_level(bits()));
+    check_usage(all.size() == wanted, name(), " weights: given ", all.size(), " thresholds with ", bits(),
+                " bits, expected ", wanted);
+    check_usage(bits() > 1 || all[0] <= std::numeric_limits<Real>::min(), name(),
+                " weights: given a threshold of ", all[0],
+                " with 1 bit, expected 0: its codes are -1 and +1");
+    return all;
+  }
+
+  ThresholdRule rule_;
 };
 
 std::unique_ptr<WeightProjection> exact(std::string name, const ProjectionOptions& o) {

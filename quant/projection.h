@@ -24,9 +24,10 @@ class WeightProjection : public nn::Module {
   /// their first values, from it.
   virtual void begin(const Tensor& w) { static_cast<void>(w); }
   /// w: any shape. The result has its integer codes (Tensor::coded(), signed, one scale or one for each index
-  /// of the first axis), unless it is empty or the projection has none. All zeros give zeros, and a weight
-  /// that is not finite makes its whole group NaN. Bitwise the same for any number of threads; those shipped
-  /// also for every kernel table, but for dorefa.
+  /// of the first axis), unless it is empty or the projection has none. All zeros give zeros (but for
+  /// fixed_levels of 1 bit with LevelScale::unit), and a weight that is not finite makes its whole group NaN;
+  /// neither is remembered. Bitwise the same for any number of threads; those shipped also for every kernel
+  /// table, but for dorefa.
   virtual Tensor project(const Tensor& w) = 0;
   /// The gradient with respect to w from that with respect to project(w), both of the shape of w; parameters
   /// of the projection get theirs here. By default the first is the second, straight through.
@@ -73,10 +74,12 @@ class CodedProjection : public WeightProjection {
 };
 
 /// Where the codes of one group of weights change (quant/math/uniform_weight.h): all that a projection onto a
-/// uniform grid chooses. w is not empty.
+/// uniform grid chooses. One threshold for each code above 0, highest_weight_level(bits) of them; with 1 bit,
+/// which has no code 0, that of binary_thresholds(). w is not empty.
 using ThresholdRule = std::function<std::vector<Real>(std::span<const Real> w)>;
 
-/// The projection with these thresholds: the scale is the best one for the codes that they give.
+/// The projection with these thresholds: the scale is the best one for the codes that they give. begin() and
+/// project() throw UsageError for thresholds that do not belong to the bits.
 std::unique_ptr<WeightProjection> uniform_projection(std::string name, const ProjectionOptions& options,
                                                      ThresholdRule thresholds);
 

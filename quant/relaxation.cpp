@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/check.h"
 #include "core/map.h"
 #include "quant/methods/asymptotic.h"
 #include "quant/methods/binary_relax.h"
@@ -33,7 +34,7 @@ class Blend : public Relaxation {
   std::string name() const override { return "blend"; }
   double strength() const override { return rho_; }
   void advance(const Progress& at) override {
-    rho_ = std::min(first_ * std::pow(growth_, std::floor(at.epoch / every_)), most_);
+    if (first_ > 0) rho_ = std::min(first_ * std::pow(growth_, std::floor(at.epoch / every_)), most_);
   }
 
   // In double and rounded once: with a rho of 1e-5, 1 - rho as a float would be off by up to 0.3 % of rho.
@@ -42,7 +43,7 @@ class Blend : public Relaxation {
     const Elements<Real> all = x.elements();
     Real* to = w.mutable_data();
     parallel_pieces(w.numel(), [&](std::int64_t begin, std::int64_t end) {
-      const Window<Real> piece(all, begin, end);
+      const ElementWindow<Real> piece(all, begin, end);
       for (std::int64_t i = begin; i < end; ++i)
         to[i] = static_cast<Real>((1 - rho_) * static_cast<double>(to[i]) +
                                   rho_ * static_cast<double>(piece.data()[i - begin]));
@@ -79,6 +80,10 @@ Registry<MakeRelaxation>& registry() {
 }  // namespace
 
 std::unique_ptr<Relaxation> relaxation(std::string_view name, const RelaxationOptions& options) {
+  const RelaxationOptions& o = options;
+  for (const double number : {o.strength, o.growth, o.every, o.hard_from})
+    check(std::isfinite(number), name, ": given a setting of ", number, ", expected a finite number");
+  check(!std::isnan(o.most), name, ": given at most ", o.most, ", expected a number");
   return registry().find(name)(options);
 }
 

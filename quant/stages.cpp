@@ -18,17 +18,18 @@ int at_least(int target, int bits) {
 
 }  // namespace
 
-std::vector<Stage> stages(const Stage& target, const std::vector<int>& progressive, bool two_stage) {
+std::vector<TrainingStage> stages(const TrainingStage& target, const std::vector<int>& progressive,
+                                  bool two_stage) {
   check_usage(std::ranges::is_sorted(progressive, std::greater_equal<>()),
               "stages: expected bits that descend, each less than the one before");
-  std::vector<Stage> plain;
+  std::vector<TrainingStage> plain;
   for (const int bits : progressive) {
-    const Stage stage{at_least(target.weight_bits, bits), at_least(target.activation_bits, bits)};
+    const TrainingStage stage{at_least(target.weight_bits, bits), at_least(target.activation_bits, bits)};
     if (stage != target && (plain.empty() || plain.back() != stage)) plain.push_back(stage);
   }
   plain.push_back(target);
-  std::vector<Stage> all;
-  for (const Stage& stage : plain) {
+  std::vector<TrainingStage> all;
+  for (const TrainingStage& stage : plain) {
     if (two_stage && stage.weight_bits > 0 && stage.activation_bits > 0)
       all.push_back({stage.weight_bits, 0});
     all.push_back(stage);

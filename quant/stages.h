@@ -8,15 +8,16 @@
 namespace coarsegrad {
 
 /// Bits of weights and activations, 1 to 16; 0: float.
-struct Stage {
+struct TrainingStage {
   int weight_bits = 0, activation_bits = 0;
-  bool operator==(const Stage&) const = default;
+  bool operator==(const TrainingStage&) const = default;
 };
 
 /// The stages that end in `target`. With `progressive` bits, descending, each of them comes first, never
 /// below the target's (32 stands for float; where that changes nothing the stage is left out). With
 /// `two_stage` each of these is preceded by the same with float activations, where both are quantized. What
 /// is float in the target always is. Throws UsageError for bits that do not descend.
-std::vector<Stage> stages(const Stage& target, const std::vector<int>& progressive, bool two_stage);
+std::vector<TrainingStage> stages(const TrainingStage& target, const std::vector<int>& progressive,
+                                  bool two_stage);
 
 }  // namespace coarsegrad

@@ -29,6 +29,7 @@ void WeightRule::project() {
     e.weight->used = Tensor();  // its memory serves the next one
     e.weight->used = relaxation_->used(*e.projection, e.weight->value);
   }
+  projected_ = true;
 }
 
 void WeightRule::deploy() {
@@ -36,11 +37,18 @@ void WeightRule::deploy() {
     e.weight->used = Tensor();
     e.weight->used = e.projection->project(e.weight->value);
   }
+  projected_ = false;
 }
 
 void WeightRule::before_step() {
+  check(std::exchange(projected_, false),
+        "weight rule: given a step without project() since the one before, expected project() before each "
+        "forward pass of the training");
+  for (const Entry& e : weights_)
+    for (const auto& [name, p] : e.projection->named_parameters())
+      check(!p->grad().defined(), "weight rule: given a gradient of an earlier step in ", e.name, ".", name,
+            ", expected the optimizer to have the rule's parameters() and to clear them");
   for (const Entry& e : weights_) {
-    check(e.weight->used.defined(), "weight rule: ", e.name, " was not projected before the step");
     if (e.weight->grad().defined())
       e.weight->set_grad(relaxation_->gradient(*e.projection, e.weight->value, e.weight->grad()));
     relaxation_->before_step(e.weight->used, e.weight->value);
@@ -54,6 +62,7 @@ void WeightRule::after_step(double rate) {
 
 void WeightRule::release() {
   for (const Entry& e : weights_) e.weight->used = Tensor();
+  projected_ = false;
 }
 
 std::vector<Parameter*> WeightRule::parameters() {

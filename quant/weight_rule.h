@@ -41,7 +41,10 @@ class WeightRule {
   void project();
   /// used = proj(value), whatever the relaxation.
   void deploy();
-  /// Between the backward pass and the optimizer's step. Throws Error where nothing was projected.
+  /// Between the backward pass and the optimizer's step. Throws Error unless there was a project() since the
+  /// step before, without which the network computed with weights that are one step old or not quantized, and
+  /// where a parameter of the rule still has the gradient of the step before, since the optimizer that clears
+  /// gradients lacks it.
   void before_step();
   /// Right after the optimizer's step, which had the learning rate `rate`.
   void after_step(double rate);
@@ -67,6 +70,7 @@ class WeightRule {
 
  private:
   std::vector<Entry> weights_;
+  bool projected_ = false;  // since the last step, and not deployed
   std::unique_ptr<Relaxation> relaxation_;
 };
 

@@ -35,7 +35,7 @@ double sum_of_parts(std::int64_t n, F part) {
 }  // namespace
 
 template <class T>
-void check_quantizer(Quantizer<T> q) {
+void check_quantizer(kernels::Quantizer<T> q) {
   using limits = std::numeric_limits<T>;
   check(q.alpha >= limits::min() && q.alpha <= limits::max(), "activation quantizer: given alpha = ", q.alpha,
         ", expected a positive number that is neither infinite nor subnormal");
@@ -61,8 +61,8 @@ void mask_backward(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx)
 }
 
 template <class T>
-bool quantize_forward(std::int64_t n, const T* x, Quantizer<T> quantizer, Ste ste, T* y, std::uint8_t* codes,
-                      std::uint8_t* mask) {
+bool quantize_forward(std::int64_t n, const T* x, kernels::Quantizer<T> quantizer, Ste ste, T* y,
+                      std::uint8_t* codes, std::uint8_t* mask) {
   check_quantizer(quantizer);
   const auto pass = window_of(quantizer, ste);
   std::uint8_t* const bits = ste == Ste::identity ? nullptr : mask;
@@ -84,10 +84,10 @@ void quantize_decode(std::int64_t n, const std::uint8_t* codes, T alpha, T* y) {
 }
 
 template <class T>
-double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, Quantizer<T> quantizer,
+double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, kernels::Quantizer<T> quantizer,
                                AlphaRule rule) {
   check_quantizer(quantizer);
-  check(quantizer.rounding == Rounding::up && quantizer.steps == 1,
+  check(quantizer.rounding == kernels::Rounding::up && quantizer.steps == 1,
         "gradient of alpha: expected a quantizer that rounds up x / alpha");
   return sum_of_parts(n, [&](std::int64_t begin, std::int64_t end) {
     return real_kernels<T>().activation.alpha_gradient(end - begin, x + begin, dy + begin, quantizer.alpha,
@@ -108,9 +108,9 @@ double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const 
 
 template <class T>
 double quantize_step_gradient(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy,
-                              Quantizer<T> quantizer) {
+                              kernels::Quantizer<T> quantizer) {
   check_quantizer(quantizer);
-  check(quantizer.rounding == Rounding::nearest && quantizer.steps == 1,
+  check(quantizer.rounding == kernels::Rounding::nearest && quantizer.steps == 1,
         "gradient of a step: expected a quantizer that rounds x / alpha to the nearest");
   return sum_of_parts(n, [&](std::int64_t begin, std::int64_t end) {
     return real_kernels<T>().activation.step_gradient(end - begin, x + begin, codes + begin, dy + begin,
@@ -119,16 +119,18 @@ double quantize_step_gradient(std::int64_t n, const T* x, const std::uint8_t* co
 }
 
 #define COARSEGRAD_INSTANTIATE(T)                                                                           \
-  template void check_quantizer(Quantizer<T>);                                                              \
+  template void check_quantizer(kernels::Quantizer<T>);                                                     \
   template void relu_forward(std::int64_t, const T*, T*, std::uint8_t*);                                    \
   template void mask_backward(std::int64_t, const std::uint8_t*, const T*, T*);                             \
-  template bool quantize_forward(std::int64_t, const T*, Quantizer<T>, Ste, T*, std::uint8_t*,              \
+  template bool quantize_forward(std::int64_t, const T*, kernels::Quantizer<T>, Ste, T*, std::uint8_t*,     \
                                  std::uint8_t*);                                                            \
   template void quantize_decode(std::int64_t, const std::uint8_t*, T, T*);                                  \
-  template double quantize_alpha_gradient(std::int64_t, const T*, const T*, Quantizer<T>, AlphaRule);       \
+  template double quantize_alpha_gradient(std::int64_t, const T*, const T*, kernels::Quantizer<T>,          \
+                                          AlphaRule);                                                       \
   template double quantize_alpha_gradient(std::int64_t, const std::uint8_t*, const std::uint8_t*, const T*, \
                                           int, AlphaRule);                                                  \
-  template double quantize_step_gradient(std::int64_t, const T*, const std::uint8_t*, const T*, Quantizer<T>);
+  template double quantize_step_gradient(std::int64_t, const T*, const std::uint8_t*, const T*,             \
+                                         kernels::Quantizer<T>);
 COARSEGRAD_INSTANTIATE(float)
 COARSEGRAD_INSTANTIATE(double)
 #undef COARSEGRAD_INSTANTIATE

@@ -26,16 +26,14 @@ void mask_backward(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx)
 /// Where the straight-through estimator of the quantizer passes gradients on. Names as in the papers.
 enum class Ste { identity, relu, clipped_relu, hard_tanh };
 using kernels::AlphaRule;
-using kernels::Quantizer;
-using kernels::Rounding;
 
 /// Throws Error for a quantizer out of range.
 template <class T>
-void check_quantizer(Quantizer<T> quantizer);
+void check_quantizer(kernels::Quantizer<T> quantizer);
 /// Quotients q at which the backward pass of `ste` is 1: q > 0 for relu, 0 < q <= levels for clipped_relu,
 /// |q| <= levels for hard_tanh, all of them for identity.
 template <class T>
-kernels::Interval<T> window_of(Quantizer<T> quantizer, Ste ste) {
+kernels::Interval<T> window_of(kernels::Quantizer<T> quantizer, Ste ste) {
   constexpr T kInfinity = std::numeric_limits<T>::infinity();
   const T levels = static_cast<T>(quantizer.levels);
   switch (ste) {
@@ -55,8 +53,8 @@ kernels::Interval<T> window_of(Quantizer<T> quantizer, Ste ste) {
 /// mask: where the backward pass of `ste` is 1; none is written for identity. Returns whether there is a NaN.
 /// Throws Error for a quantizer out of range.
 template <class T>
-bool quantize_forward(std::int64_t n, const T* x, Quantizer<T> quantizer, Ste ste, T* y, std::uint8_t* codes,
-                      std::uint8_t* mask);
+bool quantize_forward(std::int64_t n, const T* x, kernels::Quantizer<T> quantizer, Ste ste, T* y,
+                      std::uint8_t* codes, std::uint8_t* mask);
 
 /// y = alpha * codes: what quantize_forward wrote to y, but for NaN.
 template <class T>
@@ -65,7 +63,7 @@ void quantize_decode(std::int64_t n, const std::uint8_t* codes, T alpha, T* y);
 /// Sum over all elements of dy * d sigma / d alpha, from the input of a quantizer that rounds up x / alpha.
 /// Source: Yin et al. 2018, section 2.
 template <class T>
-double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, Quantizer<T> quantizer,
+double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, kernels::Quantizer<T> quantizer,
                                AlphaRule rule);
 
 /// The same from the codes and the clipped_relu mask that the forward pass saved (null will do for
@@ -79,6 +77,6 @@ double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const 
 /// equation 3.
 template <class T>
 double quantize_step_gradient(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy,
-                              Quantizer<T> quantizer);
+                              kernels::Quantizer<T> quantizer);
 
 }  // namespace coarsegrad

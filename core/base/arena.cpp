@@ -37,7 +37,7 @@ std::uintptr_t huge_pages(std::size_t bytes) {
 
 }  // namespace
 
-void* Arena::take(std::size_t bytes) {
+void* MemoryArena::take(std::size_t bytes) {
   const auto found = by_size_.lower_bound({bytes, 0});
   if (found == by_size_.end()) return nullptr;
   const auto [size, begin] = *found;
@@ -46,7 +46,7 @@ void* Arena::take(std::size_t bytes) {
   return reinterpret_cast<void*>(begin);
 }
 
-void Arena::give(void* data, std::size_t bytes) {
+void MemoryArena::give(void* data, std::size_t bytes) {
   auto begin = reinterpret_cast<std::uintptr_t>(data);
   const auto next = by_address_.lower_bound(begin);
   const auto previous = next == by_address_.begin() ? by_address_.end() : std::prev(next);
@@ -62,13 +62,13 @@ void Arena::give(void* data, std::size_t bytes) {
   insert(begin, bytes);
 }
 
-std::size_t Arena::grow(std::size_t bytes) {
+std::size_t MemoryArena::grow(std::size_t bytes) {
   bytes = rounded_up(bytes, kHugePage);
   give(reinterpret_cast<void*>(huge_pages(bytes)), bytes);
   return bytes;
 }
 
-std::size_t Arena::release() {
+std::size_t MemoryArena::release() {
   const std::vector<std::pair<std::uintptr_t, std::size_t>> all(by_address_.begin(), by_address_.end());
   std::size_t released = 0;
   for (const auto& [begin, size] : all) {
@@ -83,12 +83,12 @@ std::size_t Arena::release() {
   return released;
 }
 
-void Arena::insert(std::uintptr_t begin, std::size_t bytes) {
+void MemoryArena::insert(std::uintptr_t begin, std::size_t bytes) {
   by_address_.emplace(begin, bytes);
   by_size_.emplace(bytes, begin);
 }
 
-void Arena::erase(std::uintptr_t begin, std::size_t bytes) {
+void MemoryArena::erase(std::uintptr_t begin, std::size_t bytes) {
   by_address_.erase(begin);
   by_size_.erase({bytes, begin});
 }

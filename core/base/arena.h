@@ -1,5 +1,5 @@
 #pragma once
-// Arena: one store of the pool. What is given back grows together with its free neighbours, so that
+// MemoryArena: one store of the pool. What is given back grows together with its free neighbours, so that
 // the memory of many small feature maps serves a large one later in the same step. Not thread safe.
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace coarsegrad {
 
-class Arena {
+class MemoryArena {
  public:
   /// The smallest free piece that is large enough, cut to `bytes`; null if there is none. `bytes` is a
   /// multiple of 64, and so is every address.

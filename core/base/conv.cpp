@@ -28,7 +28,7 @@ void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, con
     if (winograd::covers(s)) return winograd::forward(s, x, weight, bias, y);
     if (direct::covers(s)) return direct::forward(s, x, weight, bias, y);
   }
-  columns::forward(s, Window<T>(x, 0, s.batch * image_size(s)).data(), weight, bias, y);
+  columns::forward(s, ElementWindow<T>(x, 0, s.batch * image_size(s)).data(), weight, bias, y);
 }
 
 template <class T>
@@ -49,7 +49,7 @@ void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>
     if (winograd::covers(s)) return winograd::backward_weight(s, x, dy, dweight);
     if (direct::covers(s)) return direct::backward_weight(s, x, dy, dweight);
   }
-  columns::backward_weight(s, Window<T>(x, 0, s.batch * image_size(s)).data(), dy, dweight);
+  columns::backward_weight(s, ElementWindow<T>(x, 0, s.batch * image_size(s)).data(), dy, dweight);
 }
 
 template void conv2d_forward(const ConvShape&, Elements<float>, const float*, const float*, float*);

@@ -64,7 +64,7 @@ void for_each_image(const ConvShape& s, F&& f) {
   const std::int64_t parts =
       std::clamp(products / kProductsPerTask, std::int64_t{1}, std::max(s.batch, std::int64_t{1}));
   parallel_for(parts, [&](std::int64_t part) {
-    const Range images = part_of(s.batch, parts, part);
+    const TaskRange images = part_of(s.batch, parts, part);
     for (std::int64_t n = images.begin; n < images.end; ++n) f(n);
   });
 }
@@ -170,7 +170,7 @@ void backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
     const Scratch<T> columns(column_size<T>(s));
     T* sum = sums.data() + part * size;
     std::fill_n(sum, size, T{0});
-    const Range images = part_of(s.batch, parts, part);
+    const TaskRange images = part_of(s.batch, parts, part);
     for (std::int64_t n = images.begin; n < images.end; ++n)
       for (std::int64_t g = 0; g < s.groups; ++g) {
         image_to_columns(s, x + n * s.height * s.width * s.in_channels + g * group_in(s), columns.data());

@@ -134,7 +134,7 @@ void pack_panels(const Panels& panels, std::int64_t elements, Pack&& pack) {
   const std::int64_t parts = std::clamp(panels.count * elements / kElementsPerTask, std::int64_t{1},
                                         std::max(panels.count, std::int64_t{1}));
   parallel_for(parts, [&](std::int64_t part) {
-    const Range some = part_of(panels.count, parts, part);
+    const TaskRange some = part_of(panels.count, parts, part);
     for (std::int64_t panel = some.begin; panel < some.end; ++panel) pack(panel);
   });
 }
@@ -155,7 +155,7 @@ void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors,
   for (std::int64_t i = 0; i < outer.count; ++i)
     for (std::int64_t j = 0; j < inner.count; ++j)
       for (std::int64_t k = 0; k < tiles; ++k) {
-        const Range part = part_of(rows.count, tiles, k);
+        const TaskRange part = part_of(rows.count, tiles, k);
         t.a = first.a + i * outer.a_distance + j * inner.a_distance + part.begin * rows.a_distance;
         t.c = first.c + i * outer.c_distance + j * inner.c_distance + part.begin * rows.c_distance;
         t.rows = static_cast<int>(part.end - part.begin);
@@ -166,7 +166,7 @@ void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors,
 // `in` holds the images of the range.
 template <class Kernel, class In, class Packed>
 void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels,
-                         std::int64_t panel, const In* in, Range images, const Band& y, const Band& x) {
+                         std::int64_t panel, const In* in, TaskRange images, const Band& y, const Band& x) {
   const std::array<Axis, 3> axes{{{images.end - images.begin, c.in_image(), c.out_image},
                                   {y.end - y.begin, c.stride_h * c.in_row(), c.out_row},
                                   {x.end - x.begin, c.stride_w * c.channels, c.out_pixel}}};
@@ -213,9 +213,9 @@ void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Pan
   const std::vector<Band> rows = bands(c.rows, c.stride_h, c.origin_h, c.taps_h, c.height);
   const std::vector<Band> columns = bands(c.columns, c.stride_w, c.origin_w, c.taps_w, c.width);
   parallel_for(groups * chunks, [&](std::int64_t task) {
-    const Range some = part_of(panels.count, groups, task / chunks),
-                images = part_of(c.batch, chunks, task % chunks);
-    const Window<In> in(c.in, images.begin * c.in_image(), images.end * c.in_image());
+    const TaskRange some = part_of(panels.count, groups, task / chunks),
+                    images = part_of(c.batch, chunks, task % chunks);
+    const ElementWindow<In> in(c.in, images.begin * c.in_image(), images.end * c.in_image());
     for (std::int64_t panel = some.begin; panel < some.end; ++panel)
       for (const Band& y : rows)
         for (const Band& x : columns) correlate_rectangle(kernel, c, panels, panel, in.data(), images, y, x);

@@ -74,16 +74,16 @@ class WeightGradient {
   std::int64_t in_image() const { return s_.height * s_.width * s_.in_channels; }
   std::int64_t run_step() const { return channels_as_columns_ ? s_.out_channels : 1; }
 
-  void add_piece(Range images, Range kernel_rows, Range channels, float* sum) const {
-    const Range run{kernel_rows.begin * run_, kernel_rows.end * run_};
+  void add_piece(TaskRange images, TaskRange kernel_rows, TaskRange channels, float* sum) const {
+    const TaskRange run{kernel_rows.begin * run_, kernel_rows.end * run_};
     for (std::int64_t o = channels.begin; o < channels.end; ++o)
       for (std::int64_t i = run.begin; i < run.end; ++i) sum[o * channel_step() + i * run_step()] = 0;
     const std::int64_t all = images.end - images.begin,
                        parts = (all + images_at_once() - 1) / images_at_once();
     for (std::int64_t part = 0; part < parts; ++part) {
-      const Range local = part_of(all, parts, part),
-                  some{images.begin + local.begin, images.begin + local.end};
-      const Window<float> in(x_, some.begin * in_image(), some.end * in_image());
+      const TaskRange local = part_of(all, parts, part),
+                      some{images.begin + local.begin, images.begin + local.end};
+      const ElementWindow<float> in(x_, some.begin * in_image(), some.end * in_image());
       for (std::int64_t ky = kernel_rows.begin; ky < kernel_rows.end; ++ky)
         for (const Band& x : columns_)
           add_rectangle(in.data(), some, channels, rows_[static_cast<std::size_t>(ky)], x, sum);
@@ -108,8 +108,8 @@ class WeightGradient {
 
   // The products of the output pixels of y and x with the taps that they have in common. `images_in` holds
   // the images of the range.
-  void add_rectangle(const float* images_in, Range images, Range channels, const Band& y, const Band& x,
-                     float* sum) const {
+  void add_rectangle(const float* images_in, TaskRange images, TaskRange channels, const Band& y,
+                     const Band& x, float* sum) const {
     const std::int64_t pixels[3] = {images.end - images.begin, y.end - y.begin, x.end - x.begin};
     if (pixels[0] * pixels[1] * pixels[2] == 0 || x.taps() == 0) return;
     const std::int64_t out_row = s_.out_width() * s_.out_channels, in_row = s_.width * s_.in_channels;
@@ -138,12 +138,12 @@ class WeightGradient {
     const std::int64_t most_vectors = kernel_.max_rows[3] > 0 ? 3 : 2;
     const std::int64_t blocks = (vectors + most_vectors - 1) / most_vectors;
     for (std::int64_t block = 0; block < blocks; ++block) {
-      const Range part = part_of(vectors, blocks, block);
+      const TaskRange part = part_of(vectors, blocks, block);
       const std::int64_t first = part.begin * kernel_.lanes,
                          last = std::min(part.end * kernel_.lanes, columns);
       const std::int64_t most = kernel_.max_rows[part.end - part.begin], tiles = (rows + most - 1) / most;
       for (std::int64_t t = 0; t < tiles; ++t) {
-        const Range some = part_of(rows, tiles, t);
+        const TaskRange some = part_of(rows, tiles, t);
         kernel_.tile({.a = a.data + some.begin,
                       .a_row = 1,
                       .b = b.data + first,
@@ -194,7 +194,7 @@ class WeightGradient {
       else
         pack<16>(in, inputs, {first, first + columns}, pixels, packed_in);
       for (std::int64_t t = 0; t < tiles; ++t) {
-        const Range some = part_of(outputs, tiles, t);
+        const TaskRange some = part_of(outputs, tiles, t);
         kernel_.tile({.a = packed_dy + t * depth * kTileRows,
                       .a_row = 1,
                       .b = packed_in,
@@ -213,8 +213,8 @@ class WeightGradient {
   // to[pixel * kStep + i] = element i of `some`, for all pixels in order. Where the image has kStep elements
   // to give, all are copied: that is faster than the exact number of them.
   template <std::int64_t kStep>
-  static void pack(const Operand& from, std::int64_t elements, Range some, const std::int64_t (&pixels)[3],
-                   float* to) {
+  static void pack(const Operand& from, std::int64_t elements, TaskRange some,
+                   const std::int64_t (&pixels)[3], float* to) {
     const bool room = some.begin + kStep <= elements;
     for (std::int64_t image = 0; image < pixels[0]; ++image)
       for (std::int64_t y = 0; y < pixels[1]; ++y) {
@@ -233,7 +233,7 @@ class WeightGradient {
     const std::int64_t parts = std::clamp(elements_ * cut_.image_groups / kSumsPerTask, std::int64_t{1},
                                           std::max(s_.out_channels, std::int64_t{1}));
     parallel_for(parts, [&](std::int64_t part) {
-      const Range channels = part_of(s_.out_channels, parts, part);
+      const TaskRange channels = part_of(s_.out_channels, parts, part);
       for (std::int64_t o = channels.begin; o < channels.end; ++o)
         for (std::int64_t i = 0; i < s_.kernel_h * run_; ++i) {
           const float* sum = sums + o * channel_step() + i * run_step();

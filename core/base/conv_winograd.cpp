@@ -45,7 +45,7 @@ void multiply(const direct::Panels& panels, std::int64_t depth, const Matrices& 
   for (std::int64_t p = 0; p < kPositions; ++p)
     for (std::int64_t panel = 0; panel < panels.count; ++panel)
       for (std::int64_t part = 0; part < parts; ++part) {
-        const Range rows = part_of(from.tiles, parts, part);
+        const TaskRange rows = part_of(from.tiles, parts, part);
         matmul().tile({.a = a + p * from.position + rows.begin * from.pitch,
                        .a_row = from.pitch,
                        .b = packed + (p * panels.count + panel) * depth * panels.width,
@@ -65,7 +65,7 @@ void for_each_range_not_finite(const bool* finite, std::int64_t images, F&& f) {
   const bool* const end = finite + images;
   for (const bool* first = finite; (first = std::find(first, end, false)) != end;) {
     const bool* const last = std::find(first, end, true);
-    f(Range{first - finite, last - finite});
+    f(TaskRange{first - finite, last - finite});
     first = last;
   }
 }
@@ -83,11 +83,11 @@ void correlate(const Grid& grid, std::int64_t batch, const Elements<float>& in, 
                      out_image = grid.rows * grid.columns * panels.channels;
   const Scratch<bool> finite(static_cast<std::size_t>(batch));
   parallel_for(tasks, [&](std::int64_t task) {
-    const Range images = part_of(batch, tasks, task);
+    const TaskRange images = part_of(batch, tasks, task);
     const std::int64_t count = images.end - images.begin;
     const Matrices from(count * grid.tiles(), channels), to(count * grid.tiles(), panels.channels);
     const Scratch<float> tiles(from.size()), sums(to.size());
-    const Window<float> window(in, images.begin * in_image, images.end * in_image);
+    const ElementWindow<float> window(in, images.begin * in_image, images.end * in_image);
     transform_images(grid, count, window.data(), channels, from, tiles.data());
     multiply(panels, channels, from, tiles.data(), packed, to, sums.data());
     transform_outputs(grid, count, to, sums.data(), panels.channels, bias, out + images.begin * out_image,
@@ -121,7 +121,7 @@ void pack_forward(const ConvShape& s, const float* weight, const direct::Panels&
                      pieces = (s.in_channels + kChannels - 1) / kChannels;
   parallel_for(panels.count * pieces, [&](std::int64_t task) {
     const std::int64_t panel = task / pieces, columns = panels.columns(panel);
-    const Range some = part_of(s.in_channels, pieces, task % pieces);
+    const TaskRange some = part_of(s.in_channels, pieces, task % pieces);
     const Matrices matrices(columns, some.end - some.begin);
     const Scratch<float> transformed(matrices.size());
     for (std::int64_t o = 0; o < columns; ++o)
@@ -147,7 +147,7 @@ void pack_turned(const ConvShape& s, const float* weight, const direct::Panels& 
   });
 }
 
-ConvShape with_batch(const ConvShape& s, Range images) {
+ConvShape with_batch(const ConvShape& s, TaskRange images) {
   ConvShape some = s;
   some.batch = images.end - images.begin;
   return some;
@@ -182,9 +182,9 @@ void forward(const ConvShape& s, Elements<float> x, const float* weight, const f
   const Scratch<float> packed = room_for(panels, s.in_channels);
   pack_forward(s, weight, panels, packed.data());
   correlate({s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()}, s.batch, x, s.in_channels,
-            panels, packed.data(), bias, y, [&](Range images) {
+            panels, packed.data(), bias, y, [&](TaskRange images) {
               const std::int64_t in_image = s.height * s.width * s.in_channels;
-              const Window<float> window(x, images.begin * in_image, images.end * in_image);
+              const ElementWindow<float> window(x, images.begin * in_image, images.end * in_image);
               direct::forward(with_batch(s, images), window.data(), weight, bias,
                               y + images.begin * s.out_height() * s.out_width() * s.out_channels);
             });
@@ -196,7 +196,7 @@ void backward_data(const ConvShape& s, const float* dy, const float* weight, flo
   pack_turned(s, weight, panels, packed.data());
   correlate({s.out_height(), s.out_width(), kWinogradKernel - 1 - s.pad_h, kWinogradKernel - 1 - s.pad_w,
              s.height, s.width},
-            s.batch, dy, s.out_channels, panels, packed.data(), nullptr, dx, [&](Range images) {
+            s.batch, dy, s.out_channels, panels, packed.data(), nullptr, dx, [&](TaskRange images) {
               direct::backward_data(with_batch(s, images),
                                     dy + images.begin * s.out_height() * s.out_width() * s.out_channels,
                                     weight, dx + images.begin * s.height * s.width * s.in_channels);

@@ -40,7 +40,7 @@ struct Matrices {
 };
 
 /// Part of a tile of `extent` elements that starts at `first` and lies in [0, end).
-inline Range inside(std::int64_t first, std::int64_t extent, std::int64_t end) {
+inline TaskRange inside(std::int64_t first, std::int64_t extent, std::int64_t end) {
   const std::int64_t begin = std::clamp(-first, std::int64_t{0}, extent);
   return {begin, std::clamp(end - first, begin, extent)};
 }
@@ -60,8 +60,8 @@ inline void transform_images(const Grid& grid, std::int64_t images, const float*
   const std::int64_t row = grid.width * channels;
   for_each_tile(grid, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
     const std::int64_t first_y = y * kWinogradOut - grid.pad_h, first_x = x * kWinogradOut - grid.pad_w;
-    const Range rows = inside(first_y, kWinogradIn, grid.height),
-                columns = inside(first_x, kWinogradIn, grid.width);
+    const TaskRange rows = inside(first_y, kWinogradIn, grid.height),
+                    columns = inside(first_x, kWinogradIn, grid.width);
     transforms().input({.in = in + n * grid.height * row + first_y * row + first_x * channels,
                         .in_row = row,
                         .in_column = channels,

@@ -38,14 +38,14 @@ void transform_gradients(const Grid& grid, std::int64_t images, const float* dy,
 
 // sums(position) (outputs x inputs) = or += the products of one position, for a range of outputs.
 void multiply(const Matrices& dy_tiles, const float* dy, const Matrices& x_tiles, const float* x,
-              Range outputs, std::int64_t inputs, bool accumulate, float* sums) {
+              TaskRange outputs, std::int64_t inputs, bool accumulate, float* sums) {
   const std::int64_t width = 2 * matmul().lanes, most = matmul().max_rows[2],
                      count = outputs.end - outputs.begin;
   const std::int64_t parts = (count + most - 1) / most;
   for (std::int64_t first = 0; first < inputs; first += width) {
     const auto columns = static_cast<int>(std::min(width, inputs - first));
     for (std::int64_t part = 0; part < parts; ++part) {
-      const Range local = part_of(count, parts, part);
+      const TaskRange local = part_of(count, parts, part);
       const std::int64_t row = outputs.begin + local.begin;
       const int rows = static_cast<int>(local.end - local.begin);
       matmul().tile({.a = dy + row,
@@ -105,13 +105,13 @@ void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, flo
                      out_image = grid.rows * grid.columns * s.out_channels;
   const std::int64_t pieces = (s.out_channels + kOutputs - 1) / kOutputs;
   for (std::int64_t group = 0; group < groups; ++group) {
-    const Range images = part_of(s.batch, groups, group);
+    const TaskRange images = part_of(s.batch, groups, group);
     const std::int64_t count = images.end - images.begin;
     const Matrices x_tiles(count * grid.tiles(), s.in_channels),
         dy_tiles(count * grid.tiles(), s.out_channels);
     parallel_for(count, [&](std::int64_t n) {
       const std::int64_t image = images.begin + n, tile = n * grid.tiles();
-      const Window<float> window(x, image * in_image, (image + 1) * in_image);
+      const ElementWindow<float> window(x, image * in_image, (image + 1) * in_image);
       transform_images(grid, 1, window.data(), s.in_channels, x_tiles,
                        x_matrices.data() + tile * x_tiles.pitch);
       transform_gradients(grid, 1, dy + image * out_image, s.out_channels, dy_tiles,

@@ -37,9 +37,9 @@ class Elements {
 /// Some consecutive elements as an array: in place where they are there (null for null), else in working
 /// space.
 template <class T>
-class Window {
+class ElementWindow {
  public:
-  Window(const Elements<T>& all, std::int64_t begin, std::int64_t end)
+  ElementWindow(const Elements<T>& all, std::int64_t begin, std::int64_t end)
       : own_(all.there() ? 0 : static_cast<std::size_t>(end - begin)),
         values_(all.there() ? (all.values() ? all.values() + begin : nullptr) : own_.data()) {
     if (!all.there()) all.read(begin, end, own_.data());

@@ -73,11 +73,11 @@ void product_by_blas(const Product<T>& p) {
                                         std::min(kMaxParts, std::max(p.m, p.n)));
   parallel_for(parts, [&](std::int64_t part) {
     if (p.m >= p.n) {
-      const Range rows = part_of(p.m, parts, part);
+      const TaskRange rows = part_of(p.m, parts, part);
       const Matrix<T> some{p.a.data + rows.begin * (p.a.transposed ? 1 : p.a.ld), p.a.ld, p.a.transposed};
       blas_gemm(rows.end - rows.begin, p.n, p.k, some, p.b, p.c + rows.begin * p.ldc, p.ldc, p.accumulate);
     } else {
-      const Range columns = part_of(p.n, parts, part);
+      const TaskRange columns = part_of(p.n, parts, part);
       const Matrix<T> some{p.b.data + columns.begin * (p.b.transposed ? p.b.ld : 1), p.b.ld, p.b.transposed};
       blas_gemm(p.m, columns.end - columns.begin, p.k, p.a, some, p.c + columns.begin, p.ldc, p.accumulate);
     }
@@ -108,7 +108,7 @@ class PackedProduct {
   void compute() {
     const std::int64_t parts = std::clamp(p_.n * p_.k / kElementsPerTask, std::int64_t{1}, panels_);
     parallel_for(parts, [&](std::int64_t part) {
-      const Range some = part_of(panels_, parts, part);
+      const TaskRange some = part_of(panels_, parts, part);
       for (std::int64_t i = some.begin; i < some.end; ++i) pack_b(i);
     });
     const std::int64_t tasks = std::max(p_.m * p_.n * p_.k / kProductsPerTask, std::int64_t{1});
@@ -135,7 +135,7 @@ class PackedProduct {
 
   // op(A) at some rows and depth, in the order it has in memory. Steps of 16 elements copy faster than exact
   // ones.
-  void pack_a(Range rows, Range depth, T* to) const {
+  void pack_a(TaskRange rows, TaskRange depth, T* to) const {
     const std::int64_t height = rows.end - rows.begin, ld = p_.a.ld;
     if (!p_.a.transposed) {
       for (std::int64_t i = 0; i < height; ++i, to += kDepth + kPadding)
@@ -150,15 +150,15 @@ class PackedProduct {
         std::copy_n(p_.a.data + l * ld + rows.begin, height, to);
   }
 
-  void compute_block(Range rows, Range panels) const {
+  void compute_block(TaskRange rows, TaskRange panels) const {
     const std::int64_t tiles = (rows.end - rows.begin + max_rows() - 1) / max_rows();
     const std::int64_t depths = (p_.k + kDepth - 1) / kDepth;
     const Scratch<T> packed_a(static_cast<std::size_t>(kSideBySide * (kDepth + kPadding)));
     for (std::int64_t d = 0; d < depths; ++d) {
-      const Range depth = part_of(p_.k, depths, d);
+      const TaskRange depth = part_of(p_.k, depths, d);
       for (std::int64_t t = 0; t < tiles; ++t) {
-        const Range part = part_of(rows.end - rows.begin, tiles, t);
-        const Range tile_rows{rows.begin + part.begin, rows.begin + part.end};
+        const TaskRange part = part_of(rows.end - rows.begin, tiles, t);
+        const TaskRange tile_rows{rows.begin + part.begin, rows.begin + part.end};
         pack_a(tile_rows, depth, packed_a.data());
         for (std::int64_t i = panels.begin; i < panels.end; ++i)
           multiply(tile_rows, depth, packed_a.data(), i);
@@ -166,7 +166,7 @@ class PackedProduct {
     }
   }
 
-  void multiply(Range rows, Range depth, const T* packed_a, std::int64_t i) const {
+  void multiply(TaskRange rows, TaskRange depth, const T* packed_a, std::int64_t i) const {
     kernel_.tile({.a = packed_a,
                   .a_row = p_.a.transposed ? 1 : kDepth + kPadding,
                   .b = panel(i) + depth.begin * width_,
@@ -202,7 +202,7 @@ void multiply(const Product<T>& product) {
 
 // The part of a product that sums over some of its depth.
 template <class T>
-Product<T> part_of_sum(const Product<T>& p, Range depth) {
+Product<T> part_of_sum(const Product<T>& p, TaskRange depth) {
   Product<T> part = p;
   part.k = depth.end - depth.begin;
   part.a.data += depth.begin * (p.a.transposed ? p.a.ld : 1);

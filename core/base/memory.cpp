@@ -1,5 +1,7 @@
 #include "core/base/memory.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <deque>
 #include <mutex>
@@ -27,14 +29,14 @@ class Pool {
   struct Piece {
     void* data;
     std::size_t capacity;
-    Arena* home;
+    MemoryArena* home;
   };
 
   Piece take(std::size_t bytes) {
     check(bytes <= kMaxBytes, "memory: given ", bytes, " bytes, expected at most ", kMaxBytes);
     const std::size_t wanted = rounded(bytes);
     const std::lock_guard lock(mutex_);
-    Arena& mine = arena_of_this_thread();
+    MemoryArena& mine = arena_of_this_thread();
     void* data = mine.take(wanted);
     ++(data ? stats_.hits : stats_.misses);
     if (!data) {
@@ -54,7 +56,7 @@ class Pool {
   void release() {
     const std::lock_guard lock(mutex_);
     stats_.bytes_held -= first_.release() + others_.release();
-    for (Arena& arena : in_tasks_) stats_.bytes_held -= arena.release();
+    for (MemoryArena& arena : in_tasks_) stats_.bytes_held -= arena.release();
   }
 
   PoolStats stats() {
@@ -62,8 +64,11 @@ class Pool {
     return stats_;
   }
 
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
+
  private:
-  Arena& arena_of_this_thread() {
+  MemoryArena& arena_of_this_thread() {
     const int thread = thread_in_region();
     if (thread < 0) {
       static const std::thread::id first = std::this_thread::get_id();
@@ -74,23 +79,29 @@ class Pool {
     return in_tasks_[static_cast<std::size_t>(thread)];
   }
 
-  void grow(Arena& arena, std::size_t bytes) {
+  void grow(MemoryArena& arena, std::size_t bytes) {
     if (&arena == &first_ || &arena == &others_) {
       stats_.bytes_held += arena.grow(bytes);
       return;
     }
-    for (Arena& one : in_tasks_) stats_.bytes_held += one.grow(bytes);
+    for (MemoryArena& one : in_tasks_) stats_.bytes_held += one.grow(bytes);
   }
 
   std::mutex mutex_;
-  Arena first_, others_;        // outside of the tasks of a parallel_for: the first thread, all others
-  std::deque<Arena> in_tasks_;  // by number of the thread
+  MemoryArena first_, others_;        // outside of the tasks of a parallel_for: the first thread, all others
+  std::deque<MemoryArena> in_tasks_;  // by number of the thread
   PoolStats stats_{};
 };
 
-// Never destroyed: tensors with static storage give their blocks back during exit.
+// Never destroyed: tensors with static storage give their blocks back during exit. Locked during a fork: the
+// child would wait for ever for a thread that had the lock and is not there any more.
 Pool& pool() {
-  static Pool& instance = *new Pool;
+  static Pool& instance = []() -> Pool& {
+    const int error = pthread_atfork([] { pool().lock(); }, [] { pool().unlock(); }, [] { pool().unlock(); });
+    check(error == 0, "memory: given a process that cannot take note of forks, error ", error,
+          ", expected memory for that");
+    return *new Pool;
+  }();
   return instance;
 }
 
@@ -99,7 +110,7 @@ Pool& pool() {
 PoolStats pool_stats() { return pool().stats(); }
 void pool_release() { pool().release(); }
 
-Block::Block(std::size_t bytes) {
+MemoryBlock::MemoryBlock(std::size_t bytes) {
   if (bytes == 0) return;
   const auto [data, capacity, home] = pool().take(bytes);
   data_ = data;
@@ -107,13 +118,13 @@ Block::Block(std::size_t bytes) {
   home_ = home;
 }
 
-Block::~Block() {
+MemoryBlock::~MemoryBlock() {
   if (data_) pool().give({data_, capacity_, home_});
 }
 
-Block::Block(Block&& other) noexcept { *this = std::move(other); }
+MemoryBlock::MemoryBlock(MemoryBlock&& other) noexcept { *this = std::move(other); }
 
-Block& Block::operator=(Block&& other) noexcept {
+MemoryBlock& MemoryBlock::operator=(MemoryBlock&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(capacity_, other.capacity_);
   std::swap(home_, other.home_);

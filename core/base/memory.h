@@ -17,23 +17,23 @@ PoolStats pool_stats();
 /// Gives all free blocks back to the system.
 void pool_release();
 
-class Arena;
+class MemoryArena;
 
 /// Owns one block of the pool: 64-byte aligned, uninitialised. Movable, not copyable.
-class Block {
+class MemoryBlock {
  public:
-  Block() = default;
-  explicit Block(std::size_t bytes);
-  ~Block();
-  Block(Block&& other) noexcept;
-  Block& operator=(Block&& other) noexcept;
+  MemoryBlock() = default;
+  explicit MemoryBlock(std::size_t bytes);
+  ~MemoryBlock();
+  MemoryBlock(MemoryBlock&& other) noexcept;
+  MemoryBlock& operator=(MemoryBlock&& other) noexcept;
   void* data() const { return data_; }
   std::size_t capacity() const { return capacity_; }
 
  private:
   void* data_ = nullptr;
   std::size_t capacity_ = 0;
-  Arena* home_ = nullptr;  // where it goes back to
+  MemoryArena* home_ = nullptr;  // where it goes back to
 };
 
 /// Uninitialised working space for n values of T, given back at the end of the scope.
@@ -45,7 +45,7 @@ class Scratch {
   T& operator[](std::size_t i) const { return data()[i]; }
 
  private:
-  Block block_;
+  MemoryBlock block_;
 };
 
 }  // namespace coarsegrad

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
@@ -129,17 +130,18 @@ void check_mask(const std::uint8_t* mask, std::int64_t channels) {
 }  // namespace
 
 template <class T>
-void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, T* var,
+void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, double* var,
                            T* inv_std) {
   check(rows > 0, "batch norm: given no rows to take statistics of, expected at least 1");
   const Scratch<double> stats(size_of(2 * channels));
   const Moments of_x{stats.data(), stats.data() + channels};
   moments(rows, channels, x, of_x);
   for (std::int64_t c = 0; c < channels; ++c) {
-    const double v = of_x.m2[c] / static_cast<double>(rows);
+    var[c] = of_x.m2[c] / static_cast<double>(rows);
     mean[c] = static_cast<T>(of_x.mean[c]);
-    var[c] = static_cast<T>(v);
-    inv_std[c] = static_cast<T>(1 / std::sqrt(v + static_cast<double>(eps)));
+    const double factor = 1 / std::sqrt(var[c] + static_cast<double>(eps));
+    inv_std[c] =
+        factor < std::numeric_limits<T>::min() ? std::numeric_limits<T>::quiet_NaN() : static_cast<T>(factor);
   }
 }
 
@@ -159,7 +161,7 @@ void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const
   check_mask(mask, channels);
   sweep_normalized(rows, channels, columns,
                    [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
-                     const Window<T> some(add, first, first + n * cols);
+                     const ElementWindow<T> some(add, first, first + n * cols);
                      real_kernels<T>().norm.normalize_relu(n, cols, x + first, w.mean, w.factor, w.shift,
                                                            some.data(), at(y, first), at(mask, first / 8));
                    });
@@ -167,15 +169,15 @@ void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const
 
 template <class T>
 bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
-                         const std::type_identity_t<Elements<T>>& add, Quantizer<T> quantizer, Ste ste,
-                         std::uint8_t* codes, std::uint8_t* mask) {
+                         const std::type_identity_t<Elements<T>>& add, kernels::Quantizer<T> quantizer,
+                         Ste ste, std::uint8_t* codes, std::uint8_t* mask) {
   check_quantizer(quantizer);
   std::uint8_t* const bits = ste == Ste::identity ? nullptr : mask;
   check_mask(bits, channels);
   std::atomic<bool> any_nan = false;
   sweep_normalized(rows, channels, columns,
                    [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
-                     const Window<T> some(add, first, first + n * cols);
+                     const ElementWindow<T> some(add, first, first + n * cols);
                      if (real_kernels<T>().norm.normalize_quantize(
                              n, cols, x + first, w.mean, w.factor, w.shift, some.data(), quantizer,
                              window_of(quantizer, ste), codes + first, at(bits, first / 8)))
@@ -215,14 +217,15 @@ void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, c
                    });
 }
 
-#define COARSEGRAD_INSTANTIATE(T)                                                                         \
-  template void batch_norm_statistics(std::int64_t, std::int64_t, const T*, T, T*, T*, T*);               \
-  template void batch_norm_apply(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, T*);        \
-  template void batch_norm_relu(std::int64_t, std::int64_t, const T*, const NormColumns<T>&,              \
-                                const Elements<T>&, T*, std::uint8_t*);                                   \
-  template bool batch_norm_quantize(std::int64_t, std::int64_t, const T*, const NormColumns<T>&,          \
-                                    const Elements<T>&, Quantizer<T>, Ste, std::uint8_t*, std::uint8_t*); \
-  template void batch_norm_backward(std::int64_t, std::int64_t, const T*, const T*, const std::uint8_t*,  \
+#define COARSEGRAD_INSTANTIATE(T)                                                                        \
+  template void batch_norm_statistics(std::int64_t, std::int64_t, const T*, T, T*, double*, T*);         \
+  template void batch_norm_apply(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, T*);       \
+  template void batch_norm_relu(std::int64_t, std::int64_t, const T*, const NormColumns<T>&,             \
+                                const Elements<T>&, T*, std::uint8_t*);                                  \
+  template bool batch_norm_quantize(std::int64_t, std::int64_t, const T*, const NormColumns<T>&,         \
+                                    const Elements<T>&, kernels::Quantizer<T>, Ste, std::uint8_t*,       \
+                                    std::uint8_t*);                                                      \
+  template void batch_norm_backward(std::int64_t, std::int64_t, const T*, const T*, const std::uint8_t*, \
                                     const NormColumns<T>&, BatchStatistics, const NormGradients<T>&);
 COARSEGRAD_INSTANTIATE(float)
 COARSEGRAD_INSTANTIATE(double)

@@ -10,9 +10,12 @@
 
 namespace coarsegrad {
 
-/// Mean and biased variance of each channel, and inv_std = 1 / sqrt(var + eps). Throws Error without rows.
+/// Mean and biased variance of each channel, and inv_std = 1 / sqrt(var + eps). The variance is a double,
+/// since the square of a deviation need not fit into a float. inv_std is NaN where it is below the smallest
+/// normal number, which is beyond deviations of 8.5e37 in float: such a channel shall not pass for a constant
+/// one. Throws Error without rows.
 template <class T>
-void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, T* var,
+void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, double* var,
                            T* inv_std);
 
 /// Values per channel of the map t = (x - mean) * inv_std * scale + shift; scale and shift may be null (1 and
@@ -38,8 +41,8 @@ void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const
 /// The codes and the mask of quantize_forward, and whether there is a NaN; mask may be null.
 template <class T>
 bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
-                         const std::type_identity_t<Elements<T>>& add, Quantizer<T> quantizer, Ste ste,
-                         std::uint8_t* codes, std::uint8_t* mask);
+                         const std::type_identity_t<Elements<T>>& add, kernels::Quantizer<T> quantizer,
+                         Ste ste, std::uint8_t* codes, std::uint8_t* mask);
 
 /// How the statistics came about: from this batch, or as constants that no gradient flows through.
 enum class BatchStatistics { of_batch, constant };

@@ -1,5 +1,7 @@
 #include "core/base/parallel.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <xmmintrin.h>
 
 #include <algorithm>
@@ -17,10 +19,17 @@ namespace {
 constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
 constexpr int kMaxThreads = 1024;
 
+// As OpenMP counts them: those that the affinity mask allows, all where the system has more than a mask holds.
+int processors() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
 int default_threads() {
   const char* wanted = std::getenv("OMP_NUM_THREADS");  // the name that every numerical library listens to
   const int n = wanted ? std::atoi(wanted) : 0;
-  return std::clamp(n > 0 ? n : static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);
+  return std::clamp(n > 0 ? n : processors(), 1, kMaxThreads);
 }
 
 std::atomic<int>& thread_count() {
@@ -119,10 +128,16 @@ class Team {
   int workers_ = 0;
 };
 
-// Never destroyed: its workers sleep until the process ends.
-Team& team() {
-  static Team& instance = *new Team;
-  return instance;
+// Never destroyed: its workers sleep until the process ends. A fork copies the team but not its workers, so
+// the child begins with a new one.
+std::atomic<Team*>& team() {
+  static std::atomic<Team*> current = [] {
+    const int error = pthread_atfork(nullptr, nullptr, [] { team() = new Team; });
+    check(error == 0, "parallel_for: given a process that cannot take note of forks, error ", error,
+          ", expected memory for that");
+    return new Team;
+  }();
+  return current;
 }
 
 }  // namespace
@@ -150,7 +165,9 @@ namespace detail {
 void run_tasks(std::int64_t tasks, void (*call)(void*, std::int64_t), void* context) {
   if (tasks <= 0) return;
   const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), tasks));
-  if (threads > 1 && thread_of_region < 0 && team().run(tasks, call, context, threads)) return;
+  if (threads > 1 && thread_of_region < 0 &&
+      team().load(std::memory_order_relaxed)->run(tasks, call, context, threads))
+    return;
   const FlushDenormals flush;
   for (std::int64_t t = 0; t < tasks; ++t) call(context, t);
 }

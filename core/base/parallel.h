@@ -7,7 +7,7 @@
 
 namespace coarsegrad {
 
-/// Threads used by parallel_for, 1 or more. Default: OMP_NUM_THREADS or the number of processors.
+/// Threads used by parallel_for, 1 or more. Default: OMP_NUM_THREADS or the processors in the affinity mask.
 int num_threads();
 /// Throws Error unless 1 <= n <= 1024.
 void set_num_threads(int n);
@@ -34,7 +34,7 @@ void run_tasks(std::int64_t tasks, void (*call)(void* context, std::int64_t task
 
 /// Calls f(task) once for each task in [0, tasks), on any thread, in any order; returns when all are done.
 /// A task must write only what no other task touches. The first exception is rethrown here. Nested calls run
-/// serially.
+/// serially. A forked process has threads of its own.
 template <class F>
 void parallel_for(std::int64_t tasks, F&& f) {
   using Body = std::remove_reference_t<F>;
@@ -44,10 +44,10 @@ void parallel_for(std::int64_t tasks, F&& f) {
 }
 
 /// The range [begin, end) of part `part` when n items are cut into `parts` nearly equal contiguous parts.
-struct Range {
+struct TaskRange {
   std::int64_t begin, end;
 };
-constexpr Range part_of(std::int64_t n, std::int64_t parts, std::int64_t part) {
+constexpr TaskRange part_of(std::int64_t n, std::int64_t parts, std::int64_t part) {
   return {n * part / parts, n * (part + 1) / parts};
 }
 

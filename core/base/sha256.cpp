@@ -9,7 +9,7 @@
 
 namespace coarsegrad {
 
-std::string sha256(std::initializer_list<std::span<const std::byte>> parts) {
+std::string sha256(std::span<const std::span<const std::byte>> parts) {
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
   bool ok = context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
   for (const auto& part : parts) ok = ok && EVP_DigestUpdate(context.get(), part.data(), part.size()) == 1;
@@ -23,6 +23,10 @@ std::string sha256(std::initializer_list<std::span<const std::byte>> parts) {
     hex += "0123456789abcdef"[byte & 15];
   }
   return hex;
+}
+
+std::string sha256(std::initializer_list<std::span<const std::byte>> parts) {
+  return sha256(std::span(parts.begin(), parts.size()));
 }
 
 }  // namespace coarsegrad

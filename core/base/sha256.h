@@ -8,6 +8,7 @@
 namespace coarsegrad {
 
 /// The digest of the parts, one after another, as 64 lower-case hexadecimal digits.
+std::string sha256(std::span<const std::span<const std::byte>> parts);
 std::string sha256(std::initializer_list<std::span<const std::byte>> parts);
 
 }  // namespace coarsegrad

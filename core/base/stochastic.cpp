@@ -43,14 +43,41 @@ void for_pieces(std::int64_t rows, std::int64_t cols, F f) {
   });
 }
 
+// Ranges below this have differences of interest that are no normal numbers.
+template <class T>
+constexpr T kShortest = std::numeric_limits<T>::min() * 65536;
+
+// Whether T holds what a grid over this range needs. One that is NaN needs no more than NaN.
+template <class T>
+bool fits(Interval<T> range, int bins) {
+  const double length = range.wide_length();
+  return sizeof(T) == sizeof(double) || length == 0 ||
+         !(length < kShortest<T> || length > std::numeric_limits<T>::max() ||
+           bins / length < std::numeric_limits<T>::min());
+}
+
+template <class T>
+void round_wide(std::int64_t n, Interval<T> range, int bins, const std::uint16_t* draws, const T* x, T* y) {
+  double wide[RoundingDraws::kMost];
+  std::copy_n(x, n, wide);
+  const Grid<double> grid = grid_over(Interval<double>{range.low, range.high}, bins);
+  real_kernels<double>().stochastic.round(n, grid, draws, wide, wide);
+  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(wide[i]);
+}
+
 // Columns [begin, end) of a row of x, rounded.
 template <class T>
-void round_piece(std::int64_t row, std::int64_t cols, std::int64_t begin, std::int64_t end,
-                 const Grid<T>& grid, const Rng* rng, const T* x, T* y) {
+void round_piece(std::int64_t row, std::int64_t cols, std::int64_t begin, std::int64_t end, Interval<T> range,
+                 int bins, const Rng* rng, const T* x, T* y) {
+  const bool narrow = fits(range, bins);
+  const Grid<T> grid = grid_over(range, bins);
   for (std::int64_t column = begin; column < end; column += RoundingDraws::kMost) {
     const std::int64_t first = row * cols + column, n = std::min(RoundingDraws::kMost, end - column);
     const RoundingDraws draws(rng, row, cols, column, n);
-    real_kernels<T>().stochastic.round(n, grid, draws.data(), x + first, y + first);
+    if (narrow)
+      real_kernels<T>().stochastic.round(n, grid, draws.data(), x + first, y + first);
+    else
+      round_wide(n, range, bins, draws.data(), x + first, y + first);
   }
 }
 
@@ -66,10 +93,9 @@ Interval<T> hull(Interval<T> a, Interval<T> b) {
 template <class T>
 Grid<T> grid_over(Interval<T> range, int bins) {
   check(bins >= 1 && bins <= 255, "grid: given ", bins, " bins, expected 1 to 255");
-  constexpr T shortest = std::numeric_limits<T>::min() * 65536;
   const T length = range.length(), center = range.low + length / 2, count = static_cast<T>(bins);
   if (length == 0) return {center, 0, 0, bins};
-  const T spanned = length < shortest ? shortest : length;  // NaN stays
+  const T spanned = length < kShortest<T> ? kShortest<T> : length;  // NaN stays
   return {center, spanned / count, count / spanned, bins};
 }
 
@@ -111,22 +137,20 @@ void round_rows(std::int64_t rows, std::int64_t cols, const T* x, RowRange kind,
   const Scratch<Interval<T>> own(static_cast<std::size_t>(ranges ? 0 : rows));
   if (!ranges) ranges = own.data();
   if (pieces_of(cols) > 1) {
-    const Scratch<Grid<T>> grids(static_cast<std::size_t>(rows));
     row_ranges(rows, cols, x, kind, ranges);
-    for (std::int64_t row = 0; row < rows; ++row) grids.data()[row] = grid_over(ranges[row], bins);
-    return round_onto(rows, cols, x, grids.data(), rng, y);
+    return round_onto(rows, cols, x, ranges, bins, rng, y);
   }
   for_pieces(rows, cols, [&](std::int64_t row, std::int64_t begin, std::int64_t end) {
     ranges[row] = as_kind(range_of(end - begin, x + row * cols), kind);  // leaves the row in the cache
-    round_piece(row, cols, begin, end, grid_over(ranges[row], bins), rng, x, y);
+    round_piece(row, cols, begin, end, ranges[row], bins, rng, x, y);
   });
 }
 
 template <class T>
-void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Grid<T>* grids, const Rng* rng,
-                T* y) {
+void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Interval<T>* ranges, int bins,
+                const Rng* rng, T* y) {
   for_pieces(rows, cols, [&](std::int64_t row, std::int64_t begin, std::int64_t end) {
-    round_piece(row, cols, begin, end, grids[row], rng, x, y);
+    round_piece(row, cols, begin, end, ranges[row], bins, rng, x, y);
   });
 }
 
@@ -136,7 +160,7 @@ void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Grid<T>*
   template void row_ranges(std::int64_t, std::int64_t, const T*, RowRange, Interval<T>*);       \
   template void round_rows(std::int64_t, std::int64_t, const T*, RowRange, int, const Rng*, T*, \
                            Interval<T>*);                                                       \
-  template void round_onto(std::int64_t, std::int64_t, const T*, const Grid<T>*, const Rng*, T*);
+  template void round_onto(std::int64_t, std::int64_t, const T*, const Interval<T>*, int, const Rng*, T*);
 COARSEGRAD_INSTANTIATE(float)
 COARSEGRAD_INSTANTIATE(double)
 #undef COARSEGRAD_INSTANTIATE

@@ -16,6 +16,8 @@ template <class T>
 struct Interval {
   T low, high;
   T length() const { return high - low; }
+  /// The same as a double: that of floats may be beyond their range, or below it.
+  double wide_length() const { return static_cast<double>(high) - static_cast<double>(low); }
 };
 
 /// The smallest interval that holds both; NaN if one of them is.
@@ -59,12 +61,15 @@ class RoundingDraws {
 
 /// Each row of x rounded onto the grid over its own range, with the numbers of `rng` from where it stands, or
 /// to the nearest point where it is null. A row that is not finite becomes NaN, a constant one stays as it
-/// is. y may be x. `ranges`, if given, receives those of the rows.
+/// is. y may be x. `ranges`, if given, receives those of the rows. Where the length of a range of floats, the
+/// inverse of its step or 2^-16 of it is no normal float, the row is rounded in double; results below the
+/// smallest normal number are 0 all the same.
 template <class T>
 void round_rows(std::int64_t rows, std::int64_t cols, const T* x, RowRange kind, int bins, const Rng* rng,
                 T* y, Interval<T>* ranges = nullptr);
-/// Each row of x rounded onto a grid that is given.
+/// Each row of x rounded likewise onto the grid over a range that is given.
 template <class T>
-void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Grid<T>* grids, const Rng* rng, T* y);
+void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Interval<T>* ranges, int bins,
+                const Rng* rng, T* y);
 
 }  // namespace coarsegrad

@@ -11,15 +11,16 @@ namespace coarsegrad::kernels {
 /// Masks hold one bit per element (core/kernels/activation.h); with one, cols is a multiple of 8.
 /// The elementwise kernels do the same operations in the same order in every table and agree bit for bit.
 /// Sums agree within kSumError times the sum of absolute values: vector tables add up to kSumRows floats
-/// before they go on in double.
+/// before they go on in double, and start again in double where a float overflows. Products below the
+/// smallest normal float may count as 0.
 inline constexpr std::int64_t kSumRows = 64;
 inline constexpr double kSumError = (kSumRows + 2) * 0x1p-24;
 
 template <class T>
 struct Norm {
   /// mean[c] = mean of column c; m2[c] = sum of squared deviations from it. rows >= 1. No offset makes it
-  /// inaccurate: with k = rows / kSumRows + 1, m2 agrees within 2 k kSumError m2, the mean within kSumError
-  /// sqrt(k m2 / rows).
+  /// inaccurate, and neither do squares beyond the range of floats: with k = rows / kSumRows + 1, m2 agrees
+  /// within 2 k kSumError m2, the mean within kSumError sqrt(k m2 / rows).
   void (*moments)(std::int64_t rows, std::int64_t cols, const T* x, double* mean, double* m2);
   /// y = (x - mean) * factor + shift, column by column. y may be x.
   void (*normalize)(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,

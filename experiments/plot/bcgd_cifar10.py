@@ -2,7 +2,7 @@
 import numpy as np
 
 import comparison as compared
-from style import estimator_style
+from style import cycle_style
 
 
 def _bits(value, what):
@@ -16,7 +16,7 @@ def _groups(run, table):
 
 
 def _style(rule, index):
-    label, *rest = estimator_style(rule, index)
+    label, *rest = cycle_style(rule, index)
     if rule == "binary_connect":
         label = "BinaryConnect"
     elif rule.startswith("bcgd_"):

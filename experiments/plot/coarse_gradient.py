@@ -26,9 +26,9 @@ def _over_angle(run, quantity, label):
     fig, axes = figure(columns=len(panels), squeeze=False, sharey=True, height=4.6)
     for ax, (title, group) in zip(axes[0], panels.items()):
         handles = []
-        for index, name in enumerate(group):
+        for name in group:
             theta, closed, mean, error = run.table(name, "theta", quantity, f"{quantity}_mc", f"{quantity}_se")
-            style = estimator_style(name, index)
+            style = estimator_style(name)
             known = np.isfinite(closed).any()
             if known:
                 draw_line(ax, theta, closed, style, f"{name}/{quantity}")
@@ -68,10 +68,10 @@ def norm(run):
 def bound_ratio(run):
     """Squared length over the descent that it buys: bounded for ReLU and clipped ReLU, not for the identity."""
     fig, ax = figure(width=7.6, height=4.2)
-    for index, name in enumerate(estimators(run)):
+    for name in estimators(run):
         theta, ratio = run.table(name, "theta", "bound_ratio")
         if np.isfinite(ratio).any():
-            style = estimator_style(name, index)
+            style = estimator_style(name)
             line = draw_line(ax, theta, ratio, style, f"{name}/bound_ratio")
             line.set(marker=style[2], markerfacecolor="white", markevery=max(1, len(theta) // 12))
     ax.set_yscale("log")
@@ -116,9 +116,9 @@ def sample_size(run):
     samples, rms, error = run.table("sample_size", "samples", "rms_error", "rms_error_se")
     ste = run.names("sample_size", "ste")
     fig, ax = figure(height=4.2)
-    for index, name in enumerate(dict.fromkeys(ste)):
+    for name in dict.fromkeys(ste):
         rows = ste == name
-        style = estimator_style(name, index)
+        style = estimator_style(name)
         draw_points(ax, samples[rows], rms[rows], error[rows], style, f"sample_size/{name}")
         law = rms[rows][0] * np.sqrt(samples[rows][0] / samples[rows])
         ax.plot(samples[rows], law, color=style[1], linestyle=style[3], linewidth=1)

@@ -18,14 +18,15 @@ class Kind:
     groups  (run, table) -> for each row the number or text that gathers variants side by side
     heading group -> what a panel or a tick says
     title   run -> what was trained on what
-    xlabel  what the groups are"""
+    xlabel  what the groups are
+    style   (variant, its number) -> label, colour, marker, dashes"""
 
     key: str
     groups: Callable
     heading: Callable
     title: Callable
     xlabel: str
-    style: Callable = estimator_style
+    style: Callable
 
 
 def bits_heading(bits):
@@ -56,7 +57,10 @@ def net_on_data(run):
 
 def by_bits(title):
     """The kind of an experiment that compares estimators at several numbers of bits."""
-    return Kind("ste", lambda run, table: run.table(table, "bits")[0], bits_heading, title, "activations")
+    def bits(run, table):
+        return run.table(table, "bits")[0]
+
+    return Kind("ste", bits, bits_heading, title, "activations", lambda name, _: estimator_style(name))
 
 
 def _gid(group):

@@ -1,8 +1,7 @@
 """Figures of `gradient_variance`: what quantizers add to the variance of gradients, exact and by Monte Carlo."""
 import numpy as np
 
-from reader import LogError
-from style import BLACK, BLUE, GREEN, GREY, PURPLE, VERMILLION, draw_line, draw_points, figure, legend_entry
+from style import BLACK, BLUE, GREEN, GREY, PURPLE, VERMILLION, draw_line, draw_points, figure, legend_entry, own_style
 
 QUANTIZERS = {
     "dorefa": ("DoReFa", PURPLE, "D", (0, (1.2, 1.2))),
@@ -15,19 +14,20 @@ FILLS = {"dorefa": "none", "ptq": "full", "psq": "left", "bhq": "right"}  # of m
 
 
 def quantizers(run, table):
-    """The quantizers that a table has rows of, in the order of the legend, with their rows."""
+    """The quantizers that a table has rows of, in the order of the legend, unknown ones last, with their rows."""
     names = run.names(table, "quantizer")
-    found = [name for name in QUANTIZERS if name in set(names)]
-    if not found:
-        raise LogError(f"{run.path}: table {table} has no row of a known quantizer")
-    return [(name, names == name) for name in found]
+    return [(name, names == name) for name in dict.fromkeys([*QUANTIZERS, *names]) if name in set(names)]
+
+
+def style_of(name):
+    return QUANTIZERS.get(name) or own_style(name)
 
 
 def draw_variances(ax, run, table, x, rows, name, gid):
     """The exact variance as a line, the measured one as points."""
     at, exact, measured, error = (column[rows] for column in run.table(table, x, "exact", "measured", "measured_se"))
-    draw_line(ax, at, exact, QUANTIZERS[name], f"{gid}/exact", label="_nolegend_")
-    draw_points(ax, at, measured, error, QUANTIZERS[name], f"{gid}/measured", label="_nolegend_")
+    draw_line(ax, at, exact, style_of(name), f"{gid}/exact", label="_nolegend_")
+    draw_points(ax, at, measured, error, style_of(name), f"{gid}/measured", label="_nolegend_")
 
 
 def laws(run):
@@ -49,7 +49,7 @@ def laws(run):
     right.set(yscale="log", xlabel="bits b")
     right.set_title("samples of log-normal scales")
     right.legend(loc="lower left")
-    left.legend(handles=[legend_entry(QUANTIZERS[name]) for name, _ in quantizers(run, "outlier")], loc="upper left",
+    left.legend(handles=[legend_entry(style_of(name)) for name, _ in quantizers(run, "outlier")], loc="upper left",
                 bbox_to_anchor=(0, 0.84))
     return fig
 
@@ -64,7 +64,7 @@ def cases(run):
             draw_variances(ax, run, "cases", "bits", rows & (case == which), name, f"cases/{which}/{name}")
         ax.set(yscale="log", xlabel="bits", title=which)
     axes[0][0].set_ylabel("variance (sum over entries)")
-    axes[0][-1].legend(handles=[legend_entry(QUANTIZERS[name]) for name, _ in quantizers(run, "cases")])
+    axes[0][-1].legend(handles=[legend_entry(style_of(name)) for name, _ in quantizers(run, "cases")])
     return fig
 
 
@@ -78,8 +78,8 @@ def layers(run):
             chosen = rows & (layer == which)
             if not chosen.any():
                 continue
-            label, colour, _, _ = QUANTIZERS[name]
-            look = {"marker": marker, "color": colour, "linestyle": "none", "fillstyle": FILLS[name], "markersize": 7}
+            label, colour, _, _ = style_of(name)
+            look = {"marker": marker, "color": colour, "linestyle": "none", "fillstyle": FILLS.get(name, "top"), "markersize": 7}
             (points,) = left.plot(predicted[chosen], measured[chosen], **look)
             points.set_gid(f"layers/{name}/{which}")
             (ratio,) = right.plot(bits[chosen] + 0.12 * (list(LAYER_MARKERS).index(which) - 1),

@@ -6,6 +6,7 @@
     for (lr, bits), runs in by_config(read_runs("results/*.h5"), "lr", "activation-bits").items(): ...
 """
 import ctypes
+import errno
 import glob
 import json
 import os
@@ -15,11 +16,18 @@ import h5py
 import numpy as np
 
 SCHEMA = "coarsegrad-run/1"
+EXTENSIONS = (".h5", ".hdf5")
 READ_ATTEMPTS = 30
+MOST_SHOWN = 1000  # characters of a message
 
 
 class LogError(Exception):
-    """The file is not a run log, or the log lacks what was asked for. The message is one line."""
+    """The file is not a run log, or the log lacks what was asked for. The message is one line: names in a file may be
+    long, and hold what a terminal obeys."""
+
+    def __init__(self, message):
+        shown = "".join(c if c.isprintable() else "?" for c in message[:MOST_SHOWN])
+        super().__init__(shown + ("..." if len(message) > MOST_SHOWN else ""))
 
 
 @dataclass
@@ -123,12 +131,17 @@ def read_run(path):
     """Reads the log at `path` into a Run. LogError for anything that is not a readable run log, damaged ones
     included."""
     path = str(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise LogError(f"{path}: not a regular file")
     try:
         file = _open(path)
     except FileNotFoundError:
         raise LogError(f"{path}: no such file") from None
     except OSError as error:
-        raise LogError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
+        reason = str(error).splitlines()[0]
+        if os.strerror(errno.ENOLCK) in reason:
+            reason += "; HDF5_USE_FILE_LOCKING=FALSE in the environment reads it without locks"
+        raise LogError(f"{path}: not a readable HDF5 file ({reason})") from None
     try:
         with file:
             return _read(path, file)
@@ -143,6 +156,16 @@ def read_runs(pattern):
     if not paths:
         raise LogError(f"{pattern}: no such file")
     return [read_run(path) for path in paths]
+
+
+def base_name(path):
+    """The name of a log without a final .h5 or .hdf5, and nothing else taken away: what the names of files made from
+    it begin with. In C++: beside() of experiments/support/output_name.h."""
+    name = os.path.basename(path)
+    for extension in EXTENSIONS:
+        if name.endswith(extension) and name != extension:
+            return name.removesuffix(extension)
+    return name
 
 
 def differing(runs):

@@ -30,10 +30,10 @@ def escape(run):
     fig, axes = figure(columns=len(modes), rows=3, sharex="col", sharey="row", squeeze=False, height=7.2)
     for column, mode in zip(axes.T, modes):
         for ax, (quantity, axis_label) in zip(column, QUANTITIES.items()):
-            for index, name in enumerate(names):
+            for name in names:
                 rescaled, step, values = run.table(name, "rescaled", "step", quantity)
                 rows = rescaled == mode
-                draw_line(ax, step[rows], values[rows], estimator_style(name, index), f"{name}/{quantity}/{mode}")
+                draw_line(ax, step[rows], values[rows], estimator_style(name), f"{name}/{quantity}/{mode}")
             for k, step in enumerate(predicted_steps(run, mode)):
                 ax.axvline(
                     step, color=GREY, linestyle=(0, (4, 3)), linewidth=1, label="predicted escape" if k == 0 else None
@@ -60,8 +60,8 @@ def prediction(run):
     if not escaped.any():
         raise LogError(f"{run.path}: no run in table escape left the spurious minimum")
     fig, (left, right) = figure(columns=2, height=3.9)
-    for index, name in enumerate(in_order(set(ste[escaped]))):
-        style = estimator_style(name, index)
+    for name in in_order(set(ste[escaped])):
+        style = estimator_style(name)
         rows = escaped & (ste == name)
         for ax, x, y, gid in ((left, predicted, step, "escape_step"), (right, step, jump, "jump")):
             (points,) = ax.plot(

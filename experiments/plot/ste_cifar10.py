@@ -28,10 +28,10 @@ def instability(run):
     fig, axes = figure(columns=3, width=13, height=3.8)
     for ax, (column, label) in zip(axes, quantities.items()):
         (values,) = run.table("instability", column)
-        for k, name in enumerate(in_order(dict.fromkeys(names))):
+        for name in in_order(dict.fromkeys(names)):
             rows = (names == name) & np.isfinite(values)
             shown = 100 * (1 - values[rows]) if column == "test_accuracy" else values[rows]
-            style = estimator_style(name, k)
+            style = estimator_style(name)
             points = {} if column == "loss" else {"marker": style[2], "markerfacecolor": "white"}
             draw_line(ax, step[rows], shown, style, f"instability/{column}/{name}", **points)
         ax.set_xlabel("step")

@@ -1,4 +1,6 @@
 """How every figure looks: one colour, marker and dash pattern per estimator, legible in grey and without colours."""
+import functools
+import itertools
 import logging
 
 import matplotlib
@@ -35,6 +37,10 @@ ESTIMATORS = {
     "polynomial": ("polynomial", ORANGE, "h", (0, (7, 1, 2, 1))),
     "arctan": ("arctan", SKY, "*", (0, (1, 3))),
 }
+# Estimators of one's own: colours (Tol's, of another set) and markers that no estimator above has.
+OWN_COLOURS = ["#332288", "#44AA99", "#882255", "#999933", "#661100"]
+OWN_MARKERS = ["p", "d", "H", "8", "1"]
+OWN_DASHES = [(0, (9, 1.5)), (0, (3, 1.5)), (0, (9, 1.5, 3, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1, 1, 1))]
 CYCLE = [BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<"]
 DASHES = [
@@ -48,6 +54,7 @@ DASHES = [
     (0, (4, 1, 1, 1)),
 ]
 
+matplotlib.rcdefaults()  # figures do not depend on a matplotlibrc, whose text.usetex needs TeX
 plt.rcParams.update(
     {
         "figure.dpi": 100,
@@ -72,12 +79,25 @@ plt.rcParams.update(
 )
 
 
-def estimator_style(name, index=0):
-    """(label, colour, marker, dashes) of an estimator; unknown names take the cycle by index."""
-    if name in ESTIMATORS:
-        return ESTIMATORS[name]
+def cycle_style(name, index):
+    """(label, colour, marker, dashes) of something that has no style of its own."""
     k = index % len(CYCLE)
     return name.replace("_", " "), CYCLE[k], MARKERS[k], DASHES[k]
+
+
+_met = itertools.count()
+
+
+@functools.cache
+def own_style(name):
+    """(label, colour, marker, dashes) of an unknown name, the same in every figure: the first five differ in each."""
+    k = next(_met)
+    return tuple([name.replace("_", " ")] + [kind[k % len(kind)] for kind in (OWN_COLOURS, OWN_MARKERS, OWN_DASHES)])
+
+
+def estimator_style(name):
+    """(label, colour, marker, dashes) of an estimator."""
+    return ESTIMATORS.get(name) or own_style(name)
 
 
 def in_order(names):

@@ -5,13 +5,15 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <utility>
 #include <variant>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/base/short_text.h"
 #include "experiments/support/config_file.h"
+#include "experiments/support/nearest.h"
+#include "experiments/support/text_table.h"
 
 namespace coarsegrad::experiments {
 
@@ -138,6 +140,14 @@ bool accept(const Json& value, const Limits& limits, T& out) {
   }
 }
 
+template <class T>
+bool repeats(const T& list) {
+  if constexpr (is_list<T>)
+    for (const auto& entry : list)
+      if (std::ranges::count(list, entry) > 1) return true;
+  return false;
+}
+
 // ---- texts
 
 std::string quoted(const std::string& word) {
@@ -150,20 +160,10 @@ std::string quoted(const std::string& word) {
   return out + "'";
 }
 
-/// "text" broken at blanks into lines that begin at column `indent`.
-std::string wrapped(const std::string& text, std::size_t indent, std::size_t width) {
-  std::string out;
-  std::size_t column = indent;
-  std::istringstream words(text);
-  for (std::string word; words >> word;) {
-    if (column > indent && column + 1 + word.size() > width) {
-      out += "\n" + std::string(indent, ' ');
-      column = indent;
-    }
-    out += (column > indent ? " " : "") + word;
-    column += word.size() + (column > indent ? 1 : 0);
-  }
-  return out;
+/// Which of the names were probably meant, and where the others are listed.
+std::string suggestion(const std::string& word, const std::vector<std::string>& names) {
+  const std::string near = joined(nearest(word, names));
+  return near.empty() ? "one that --help lists" : near + " (--help lists all)";
 }
 
 }  // namespace
@@ -173,15 +173,21 @@ std::string wrapped(const std::string& text, std::size_t indent, std::size_t wid
 struct Args::Knob {
   Knob(std::string name_, std::string help_) : name(std::move(name_)), help(std::move(help_)) {}
   virtual ~Knob() = default;
-  /// Sets the variable; throws UsageError beginning with `where`.
-  virtual void set(const Json& value, const std::string& where) = 0;
+  /// Sets the variable; throws UsageError beginning with `where`, which shows the value as the `text` that it came from.
+  virtual void set(const Json& value, const std::string& where, const std::string& text) = 0;
+  void set(const Json& value, const std::string& where) { set(value, where, dump(value)); }
+  void set_text(const std::string& text, const std::string& where) { set(from_text(text), where, text); }
   virtual Json from_text(const std::string& text) const = 0;
   virtual Json value() const = 0;
   virtual std::string limits() const = 0;
   virtual bool is_switch() const = 0;
 
-  std::string name, help;
+  enum class Given { nowhere, file, flag };
+
+  std::string name, help, hint;
   bool recorded = true;  // part of the configuration, as against where to write and how much to say
+  bool repeatable = false;
+  Given given = Given::nowhere;
 };
 
 template <class T, class Limits>
@@ -193,10 +199,12 @@ class Args::TypedKnob : public Args::Knob {
     check(accept(Json(target), limits_, same), "Args: default of --", name, ": given ", shown(target),
           ", expected ", this->limits());
   }
-  void set(const Json& value, const std::string& where) override {
+  using Knob::set;
+  void set(const Json& value, const std::string& where, const std::string& text) override {
     T accepted{};
-    check_usage(accept(value, limits_, accepted), where, ": given ", shortened(shown(value)), ", expected ",
-                limits());
+    check_usage(accept(value, limits_, accepted), where, ": given ", shortened(text), ", expected ",
+                limits(), hint);
+    check_usage(repeatable || !repeats(accepted), where, ": given ", shortened(shown(value)), ", expected each entry once");
     target_ = std::move(accepted);
   }
   Json from_text(const std::string& text) const override { return json_from_text<T>(text); }
@@ -249,6 +257,8 @@ void Args::add(const std::string& name, std::vector<std::string>& value, std::st
   add_knob(name, value, std::move(help), std::move(choices));
 }
 
+void Args::allow_repeats(const std::string& name) { knob(name, "Args").repeatable = true; }
+
 void Args::add_presets(const std::string& name, std::string& value, std::string help,
                        std::vector<Preset> presets) {
   check(preset_knob_.empty(), "Args: given presets in --", name, " and --", preset_knob_,
@@ -259,13 +269,38 @@ void Args::add_presets(const std::string& name, std::string& value, std::string 
     for (const auto& [other, text] : preset.values) {
       Knob& target = knob(other, cat("Args: preset ", preset.name));
       const Json before = target.value();
-      target.set(target.from_text(text), cat("Args: preset ", preset.name, ": ", other));
+      target.set_text(text, cat("Args: preset ", preset.name, ": ", other));
       target.set(before, other);
     }
   }
   add(name, value, std::move(help), std::move(choices));
   preset_knob_ = name;
   presets_ = std::move(presets);
+}
+
+void Args::add_positional(const std::string& name) { positional_ = knob(name, "Args: positional").name; }
+
+void Args::add_hint(const std::string& name, std::string hint) {
+  knob(name, "Args: hint").hint = std::move(hint);
+}
+
+void Args::add_need(std::vector<std::string> names, std::string other, std::string words,
+                    std::function<bool()> met) {
+  for (const std::string& name : names) knob(name, "Args: need");
+  knob(other, "Args: need");
+  needs_.push_back({std::move(names), std::move(other), std::move(words), std::move(met)});
+}
+
+void Args::refuse_without_effect(const std::string& file) const {
+  for (const Need& need : needs_) {
+    if (need.met()) continue;
+    const bool decided = knob(need.other, "").given != Knob::Given::nowhere;
+    for (const std::string& name : need.names) {
+      const Knob::Given given = knob(name, "").given;
+      check_usage(given != Knob::Given::flag, "--", name, ": has no effect ", need.words);
+      check_usage(given != Knob::Given::file || decided, file, ": ", name, ": has no effect ", need.words);
+    }
+  }
 }
 
 // ---- Args
@@ -279,7 +314,10 @@ Args::Args(std::string experiment, std::string summary)
   add("threads", threads_, "threads; results do not depend on it", {1, 1024});
   add("out", out_, "the log of this run (HDF5); folders are made");
   add("quiet", quiet_, "no progress on the terminal");
-  knobs_[2]->recorded = knobs_[3]->recorded = false;
+  add("take-over", take_over_,
+      "where the file system has no locks: the process that owned --out is dead, go on without it");
+  standard_knobs_ = knobs_.size();
+  for (const std::size_t k : {2, 3, 4}) knobs_[k]->recorded = false;
 }
 
 Args::~Args() = default;
@@ -299,8 +337,9 @@ bool Args::parse(int argc, const char* const* argv) {
   std::vector<const CLI::Option*> options;
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
     const std::string& flag = knobs_[i]->name;
+    const std::string place = flag == positional_ ? cat(",", flag) : "";
     options.push_back(knobs_[i]->is_switch() ? app.add_flag(cat("--", flag, ",!--no-", flag), texts[i])
-                                             : app.add_option("--" + flag, texts[i])->take_last());
+                                             : app.add_option(cat("--", flag, place), texts[i])->take_last());
   }
   try {
     app.parse(argc, argv);
@@ -308,26 +347,37 @@ bool Args::parse(int argc, const char* const* argv) {
     throw UsageError(e.what());
   }
   if (help_wanted) return false;
-  if (const auto extras = app.remaining(); !extras.empty())
-    throw UsageError(cat(extras[0].starts_with("-") ? "unknown flag " : "unexpected argument ",
-                         shortened(extras[0]), ", expected one of ", known()));
+  if (const auto extras = app.remaining(); !extras.empty()) throw UsageError(refusal_of(extras[0]));
   for (std::size_t i = 0; i < knobs_.size(); ++i)
     check_usage(options[i]->count() <= 1, "flag --", knobs_[i]->name, " given ", options[i]->count(),
                 " times, expected once");
   const Json from_file = config->count() > 0 ? read_config(file) : Json::object();
   const auto where = [&](const std::string& key) { return cat(file, ": ", key); };
+  for (const auto& knob : knobs_) knob->given = Knob::Given::nowhere;
   for (const auto& [key, value] : from_file.items())
-    if (key != "comment" || !value.is_string()) knob(key, file).set(value, where(key));
+    if (key != "comment" || !value.is_string()) {
+      Knob& named = knob(key, file);
+      named.set(value, where(key));
+      named.given = Knob::Given::file;
+    }
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
+    if (options[i]->count() > 0) knobs_[i]->given = Knob::Given::flag;
     if (knobs_[i]->name != preset_knob_) continue;
-    if (options[i]->count() > 0) knobs_[i]->set(knobs_[i]->from_text(texts[i]), "--" + preset_knob_);
+    if (options[i]->count() > 0) knobs_[i]->set_text(texts[i], "--" + preset_knob_);
     apply_preset(knobs_[i]->value().get<std::string>());
   }
   for (const auto& [key, value] : from_file.items())  // once more: the file wins over the preset
     if (key != "comment" && key != preset_knob_) knob(key, file).set(value, where(key));
   for (std::size_t i = 0; i < knobs_.size(); ++i)
-    if (options[i]->count() > 0) knobs_[i]->set(knobs_[i]->from_text(texts[i]), "--" + knobs_[i]->name);
+    if (options[i]->count() > 0) knobs_[i]->set_text(texts[i], "--" + knobs_[i]->name);
+  refuse_without_effect(file);
   return true;
+}
+
+void Args::read(const std::string& json, const std::string& where) {
+  const Json object = Json::parse(json, nullptr, false);
+  check_usage(object.is_object(), where, ": expected a JSON object");
+  for (const auto& [key, value] : object.items()) knob(key, where).set(value, cat(where, ": ", key));
 }
 
 void Args::apply_preset(const std::string& chosen) {
@@ -335,21 +385,30 @@ void Args::apply_preset(const std::string& chosen) {
     if (preset.name == chosen)
       for (const auto& [name, text] : preset.values) {
         Knob& target = knob(name, "--" + preset_knob_);
-        target.set(target.from_text(text), cat("--", preset_knob_, " ", chosen, ": ", name));
+        target.set_text(text, cat("--", preset_knob_, " ", chosen, ": ", name));
       }
 }
 
 Args::Knob& Args::knob(const std::string& name, const std::string& where) const {
   const auto found = std::ranges::find(knobs_, name, [](const auto& k) { return k->name; });
-  check_usage(found != knobs_.end(), where, ": unknown key '", shortened(name), "', expected one of ",
-              known());
+  if (found == knobs_.end()) {
+    std::vector<std::string> names;
+    for (const auto& knob : knobs_) names.push_back(knob->name);
+    throw UsageError(cat(where, ": unknown key '", shortened(name), "', expected ", suggestion(name, names)));
+  }
   return **found;
 }
 
-std::string Args::known() const {
-  std::vector<std::string> names;
-  for (const auto& knob : knobs_) names.push_back(knob->name);
-  return joined(names);
+std::string Args::refusal_of(const std::string& word) const {
+  if (!word.starts_with("-"))
+    return cat("unexpected argument ", shortened(word), ", expected a flag before it");
+  std::vector<std::string> flags{"--config", "--help"};
+  for (const auto& knob : knobs_) {
+    flags.push_back("--" + knob->name);
+    if (knob->is_switch()) flags.push_back("--no-" + knob->name);
+  }
+  const std::string flag = word.substr(0, word.find('='));
+  return cat("unknown flag ", shortened(flag), ", expected ", suggestion(flag, flags));
 }
 
 std::string Args::config() const {
@@ -369,7 +428,7 @@ std::string Args::help() const {
   };
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
     const Knob& knob =
-        *knobs_[(i + 4) % knobs_.size()];  // the experiment's own knobs first, the standard four last
+        *knobs_[(i + standard_knobs_) % knobs_.size()];  // the experiment's own first, the standard ones last
     line(knob.is_switch() ? "[no-]" + knob.name : knob.name + " VALUE",
          knob.help + "; " + knob.limits() + " (default " + shown(knob.value()) + ")");
   }

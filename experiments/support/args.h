@@ -2,6 +2,7 @@
 // Args: the knobs of one experiment, set by flags (--name VALUE) or by a JSON file (--config FILE.json);
 // flags win.
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -32,7 +33,7 @@ struct Preset {
 /// file; switches
 /// --rescale or --no-rescale, and true or false in the file. Integers may be written 1e6.
 /// A text under the key "comment" in the file is for its readers.
-/// Every Args also has --help, --config, --seed, --threads, --out and --quiet.
+/// Every Args also has --help, --config, --seed, --threads, --out, --quiet and --take-over.
 class Args {
  public:
   /// `experiment` names the executable and the log; `summary` is the first line of the help.
@@ -47,19 +48,35 @@ class Args {
   void add(const std::string& name, double& value, std::string help, Range<double> range = {});
   void add(const std::string& name, bool& value, std::string help);
   void add(const std::string& name, std::string& value, std::string help, Choices choices = {});
-  /// Lists have 1 to 1000 entries; the range or the choices hold for each of them.
+  /// Lists have 1 to 1000 entries, no two the same; the range or the choices hold for each of them.
   void add(const std::string& name, std::vector<int>& value, std::string help, Range<int> range = {});
   void add(const std::string& name, std::vector<double>& value, std::string help, Range<double> range = {});
   void add(const std::string& name, std::vector<std::string>& value, std::string help, Choices choices = {});
+  /// Entries of a list may be equal from now on, as in lists that go side by side. Otherwise each is given once.
+  void allow_repeats(const std::string& name);
   /// A knob that gives others their values, where neither the file nor a flag gives them; its own default
   /// gives none. Throws Error unless the knobs are there already and take the values.
   void add_presets(const std::string& name, std::string& value, std::string help,
                    std::vector<Preset> presets);
 
+  /// The knob `name` may also be given without its name, as `evaluate FILE`.
+  void add_positional(const std::string& name);
+  /// What else to say when a value of the knob `name` is refused.
+  void add_hint(const std::string& name, std::string hint);
+  /// Knobs that have no effect unless `met()`, which depends on the knob `other`; `words` say so: "without
+  /// --weight-bits". Given all the same, by a flag, or by a file where `other` is given nowhere, they are
+  /// refused: whoever names a quantizer and no bits means something else than a float training.
+  void add_need(std::vector<std::string> names, std::string other, std::string words,
+                std::function<bool()> met);
+
   /// Reads the command line and the file it may name. False: --help was among the flags and nothing was set.
-  /// Throws UsageError, one line, for anything unknown, repeated, malformed, of the wrong type or out of
-  /// range.
+  /// Throws UsageError, one line, for anything unknown, repeated, malformed, of the wrong type, out of range
+  /// or without effect.
   bool parse(int argc, const char* const* argv);
+
+  /// Sets the knobs that a JSON object names, as config() gives it. Throws UsageError, which begins with
+  /// `where`, for anything unknown, of the wrong type or out of range.
+  void read(const std::string& json, const std::string& where);
 
   /// What --help prints: every knob with its default and its range or choices.
   std::string help() const;
@@ -74,25 +91,34 @@ class Args {
   int threads() const { return threads_; }
   const std::string& out() const { return out_; }
   bool quiet() const { return quiet_; }
+  bool take_over() const { return take_over_; }
 
  private:
   struct Knob;
   template <class T, class Limits>
   class TypedKnob;
+  struct Need {
+    std::vector<std::string> names;
+    std::string other, words;
+    std::function<bool()> met;
+  };
 
   template <class T, class Limits>
   void add_knob(const std::string& name, T& value, std::string help, Limits limits);
   Knob& knob(const std::string& name, const std::string& where) const;
   void apply_preset(const std::string& chosen);
-  std::string known() const;
+  void refuse_without_effect(const std::string& file) const;
+  std::string refusal_of(const std::string& word) const;
 
   std::string experiment_, summary_, command_line_;
   std::uint64_t seed_ = 1;
   int threads_;
   std::string out_;
-  bool quiet_ = false;
+  bool quiet_ = false, take_over_ = false;
   std::vector<std::unique_ptr<Knob>> knobs_;
-  std::string preset_knob_;
+  std::size_t standard_knobs_ = 0;  // the first ones, which every experiment has
+  std::string preset_knob_, positional_;
+  std::vector<Need> needs_;
   std::vector<Preset> presets_;
 };
 

@@ -1,17 +1,20 @@
 #include "experiments/support/config_file.h"
 
-#include <filesystem>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/short_text.h"
 
 namespace coarsegrad::experiments {
 namespace {
 
-constexpr std::uintmax_t kMaxFileBytes = 1 << 20;
+constexpr std::size_t kMaxFileBytes = 1 << 20;
+constexpr std::size_t kMaxReason = 300;  // of the parser, which repeats what it has read
 
 /// Follows the parser through a file that must be one flat object of scalars and lists of scalars; stops it
 /// at a repeated key or at deeper nesting, before memory is spent on it.
@@ -29,7 +32,8 @@ class FlatObjectGuard {
                   ": nested too deep, expected a value or a flat list");
     if (event == Event::key) {
       key_ = shortened(parsed.get<std::string>());
-      check_usage(seen_.insert(parsed.get<std::string>()).second, path_, ": key '", key_, "' is there twice");
+      const bool is_new = seen_.insert(parsed.get<std::string>()).second;
+      check_usage(is_new, path_, ": key '", key_, "' is there twice");
     }
     return true;
   }
@@ -48,16 +52,20 @@ std::string parser_message(const std::exception& e) {
   return text;
 }
 
-}  // namespace
-
-std::string shortened(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  if (text.size() <= 60) return text;
-  std::size_t end = 57;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return text.substr(0, end) + "...";
+/// At most kMaxFileBytes, from whatever can be read: `<(...)` of a shell names a pipe, which has no size.
+std::string contents_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  check_usage(file.is_open(), "--config ", path, ": ", std::strerror(errno));
+  std::string text(kMaxFileBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  check_usage(!file.bad(), "--config ", path, ": cannot be read");
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  check_usage(text.size() <= kMaxFileBytes, "--config ", path, ": given more than ", kMaxFileBytes,
+              " bytes, expected at most that");
+  return text;
 }
+
+}  // namespace
 
 std::string dump(const Json& value) {
   return value.dump(-1, ' ', false,
@@ -65,25 +73,16 @@ std::string dump(const Json& value) {
 }
 
 Json read_config(const std::string& path) {
-  std::error_code error;
-  const auto bytes = std::filesystem::file_size(path, error);
-  check_usage(!error, "--config ", path, ": ", error.message());
-  check_usage(bytes <= kMaxFileBytes, "--config ", path, ": given ", bytes, " bytes, expected at most ",
-              kMaxFileBytes);
-  std::ifstream file(path, std::ios::binary);
-  check_usage(file.good(), "--config ", path, ": cannot be read");
+  const std::string text = contents_of(path);
   try {
     Json json = Json::parse(
-        file, [guard = FlatObjectGuard(path)](int depth, Json::parse_event_t event, Json& parsed) mutable {
+        text, [guard = FlatObjectGuard(path)](int depth, Json::parse_event_t event, Json& parsed) mutable {
           return guard(depth, event, parsed);
         });
     check_usage(json.is_object(), path, ": given ", json.type_name(), ", expected an object of knobs");
     return json;
   } catch (const Json::exception& e) {
-    std::string message = parser_message(e);
-    for (char& c : message)
-      if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-    throw UsageError(cat(path, ": ", message));
+    throw UsageError(cat(path, ": ", shortened(parser_message(e), kMaxReason)));
   }
 }
 

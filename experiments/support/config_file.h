@@ -10,12 +10,10 @@ using Json = nlohmann::ordered_json;
 
 /// The file as an object whose values are scalars or flat lists. Throws UsageError, one line that names the
 /// file and, for malformed JSON, line and column; also for a repeated key, deeper nesting and files above 1
-/// MiB.
+/// MiB. A pipe will do.
 Json read_config(const std::string& path);
 
 /// One line of JSON; bytes that are no UTF-8 are replaced.
 std::string dump(const Json& value);
-/// At most 60 bytes, never cut inside a UTF-8 character, control characters replaced: fit for a message.
-std::string shortened(std::string text);
 
 }  // namespace coarsegrad::experiments

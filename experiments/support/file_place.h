@@ -1,11 +1,24 @@
 #pragma once
 // Names of files that appear at once or not at all.
+#include <cstddef>
+#include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace coarsegrad::experiments {
 
-/// A hidden name beside `path` for this process to write under.
+/// A hidden name beside `path` for this process to write under: .NAME.PID.tmp.
 std::string temporary_name(const std::string& path);
+/// How many bytes that name may be longer than the one it stands for.
+inline constexpr std::size_t kTemporaryAddition = std::string_view("..4194304.tmp").size();
+
+/// Removes what killed processes have left under temporary_name(path). A process that still writes there
+/// keeps its file: it holds a lock on it, or is one of this host.
+void remove_leftovers(const std::string& path);
+
+/// Throws Error unless a file can be written at `path`: there is nothing but perhaps a regular file, and the
+/// folder, if it is there, can be written to. For what is written after long work, before it.
+void check_place(const std::filesystem::path& path);
 
 /// Gives the file `from` the name `to`; what had that name is kept as `to`~. Throws Error; then `from` is
 /// still there.

@@ -25,8 +25,12 @@ std::string hdf5_reason() {
   return reason;
 }
 
+void check_hdf5(hid_t result, std::string_view what) {
+  if (result < 0) throw Error(cat("log: cannot ", what, ": ", hdf5_reason()));
+}
+
 Handle::Handle(hid_t id, herr_t (*close)(hid_t), std::string_view what) : id_(id), close_(close) {
-  check(id >= 0, "log: cannot ", what, ": ", hdf5_reason());
+  check_hdf5(id, what);
 }
 
 // ---- writing attributes
@@ -44,7 +48,7 @@ void write_attribute(hid_t object, const char* name, hid_t type, const void* dat
                      "make a space");
   const Handle attribute(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
                          "make an attribute");
-  check(H5Awrite(attribute, type, data) >= 0, "log: cannot write attribute ", name, ": ", hdf5_reason());
+  check_hdf5(H5Awrite(attribute, type, data), cat("write attribute ", name));
 }
 
 void write_attribute(hid_t object, const char* name, const std::string& text) {

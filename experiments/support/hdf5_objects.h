@@ -17,6 +17,8 @@ namespace coarsegrad::experiments {
 void silence_hdf5();
 /// The innermost message of HDF5's error stack, cut down to the system's words where it has them.
 std::string hdf5_reason();
+/// Throws Error "log: cannot `what`: ..." when `result`, an identifier or a status, says that a call failed.
+void check_hdf5(hid_t result, std::string_view what);
 
 /// Owns one identifier.
 class Handle {

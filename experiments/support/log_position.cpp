@@ -1,8 +1,6 @@
 #include "experiments/support/log_position.h"
 
-#include <nlohmann/json.hpp>
-
-#include "core/base/check.h"
+#include "experiments/support/json_text.h"
 
 namespace coarsegrad::experiments {
 
@@ -14,13 +12,12 @@ std::string LogPosition::text() const {
 
 LogPosition LogPosition::parse(const std::string& text) {
   try {
-    const json object = json::parse(text);
+    const json object = parse_json(text, "it");
     LogPosition position{object.at("created"), object.at("wall_seconds"), {}};
-    check(object.size() == 3 && object.at("rows").is_object() && position.wall_seconds >= 0, "given ", text);
-    for (const auto& [group, count] : object.at("rows").items()) {
-      check(count.is_number_unsigned(), group, ": given ", count.dump(), " rows");
-      position.rows[group] = count;
-    }
+    check(object.size() == 3 && object.at("rows").is_object() && position.wall_seconds >= 0, "given ",
+          shortened(text));
+    for (const auto& [group, count] : object.at("rows").items())
+      position.rows[group] = integer_from_json<std::uint64_t>(count, cat("rows of ", shortened(group)));
     return position;
   } catch (const std::exception& e) {
     throw Error(cat("position of a log: ", e.what()));

@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 
+#include "core/base/check.h"
+
 namespace coarsegrad::experiments {
 
 struct LogPosition {
@@ -16,5 +18,13 @@ struct LogPosition {
   /// Throws Error for anything that text() does not write.
   static LogPosition parse(const std::string& text);
 };
+
+/// As check(), for what a log must hold to go on from a position: the message says what can be done, too.
+template <class... Parts>
+void check_fits(bool ok, const Parts&... parts) {
+  check(ok, parts...,
+        "; the log and the checkpoint do not belong together: bring back the log that was written with the "
+        "checkpoint, or remove the checkpoint to begin anew (a log that is there is kept as FILE~)");
+}
 
 }  // namespace coarsegrad::experiments

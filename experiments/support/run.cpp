@@ -4,9 +4,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <new>
 #include <string>
 
@@ -88,10 +90,21 @@ Outcome outcome_of_exception() {
   }
 }
 
-/// Runs the body and brings the log to its end, whatever happens.
-Outcome run_logged(RunLog& log, const std::function<void(RunLog&)>& body) {
+/// Whether everything that went to standard output has arrived there. `error` is the errno of what was
+/// printed last, if it is known: a buffer that was full may have been lost before the end.
+Outcome outcome_of_printing(int error = 0) {
+  const bool flushed = std::fflush(stdout) == 0;
+  if (!flushed) error = errno;
+  if (flushed && std::ferror(stdout) == 0) return {};
+  return {kFailed, Status::failed,
+          cat("standard output: ", error != 0 ? std::strerror(error) : "cannot be written")};
+}
+
+/// Runs the body as the owner of the log and brings that to its end, whatever happens.
+Outcome run_logged(RunLog& log, bool take_over, const std::function<void(RunLog&)>& body) {
   Outcome outcome;
   try {
+    log.own(take_over);
     body(log);
     check_stop();
   } catch (...) {
@@ -125,8 +138,12 @@ int run(Args& args, int argc, const char* const* argv, const std::function<void(
   install_signals();
   try {
     if (!args.parse(argc, argv)) {
-      std::fputs(args.help().c_str(), stdout);
-      return kFinished;
+      const std::string help = args.help();
+      errno = 0;
+      std::fputs(help.c_str(), stdout);
+      const Outcome printed = outcome_of_printing(errno);
+      if (printed.code != kFinished) complain(args, printed.reason);
+      return printed.code;
     }
     active_kernels();  // a wrong name in the environment is found out before anything is written
   } catch (...) {
@@ -138,7 +155,8 @@ int run(Args& args, int argc, const char* const* argv, const std::function<void(
   set_num_threads(args.threads());
   RunLog log(args.out(), {args.experiment(), args.command_line(), args.config(), args.seed(), args.threads(),
                           std::string(real)});
-  const Outcome outcome = run_logged(log, body);
+  Outcome outcome = run_logged(log, args.take_over(), body);
+  if (outcome.code == kFinished) outcome = outcome_of_printing();
   if (outcome.code != kFinished) complain(args, outcome.reason);
   return outcome.code;
 }

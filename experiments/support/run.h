@@ -33,9 +33,10 @@ double check_finite(std::string_view name, double value);
 
 inline constexpr std::string_view kRealName = sizeof(Real) == sizeof(float) ? "float" : "double";
 
-/// Parses the flags, runs `body` with the log of this run and returns the exit code for main():
+/// Parses the flags, owns the log of this run, runs `body` with it and returns the exit code for main():
 ///   0    finished (or --help)
-///   1    failed: any exception; status `failed`, or `diverged` for Diverged
+///   1    failed: any exception; status `failed`, or `diverged` for Diverged; also when what was printed did
+///        not arrive (a full disk behind standard output): the log is whole then, and says `finished`
 ///   2    wrong usage: UsageError, from the flags or from `body`
 ///   130  interrupted: Interrupted, or `body` returned although a stop was requested
 /// The reason goes to stderr as one line and into the log, if it was started. `real` is what the run computes

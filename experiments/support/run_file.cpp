@@ -16,6 +16,7 @@
 #include "experiments/support/disk_room.h"
 #include "experiments/support/file_place.h"
 #include "experiments/support/hdf5_objects.h"
+#include "experiments/support/json_text.h"
 #include "experiments/support/provenance.h"
 
 namespace coarsegrad::experiments {
@@ -106,8 +107,8 @@ void write_input(hid_t file, const InputArray& input) {
   const Handle data(H5Dcreate2(file, path.c_str(), H5T_IEEE_F64LE, space, parents, H5P_DEFAULT, H5P_DEFAULT),
                     H5Dclose, "make an input");
   if (!input.values.empty())
-    check(H5Dwrite(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, input.values.data()) >= 0,
-          "log: cannot write input ", input.name, ": ", hdf5_reason());
+    check_hdf5(H5Dwrite(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, input.values.data()),
+               cat("write input ", input.name));
   write_attribute(data, "unit", input.unit);
   write_attribute(data, "description", input.description);
 }
@@ -147,7 +148,7 @@ std::optional<Handle> open_for_reading(const std::string& path) {
 
 Past past_of(hid_t file, double wall_seconds) {
   Past past{read_text(file, "created"),
-            nlohmann::json::parse(read_text(file, "earlier_processes"), nullptr, false)};
+            parse_json(read_text(file, "earlier_processes"), "log: attribute earlier_processes")};
   check(past.processes.is_array(), "log: attribute earlier_processes is damaged");
   nlohmann::json process{{"until_wall_seconds", wall_seconds}};
   for (const char* name :
@@ -167,10 +168,10 @@ void copy_column(hid_t from, hid_t to, const std::string& path, const GroupLayou
   const Handle target(H5Dopen2(to, path.c_str(), H5P_DEFAULT), H5Dclose, "open a column");
   const Handle extent(H5Dget_space(source), H5Sclose, "read a space");
   const hssize_t there = H5Sget_simple_extent_npoints(extent);
-  check(there >= 0 && static_cast<hsize_t>(there) >= rows, "log: ", path, " holds ", there,
-        " rows, expected at least ", rows);
-  check(read_texts(source, "labels") == field.column.labels, "log: ", path, " has other labels");
-  check(H5Dset_extent(target, &rows) >= 0, "log: cannot grow ", path, ": ", hdf5_reason());
+  check_fits(there >= 0 && static_cast<hsize_t>(there) >= rows, "log: ", path, " holds ", there,
+             " rows, expected at least ", rows);
+  check_fits(read_texts(source, "labels") == field.column.labels, "log: ", path, " has other labels");
+  check_hdf5(H5Dset_extent(target, &rows), cat("grow ", path));
   const hid_t type = field.integer ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE;
   std::vector<Cell> cells(std::min<hsize_t>(rows, kCopyRows));
   for (hsize_t done = 0; done < rows; done += cells.size()) {
@@ -179,9 +180,8 @@ void copy_column(hid_t from, hid_t to, const std::string& path, const GroupLayou
     const Handle place(H5Screate_simple(1, &rows, nullptr), H5Sclose, "make a space");
     H5Sselect_hyperslab(extent, H5S_SELECT_SET, &done, nullptr, &count, nullptr);
     H5Sselect_hyperslab(place, H5S_SELECT_SET, &done, nullptr, &count, nullptr);
-    check(H5Dread(source, type, memory, extent, H5P_DEFAULT, cells.data()) >= 0 &&
-              H5Dwrite(target, type, memory, place, H5P_DEFAULT, cells.data()) >= 0,
-          "log: cannot copy ", path, ": ", hdf5_reason());
+    check_hdf5(H5Dread(source, type, memory, extent, H5P_DEFAULT, cells.data()), cat("read ", path));
+    check_hdf5(H5Dwrite(target, type, memory, place, H5P_DEFAULT, cells.data()), cat("copy ", path));
   }
 }
 
@@ -274,12 +274,10 @@ void RunFile::Impl::wrote(Id result, const char* what) {
 RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout,
                  const LogPosition* position)
     : impl_(std::make_unique<Impl>()) {
-  std::error_code error;
-  if (const fs::path folder = fs::path(path).parent_path(); !folder.empty())
-    fs::create_directories(folder, error);
-  check(!error, "log ", path, ": cannot make its folder: ", error.message());
   impl_->path = path;
   const std::string temporary = temporary_name(path);
+  std::error_code error;
+  remove_leftovers(path);
   fs::remove(temporary, error);  // left by a killed process that had our number
   try {
     if (position) {

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -20,7 +19,9 @@
 
 #include "core/base/check.h"
 #include "experiments/support/file_place.h"
-#include "experiments/support/provenance.h"
+#include "experiments/support/json_text.h"
+#include "experiments/support/output_lock.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run_file.h"
 
 namespace coarsegrad::experiments {
@@ -32,9 +33,6 @@ constexpr std::size_t kReservedCells = 1
                                        << 15;  // so that a step that logs does not ask the system for memory
 constexpr std::size_t kWakeCells = 1 << 16;    // this many buffered cells are written before their time ...
 constexpr std::size_t kMaxCells = 1 << 22;     // ... and at this many the caller waits
-
-// A log whose writer's process exists and that was flushed within this time is taken for live.
-constexpr double kLiveSeconds = 60;
 
 /// Keeps signals to the threads that compute: the log's own thread never sees them.
 class SignalsBlocked {
@@ -64,23 +62,13 @@ void check_meaning(const std::string& name, const std::string& unit, const std::
         " needs a unit (\"1\" for none) and a description");
 }
 
-/// The log at `path`, if there is anything. Throws Error unless it is an ended (or dead) log of the same
-/// experiment.
+/// The log at `path`, if there is anything. Throws Error unless it is a log of the same experiment.
 std::optional<RunState> check_target(const std::string& path, const std::string& experiment) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const fs::file_type type = fs::status(path, error).type();
-  if (type == fs::file_type::not_found) return std::nullopt;
-  check(type != fs::file_type::none, "log ", path, ": ", error.message());
-  check(type == fs::file_type::regular, "log ", path, ": is there already and is no regular file");
+  if (!std::filesystem::exists(path)) return std::nullopt;
   auto there = RunFile::peek(path);
   check(there && there->schema == RunFile::kSchema, "log ", path, ": is there already and is no run log");
   check(there->experiment == experiment, "log ", path, ": is there already and is a log of ",
-        there->experiment);
-  const bool live = there->status == name(Status::running) && there->host == host_name() &&
-                    there->pid != getpid() && process_runs(there->pid) &&
-                    std::abs(unix_now() - there->heartbeat) < kLiveSeconds;
-  check(!live, "log ", path, ": is being written by process ", there->pid);
+        shortened(there->experiment));
   return there;
 }
 
@@ -88,13 +76,14 @@ std::optional<RunState> check_target(const std::string& path, const std::string&
 /// numbers. Empty for none.
 std::string differences(const std::string& before, const std::string& now) {
   using nlohmann::json;
-  const json first = json::parse(before), second = json::parse(now);
+  const json first = parse_json(before, "log: attribute config"), second = json::parse(now);
   json both = first;
   both.update(second);
   std::string found;
   for (const auto& [key, value] : both.items()) {
     const json a = first.value(key, json()), b = second.value(key, json());
-    if (a != b && key != "threads") found += cat(" ", key, ": ", a.dump(), ", now ", b.dump(), ".");
+    if (a != b && key != "threads")
+      found += cat(" ", shortened(key), ": ", shortened(a.dump()), ", now ", shortened(b.dump()), ".");
   }
   return found;
 }
@@ -111,6 +100,7 @@ struct RunLog::Impl {
 
   std::string path;
   RunInfo info;
+  std::optional<OutputLock> owned;  // given back when all else is closed
   RunLayout layout;
   std::vector<std::string> names;  // paths taken
   Stage stage = Stage::declaring;
@@ -313,25 +303,35 @@ void RunLog::Impl::begin(const LogPosition* position) {
   logger = std::thread([this] { log_loop(); });
 }
 
+void RunLog::own(bool take_over) {
+  if (impl_->owned) return;
+  check_out(impl_->path);
+  check_place(impl_->path);
+  impl_->owned.emplace(impl_->path, take_over);
+}
+
 void RunLog::start() {
   check(impl_->stage == Impl::Stage::declaring, "log: started twice");
+  own();
   check_target(impl_->path, impl_->info.experiment);
   impl_->begin(nullptr);
 }
 
 void RunLog::resume(const std::string& text) {
   check(impl_->stage == Impl::Stage::declaring, "log: started twice");
+  own();
   const LogPosition position = LogPosition::parse(text);
   const auto there = check_target(impl_->path, impl_->info.experiment);
-  check(there.has_value(), "log ", impl_->path, ": is not there any more, and cannot go on");
-  check(there->created == position.created, "log ", impl_->path, ": is of a run that began at ",
-        there->created, ", expected ", position.created);
+  check_fits(there.has_value(), "log ", impl_->path, ": is not there any more, and cannot go on");
+  check_fits(there->created == position.created, "log ", impl_->path, ": is of a run that began at ",
+             shortened(there->created), ", expected ", shortened(position.created));
   const std::string other = differences(there->config, impl_->info.config);
-  check(other.empty(), "log ", impl_->path, ": is of another configuration.", other);
+  check_fits(other.empty(), "log ", impl_->path, ": is of another configuration.", other);
   for (const GroupLayout& group : impl_->layout.groups)
-    check(position.rows.contains(group.path), "log ", impl_->path, ": ", group.path, " was not there before");
-  check(position.rows.size() == impl_->layout.groups.size(), "log ", impl_->path,
-        ": lacks a series or table that was there before");
+    check_fits(position.rows.contains(group.path), "log ", impl_->path, ": ", group.path,
+               " was not there before");
+  check_fits(position.rows.size() == impl_->layout.groups.size(), "log ", impl_->path,
+             ": lacks a series or table that was there before");
   impl_->begin(&position);
 }
 

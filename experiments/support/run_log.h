@@ -86,9 +86,14 @@ class RunLog {
   void input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values,
              std::string unit, std::string description);
 
-  /// Writes the file under a temporary name and gives it its own once readers can follow it; makes missing
-  /// folders. A log of the same experiment that was there is kept as FILE~ (one generation). Throws Error
-  /// when anything else is there, when another process is still writing it, or when the file cannot be made.
+  /// Makes this process the one owner of the log and of everything beside it, until the RunLog is gone
+  /// (experiments/support/output_lock.h); makes missing folders. start() and resume() do so where nobody has;
+  /// run() does before anything looks at what is there. Throws UsageError for a name that cannot be that of a
+  /// log, Error when another process is the owner or the place is taken by something else.
+  void own(bool take_over = false);
+  /// Writes the file under a temporary name and gives it its own once readers can follow it. A log of the
+  /// same experiment that was there is kept as FILE~ (one generation). Throws as own(), and Error when
+  /// anything else is there, or when the file cannot be made.
   void start();
   /// Goes on, in place of start(), with the log that is there, from where position() was called: rows added
   /// after that are gone, wall seconds go on from there, `created` stays, and `resumed` and
@@ -97,7 +102,7 @@ class RunLog {
   /// any moment leaves one or the other, and both can be resumed from the same position again. (A reader
   /// that has the old file open sees no new rows until it opens the path again.) Throws Error, and leaves the
   /// log alone, when it is missing or damaged, of another experiment, configuration (`threads` excepted) or
-  /// run, shorter than the position, laid out in another way, or being written.
+  /// run, shorter than the position, laid out in another way, or owned by another process.
   void resume(const std::string& position);
   /// Where the log stands now, as one line of text for a checkpoint; returns when everything up to there is
   /// on the disk (not only safe from kill -9, as after flush()). Write the checkpoint after that: a log then

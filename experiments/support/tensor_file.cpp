@@ -1,155 +1,92 @@
 #include "experiments/support/tensor_file.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
+#include <span>
 #include <string_view>
 
 #include "core/base/check.h"
+#include "core/base/regular_file.h"
+#include "core/base/sha256.h"
+#include "core/base/short_text.h"
 #include "experiments/support/file_place.h"
-#include "experiments/support/provenance.h"
+#include "experiments/support/tensor_header.h"
 
 namespace coarsegrad::experiments {
 namespace {
 
-using nlohmann::json;
 static_assert(std::endian::native == std::endian::little, "values are written as they lie in memory");
 
-constexpr std::uint64_t kMaxHeader = 100'000'000;
-
-std::string sha256(std::string_view header, std::string_view values) {
-  std::array<unsigned char, 32> digest{};
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
-  const bool ok = context && EVP_DigestInit_ex(context, EVP_sha256(), nullptr) &&
-                  EVP_DigestUpdate(context, header.data(), header.size()) &&
-                  EVP_DigestUpdate(context, values.data(), values.size()) &&
-                  EVP_DigestFinal_ex(context, digest.data(), nullptr);
-  EVP_MD_CTX_free(context);
-  check(ok, "tensor file: SHA-256 is not to be had");
-  std::string hex;
-  for (const unsigned char byte : digest) {
-    constexpr char kDigits[] = "0123456789abcdef";
-    hex += {kDigits[byte >> 4], kDigits[byte & 15]};
-  }
-  return hex;
-}
-
-// The header without its checksum: what the checksum is taken of, together with the values.
-json header_of(const TensorFile& file) {
-  json header = json::object();
-  header["__metadata__"] = file.metadata;
+TensorHeader header_of(const TensorFile& file) {
+  TensorHeader header{{}, file.metadata};
   std::uint64_t offset = 0;
   for (const StoredTensor& t : file.tensors) {
-    check(!header.contains(t.name), "tensor file: given '", t.name, "' twice");
     check(static_cast<std::int64_t>(t.values.size()) == t.shape.numel(), "tensor file: given ",
-          t.values.size(), " values for '", t.name, "' of shape ", t.shape);
+          t.values.size(), " values for ", in_quotes(t.name), " of shape ", t.shape);
     const std::uint64_t end = offset + t.values.size() * sizeof(float);
-    header[t.name] = {{"dtype", "F32"},
-                      {"shape", std::vector<std::int64_t>(t.shape.begin(), t.shape.end())},
-                      {"data_offsets", {offset, end}}};
+    header.tensors.push_back({t.name, t.shape, offset, end});
     offset = end;
   }
   return header;
 }
 
-std::filesystem::path folder_of(const std::filesystem::path& path) {
-  return path.has_parent_path() ? path.parent_path() : ".";
+// Of the header without its checksum, and of the values.
+std::string checksum_of(const TensorHeader& header, const std::vector<StoredTensor>& tensors) {
+  const std::string text = header_text(header);
+  std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(text))};
+  for (const StoredTensor& t : tensors) parts.push_back(std::as_bytes(std::span(t.values)));
+  return sha256(parts);
 }
 
-std::string read_whole(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  check(in.good(), "tensor file ", path.string(), ": cannot be opened: ", std::strerror(errno));
-  std::ostringstream contents;
-  contents << in.rdbuf();
-  check(!in.bad() && !contents.fail(), "tensor file ", path.string(), ": cannot be read");
-  return std::move(contents).str();
-}
+// What a tensor file is, for somebody who gave another one.
+constexpr const char* kLayout =
+    " (safetensors: the length of a JSON header in 8 bytes, the header, the values; experiments/torch_file makes "
+    "one of a PyTorch .pt file)";
 
-struct Entry {
-  std::uint64_t begin, end;
-  StoredTensor tensor;
-};
-
-Entry entry_of(const std::string& name, const json& item, std::string_view values) {
-  check(item.is_object() && item.size() == 3 && item.value("dtype", "") == "F32", "'", name,
-        "': expected dtype F32, shape and data_offsets");
-  const auto extents = item.at("shape").get<std::vector<std::int64_t>>();
-  check(extents.size() <= static_cast<std::size_t>(Shape::kMaxRank), "'", name, "': given ", extents.size(),
-        " axes");
-  const auto offsets = item.at("data_offsets").get<std::array<std::uint64_t, 2>>();
-  Entry e{offsets[0], offsets[1], {name, Shape(extents.data(), static_cast<int>(extents.size())), {}}};
-  check(e.begin <= e.end && e.end <= values.size() &&
-            e.end - e.begin == static_cast<std::uint64_t>(e.tensor.shape.numel()) * sizeof(float),
-        "'", name, "': offsets do not fit the shape or the file");
-  e.tensor.values.resize((e.end - e.begin) / sizeof(float));
-  std::copy_n(values.data() + e.begin, e.end - e.begin, reinterpret_cast<char*>(e.tensor.values.data()));
-  return e;
-}
-
-TensorFile parse(const std::string& contents) {
+// Nothing but the header is read before it has been checked against the size of the file.
+TensorHeader read_header(RegularFile& file) {
   std::uint64_t length = 0;
-  check(contents.size() >= sizeof length, "given ", contents.size(), " bytes, expected a header");
-  std::memcpy(&length, contents.data(), sizeof length);
-  check(length <= kMaxHeader && length <= contents.size() - sizeof length, "given a header of ", length,
-        " bytes, expected at most the file's ", contents.size());
-  const std::string_view text(contents.data() + sizeof length, length);
-  const std::string_view values = std::string_view(contents).substr(sizeof length + length);
-  const json header = json::parse(text);
-  check(header.is_object() && header.contains("__metadata__"), "expected a JSON object with __metadata__");
-  TensorFile file;
-  file.metadata = header.at("__metadata__").get<std::map<std::string, std::string>>();
-  const auto checksum = file.metadata.extract("sha256");
-  std::vector<Entry> entries;
-  for (const auto& [name, item] : header.items())
-    if (name != "__metadata__") entries.push_back(entry_of(name, item, values));
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-  });
-  std::uint64_t covered = 0;
-  for (Entry& e : entries) {
-    check(e.begin == covered, "'", e.tensor.name, "': the values have a hole or overlap");
-    covered = e.end;
-    file.tensors.push_back(std::move(e.tensor));
-  }
-  check(covered == values.size(), "given ", values.size(), " bytes of values, expected ", covered);
-  check(!checksum.empty() && checksum.mapped() == sha256(header_of(file).dump(), values),
-        "the checksum does not match");
-  return file;
+  check(file.size() >= sizeof length, "is no tensor file: given ", file.size(),
+        " bytes, expected a header", kLayout);
+  file.read(std::as_writable_bytes(std::span(&length, 1)));
+  const std::uint64_t rest = file.size() - sizeof length, most = std::min(rest, kMaxHeaderBytes);
+  check(length <= most, "is no tensor file: given a header of ", length, " bytes, expected at most ",
+        most, kLayout);
+  std::string text(length, '\0');
+  file.read(std::as_writable_bytes(std::span(text)));
+  return parse_header(text, rest - length);
 }
 
-constexpr std::string_view kPart = ".part";
-
-// Removes what processes that were killed while they wrote this file have left: NAME.partPID.
-void remove_leftovers(const std::filesystem::path& target) {
-  const std::string lead = target.filename().string() + std::string(kPart);
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_of(target), ignored)) {
-    const std::string name = entry.path().filename().string();
-    pid_t pid = 0;
-    const char* const end = name.data() + name.size();
-    if (!name.starts_with(lead) || std::from_chars(name.data() + lead.size(), end, pid).ptr != end) continue;
-    if (pid > 0 && !process_runs(pid)) std::filesystem::remove(entry.path(), ignored);
+TensorFile parse(RegularFile& file) {
+  TensorHeader header = read_header(file);
+  const auto checksum = header.metadata.extract("sha256");
+  TensorFile contents;
+  for (const TensorEntry& e : header.tensors) {
+    std::vector<float> values(static_cast<std::size_t>(e.shape.numel()));
+    file.read(std::as_writable_bytes(std::span(values)));
+    contents.tensors.push_back({e.name, e.shape, std::move(values)});
   }
+  check(!checksum.empty() && checksum.mapped() == checksum_of(header, contents.tensors),
+        "the checksum does not match");
+  contents.metadata = std::move(header.metadata);
+  return contents;
 }
 
 // An open file that is removed again unless it was renamed.
 class TemporaryFile {
  public:
   explicit TemporaryFile(std::filesystem::path target)
-      : target_(std::move(target)), name_(cat(target_.string(), kPart, ::getpid())) {
-    remove_leftovers(target_);
-    fd_ = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+      : target_(std::move(target)), name_(temporary_name(target_.string())) {
+    remove_leftovers(target_.string());
+    fd_ = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     require(fd_ >= 0);
+    ::flock(fd_, LOCK_EX | LOCK_NB);  // so that nobody takes it for a leftover; best effort
   }
   ~TemporaryFile() {
     if (fd_ >= 0) ::close(fd_);
@@ -196,24 +133,25 @@ void write_file_atomically(const std::filesystem::path& path, const std::string&
 
 void write_tensor_file(const std::filesystem::path& path, const TensorFile& file) {
   check(!file.metadata.contains("sha256"), "tensor file: given metadata 'sha256', which is taken");
-  json header = header_of(file);
-  std::string values;
-  for (const StoredTensor& t : file.tensors)
-    values.append(reinterpret_cast<const char*>(t.values.data()), t.values.size() * sizeof(float));
-  header["__metadata__"]["sha256"] = sha256(header.dump(), values);
-  std::string text = header.dump();
+  TensorHeader header = header_of(file);
+  header.metadata["sha256"] = checksum_of(header, file.tensors);
+  std::string text = header_text(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // the values begin at a multiple of 8 bytes
   const std::uint64_t length = text.size();
-  std::string contents(sizeof length, '\0');
-  std::memcpy(contents.data(), &length, sizeof length);
-  write_file_atomically(path, contents + text + values);
+  check(length <= kMaxHeaderBytes, "tensor file ", path.string(), ": given names and metadata of ", length,
+        " bytes, expected at most ", kMaxHeaderBytes);
+  std::string contents(reinterpret_cast<const char*>(&length), sizeof length);
+  contents += text;
+  for (const StoredTensor& t : file.tensors)
+    contents.append(reinterpret_cast<const char*>(t.values.data()), t.values.size() * sizeof(float));
+  write_file_atomically(path, contents);
 }
 
 TensorFile read_tensor_file(const std::filesystem::path& path) {
-  const std::string contents = read_whole(path);
   try {
-    return parse(contents);
-  } catch (const std::exception& e) {
+    RegularFile file(path, "");
+    return parse(file);
+  } catch (const Error& e) {
     throw Error(cat("tensor file ", path.string(), ": ", e.what()));
   }
 }

@@ -24,18 +24,19 @@ struct TensorFile {
   std::map<std::string, std::string> metadata;  ///< free text; "sha256" is taken
 };
 
-/// Throws Error when the contents do not fit together or the file cannot be written; what was there stays
-/// then.
+/// Throws Error when the contents do not fit together, names and metadata take more than 32 MiB, or the file
+/// cannot be written; what was there stays then.
 void write_tensor_file(const std::filesystem::path& path, const TensorFile& file);
 
-/// Throws Error "tensor file PATH: ..." for anything that write_tensor_file() does not write: a header that
-/// is too long, malformed or incomplete, offsets with holes or overlaps, sizes that disagree, a wrong
-/// checksum.
+/// Throws Error "tensor file PATH: ..." for anything that write_tensor_file() does not write: what is no
+/// regular file, a header that is longer than 32 MiB, malformed or incomplete, names twice, offsets with holes
+/// or overlaps, sizes that disagree, a wrong checksum. The values are read when the header fits the file, so
+/// that a file takes memory of the order of its size.
 TensorFile read_tensor_file(const std::filesystem::path& path);
 
 /// Replaces the contents of a file as a whole: temporary name in the same folder, sync, rename, sync of the
-/// folder. Makes missing folders; removes what killed processes have left of the same file (NAME.partPID).
-/// Throws Error when it cannot; what was there stays then.
+/// folder. Makes missing folders; removes what killed processes have left of the same file (.NAME.PID.tmp).
+/// Permissions are those of the umask. Throws Error when it cannot; what was there stays then.
 void write_file_atomically(const std::filesystem::path& path, const std::string& contents);
 
 }  // namespace coarsegrad::experiments

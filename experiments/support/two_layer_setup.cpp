@@ -20,10 +20,8 @@ TwoLayerSetup::TwoLayerSetup(Args& args, std::vector<std::string> stes) : stes_(
 bool TwoLayerSetup::all() const { return std::ranges::find(ste, "all") != ste.end(); }
 
 std::vector<std::string> TwoLayerSetup::chosen() const {
-  if (all()) return stes_;
-  for (const std::string& name : ste)
-    check_usage(std::ranges::count(ste, name) == 1, "--ste: given ", name, " twice, expected each name once");
-  return ste;
+  check_usage(!all() || ste.size() == 1, "--ste: given all beside other names, expected either");
+  return all() ? stes_ : ste;
 }
 
 theory::TwoLayer TwoLayerSetup::teacher(const Rng& rng) const {

@@ -4,6 +4,8 @@
 
 #include "core/base/check.h"
 #include "core/base/sha256.h"
+#include "core/base/short_text.h"
+#include "experiments/support/json_text.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/training/json_values.h"
 
@@ -14,8 +16,6 @@ using nlohmann::json;
 
 constexpr const char* kFormat = "coarsegrad-checkpoint";
 constexpr int kVersion = 2;
-
-std::string hash_of(const std::string& text) { return sha256({std::as_bytes(std::span(text))}); }
 
 // ---- tensors, named "part/name" in the file; the names of a part stand in its JSON, in their order
 
@@ -45,14 +45,14 @@ class Tensors {
     return state;
   }
   void check_empty() const {
-    check(by_name_.empty(), "the tensor '", by_name_.empty() ? "" : by_name_.begin()->first,
-          "' belongs to no part");
+    check(by_name_.empty(), "the tensor ", in_quotes(by_name_.empty() ? "" : by_name_.begin()->first),
+          " belongs to no part");
   }
 
  private:
   Tensor take(const std::string& name) {
     const auto node = by_name_.extract(name);
-    check(!node.empty(), "the tensor '", name, "' is missing");
+    check(!node.empty(), "the tensor ", in_quotes(name), " is missing");
     const StoredTensor& t = node.mapped();
     return Tensor(t.shape, std::vector<Real>(t.values.begin(), t.values.end()));
   }
@@ -70,17 +70,16 @@ json generators_to_json(const std::vector<GeneratorState>& generators) {
 std::vector<GeneratorState> generators_from_json(const json& all) {
   std::vector<GeneratorState> generators;
   for (const json& g : all)
-    generators.push_back(
-        {g.at(0).get<std::string>(), g.at(1).get<std::uint64_t>(), g.at(2).get<std::uint64_t>()});
+    generators.push_back({g.at(0).get<std::string>(),
+                          integer_from_json<std::uint64_t>(g.at(1), "key of a random stream"),
+                          integer_from_json<std::uint64_t>(g.at(2), "position of a random stream")});
   return generators;
 }
 
-// A whole number >= `least`; get<>() would take 1.5 and true for one.
-std::int64_t count_at(const json& state, const char* key, std::int64_t least) {
-  const json& value = state.at(key);
-  check(value.is_number_integer() && value.get<std::int64_t>() >= least, key, ": given ", value.dump(),
-        ", expected a whole number >= ", least);
-  return value.get<std::int64_t>();
+std::vector<std::int64_t> steps_from_json(const json& all) {
+  std::vector<std::int64_t> steps;
+  for (const json& n : all) steps.push_back(integer_from_json<std::int64_t>(n, "optimizer_steps", 0));
+  return steps;
 }
 
 Checkpoint from_file(TensorFile file) {
@@ -90,16 +89,16 @@ Checkpoint from_file(TensorFile file) {
     check(found != meta.end(), "is no checkpoint: '", key, "' is missing");
     return found->second;
   };
-  check(word("format") == kFormat, "is no checkpoint, but '", word("format"), "'");
-  check(word("version") == std::to_string(kVersion), "given version ", word("version"),
+  check(word("format") == kFormat, "is no checkpoint, but ", in_quotes(word("format")));
+  check(word("version") == std::to_string(kVersion), "given version ", shortened(word("version")),
         ", this program knows version ", kVersion);
   Checkpoint c;
   c.config = word("config");
-  check(word("config_sha256") == hash_of(c.config), "the checksum of the configuration does not match");
+  check(word("config_sha256") == config_digest(c.config), "the checksum of the configuration does not match");
   c.commit = word("git_commit");
-  const json state = json::parse(word("state"));
-  c.step = count_at(state, "step", 0);
-  c.best = count_at(state, "best", -1);
+  const json state = parse_json(word("state"), "the state");
+  c.step = integer_from_json<std::int64_t>(state.at("step"), "step", 0);
+  c.best = integer_from_json<std::int64_t>(state.at("best"), "best", -1);
   c.loss_sum = double_from_json(state.at("loss_sum"));
   c.window_sum = double_from_json(state.at("window_sum"));
   c.loss_curve = rows_from_json(state.at("loss_curve"));
@@ -112,7 +111,7 @@ Checkpoint from_file(TensorFile file) {
   c.log = state.at("log").get<std::string>();
   c.generators = generators_from_json(state.at("generators"));
   c.optimizer.lr = double_from_json(state.at("lr"));
-  c.optimizer.steps = state.at("optimizer_steps").get<std::vector<std::int64_t>>();
+  c.optimizer.steps = steps_from_json(state.at("optimizer_steps"));
   Tensors tensors(std::move(file.tensors));
   const json& parts = state.at("tensors");
   c.network = tensors.take("network", parts.at("network"));
@@ -125,6 +124,8 @@ Checkpoint from_file(TensorFile file) {
 }
 
 }  // namespace
+
+std::string config_digest(const std::string& config) { return sha256({std::as_bytes(std::span(config))}); }
 
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
   TensorFile file;
@@ -148,7 +149,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
                    {"optimizer_steps", c.optimizer.steps},
                    {"tensors", parts}};
   file.metadata = {{"format", kFormat},      {"version", std::to_string(kVersion)},
-                   {"config", c.config},     {"config_sha256", hash_of(c.config)},
+                   {"config", c.config},     {"config_sha256", config_digest(c.config)},
                    {"git_commit", c.commit}, {"state", state.dump()}};
   write_tensor_file(path, file);
 }

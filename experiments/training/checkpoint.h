@@ -38,6 +38,9 @@ struct Checkpoint {
   std::vector<GeneratorState> generators;
 };
 
+/// What identifies a training in its files: the SHA-256 of a configuration.
+std::string config_digest(const std::string& config);
+
 /// Replaces the file as a whole. Throws Error when it cannot be written; what was there stays then.
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 

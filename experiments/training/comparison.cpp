@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
+#include <cstdio>
 #include <span>
 
 #include "core/base/check.h"
+#include "core/base/regular_file.h"
+#include "experiments/support/file_place.h"
+#include "experiments/support/json_text.h"
+#include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/support/text_table.h"
+#include "experiments/training/network_file.h"
 #include "experiments/training/statistics.h"
 
 namespace coarsegrad::experiments {
@@ -37,22 +42,40 @@ double best_test(const CellRows& all, std::size_t on_the_way = 0) {
                             [](const auto& a, const auto& b) { return a[kHeldOut] < b[kHeldOut]; }))[kTest];
 }
 
+// Rows may come from the file of a cell, which may hold anything.
+void check_rows(const CellRows& rows, std::size_t columns) {
+  check(!rows.empty(), "comparison: given a cell without rows");
+  for (const auto& row : rows)
+    check(row.size() >= columns, "comparison: given a row of ", row.size(), " numbers, expected ", columns);
+}
+
 std::string plus_minus(const MeanDeviation& m, double unit) {
   const std::string mean = number(m.mean * unit);
   return std::isnan(m.deviation) ? mean : cat(mean, " +- ", number(m.deviation * unit, 2));
 }
 
-// Whether a file is one that Comparison::report() has written.
-bool is_summary(const std::filesystem::path& path, const std::string& experiment) {
-  const auto file = nlohmann::json::parse(std::ifstream(path), nullptr, false);
-  return file.is_object() && file.value("experiment", nlohmann::json()) == experiment;
+std::string name_of_log(const Args& args) { return std::filesystem::path(args.out()).filename(); }
+
+// Whether a file is one that Comparison::report() has written for this log. (Summaries that do not name their
+// log are older than that entry.)
+bool is_summary(const std::filesystem::path& path, const Args& args) {
+  try {
+    const auto file = parse_json(read_regular_file(path, ""), "it");
+    return file.is_object() && file.value("experiment", nlohmann::json()) == args.experiment() &&
+           file.value("log", nlohmann::json(name_of_log(args))) == name_of_log(args);
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 std::filesystem::path summary_file(const Args& args) {
-  auto path = std::filesystem::path(args.out()).replace_extension(".json");
-  check_usage(!std::filesystem::exists(path) || is_summary(path, args.experiment()), "--out ", args.out(),
+  constexpr const char* kEnding = ".json";
+  check_out(args.out(), {kEnding});
+  const std::filesystem::path path = beside(args.out(), kEnding);
+  check_usage(!std::filesystem::exists(path) || is_summary(path, args), "--out ", args.out(),
               ": the summary would replace ", path.string(),
               ", which is something else; expected another name");
+  check_place(path);
   return path;
 }
 
@@ -77,12 +100,15 @@ CellRows epoch_rows(StagedTraining& training) {
 CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data,
                     const StagedTraining::MakeNet& make, bool quiet, const RowsOf& rows_of) {
   return sweep.cell(plan.name, [&] {
+    const auto best = sweep.network(plan.name), last = sweep.network(plan.name + ".last");
+    for (const auto& path : {best, last, sweep.checkpoint(plan.name)}) check_place(path);
     TrainingPlan whole{plan.method, plan.optim, plan.augmentation, plan.seed, {}};
     whole.options.label = plan.name;
     whole.options.judge_train = plan.judge_train;
     whole.options.loss_window = plan.loss_window;
     whole.options.checkpoint = sweep.checkpoint(plan.name);
     whole.options.quiet = quiet;
+    std::printf("%s: %s\n", plan.name.c_str(), description(plan.method).c_str());
     StagedTraining training(std::move(whole), data, make);
     training.restore();
     try {
@@ -95,9 +121,15 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
       return rows_of(training);
     }
     Trainer& trainer = training.trainer();
-    const std::map<std::string, std::string> about{{"cell", plan.name}, {"data", data.train.name}};
-    save_network(sweep.folder() / (plan.name + ".safetensors"), trainer.best_network(), about);
-    save_network(sweep.folder() / (plan.name + ".last.safetensors"), trainer.judged_network(), about);
+    const auto keep = [&](const std::filesystem::path& path, const EpochResult& result,
+                          const nn::StateDict& state) {
+      Metadata about = metadata_of({plan.method.net, plan.method.rule, data.train.classes}, data.split);
+      about.merge(measured(result.test.accuracy));
+      about["cell"] = plan.name;
+      save_network(path, state, about);
+    };
+    keep(best, trainer.best(), trainer.best_network());
+    keep(last, trainer.results().back(), trainer.judged_network());
     return rows_of(training);
   });
 }
@@ -106,6 +138,8 @@ void declare(Args& args, FloatSettings& s) {
   args.add("float-net", s.file, "tensor file with the float net to start from; empty: one is trained");
   args.add("float-epochs", s.epochs, "epochs of the float net, one cycle of the rate", {1, 100000});
   args.add("float-lr", s.lr, "its largest learning rate", {0, 100});
+  args.add_need({"float-epochs", "float-lr"}, "float-net", "with --float-net",
+                [&s] { return s.file.empty(); });
 }
 
 void ComparisonSettings::start_from_mnist() {
@@ -121,6 +155,12 @@ void declare_start(Args& args, ComparisonSettings& s) {
   declare(args, s.float_net);
 }
 
+SplitData load_data(const ComparisonSettings& s, const Args& args) {
+  SplitData data = load_data(s.data, args.seed());
+  if (std::filesystem::exists(s.float_net.file)) go_on_with(s.float_net.file, data.split);
+  return data;
+}
+
 CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
                     const DataSettings& data_settings, const SplitData& data, int batch, const Args& args) {
   net.activation_bits = 0;
@@ -128,11 +168,16 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
   if (!s.file.empty())
     return sweep.cell("float", [&] {
       const auto given = loaded(net, data, args, s.file);
-      save_network(sweep.folder() / "float.safetensors", given->state_dict(), {{"from", s.file}});
-      return CellRows{{0, std::nan(""), evaluate(*given, data.held_out).accuracy,
-                       evaluate(*given, data.test).accuracy, evaluate(*given, data.train).loss}};
+      const double test = evaluate(*given, data.test).accuracy;
+      Metadata about = metadata_of({net, {}, data.train.classes}, data.split);
+      about.merge(measured(test));
+      about["from"] = s.file;
+      save_network(sweep.network("float"), given->state_dict(), about);
+      return CellRows{{0, std::nan(""), evaluate(*given, data.held_out).accuracy, test,
+                       evaluate(*given, data.train).loss}};
     });
   CellPlan plan;
+  plan.method.net = net;
   plan.name = "float";
   plan.seed = args.seed();
   plan.augmentation = augmentation_of(data_settings);
@@ -142,7 +187,8 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
   plan.optim.nesterov = true;
   plan.optim.label_smoothing = 0.1;
   return train_cell(
-      sweep, plan, data, [&](const Stage&) { return make_net(net, data.train, args.seed()); }, args.quiet());
+      sweep, plan, data, [&](const TrainingStage&) { return make_net(net, data.train, args.seed()); },
+      args.quiet());
 }
 
 std::unique_ptr<nn::Module> loaded(const NetSettings& s, const SplitData& data, const Args& args,
@@ -179,12 +225,14 @@ Comparison::Comparison(const Args& args, RunLog& log, std::vector<Column> keys, 
               more_)) {}
 
 void Comparison::add_float(const CellRows& rows) {
+  check_rows(rows, epoch_columns("").size());
   float_rows_ = rows;
   for (const auto& row : rows) float_epochs_.add(row);
 }
 
 void Comparison::add(const std::vector<double>& key, int seed, const CellRows& rows, std::size_t on_the_way) {
   const auto width = static_cast<std::ptrdiff_t>(epoch_columns("").size());
+  check_rows(rows, epoch_columns("").size() + more_.size());
   for (const auto& row : rows) {
     std::vector<double> values = key;
     values.push_back(seed);
@@ -284,6 +332,7 @@ std::string Comparison::report() const {
   }
   nlohmann::json file = json(all);
   file["experiment"] = args_.experiment();
+  file["log"] = name_of_log(args_);
   file["config"] = nlohmann::json::parse(args_.config());
   write_file_atomically(summary_file_, file.dump(1) + "\n");
   return text(all);

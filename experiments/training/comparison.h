@@ -18,7 +18,7 @@ struct CellPlan {
   std::string name;
   std::uint64_t seed = 1;  ///< of the order of the images and their augmentation
   OptimSettings optim = {};
-  MethodSettings method = {};  ///< the network itself comes from MakeNet
+  MethodSettings method = {};  ///< the network itself comes from MakeNet; its settings go into its files
   datasets::Augmentation augmentation = {};
   std::int64_t loss_window = 0;  ///< TrainerOptions::loss_window
   TrainerOptions::JudgeTrain judge_train = TrainerOptions::JudgeTrain::at_the_end;
@@ -60,6 +60,9 @@ struct ComparisonSettings {
 /// All but `optim`, the network without the quantization of its activations.
 void declare_start(Args& args, ComparisonSettings& s);
 
+/// The images, with the held-out ones that the float network in a file is for (go_on_with(),
+/// experiments/training/network_file.h).
+SplitData load_data(const ComparisonSettings& s, const Args& args);
 /// Trains the float network of `net` with the seed of `args`, or judges the one in the file. It stays in the
 /// sweep's folder as float.safetensors.
 CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
@@ -76,7 +79,7 @@ class Comparison {
   /// Declares the tables `epochs`, `float_epochs` and `summary`; `keys` are the columns that tell variants
   /// apart: labels, or whole numbers. `more` are columns of the summary whose values stand behind those of
   /// epoch_rows() in the last row of each run; it has their means. `args` must outlive it. Throws UsageError
-  /// when FILE.json beside the log is there and no summary of this experiment.
+  /// when FILE.json beside the log is there and no summary of this experiment and log.
   Comparison(const Args& args, RunLog& log, std::vector<Column> keys, std::vector<Column> more = {});
 
   void add_float(const CellRows& rows);

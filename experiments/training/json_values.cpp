@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/base/check.h"
+#include "core/base/short_text.h"
 
 namespace coarsegrad::experiments {
 
@@ -17,7 +18,7 @@ json to_json(double v) {
 double double_from_json(const json& j) {
   if (j.is_number()) return j.get<double>();
   const std::string text = j.get<std::string>();
-  check(text == "nan" || text == "inf" || text == "-inf", "given the number '", text, "'");
+  check(text == "nan" || text == "inf" || text == "-inf", "given the number ", in_quotes(text));
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   return text == "nan" ? std::numeric_limits<double>::quiet_NaN() : text == "inf" ? kInfinity : -kInfinity;
 }
@@ -45,11 +46,13 @@ Rows rows_from_json(const json& all) {
 
 void check_same_settings(const std::string& what, const json& before, const json& now,
                          const std::string& advice) {
+  constexpr std::size_t kShown = 400;  // of a value: the lists of a sweep are long
   json keys = before;
   keys.update(now);
   for (const auto& [key, unused] : keys.items())
-    check_usage(before.value(key, json()) == now.value(key, json()), what, " was begun with ", key, " = ",
-                before.value(key, json()).dump(), ", given ", now.value(key, json()).dump(), "; ", advice);
+    check_usage(before.value(key, json()) == now.value(key, json()), what, " was begun with ", shortened(key),
+                " = ", shortened(before.value(key, json()).dump(), kShown), ", given ",
+                shortened(now.value(key, json()).dump(), kShown), "; ", advice);
 }
 
 }  // namespace coarsegrad::experiments

@@ -1,8 +1,10 @@
 #include "experiments/training/method_settings.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
+#include "experiments/training/network_file.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -11,6 +13,7 @@ void declare(Args& args, quant::GradientParts& s) {
   args.add("gradient-bits", s.bits, "bits of the gradients on their way back through layers; 0: float",
            {0, 8});
   args.add("gradients", s.quantizer, "their quantizer", quant::gradient_quantizer_names());
+  args.add_need({"gradients"}, "gradient-bits", "without --gradient-bits", [&s] { return s.bits > 0; });
 }
 
 void declare(Args& args, StageSettings& s) {
@@ -31,6 +34,13 @@ void declare(Args& args, GuideSettings& s) {
   args.add("guide-partner-task", s.partner_task_weight, "of the partner's own loss", {0, 1e6});
   args.add("guide-temperature", s.temperature, "of logits_kl", {0.001, 1000});
   args.add("guide-partner-rate", s.partner_rate, "factor of the partner's learning rate", {0, 1000});
+  args.add_need({"guide-layers", "guide-weight", "guide-partner-weight", "guide-task", "guide-partner-task",
+                 "guide-partner-rate"},
+                "guide", "without --guide", [&s] { return s.guide != "none"; });
+  args.add_need({"guide-layers"}, "guide", "without --guide features",
+                [&s] { return s.guide == "features"; });
+  args.add_need({"guide-temperature"}, "guide", "without --guide logits_kl",
+                [&s] { return s.guide == "logits_kl"; });
 }
 
 // What a method consists of.
@@ -40,6 +50,12 @@ void declare_parts(Args& args, MethodSettings& s) {
   declare(args, s.gradients);
   declare(args, s.stages);
   declare(args, s.guide);
+  args.add_need({"two-stage"}, "activation-bits", "without --weight-bits and --activation-bits", [&s] {
+    return !s.stages.two_stage || (s.rule.weight_bits > 0 && s.net.activation_bits > 0);
+  });
+  args.add_need({"stage-bits"}, "weight-bits", "without --weight-bits or --activation-bits", [&s] {
+    return s.stages.bits == std::vector<int>{0} || s.rule.weight_bits > 0 || s.net.activation_bits > 0;
+  });
 }
 
 std::string as_flag(const nlohmann::json& value) {
@@ -52,8 +68,10 @@ std::string as_flag(const nlohmann::json& value) {
 
 }  // namespace
 
-std::vector<Stage> stages_of(const StageSettings& s, const Stage& target) {
-  return stages(target, s.bits == std::vector<int>{0} ? std::vector<int>{} : s.bits, s.two_stage);
+std::vector<TrainingStage> stages_of(const StageSettings& s, const TrainingStage& target) {
+  const bool none = std::ranges::count(s.bits, 0) > 0;
+  check_usage(!none || s.bits.size() == 1, "--stage-bits: given 0 beside other bits, expected either");
+  return stages(target, none ? std::vector<int>{} : s.bits, s.two_stage);
 }
 
 quant::GuidanceOptions guidance_options(const GuideSettings& s) {
@@ -64,6 +82,13 @@ quant::GuidanceOptions guidance_options(const GuideSettings& s) {
           .task_weight = s.task_weight,
           .partner_task_weight = s.partner_task_weight,
           .temperature = s.temperature};
+}
+
+void expect_update_of(const MethodSettings& s, const OptimSettings& optim) {
+  if (s.method == "own") return;
+  const std::string& wanted = quant::method(s.method).training.update;
+  check_usage(wanted.empty() || optim.optimizer == wanted, "--optimizer: given ", optim.optimizer,
+              " with the method ", s.method, ", expected ", wanted);
 }
 
 void choose(const std::string& name, MethodSettings& s, OptimSettings& optim) {
@@ -98,6 +123,20 @@ void choose(const std::string& name, MethodSettings& s, OptimSettings& optim) {
   s.stages.bits = m.training.progressive.empty() ? std::vector<int>{0} : m.training.progressive;
   s.guide.guide = m.training.guided ? "features" : "none";
   if (!m.training.update.empty()) optim.optimizer = m.training.update;
+}
+
+std::string description(const MethodSettings& s) {
+  std::string text = cat(s.net.net, ", ", description(s.rule));
+  if (s.rule.weight_bits > 0)
+    text += s.rule.relaxation == "none" ? ", straight through" : cat(", relaxed by ", s.rule.relaxation);
+  text += cat("; ", description(s.net));
+  text += s.gradients.bits > 0 ? cat("; gradients ", s.gradients.bits, " bits ", s.gradients.quantizer)
+                               : "; gradients float";
+  const auto all = stages_of(s.stages, {s.rule.weight_bits, s.net.activation_bits});
+  for (std::size_t i = 0; all.size() > 1 && i < all.size(); ++i)
+    text += cat(i == 0 ? "; in stages of " : ", ", all[i].weight_bits, "/", all[i].activation_bits);
+  if (all.size() > 1) text += " bits of weights/activations, 0: float";
+  return s.guide.guide == "none" ? text : cat(text, "; beside a float partner by ", s.guide.guide);
 }
 
 Preset preset_of(const std::string& method) {

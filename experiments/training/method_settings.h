@@ -17,7 +17,7 @@ struct StageSettings {
   std::vector<int> bits{0};  ///< of the stages before the last; {0}: none
 };
 /// Throws UsageError for bits that do not descend.
-std::vector<Stage> stages_of(const StageSettings& s, const Stage& target);
+std::vector<TrainingStage> stages_of(const StageSettings& s, const TrainingStage& target);
 
 struct GuideSettings {
   std::string guide = "none";
@@ -38,8 +38,13 @@ struct MethodSettings {
 };
 /// Declares the network's knobs, too, and --optimizer must be there already: some methods choose it.
 void declare(Args& args, MethodSettings& s);
+/// What a training by it trains, in one line for its user: "resnet20, weights 1 bit exact, last layer float,
+/// relaxed by blend; activations 4 bits uniform; gradients float".
+std::string description(const MethodSettings& s);
 /// The values that a method gives to these knobs, as on the command line.
 Preset preset_of(const std::string& method);
+/// Throws UsageError for another update rule than the one that the method demands.
+void expect_update_of(const MethodSettings& s, const OptimSettings& optim);
 /// Sets the parts to those of a method, the network's other knobs as they are.
 void choose(const std::string& method, MethodSettings& s, OptimSettings& optim);
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "core/base/check.h"
+#include "core/base/short_text.h"
 
 namespace coarsegrad::experiments {
 
@@ -34,8 +35,8 @@ void load_generators(nn::Module& net, const std::vector<GeneratorState>& states)
   check(own.size() == states.size(), "given ", states.size(), " random streams, expected ", own.size());
   for (std::size_t i = 0; i < own.size(); ++i) {
     const auto& [name, rng] = own[i];
-    check(name == states[i].name && rng->key() == states[i].key, "given the random stream '", states[i].name,
-          "', expected '", name, "' with key ", rng->key());
+    check(name == states[i].name && rng->key() == states[i].key, "given the random stream ",
+          in_quotes(states[i].name), ", expected '", name, "' with key ", rng->key());
   }
   for (std::size_t i = 0; i < own.size(); ++i) own[i].second->set_position(states[i].position);
 }

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/in_range.h"
 #include "experiments/support/run.h"
 #include "experiments/training/training.h"
 #include "nn/layers.h"
@@ -25,7 +26,7 @@ struct Statistic {
   }
   void finish(double n) {
     const auto out = running.mut();
-    for (std::size_t i = 0; i < sum.size(); ++i) out[i] = static_cast<Real>(sum[i] / n);
+    for (std::size_t i = 0; i < sum.size(); ++i) out[i] = to_finite(sum[i] / n);
   }
 };
 

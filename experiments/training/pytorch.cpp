@@ -5,8 +5,10 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/short_text.h"
 #include "nn/layers.h"
 #include "nn/trace.h"
+#include "quant/grid_activation.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -64,12 +66,35 @@ std::vector<float> reordered(const std::vector<float>& from, const Shape& channe
 
 using Tensors = std::vector<const StoredTensor*>;
 
-/// The tensors of a file, without PyTorch's counters, which take no part.
+constexpr const char* kQuantization = "quantization/";
+
+/// The tensors of a file, without PyTorch's counters and what stands beside quantized weights and
+/// activations, which take no part.
 Tensors counted(const TensorFile& file) {
   Tensors tensors;
   for (const StoredTensor& t : file.tensors)
-    if (leaf_of(t.name) != "num_batches_tracked") tensors.push_back(&t);
+    if (leaf_of(t.name) != "num_batches_tracked" && !t.name.starts_with(kQuantization)) tensors.push_back(&t);
   return tensors;
+}
+
+void add_quantization(TensorFile& file, const std::string& of, const char* what, std::vector<float> values) {
+  const Shape shape = values.size() == 1 ? Shape{} : Shape{std::ssize(values)};
+  file.tensors.push_back({cat(kQuantization, of, "/", what), shape, std::move(values)});
+}
+
+void add_quantization(TensorFile& file, const quant::WeightRule& rule) {
+  for (const quant::WeightRule::Entry& e : rule.weights()) {
+    add_quantization(file, e.name, "bits", {static_cast<float>(e.projection->bits())});
+    if (const Coded* coded = e.weight->used.coded())
+      add_quantization(file, e.name, "scale", {coded->scales().begin(), coded->scales().end()});
+  }
+}
+
+void add_quantization(TensorFile& file, const std::string& name, const quant::GridActivation& activation) {
+  const auto quantizer = activation.quantizer();
+  add_quantization(file, name, "bits", {static_cast<float>(activation.bits())});
+  add_quantization(file, name, "alpha", {static_cast<float>(quantizer.scale())});
+  add_quantization(file, name, "levels", {static_cast<float>(quantizer.levels)});
 }
 
 Tensors matched_by_name(const std::vector<PyTorchEntry>& entries, const Tensors& tensors) {
@@ -81,8 +106,8 @@ Tensors matched_by_name(const std::vector<PyTorchEntry>& entries, const Tensors&
           "' is missing (matching by order ", "does not ask for names)");
     matched.push_back(by_name.extract(e.pytorch_name).mapped());
   }
-  check(by_name.empty(), "from_pytorch: '", by_name.empty() ? "" : by_name.begin()->first,
-        "' is unknown to this network");
+  check(by_name.empty(), "from_pytorch: ", in_quotes(by_name.empty() ? "" : by_name.begin()->first),
+        " is unknown to this network");
   return matched;
 }
 
@@ -99,15 +124,15 @@ Tensors matched_by_order(const std::vector<PyTorchEntry>& entries, const Tensors
       leaves[leaf_of(tensors[next]->name)] = tensors[next];
     for (std::size_t i = begin; i < end; ++i) {
       const std::string leaf = leaf_of(entries[i].pytorch_name);
-      check(leaves.contains(leaf), "from_pytorch: given the layer '", layer, "' without '", leaf, "' for '",
-            entries[i].name, "'");
+      check(leaves.contains(leaf), "from_pytorch: given the layer ", in_quotes(layer), " without '", leaf,
+            "' for '", entries[i].name, "'");
       matched.push_back(leaves.extract(leaf).mapped());
     }
-    check(leaves.empty(), "from_pytorch: '", leaves.empty() ? "" : leaves.begin()->second->name,
-          "' has no counterpart in '", layer_of(entries[begin].name), "'");
+    check(leaves.empty(), "from_pytorch: ", in_quotes(leaves.empty() ? "" : leaves.begin()->second->name),
+          " has no counterpart in '", layer_of(entries[begin].name), "'");
   }
-  check(next == tensors.size(), "from_pytorch: '", next < tensors.size() ? tensors[next]->name : "",
-        "' comes after the last layer of the network");
+  check(next == tensors.size(), "from_pytorch: ", in_quotes(next < tensors.size() ? tensors[next]->name : ""),
+        " comes after the last layer of the network");
   return matched;
 }
 
@@ -125,9 +150,9 @@ std::vector<PyTorchEntry> pytorch_entries(nn::Module& net, const Shape& image) {
   return entries;
 }
 
-TensorFile to_pytorch(nn::Module& net, const Shape& image) {
-  std::map<std::string, Tensor> values;
-  for (auto& [name, value] : net.state_dict()) values[name] = value;
+namespace {
+
+TensorFile in_their_layout(nn::Module& net, const Shape& image, const std::map<std::string, Tensor>& values) {
   TensorFile file;
   for (const PyTorchEntry& e : pytorch_entries(net, image)) {
     const auto view = values.at(e.name).view();
@@ -135,6 +160,31 @@ TensorFile to_pytorch(nn::Module& net, const Shape& image) {
     file.tensors.push_back(
         {e.pytorch_name, e.pytorch_shape, reordered(own, e.channels_last, Direction::to_pytorch)});
   }
+  return file;
+}
+
+std::map<std::string, Tensor> values_of(nn::Module& net) {
+  const nn::StateDict state = net.state_dict();
+  return {state.begin(), state.end()};
+}
+
+}  // namespace
+
+TensorFile to_pytorch(nn::Module& net, const Shape& image) {
+  return in_their_layout(net, image, values_of(net));
+}
+
+TensorFile to_pytorch(nn::Module& net, const Shape& image, quant::WeightRule* rule) {
+  std::map<std::string, Tensor> values = values_of(net);
+  if (rule) {
+    rule->deploy();
+    for (const quant::WeightRule::Entry& e : rule->weights()) values[e.name] = e.weight->used;
+  }
+  TensorFile file = in_their_layout(net, image, values);
+  if (rule) add_quantization(file, *rule);
+  for (const auto& [name, module] : net.named_modules())
+    if (const auto* activation = dynamic_cast<const quant::GridActivation*>(module))
+      add_quantization(file, name, *activation);
   return file;
 }
 
@@ -146,8 +196,8 @@ void from_pytorch(const TensorFile& file, nn::Module& net, const Shape& image, P
   nn::StateDict state;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const PyTorchEntry& e = entries[i];
-    check(matched[i]->shape == e.pytorch_shape, "from_pytorch: given '", matched[i]->name, "' of shape ",
-          matched[i]->shape, " for '", e.name, "', expected ", e.pytorch_shape);
+    check(matched[i]->shape == e.pytorch_shape, "from_pytorch: given ", in_quotes(matched[i]->name),
+          " of shape ", matched[i]->shape, " for '", e.name, "', expected ", e.pytorch_shape);
     const auto values = reordered(matched[i]->values, e.channels_last, Direction::from_pytorch);
     state.emplace_back(e.name, Tensor(e.shape, std::vector<Real>(values.begin(), values.end())));
   }

@@ -9,6 +9,7 @@
 
 #include "experiments/support/tensor_file.h"
 #include "nn/module.h"
+#include "quant/weight_rule.h"
 
 namespace coarsegrad::experiments {
 
@@ -28,7 +29,16 @@ std::vector<PyTorchEntry> pytorch_entries(nn::Module& net, const Shape& image);
 /// (which has to be the order of the model), whatever they are called.
 enum class PyTorchMatching { names, order };
 
+/// The values of the state dict: of quantized weights the float copies.
 TensorFile to_pytorch(nn::Module& net, const Shape& image);
+/// What the network computes with: quantized weights as the rule, which may be null, deploys them. Beside
+/// them, each of shape () unless said:
+///   quantization/WEIGHT/bits, quantization/WEIGHT/scale   of each weight of the rule; its values are whole
+///       multiples of the scale, one or (O) of them; no scale where the projection has no codes
+///   quantization/ACT/bits, quantization/ACT/alpha, quantization/ACT/levels   of each activation on a uniform
+///       grid, whose values are 0, alpha, ..., levels * alpha
+/// from_pytorch() passes over these. The rule is left deployed.
+TensorFile to_pytorch(nn::Module& net, const Shape& image, quant::WeightRule* rule);
 /// Fills the network. Throws Error "from_pytorch: ...", naming the entry, when one is missing, unknown or of
 /// another shape; nothing is changed then.
 void from_pytorch(const TensorFile& file, nn::Module& net, const Shape& image,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "core/base/check.h"
 #include "nn/layers.h"
@@ -86,7 +87,9 @@ RegressionResult descend(const Regression& problem, const quant::MakeWeightProje
   nn::Linear layer(problem.least_squares().size(1), 1, Rng(), false);
   layer.weight.value = problem.least_squares();
   quant::WeightRule rule(layer, projection, std::move(relaxation), {.quantize_last = true});
-  optim::Sgd sgd(layer.parameters(), {});
+  std::vector<Parameter*> parameters = layer.parameters();
+  std::ranges::copy(rule.parameters(), std::back_inserter(parameters));
+  optim::Sgd sgd(parameters, {});
   const auto quantized_loss = [&] {
     rule.deploy();
     return problem.loss(layer.weight.used);
@@ -99,6 +102,7 @@ RegressionResult descend(const Regression& problem, const quant::MakeWeightProje
     rule.advance({static_cast<double>(step), static_cast<double>(schedule.total())});
     rule.project();
     if (observe) observe({step, rule.relaxation().strength(), layer.weight.value, layer.weight.used, loss});
+    sgd.zero_grad();
     layer.weight.set_grad(problem.gradient(layer.weight.used));
     rule.before_step();
     sgd.lr = last ? schedule.last_lr : schedule.lr;

@@ -28,9 +28,11 @@ datasets::TrainTest drawn(datasets::Dataset (*draw)(std::int64_t, std::uint64_t,
 }
 
 datasets::TrainTest load(const DataSettings& s, std::uint64_t seed) {
-  if (s.dataset == "cifar10") return datasets::load_cifar10(s.folder);
-  if (s.dataset == "cifar100") return datasets::load_cifar100(s.folder);
-  if (s.dataset == "mnist") return datasets::load_mnist(s.folder);
+  const datasets::Verify verify = datasets::verify(s.verify);
+  if (s.dataset == "cifar10") return datasets::load_cifar10(s.folder, verify);
+  if (s.dataset == "cifar100")
+    return datasets::load_cifar100(s.folder, datasets::Cifar100Labels::fine, verify);
+  if (s.dataset == "mnist") return datasets::load_mnist(s.folder, verify);
   return drawn(is_digits(s) ? datasets::drawn_digits : datasets::drawn_shapes, s, seed);
 }
 
@@ -38,22 +40,37 @@ datasets::TrainTest load(const DataSettings& s, std::uint64_t seed) {
 
 // ---- data
 
+std::vector<std::string> dataset_names() {
+  return {"cifar10", "cifar100", "mnist", "drawn_shapes", "drawn_digits"};
+}
+
 void declare(Args& args, DataSettings& s) {
-  args.add("dataset", s.dataset, "images; drawn ones need no download",
-           {"cifar10", "cifar100", "mnist", "drawn_shapes", "drawn_digits"});
+  args.add("dataset", s.dataset, "images; drawn ones need no download", dataset_names());
   args.add("data", s.folder, "folder that holds them (datasets/download makes it)");
+  declare_verify(args, s.verify);
   args.add("images", s.images, "training images to use, the first ones; 0: all, or 10000 drawn ones",
            {0, 1000000});
   args.add("held-out", s.held_out, "of them set aside to choose the best epoch", {0, 1000000});
   args.add("augmentation", s.augmentation, "standard: random crops of 4 padded pixels, flips; not for digits",
            {"standard", "none"});
   args.add("cutout", s.cutout, "side of a square that is erased from each training image", {0, 64});
+  args.add("data-seed", s.seed, "of the choice of those set aside, and of drawn images; 0: that of --seed");
+  args.add_need({"data"}, "dataset", "with images that are drawn: --dataset names others",
+                [&s] { return !s.dataset.starts_with("drawn"); });
+  args.add_need({"augmentation"}, "dataset", "with digits in --dataset",
+                [&s] { return !is_digits(s) || s.augmentation == "none"; });
 }
 
-SplitData load_data(const DataSettings& s, std::uint64_t seed) {
+void declare_verify(Args& args, std::string& verify) {
+  args.add("verify", verify, "files of a data set: the published ones byte for byte, or any of their layout",
+           {"checksums", "layout"});
+}
+
+SplitData load_data(const DataSettings& s, std::uint64_t run_seed) {
+  const std::uint64_t seed = s.seed > 0 ? s.seed : run_seed;
   datasets::TrainTest data = load(s, seed);
   if (s.images > 0) data.train = first_images(data.train, s.images);
-  return split(std::move(data), s.held_out, seed);
+  return split(std::move(data), s.held_out, seed, s.dataset);
 }
 
 datasets::Augmentation augmentation_of(const DataSettings& s) {
@@ -68,15 +85,47 @@ datasets::Augmentation augmentation_of(const DataSettings& s) {
 void declare_float(Args& args, NetSettings& s) {
   args.add("net", s.net, "network", nn::network_names());
   args.add("width", s.width, "channels of its first convolution; 0: as in the paper", {0, 4096});
-  args.add("shortcut", s.shortcut, "of a ResNet: without parameters, or a 1x1 convolution",
-           {"subsample", "projection"});
+  args.add("shortcut", s.shortcut,
+           "of a ResNet: without parameters, missing channels behind or on both sides, or a 1x1 convolution",
+           nn::shortcut_names());
   args.add("affine", s.affine, "normalisations with scale and shift; not those of lenet5");
+  args.add_need({"shortcut"}, "net", "without a ResNet in --net",
+                [&s] { return s.shortcut == "subsample" || s.net.find("resnet") != std::string::npos; });
+  args.add_need({"width"}, "net", "with --net lenet5", [&s] { return s.net != "lenet5" || s.width == 0; });
+  args.add_need({"affine"}, "net", "with --net lenet5", [&s] { return s.net != "lenet5" || s.affine; });
 }
 
 void declare(Args& args, NetSettings& s) {
   declare_float(args, s);
   declare_activation(args, s);
 }
+
+namespace {
+
+bool is_one_of(const std::string& name, std::initializer_list<std::string_view> names) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+quant::ActivationParts activation_of(const NetSettings& s) {
+  const bool fixed = s.alpha == "fixed", trained = s.activation == "uniform" && !fixed;
+  quant::ActivationOptions options{.bits = s.activation_bits,
+                                   .surrogate = s.ste == "own" ? "" : s.ste,
+                                   .alpha = s.alpha_start,
+                                   .rate_factor = s.alpha_rate,
+                                   .clamp_gradient = s.clamp_alpha_gradient,
+                                   .record_range = s.record_alpha,
+                                   .sharpness = s.sharpness,
+                                   .hard_from = s.hard_from,
+                                   .three_bits = static_cast<ThreeBits>(s.powers)};
+  if (!fixed) options.alpha_rule = alpha_rule(s.alpha);
+  return {trained ? "trained" : s.activation, options};
+}
+
+bool has_no_resolution(const NetSettings& s) {
+  return is_one_of(s.activation, {"sign", "dorefa", "dorefa_abs", "dorefa_tanh", "minmax"});
+}
+
+}  // namespace
 
 void declare_activation(Args& args, NetSettings& s) {
   args.add("activation-bits", s.activation_bits, "bits of the activations; 0: float ReLU", {0, 8});
@@ -102,26 +151,23 @@ void declare_activation(Args& args, NetSettings& s) {
            {0.001, 1});
   args.add("activation-powers", s.powers,
            "powers of two among the levels of asymptotic activations of 3 bits", {2, 3});
+  args.add_need(
+      {"activation", "ste", "alpha", "alpha-start", "alpha-rate", "clamp-alpha-gradient",
+       "quantize-last-activation", "activation-sharpness", "activation-hard-from", "activation-powers"},
+      "activation-bits", "without --activation-bits", [&s] { return s.activation_bits > 0; });
+  args.add_need({"alpha"}, "activation", "without --activation uniform or trained", [&s] {
+    return is_one_of(s.activation, {"uniform", "trained"});
+  });
+  args.add_need({"clamp-alpha-gradient"}, "alpha", "without an --alpha that is trained",
+                [&s] { return !s.clamp_alpha_gradient || activation_of(s).map == "trained"; });
+  args.add_need({"alpha-rate"}, "alpha", "without an --alpha or another --activation that is trained", [&s] {
+    return !has_no_resolution(s) && !is_one_of(activation_of(s).map, {"uniform", "asymptotic"});
+  });
+  args.add_need({"alpha-start"}, "activation", "with an --activation that has no resolution to choose",
+                [&s] { return !has_no_resolution(s); });
+  args.add_need({"activation-sharpness", "activation-hard-from", "activation-powers"}, "activation",
+                "without --activation asymptotic", [&s] { return s.activation == "asymptotic"; });
 }
-
-namespace {
-
-quant::ActivationParts activation_of(const NetSettings& s) {
-  const bool fixed = s.alpha == "fixed", trained = s.activation == "uniform" && !fixed;
-  quant::ActivationOptions options{.bits = s.activation_bits,
-                                   .surrogate = s.ste == "own" ? "" : s.ste,
-                                   .alpha = s.alpha_start,
-                                   .rate_factor = s.alpha_rate,
-                                   .clamp_gradient = s.clamp_alpha_gradient,
-                                   .record_range = s.record_alpha,
-                                   .sharpness = s.sharpness,
-                                   .hard_from = s.hard_from,
-                                   .three_bits = static_cast<ThreeBits>(s.powers)};
-  if (!fixed) options.alpha_rule = alpha_rule(s.alpha);
-  return {trained ? "trained" : s.activation, options};
-}
-
-}  // namespace
 
 nn::MakeActivation make_activation(const NetSettings& s) { return quant::make_activation(activation_of(s)); }
 
@@ -131,15 +177,22 @@ std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Datas
               nn::network_input(s.net), ", given ", data.name, " with ", data.image);
   check_usage(!s.record_alpha || (s.activation_bits > 0 && activation_of(s).map == "trained"),
               "record-alpha: needs activation-bits and a trained alpha");
-  const auto shortcut = s.shortcut == "projection" ? nn::Shortcut::projection : nn::Shortcut::subsample;
-  auto net =
-      nn::make_network(s.net, make_activation(s), Rng(seed).split("net"),
-                       {.classes = data.classes, .width = s.width, .shortcut = shortcut, .affine = s.affine});
+  auto net = nn::make_network(
+      s.net, make_activation(s), Rng(seed).split("net"),
+      {.classes = data.classes, .width = s.width, .shortcut = nn::shortcut(s.shortcut), .affine = s.affine});
   if (!s.quantize_last_activation) quant::keep_last_activation_float(*net, data.image);
   return net;
 }
 
 // ---- weights
+
+namespace {
+
+void need_weight_bits(Args& args, const RuleSettings& s, std::vector<std::string> names) {
+  args.add_need(std::move(names), "weight-bits", "without --weight-bits", [&s] { return s.weight_bits > 0; });
+}
+
+}  // namespace
 
 void declare_projection(Args& args, RuleSettings& s) {
   args.add("weight-bits", s.weight_bits, "bits of the weights; 0: float", {0, 8});
@@ -155,6 +208,18 @@ void declare_projection(Args& args, RuleSettings& s) {
   args.add("level-powers", s.powers, "fixed_levels of 3 bits: powers of two among them", {2, 3});
   args.add("quantize-first", s.quantize_first, "the first layer, too");
   args.add("quantize-last", s.quantize_last, "the last layer, too");
+  need_weight_bits(args, s,
+                   {"projection", "per-channel", "lloyd-steps", "sign-of-zero", "mu-over-max", "level-scale",
+                    "level-powers", "quantize-first", "quantize-last"});
+  args.add_need({"lloyd-steps"}, "projection", "without --projection lloyd or warm_lloyd", [&s] {
+    return is_one_of(s.projection, {"lloyd", "warm_lloyd"});
+  });
+  args.add_need({"sign-of-zero"}, "weight-bits", "without --weight-bits 1",
+                [&s] { return s.weight_bits == 1; });
+  args.add_need({"mu-over-max"}, "projection", "without --projection power_of_two",
+                [&s] { return s.projection == "power_of_two"; });
+  args.add_need({"level-scale", "level-powers"}, "projection", "without --projection fixed_levels",
+                [&s] { return s.projection == "fixed_levels"; });
 }
 
 void declare(Args& args, RuleSettings& s) {
@@ -169,6 +234,19 @@ void declare(Args& args, RuleSettings& s) {
   args.add("sharpness", s.sharpness, "asymptotic: T times the least step at the end, from 1.5", {1.6, 1e6});
   args.add("hard-from", s.hard_from, "share of the training after which the projection takes its place",
            {0, 1});
+  need_weight_bits(
+      args, s, {"relaxation", "rho", "rho-growth", "strength", "growth", "every", "sharpness", "hard-from"});
+  args.add_need({"rho", "rho-growth"}, "relaxation", "without --relaxation blend",
+                [&s] { return s.relaxation == "blend"; });
+  args.add_need({"strength", "growth", "every"}, "relaxation",
+                "with --relaxation none, blend, clip or asymptotic", [&s] {
+                  return !is_one_of(s.relaxation, {"none", "blend", "clip", "asymptotic"});
+                });
+  args.add_need({"hard-from"}, "relaxation", "with --relaxation none, blend or clip", [&s] {
+    return !is_one_of(s.relaxation, {"none", "blend", "clip"});
+  });
+  args.add_need({"sharpness"}, "relaxation", "without --relaxation asymptotic",
+                [&s] { return s.relaxation == "asymptotic"; });
 }
 
 namespace {
@@ -220,6 +298,17 @@ void declare(Args& args, OptimSettings& s) {
   args.add("milestones", s.milestones, "steps: epochs at which the rate falls", {0, 100000});
   args.add("factor", s.factor, "steps: what it is multiplied by", {1e-9, 1});
   args.add("warmup-epochs", s.warmup_epochs, "epochs of linear rise from 0 before the schedule", {0, 100000});
+  args.add_hint("epochs", kJudgeOnly);
+  args.add_need({"momentum", "nesterov"}, "optimizer", "without --optimizer sgd",
+                [&s] { return s.optimizer == "sgd" || (!s.nesterov && s.momentum == 0); });
+  args.add_need({"rise"}, "schedule", "without --schedule one_cycle",
+                [&s] { return s.schedule == "one_cycle"; });
+  args.add_need({"milestones", "factor"}, "schedule", "without --schedule steps",
+                [&s] { return s.schedule == "steps"; });
+}
+
+void need_bop(Args& args, const std::string& other, std::function<bool()> used) {
+  args.add_need({"bop-rate", "bop-threshold"}, other, cat("without bop in --", other), std::move(used));
 }
 
 namespace {
@@ -274,8 +363,11 @@ optim::Schedule make_schedule(const OptimSettings& s, std::int64_t per_epoch) {
   const auto warmup =
       static_cast<std::int64_t>(std::llround(s.warmup_epochs * static_cast<double>(per_epoch)));
   const std::int64_t steps = s.epochs * per_epoch - warmup;
-  check_usage(steps >= 2, "warmup-epochs: given ", s.warmup_epochs, " of ", s.epochs,
-              " epochs, expected at least two steps to be left");
+  if (steps < 2) {
+    const std::string after = warmup > 0 ? cat(" after ", warmup, " of warmup-epochs") : "";
+    throw UsageError(cat("epochs: given ", s.epochs, ", of ", per_epoch, " steps each with batch ", s.batch,
+                         ", expected at least 2 steps", after));
+  }
   const auto body = [&]() -> optim::Schedule {
     if (s.schedule == "constant") return optim::constant(s.lr);
     if (s.schedule == "cosine") return optim::cosine(s.lr, steps);

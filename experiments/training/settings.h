@@ -15,12 +15,18 @@
 namespace coarsegrad::experiments {
 
 struct DataSettings {
-  std::string dataset = "cifar10", folder = "data", augmentation = "standard";
+  std::string dataset = "cifar10", folder = "data", verify = "checksums", augmentation = "standard";
   int images = 0, held_out = 5000, cutout = 0;
+  std::uint64_t seed = 0;  ///< of what is set aside, and of drawn images; 0: that of the run
 };
 void declare(Args& args, DataSettings& s);
-/// Loads or draws the images and sets the held-out ones aside. Throws UsageError when there are too few.
-SplitData load_data(const DataSettings& s, std::uint64_t seed);
+/// The flag --verify, for datasets::verify().
+void declare_verify(Args& args, std::string& verify);
+/// What --dataset takes.
+std::vector<std::string> dataset_names();
+/// Loads or draws the images and sets the held-out ones aside, both by `run_seed` unless the settings have a
+/// seed of their own. Throws UsageError when there are too few.
+SplitData load_data(const DataSettings& s, std::uint64_t run_seed);
 /// Cuts and mirrors as the papers do for CIFAR and what looks like it; leaves digits alone.
 datasets::Augmentation augmentation_of(const DataSettings& s);
 
@@ -69,6 +75,10 @@ struct OptimSettings {
   std::vector<int> milestones{80, 140};
 };
 void declare(Args& args, OptimSettings& s);
+/// Refuses bop's own knobs unless `used()`, which depends on the knob `other`.
+void need_bop(Args& args, const std::string& other, std::function<bool()> used);
+/// What is said to who wants to train for no epoch.
+inline constexpr const char* kJudgeOnly = "; `evaluate FILE` judges a network without training it";
 /// Over the parameters of the network, of its weight rule and of a partner network, where there are those.
 /// bop moves the weights of the rule, which become binary here, and adam everything else.
 std::unique_ptr<optim::Optimizer> make_optimizer(const OptimSettings& s, nn::Module& net,

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
+#include "experiments/support/json_text.h"
 #include "quant/method.h"
 #include "quant/methods/trained_activation.h"
 
@@ -26,16 +27,19 @@ StagedTraining::StagedTraining(TrainingPlan plan, const SplitData& data, MakeNet
       make_(std::move(make)),
       stages_(
           stages_of(plan_.method.stages, {plan_.method.rule.weight_bits, plan_.method.net.activation_bits})) {
+  expect_update_of(plan_.method, plan_.optim);
   now_ = assembled(0);
 }
 
 StagedTraining::~StagedTraining() = default;
 
-std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t number) const {
-  const Stage& stage = stages_[number];
+std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t number,
+                                                                    const Assembly* before) const {
+  const TrainingStage& stage = stages_[number];
   const OptimSettings& optim = plan_.optim;
   auto a = std::make_unique<Assembly>();
   a->net = make_(stage);
+  if (before) quant::load_state_with_any_alphas(*a->net, before->net->state_dict());
   RuleSettings rule = plan_.method.rule;
   rule.weight_bits = stage.weight_bits;
   a->rule = make_rule(rule, *a->net);
@@ -43,6 +47,7 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
                                            Rng(plan_.seed).split("gradients").split(number));
   if (plan_.method.guide.guide != "none") {
     a->partner = make_({});
+    if (before) a->partner->load_state_dict(before->partner->state_dict());
     for (Parameter* p : a->partner->parameters()) p->rate_factor *= plan_.method.guide.partner_rate;
     NetSettings net = plan_.method.net;
     net.activation_bits = stage.activation_bits;
@@ -52,6 +57,8 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
                                           [&q = *a->quantize](const Var& map) { return q(map); });
   }
   a->optimizer = make_optimizer(optim, *a->net, a->rule.get(), a->partner.get());
+  check_usage(optim.batch <= data_.train.size(), "batch: given ", optim.batch, ", expected at most ",
+              data_.train.size(), ", the training images without those held out");
   a->loader = std::make_unique<datasets::DataLoader>(
       data_.train, datasets::LoaderOptions{.batch_size = optim.batch,
                                            .drop_last = true,
@@ -77,8 +84,10 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
 bool StagedTraining::restore() {
   const auto& path = plan_.options.checkpoint;
   if (stages_.size() > 1 && !path.empty() && std::filesystem::exists(path)) {
-    const auto config = nlohmann::json::parse(read_checkpoint(path).config, nullptr, false);
-    const auto stage = config.is_object() ? config.value("stage", std::size_t{0}) : 0;
+    const auto config =
+        parse_json(read_checkpoint(path).config, cat("checkpoint ", path.string(), ": the configuration"));
+    const bool staged = config.is_object() && config.contains("stage");
+    const auto stage = staged ? integer_from_json<std::size_t>(config["stage"], "stage") : 0;
     if (stage > 0 && stage < stages_.size()) {
       now_ = assembled(stage);
       stage_ = stage;
@@ -91,10 +100,7 @@ void StagedTraining::run(const TrainerEvents& events) {
   for (;;) {
     if (!trainer().finished()) trainer().run(shifted(events));
     if (stage_ + 1 == stages_.size()) return;
-    auto next = assembled(stage_ + 1);
-    quant::load_state_with_any_alphas(*next->net, now_->net->state_dict());
-    if (next->partner) next->partner->load_state_dict(now_->partner->state_dict());
-    now_ = std::move(next);
+    now_ = assembled(stage_ + 1, now_.get());
     ++stage_;
   }
 }

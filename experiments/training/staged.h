@@ -23,7 +23,7 @@ struct TrainingPlan {
 class StagedTraining {
  public:
   /// A network as it is at the start of the first stage, with the activations of that stage.
-  using MakeNet = std::function<std::unique_ptr<nn::Module>(const Stage& stage)>;
+  using MakeNet = std::function<std::unique_ptr<nn::Module>(const TrainingStage& stage)>;
 
   /// `data` must outlive the training. Throws UsageError for settings that do not go together.
   StagedTraining(TrainingPlan plan, const SplitData& data, MakeNet make);
@@ -36,7 +36,7 @@ class StagedTraining {
   void run(const TrainerEvents& events = {});
 
   std::size_t stage() const { return stage_; }  ///< from 0
-  const std::vector<Stage>& stages() const { return stages_; }
+  const std::vector<TrainingStage>& stages() const { return stages_; }
   nn::Module& net();
   /// What the network as it is deployed now is made of.
   quant::Summary deployed();
@@ -49,12 +49,13 @@ class StagedTraining {
  private:
   struct Assembly;
   TrainerEvents shifted(const TrainerEvents& events) const;
-  std::unique_ptr<Assembly> assembled(std::size_t stage) const;
+  /// The network has the state of that of `before`, if given, when its rules look at it.
+  std::unique_ptr<Assembly> assembled(std::size_t stage, const Assembly* before = nullptr) const;
 
   const TrainingPlan plan_;
   const SplitData& data_;
   const MakeNet make_;
-  const std::vector<Stage> stages_;
+  const std::vector<TrainingStage> stages_;
   std::size_t stage_ = 0;
   std::unique_ptr<Assembly> now_;
 };

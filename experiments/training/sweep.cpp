@@ -1,10 +1,8 @@
 #include "experiments/training/sweep.h"
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
-
 #include "core/base/check.h"
+#include "core/base/regular_file.h"
+#include "experiments/support/json_text.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/training/json_values.h"
 
@@ -13,12 +11,21 @@ namespace {
 
 using nlohmann::json;
 
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream in(path);
-  check(in.good(), "sweep: ", path.string(), " cannot be read");
-  std::ostringstream text;
-  text << in.rdbuf();
-  return std::move(text).str();
+constexpr const char* kNewFolder = "choose another --out or remove the folder";
+
+// What `convert` makes of a JSON file. Throws Error with the advice what to do about one that is damaged.
+template <class Convert>
+auto read_json(const std::filesystem::path& path, const char* advice, const Convert& convert) {
+  try {
+    return convert(parse_json(read_regular_file(path, ""), "it"));
+  } catch (const std::exception& e) {
+    throw Error(cat("sweep: ", path.string(), " is damaged (", e.what(), "); ", advice));
+  }
+}
+
+json settings_from_json(json settings) {
+  check(settings.is_object(), "expected a JSON object");
+  return settings;
 }
 
 }  // namespace
@@ -30,10 +37,8 @@ Sweep::Sweep(std::filesystem::path folder, const std::string& settings) : folder
     write_file_atomically(path, wanted.dump(1) + "\n");
     return;
   }
-  const json before = json::parse(read_text(path), nullptr, false);
-  check(before.is_object(), "sweep: ", path.string(), " is damaged, expected a JSON object");
-  check_same_settings(cat("sweep: ", folder_.string()), before, wanted,
-                      "choose another --out or remove the folder");
+  check_same_settings(cat("sweep: ", folder_.string()), read_json(path, kNewFolder, settings_from_json),
+                      wanted, kNewFolder);
 }
 
 std::filesystem::path Sweep::path_of(const std::string& name) const { return folder_ / (name + ".json"); }
@@ -42,17 +47,15 @@ std::filesystem::path Sweep::checkpoint(const std::string& name) const {
   return folder_ / (name + ".checkpoint");
 }
 
+std::filesystem::path Sweep::network(const std::string& name) const {
+  return folder_ / (name + ".safetensors");
+}
+
 bool Sweep::finished(const std::string& name) const { return std::filesystem::exists(path_of(name)); }
 
 CellRows Sweep::stored(const std::string& name) const {
-  const auto path = path_of(name);
-  const std::string text = read_text(path);
-  try {
-    return rows_from_json(json::parse(text));
-  } catch (const std::exception& e) {
-    throw Error(
-        cat("sweep: ", path.string(), " is damaged (", e.what(), "); remove it to run this cell again"));
-  }
+  return read_json(path_of(name), "remove it to run this cell again",
+                   [](const json& rows) { return rows_from_json(rows); });
 }
 
 CellRows Sweep::cell(const std::string& name, const std::function<CellRows()>& compute) const {

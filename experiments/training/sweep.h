@@ -12,6 +12,7 @@ namespace coarsegrad::experiments {
 /// What a cell produced.
 using CellRows = Rows;
 
+/// The lock of the run's log covers its cells: RunLog::own() comes first.
 class Sweep {
  public:
   /// `folder` holds the cells; `settings` is everything that a cell's result depends on besides its name (a
@@ -20,6 +21,8 @@ class Sweep {
 
   /// Where the training of a cell that is not finished keeps its checkpoint; cell() removes it at the end.
   std::filesystem::path checkpoint(const std::string& name) const;
+  /// Where a cell keeps a network for those that start from it.
+  std::filesystem::path network(const std::string& name) const;
   /// The stored rows of cell `name`, or those that `compute` returns, stored. NaN and infinity survive.
   /// Throws Error when a stored cell is damaged or cannot be written.
   CellRows cell(const std::string& name, const std::function<CellRows()>& compute) const;

@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/ops.h"
+#include "experiments/support/json_text.h"
 #include "experiments/support/progress.h"
 #include "experiments/support/provenance.h"
 #include "experiments/support/run.h"
@@ -64,7 +65,7 @@ bool Trainer::restore() {
   if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint)) return false;
   const std::string path = options_.checkpoint.string();
   const Checkpoint c = read_checkpoint(options_.checkpoint);
-  const auto before = nlohmann::json::parse(c.config, nullptr, false);
+  const auto before = parse_json(c.config, cat("checkpoint ", path, ": the configuration"));
   check(before.is_object(), "checkpoint ", path, ": the configuration is damaged");
   check_same_settings(cat("the training in ", path), before, nlohmann::json::parse(options_.config),
                       "choose another --out or remove the file");

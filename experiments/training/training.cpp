@@ -5,38 +5,34 @@
 #include <cmath>
 #include <numeric>
 #include <set>
+#include <tuple>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/base/sha256.h"
 #include "core/ops.h"
+#include "experiments/support/file_place.h"
 #include "experiments/support/run.h"
-#include "experiments/support/tensor_file.h"
 #include "quant/methods/trained_activation.h"
 
 namespace coarsegrad::experiments {
-namespace {
 
-std::int64_t count_right(const Tensor& logits, std::span<const std::uint8_t> labels) {
-  const std::int64_t classes = logits.size(1);
-  std::int64_t right = 0;
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    const Real* row = logits.data() + static_cast<std::int64_t>(i) * classes;
-    right += std::max_element(row, row + classes) - row == labels[i];
-  }
-  return right;
+bool Split::same_images(const Split& other) const {
+  return std::tie(dataset, images, held_out, seed, digest) ==
+         std::tie(other.dataset, other.images, other.held_out, other.seed, other.digest);
 }
 
-}  // namespace
-
-SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed) {
-  check_usage(count >= 0 && count < data.train.size(), "held-out: given ", count, " images of ",
-              data.train.size(), ", expected fewer");
+SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed, const std::string& name) {
+  const std::int64_t size = data.train.size();
+  check_usage(count >= 0 && count < size, "held-out: given ", count, " images of ", size, ", expected fewer");
+  const std::vector<std::int64_t> indices = datasets::held_out_indices(size, count, seed);
+  Split about{name, size, count, seed, sha256({std::as_bytes(std::span(indices))})};
   if (count == 0) {
     datasets::Dataset none = first_images(data.train, 0);
-    return {std::move(data.train), std::move(none), std::move(data.test)};
+    return {std::move(data.train), std::move(none), std::move(data.test), std::move(about)};
   }
   auto [rest, held_out] = datasets::hold_out(data.train, count, seed);
-  return {std::move(rest), std::move(held_out), std::move(data.test)};
+  return {std::move(rest), std::move(held_out), std::move(data.test), std::move(about)};
 }
 
 datasets::Dataset first_images(const datasets::Dataset& data, std::int64_t count) {
@@ -45,7 +41,8 @@ datasets::Dataset first_images(const datasets::Dataset& data, std::int64_t count
   return datasets::subset(data, indices);
 }
 
-Evaluation evaluate(nn::Module& net, const datasets::Dataset& data) {
+Evaluation evaluate(nn::Module& net, const datasets::Dataset& data,
+                    const std::function<void(const Tensor& logits)>& see) {
   if (data.size() == 0) return {std::nan(""), std::nan("")};
   const NoGrad constant;
   const FlushDenormals flush;
@@ -56,8 +53,13 @@ Evaluation evaluate(nn::Module& net, const datasets::Dataset& data) {
   for (const datasets::Batch& batch : loader.epoch(0)) {
     check_stop();
     const Var logits = net(batch.images);
-    sum.loss += cross_entropy(logits, batch.labels).item() * static_cast<double>(batch.labels.size());
-    sum.accuracy += static_cast<double>(count_right(logits.value(), batch.labels));
+    const double loss = cross_entropy(logits, batch.labels).item();
+    if (!all_finite(logits.value().view()) || !std::isfinite(loss))
+      throw Diverged(cat("evaluation of ", data.name, ": what is not finite first is ",
+                         first_not_finite(net, batch.images)));
+    if (see) see(logits.value());
+    sum.loss += loss * static_cast<double>(batch.labels.size());
+    sum.accuracy += static_cast<double>(count_correct(logits.value(), batch.labels));
   }
   const double n = static_cast<double>(data.size());
   return {sum.loss / n, sum.accuracy / n};
@@ -94,6 +96,13 @@ std::string first_not_finite(nn::Module& net, const Tensor& images) {
   return found.empty() ? "the loss" : found;
 }
 
+nn::StateDict state_in(const TensorFile& file) {
+  nn::StateDict state;
+  for (const StoredTensor& t : file.tensors)
+    state.emplace_back(t.name, Tensor(t.shape, std::vector<Real>(t.values.begin(), t.values.end())));
+  return state;
+}
+
 void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata) {
   TensorFile file{{}, metadata};
@@ -103,14 +112,26 @@ void save_network(const std::filesystem::path& path, const nn::StateDict& state,
   write_tensor_file(path, file);
 }
 
+void check_replaceable(const std::filesystem::path& path, const std::string& training) {
+  check_place(path);
+  if (!std::filesystem::exists(path)) return;
+  std::string found;
+  try {
+    found = read_tensor_file(path).metadata[kTrainingKey];
+  } catch (const Error&) {  // what cannot be read is somebody else's
+  }
+  check(found == training, path.string(),
+        ": is there already and is of another training, expected another --out or that it is moved away");
+}
+
 std::map<std::string, std::string> load_network(const std::filesystem::path& path, nn::Module& net) {
   const TensorFile file = read_tensor_file(path);
   std::set<std::string> weights;  // what a projection has kept beside one of them is called WEIGHT.NAME
   for (const auto& [name, parameter] : net.named_parameters()) weights.insert(name);
-  nn::StateDict state;
-  for (const StoredTensor& t : file.tensors)
-    if (!weights.contains(t.name.substr(0, t.name.rfind('.'))))
-      state.emplace_back(t.name, Tensor(t.shape, std::vector<Real>(t.values.begin(), t.values.end())));
+  nn::StateDict state = state_in(file);
+  std::erase_if(state, [&weights](const auto& entry) {
+    return weights.contains(entry.first.substr(0, entry.first.rfind('.')));
+  });
   try {
     quant::load_state_with_any_alphas(net, state);
   } catch (const Error& e) {

@@ -1,21 +1,38 @@
 #pragma once
 // What the training mains share: data cut in three, evaluation, checks, networks on disk.
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 
 #include "datasets/loader.h"
+#include "experiments/support/tensor_file.h"
 #include "nn/module.h"
 
 namespace coarsegrad::experiments {
 
+/// Which of the training images were set aside. Two of the same data set with the same numbers, seed and
+/// digest are the same.
+struct Split {
+  std::string dataset;        ///< name that --dataset knows it by
+  std::int64_t images = 0;    ///< training images, those set aside included
+  std::int64_t held_out = 0;  ///< those set aside
+  std::uint64_t seed = 0;     ///< of the choice, and of the images where they are drawn
+  std::string digest;         ///< SHA-256 of the indices set aside, ascending, 8 bytes each, little-endian
+  bool independent = true;    ///< false: networks that this one comes from may have been trained on them
+
+  bool same_images(const Split& other) const;
+};
+
 /// What a net learns from, what its best epoch is chosen by (may be empty), and what it is judged by.
 struct SplitData {
   datasets::Dataset train, held_out, test;
+  Split split = {};
 };
-/// Sets `count` of the training images aside, chosen by `seed` alone. Throws UsageError unless 0 <= count <
-/// data.train.size().
-SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed);
+/// Sets `count` of the training images aside, chosen by `seed` alone; `name` is what --dataset calls them.
+/// Throws UsageError unless 0 <= count < data.train.size().
+SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed,
+                const std::string& name = "");
 
 /// The first `count` images, or all when there are fewer.
 datasets::Dataset first_images(const datasets::Dataset& data, std::int64_t count);
@@ -24,9 +41,12 @@ struct Evaluation {
   double loss = 0;      ///< mean cross entropy
   double accuracy = 0;  ///< share of images whose largest logit is that of their label, 0 to 1
 };
-/// Of a whole data set, in evaluation mode; the network's mode is restored. NaN for an empty one. Polls stop
-/// requests.
-Evaluation evaluate(nn::Module& net, const datasets::Dataset& data);
+/// Of a whole data set, in evaluation mode; the network's mode is restored. NaN for an empty one. Throws
+/// Diverged, naming the first layer whose output is not finite, when a logit or the loss is not: logits that
+/// are NaN have no largest one. `see` is called with the logits of each batch, in the order of the data. Polls
+/// stop requests.
+Evaluation evaluate(nn::Module& net, const datasets::Dataset& data,
+                    const std::function<void(const Tensor& logits)>& see = {});
 
 /// Puts a network into a mode and back.
 class ModeScope {
@@ -49,9 +69,18 @@ void check_gradients(nn::Module& net);
 /// of execution, or "the loss". Runs the network once in its present mode.
 std::string first_not_finite(nn::Module& net, const Tensor& images);
 
-/// The state dict of a network as a tensor file (experiments/support/tensor_file.h), float whatever Real is.
+/// The tensors of a network file.
+nn::StateDict state_in(const TensorFile& file);
+/// The state dict of a network as a tensor file, float whatever Real is; what `metadata` says of it:
+/// network_file.h.
 void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata);
+/// Entry of the metadata that says which training a network came from.
+inline constexpr const char* kTrainingKey = "training_sha256";
+/// Throws Error unless save_network() may write at `path` later: nothing is there, or a network whose
+/// kTrainingKey is `training`. For the time before the first step.
+void check_replaceable(const std::filesystem::path& path, const std::string& training);
+
 /// Fills the network and returns the metadata. Throws Error when file and network do not fit; trained
 /// resolutions may be missing, and keep their values then, or be too many; what weight projections have kept
 /// is passed over.

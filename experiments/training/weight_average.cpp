@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/base/short_text.h"
 #include "core/map.h"
 #include "experiments/training/network_state.h"
 
@@ -39,8 +40,8 @@ void WeightAverage::load(const nn::StateDict& state) {
   for (std::size_t i = 0; i < state.size(); ++i)
     check(state[i].first == average_[i].first && state[i].second.defined() &&
               state[i].second.shape() == average_[i].second.shape(),
-          "weight average: given '", state[i].first, "' of shape ", state[i].second.shape(), ", expected '",
-          average_[i].first, "' of shape ", average_[i].second.shape());
+          "weight average: given ", in_quotes(state[i].first), " of shape ", state[i].second.shape(),
+          ", expected '", average_[i].first, "' of shape ", average_[i].second.shape());
   average_ = state;
 }
 

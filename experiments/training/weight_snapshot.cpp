@@ -21,8 +21,9 @@ std::array<double, WeightSnapshot::kBins> shares(std::span<const Real> values, d
   for (const Real v : values) {
     const double bins = rms > 0 ? static_cast<double>(v) / rms / 0.1 : 0;
     const double bin = std::clamp(std::round(bins) + middle, 0.0, 2 * middle);
-    share[static_cast<std::size_t>(bin)] += 1 / static_cast<double>(values.size());
+    share[static_cast<std::size_t>(bin)] += 1;
   }
+  for (double& s : share) s /= static_cast<double>(values.size());
   return share;
 }
 
@@ -41,8 +42,9 @@ WeightSnapshot snapshot_of(const Tensor& value, const Tensor& used, const Tensor
   double product = 0;
   for (std::size_t i = 0; i < w.size(); ++i) {
     product += static_cast<double>(w[i]) * static_cast<double>(x[i]);
-    s.flips += (w[i] < 0) != (first[i] < 0) ? 1 / n : 0;
+    s.flips += (w[i] < 0) != (first[i] < 0) ? 1 : 0;
   }
+  s.flips /= n;
   s.distance = of_w > 0 && of_x > 0 ? std::max(0.0, 1 - product * product / of_w / of_x) : 0;
   s.float_share = shares(w, s.float_rms);
   s.used_share = shares(x, s.used_rms);

@@ -76,7 +76,7 @@ double lloyd_start(double max, int bits) { return 2 * max / ((1 << bits) - 1); }
 template <class T>
 std::vector<T> exact_thresholds(std::span<const T> w, int levels) {
   const Magnitude<T> m = magnitude(w);
-  if (!std::isfinite(m.sum) || m.max == 0) return no_thresholds<T>(levels);
+  if (!std::isfinite(m.sum) || static_cast<double>(m.max) < kLeastMagnitude) return no_thresholds<T>(levels);
   const double last = best_event(w, m.max, levels);
   std::vector<T> thresholds;
   for (int j = 1; j <= levels; ++j)

@@ -36,7 +36,7 @@ std::vector<T> nearest_thresholds(double delta, int levels);
 /// Where one step of Lloyd's alternation begins: delta = 2 max|w| / (2^bits - 1). bits >= 2.
 double lloyd_start(double max, int bits);
 
-/// The exact projection: the smallest |w - delta q| there is (quant/math/weight_sweep.h).
+/// The exact projection, the smallest |w - delta q|; doubles below 1e-140 count as 0 (quant/math/weight_sweep.h).
 template <class T>
 std::vector<T> exact_thresholds(std::span<const T> w, int levels);
 

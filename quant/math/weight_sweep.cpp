@@ -177,7 +177,7 @@ class Histogram {
     return std::min(static_cast<std::int64_t>(a * per_width_), cells_ - 1);
   }
   std::span<const T> piece(std::int64_t p) const {
-    const Range r = part_of(static_cast<std::int64_t>(w_.size()), parts_, p);
+    const TaskRange r = part_of(static_cast<std::int64_t>(w_.size()), parts_, p);
     return w_.subspan(static_cast<std::size_t>(r.begin), static_cast<std::size_t>(r.end - r.begin));
   }
   Sums* part(std::int64_t p) const { return sums_.data() + p * cells_; }
@@ -221,7 +221,7 @@ void narrow(Array<Event>& events, Sums& behind) {
 
 template <class T>
 double best_event(std::span<const T> w, T max, int levels) {
-  check(static_cast<double>(max) >= 1e-140 && static_cast<double>(max) <= 1e140,
+  check(static_cast<double>(max) >= kLeastMagnitude && static_cast<double>(max) <= kMostMagnitude,
         "weight sweep: given a largest magnitude of ", max, ", expected one whose square is a normal number");
   const Histogram<T> histogram(w, max, levels);
   const Grid grid = histogram.grid();

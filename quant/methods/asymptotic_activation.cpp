@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/in_range.h"
 #include "core/kernels/kernels.h"
 #include "core/map.h"
 #include "quant/methods/asymptotic.h"
@@ -46,8 +47,7 @@ AsymptoticActivation::AsymptoticActivation(int bits, ThreeBits three_bits, doubl
       levels_(level_set(bits, three_bits)),
       alpha_(static_cast<Real>(alpha)),
       schedule_(schedule) {
-  check(std::isfinite(alpha) && alpha > 0, "asymptotic activation: given alpha = ", alpha,
-        ", expected a positive number");
+  check(is_positive(alpha), "asymptotic activation: given alpha = ", alpha, ", expected a positive number");
   schedule_.validate();
 }
 

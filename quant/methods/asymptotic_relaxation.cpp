@@ -142,7 +142,7 @@ class AsymptoticRelaxation : public Relaxation {
   template <class F>
   void for_groups(FixedLevels& levels, const Tensor& w, F f) const {
     if (w.numel() == 0) return;
-    const std::span<const Real> reach = levels.reach(w);
+    const std::vector<Real> reach = levels.reach(w);
     const auto count = static_cast<std::int64_t>(reach.size()), length = w.numel() / count;
     const double sharpness = strength() / levels.levels().least_step();
     parallel_for(count, [&](std::int64_t g) {

@@ -25,9 +25,10 @@ class BinaryRelax : public Relaxation {
   double strength() const override { return lambda_; }
   void advance(const Progress& at) override {
     const double periods = std::floor(at.epoch / options_.every);
-    lambda_ = at.share() >= options_.hard_from
-                  ? std::numeric_limits<double>::infinity()
-                  : std::min(options_.strength * std::pow(options_.growth, periods + 1), options_.most);
+    const double grown =  // 0 times a growth without end would be NaN
+        options_.strength == 0 ? 0 : options_.strength * std::pow(options_.growth, periods + 1);
+    lambda_ = at.share() >= options_.hard_from ? std::numeric_limits<double>::infinity()
+                                               : std::min(grown, options_.most);
   }
 
   Tensor used(WeightProjection& projection, const Tensor& w) override {

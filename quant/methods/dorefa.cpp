@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/base/elementwise.h"
@@ -30,9 +31,9 @@ Var quantize_values(const Var& r, int bits) {
                 [](const Tensor& g) -> Gradients { return {g}; });
 }
 
-Quantizer<Real> unit_interval(int bits) {
+kernels::Quantizer<Real> unit_interval(int bits) {
   const int n = highest_level(bits);
-  return {1, n, Rounding::nearest, static_cast<Real>(n)};
+  return {1, n, kernels::Rounding::nearest, static_cast<Real>(n)};
 }
 
 Tensor tanh_of(const Tensor& w) {
@@ -57,7 +58,7 @@ class Dorefa : public WeightProjection {
     if (w.numel() == 0) return w;
     const Magnitude<Real> size = magnitude<Real>(w.view());
     if (!std::isfinite(size.sum)) return Tensor(w.shape(), std::numeric_limits<Real>::quiet_NaN());
-    if (size.max == 0) return Tensor(w.shape());
+    if (size.max < std::numeric_limits<Real>::min()) return Tensor(w.shape());
     if (bits_ > kMostCodedBits) return values_of_many_bits(w, 2 * tanh_of(size.max));
     const auto coded = std::make_shared<Coded>(w.numel(), bits_, Coded::Sign::two_s_complement,
                                                std::vector<Real>{1 / static_cast<Real>(n_)});
@@ -73,7 +74,7 @@ class Dorefa : public WeightProjection {
   Tensor gradient(const Tensor& w, const Tensor& g) override {
     Tensor same = WeightProjection::gradient(w, g);
     const Real max = magnitude<Real>(w.view()).max;
-    if (max == 0) return same;
+    if (max < std::numeric_limits<Real>::min()) return same;
     const Real m = tanh_of(max);
     const Tensor t = tanh_of(w);
     Tensor result = zip(g, t, [m](Real dy, Real at) { return dy * ((1 - at) * (1 + at) / m); });

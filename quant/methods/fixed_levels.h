@@ -9,8 +9,10 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-/// "fixed_levels": the nearest level. Throws UsageError unless bits is 1 to 3. A reconstruction, as the level
-/// sets are.
+/// "fixed_levels": the nearest level; with 1 bit options.sign_of_zero says which one 0 has. A fitted m is
+/// begun from the first weights of its group that are finite and not all 0. A group of zeros gives zeros; but
+/// with LevelScale::unit, whose levels know nothing of the group, and 1 bit it gives what sign(0) is. Throws
+/// UsageError unless bits is 1 to 3. A reconstruction, as the level sets are.
 class FixedLevels : public PowerProjection {
  public:
   explicit FixedLevels(const ProjectionOptions& options);
@@ -20,16 +22,19 @@ class FixedLevels : public PowerProjection {
 
   const LevelSet& levels() const { return levels_; }
   LevelScale scale() const { return scale_; }
-  /// m of each group of w; 1 but for LevelScale::fitted.
-  std::span<const Real> reach(const Tensor& w);
+  /// m of each group of w; 1 but for LevelScale::fitted, and there where the weights have not given one yet.
+  std::vector<Real> reach(const Tensor& w);
 
  private:
   double encode(std::span<const Real> w, std::int64_t group, std::int8_t* codes) override;
+  std::vector<Real> thresholds(double reach) const;
+  void fit(const Tensor& w);
   double fitted_reach(std::span<const Real> w, std::int8_t* codes) const;
 
   const LevelSet levels_;
   const LevelScale scale_;
-  Tensor& reach_;  // a buffer: (groups)
+  const std::vector<Real> of_sign_;  // thresholds with 1 bit
+  Tensor& reach_;                    // a buffer: (groups), 0 where no weights have given it yet
 };
 
 std::unique_ptr<WeightProjection> fixed_levels(const ProjectionOptions& options);

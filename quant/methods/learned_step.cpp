@@ -13,7 +13,9 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
 
+// 0, which is none, from a mean that says nothing.
 double step_at_start(double mean_size, int q_p) {
+  if (!std::isfinite(mean_size) || mean_size < kLeastStep) return 0;
   return std::clamp(2 * mean_size / std::sqrt(q_p), kLeastStep, kMostStep);
 }
 
@@ -31,7 +33,7 @@ Real nearest_integer(Real x) {
 class LearnedStep : public WeightProjection {
  public:
   explicit LearnedStep(int bits)
-      : step_(register_parameter("step", Tensor::scalar(1))),
+      : step_(register_parameter("step", Tensor::scalar(0))),
         bits_(bits),
         q_n_(1 << (bits - 1)),
         q_p_(q_n_ - 1) {
@@ -48,10 +50,11 @@ class LearnedStep : public WeightProjection {
 
   Tensor project(const Tensor& w) override {
     if (w.numel() == 0) return w;
+    if (!started()) begin(w);
     const bool finite = std::isfinite(magnitude<Real>(w.view()).sum);
     const auto coded = std::make_shared<Coded>(
         w.numel(), bits_, Coded::Sign::two_s_complement,
-        std::vector<Real>{finite ? step_.value.item() : std::numeric_limits<Real>::quiet_NaN()});
+        std::vector<Real>{finite ? grid().step : std::numeric_limits<Real>::quiet_NaN()});
     const Real* from = w.data();
     std::int8_t* const codes = coded->signed_codes();
     parallel_pieces(finite ? w.numel() : 0, [&, grid = grid()](std::int64_t begin, std::int64_t end) {
@@ -62,6 +65,7 @@ class LearnedStep : public WeightProjection {
 
   Tensor gradient(const Tensor& w, const Tensor& g) override {
     const Tensor straight = WeightProjection::gradient(w, g);
+    if (!started()) return straight;
     const Real *at = w.data(), *slope = straight.data();
     const double sum = sum_in_pieces(
         w.numel(), [=, grid = grid()](std::int64_t i) { return slope[i] * grid.step_derivative(at[i]); });
@@ -77,7 +81,11 @@ class LearnedStep : public WeightProjection {
     Real code(Real v) const { return nearest_integer(std::clamp(v / step, lowest, highest)); }
     Real step_derivative(Real v) const { return code(v) - (inside(v) ? v / step : Real(0)); }
   };
-  Grid grid() const { return {step_.value.item(), static_cast<Real>(-q_n_), static_cast<Real>(q_p_)}; }
+  bool started() const { return step_.value.item() != 0; }
+  // Weights that start no step are 0 or not finite: any step serves them.
+  Grid grid() const {
+    return {started() ? step_.value.item() : Real(1), static_cast<Real>(-q_n_), static_cast<Real>(q_p_)};
+  }
 
   Parameter& step_;
   const int bits_, q_n_, q_p_;
@@ -106,15 +114,15 @@ LearnedStepActivation::LearnedStepActivation(const LearnedStepOptions& o)
 GridMap LearnedStepActivation::map() const {
   const int levels = highest_level(bits_);
   const double gaussian = 1 / std::sqrt(2 * std::numbers::pi);  // E max(x, 0)
-  const Real s =
-      step.value.item() == 0 ? static_cast<Real>(step_at_start(gaussian, levels)) : step.value.item();
-  return {{s, levels, Rounding::nearest},
+  const bool started = step.value.item() != 0;
+  const Real s = started ? step.value.item() : static_cast<Real>(step_at_start(gaussian, levels));
+  return {{s, levels, kernels::Rounding::nearest},
           bits_,
           &surrogate("clipped_relu"),
-          step.var(),
+          started ? step.var() : Var(),
           [s, levels](const Tensor& g, const ActivationCodes& out, const Tensor& x) {
             const double sum = quantize_step_gradient<Real>(g.numel(), x.data(), out.coded->codes(), g.data(),
-                                                            {s, levels, Rounding::nearest});
+                                                            {s, levels, kernels::Rounding::nearest});
             const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.size(0), 1) : 1;
             return Tensor::scalar(static_cast<Real>(sum) * gradient_scale(g.numel() / images, levels));
           },

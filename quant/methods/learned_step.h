@@ -5,7 +5,11 @@
 //   dv_hat/ds = round(v / s) - v / s for -Q_N < v / s < Q_P, -Q_N below, Q_P above   (equation 3)
 //   dv_hat/dv = 1 for -Q_N < v / s < Q_P, 0 elsewhere                                (equation 5)
 // The gradient of s is multiplied by 1 / sqrt(N Q_P) (section 2.2), and s starts at 2 mean|v| / sqrt(Q_P)
-// (section 2.1). Rounding goes to the even one of two integers. Steps take no weight decay.
+// (section 2.1). Rounding goes to the even one of two integers. Steps take no weight decay. A step starts
+// from the first tensor whose mean is finite and not 0; until then it is 0, which stands for none, and gets
+// no gradient.
+#include <limits>
+
 #include "quant/grid_activation.h"
 #include "quant/projection.h"
 
@@ -13,11 +17,14 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-/// Where steps are kept.
-inline constexpr double kLeastStep = 1e-8, kMostStep = 1e4;
+/// Where steps are kept: they and the values of all codes are normal numbers.
+inline constexpr double kLeastStep = std::numeric_limits<Real>::min(),
+                        kMostStep = std::numeric_limits<Real>::max() / 256;
 
 /// "lsq" weights of 2 to 8 bits: Q_N = 2^(bits-1), Q_P = Q_N - 1, N the number of weights. The parameter
-/// `step`, of shape (), starts from the float weight. Throws UsageError for one step per channel.
+/// `step`, of shape (), starts from the float weight; before that zeros give zeros. (With 2 bits weights of
+/// one size start on the tie between the codes 0 and 1, which goes to 0.) Throws UsageError for one step per
+/// channel.
 std::unique_ptr<WeightProjection> learned_step_projection(const ProjectionOptions& options);
 
 struct LearnedStepOptions {
@@ -35,8 +42,8 @@ class LearnedStepActivation : public GridActivation {
   Var forward(const Var& x) override;
   Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
 
-  /// Shape (). 0 until the first forward pass in training mode sets it; an evaluation before that takes the
-  /// step that N(0, 1) would give.
+  /// Shape (). 0 until a forward pass in training mode sets it, the first one whose mean of max(x, 0) is
+  /// finite and not 0; what comes before that takes the step that N(0, 1) would give, and trains none.
   Parameter& step;
 
  protected:

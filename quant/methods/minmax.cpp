@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/base/stochastic.h"
+#include "core/in_range.h"
 #include "core/map.h"
 #include "core/ops.h"
 #include "quant/grid_activation.h"
@@ -45,16 +46,16 @@ class MinMaxProjection : public WeightProjection {
  private:
   void project(std::int64_t n, const Real* w, Real* to) const {
     const Interval<Real> range = range_of(n, w);
-    if (!std::isfinite(range.length()))
+    const double low = std::min(static_cast<double>(range.low), 0.0);
+    const double high = std::max(static_cast<double>(range.high), 0.0);
+    if (!std::isfinite(static_cast<double>(range.high)) || !std::isfinite(high - low))
       return void(std::fill_n(to, n, std::numeric_limits<Real>::quiet_NaN()));
-    const ZeroPointGrid grid =
-        zero_point_grid(std::min(static_cast<double>(range.low), 0.0),
-                        std::max(static_cast<double>(range.high), 0.0), (1 << options_.bits) - 1);
+    const ZeroPointGrid grid = zero_point_grid(low, high, (1 << options_.bits) - 1);
     const double least = -grid.zero, most = grid.bins - grid.zero;
     parallel_pieces(n, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const double k = grid.step > 0 ? std::nearbyint(static_cast<double>(w[i]) / grid.step) : 0;
-        to[i] = static_cast<Real>(grid.step * std::clamp(k, least, most));
+        to[i] = to_finite(grid.step * std::clamp(k, least, most));  // the grid reaches beyond the weights
       }
     });
   }
@@ -69,13 +70,14 @@ MinMaxActivation::MinMaxActivation(int bits) : bits_(bits) { highest_level(bits)
 Var MinMaxActivation::forward(const Var& x) {
   if (x.numel() == 0) return relu(x);
   const FlushDenormals flush;
-  const Real high = range_of(x.numel(), x.value().data()).high;
+  Real high = range_of(x.numel(), x.value().data()).high;
+  if (std::isnan(high)) high = range_of(x.numel(), relu(x.detach()).value().data()).high;  // -inf is no more
   if (std::isnan(high)) return x * Var(high);
   if (!(high >= std::numeric_limits<Real>::min())) return relu(x);  // zeros
   const int levels = highest_level(bits_);
   return quantize_activation(x, GridMap{.quantizer = {.alpha = high,
                                                       .levels = levels,
-                                                      .rounding = Rounding::nearest,
+                                                      .rounding = kernels::Rounding::nearest,
                                                       .steps = static_cast<Real>(levels)},
                                         .bits = bits_,
                                         .surrogate = &surrogate("relu")});

@@ -10,9 +10,10 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 /// A ReLU whose output is rounded to the nearest of the 2^bits levels between 0, its smallest value, and the
-/// largest one in the batch, in evaluation mode as well. Backward: that of the ReLU. An element that is not
-/// finite makes all of them NaN. (The paper quantizes what enters a convolution, here that is what leaves the
-/// activation before it; and it has no levels to spare for a batch without a 0.)
+/// largest one in the batch, in evaluation mode as well. Backward: that of the ReLU. NaN or +inf makes all of
+/// them NaN, since there are no levels then; -inf is a 0 like every negative one. (The paper quantizes what
+/// enters a convolution, here that is what leaves the activation before it; and it has no levels to spare for
+/// a batch without a 0.)
 class MinMaxActivation : public ActivationQuantizer {
  public:
   /// Throws UsageError unless 1 <= bits <= 8.

@@ -20,7 +20,7 @@ PactActivation::PactActivation(const PactOptions& o)
 
 GridMap PactActivation::map() const {
   const int levels = highest_level(bits_);
-  return {{alpha.value.item(), levels, Rounding::nearest, static_cast<Real>(levels)},
+  return {{alpha.value.item(), levels, kernels::Rounding::nearest, static_cast<Real>(levels)},
           bits_,
           &surrogate("clipped_relu"),
           alpha.var(),

@@ -16,7 +16,7 @@ class SignActivation : public GridActivation {
       : surrogate_(surrogate) {}
 
  protected:
-  GridMap map() const override { return {{1, 1, Rounding::sign}, 1, &surrogate_}; }
+  GridMap map() const override { return {{1, 1, kernels::Rounding::sign}, 1, &surrogate_}; }
 
  private:
   const Surrogate& surrogate_;

@@ -38,8 +38,9 @@ class Xnor : public Sign {
     Real* to = result.mutable_data();
     parallel_for(channels, [&](std::int64_t c) {
       const std::span<const Real> channel(at + c * n, static_cast<std::size_t>(n));
-      const double part = 1 / static_cast<double>(n), alpha = magnitude<Real>(channel).sum * part;
-      const auto inside = static_cast<Real>(part + alpha), outside = static_cast<Real>(part);
+      const auto weights = static_cast<double>(n);
+      const auto inside = static_cast<Real>((1 + magnitude<Real>(channel).sum) / weights),
+                 outside = static_cast<Real>(1 / weights);
       for (std::int64_t i = c * n; i < (c + 1) * n; ++i)
         to[i] = from[i] * (std::abs(at[i]) <= 1 ? inside : outside);
     });

@@ -62,9 +62,9 @@ GridMap TrainedActivation::map() const {
 
 Var TrainedActivation::forward(const Var& x) {
   if (!recording_) return GridActivation::forward(x);
-  if (training()) {
-    const double range =
-        static_cast<double>(magnitude<Real>(x.value().view()).max) / highest_level(options_.bits);
+  const Magnitude<Real> size = training() ? magnitude<Real>(x.value().view()) : Magnitude<Real>{};
+  if (std::isfinite(size.sum) && size.max > 0) {
+    const double range = static_cast<double>(size.max) / highest_level(options_.bits);
     alpha.value = Tensor::scalar(static_cast<Real>(std::clamp(range, kLeastAlpha, kMostAlpha)));
   }
   return relu(x);

@@ -45,7 +45,8 @@ class TrainedActivation : public GridActivation {
   Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
 
   /// While it is on, forward() is a ReLU and, in training mode, leaves max|x| / K of its input in alpha: so
-  /// the last batch of a float training gives the start of the quantized one.
+  /// the last batch of a float training gives the start of the quantized one. Negative x count, as in the
+  /// authors' code; a batch of zeros, or one that is not finite, leaves alpha as it is.
   void record_range(bool on) { recording_ = on; }
   bool recording() const { return recording_; }
 

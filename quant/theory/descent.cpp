@@ -41,7 +41,9 @@ class Tail {
 // `gradients` maps a point and its angle to loss and gradients there.
 template <class F>
 Descent descend(const TwoLayer& model, Point start, const DescentOptions& options, F&& gradients) {
-  check(options.steps >= 0, "descent: given ", options.steps, " steps, expected 0 or more");
+  check(options.steps >= 0 && std::isfinite(options.eta) && std::isfinite(options.tolerance),
+        "descent: given ", options.steps, " steps of ", options.eta, " and a tolerance of ",
+        options.tolerance, ", expected 0 or more and finite numbers");
   Descent run{std::move(start), {}, End::unsettled};
   Point& point = run.point;
   Tail tail(options.steps);

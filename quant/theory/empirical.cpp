@@ -30,6 +30,10 @@ void add(Vector& sum, double factor, const Vector& x) {
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += factor * x[i];
 }
 
+void divide(Vector& sum, double count) {
+  for (double& value : sum) value /= count;
+}
+
 }  // namespace
 
 // Some of the samples, few enough to stay in a core's own cache. Z is stored as n columns of m * samples
@@ -147,13 +151,16 @@ Gradients EmpiricalLoss::gradients(const Surrogate& surrogate, const Point& stud
     const auto b = static_cast<std::size_t>(task);
     sums[b] = batches_[b].gradients(surrogate, student);
   });
-  const double share = 1 / static_cast<double>(samples_);
   Gradients mean{0, Vector(student.v.size()), Vector(student.w.size())};
   for (const Gradients& sum : sums) {
-    mean.loss += share * sum.loss;
-    add(mean.v, share, sum.v);
-    add(mean.w, share, sum.w);
+    mean.loss += sum.loss;
+    add(mean.v, 1, sum.v);
+    add(mean.w, 1, sum.w);
   }
+  const auto count = static_cast<double>(samples_);
+  mean.loss /= count;
+  divide(mean.v, count);
+  divide(mean.w, count);
   return mean;
 }
 
@@ -166,7 +173,8 @@ Vector EmpiricalLoss::one_step_curve(const Surrogate& surrogate, const Point& st
     sums[b] = batches_[b].losses_along(student, direction, etas);
   });
   Vector curve(etas.size());
-  for (const Vector& sum : sums) add(curve, 1 / static_cast<double>(samples_), sum);
+  for (const Vector& sum : sums) add(curve, 1, sum);
+  divide(curve, static_cast<double>(samples_));
   return curve;
 }
 

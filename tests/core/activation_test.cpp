@@ -9,6 +9,8 @@
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
+using kernels::Quantizer;
+using kernels::Rounding;
 
 namespace {
 
@@ -282,6 +284,29 @@ TEST_CASE("step gradient: every table sums what equation 3 of LSQ says, within t
     CHECK(quantize_step_gradient(4, x.data(), codes.data(), dy.data(), {1.f, 3, Rounding::nearest}) ==
           doctest::Approx(0.4 + 3));
     CHECK_THROWS_AS(quantize_step_gradient<float>(4, x.data(), codes.data(), dy.data(), {1.f, 3}), Error);
+  });
+}
+
+TEST_CASE(
+    "alpha and step gradients: sums that overflow a float on the way are those of doubles, for every table") {
+  with_each_table([] {
+    for (const std::int64_t n : {9, 1000, 5001}) {
+      const auto count = static_cast<std::size_t>(n);
+      const Quantizer<float> q{0.25f, 3, Rounding::nearest};
+      std::vector<float> x(count, 0.5f), dy(count);
+      for (std::size_t i = 0; i < count; ++i) dy[i] = i < count / 3 ? 3e38f : -1.5e38f;
+      const std::vector<std::uint8_t> codes(count, 2), mask(mask_bytes(n));
+      double sum = 0;
+      for (const float v : dy) sum += static_cast<double>(v);
+      const auto size = 6e38 * static_cast<double>(n);
+      const auto near = [&](double got, double want) {
+        CHECK(std::abs(got - want) <= kernels::kSumError * size);
+      };
+      near(quantize_alpha_gradient(n, x.data(), dy.data(), {0.25f, 3}, AlphaRule::exact), 2 * sum);
+      near(quantize_alpha_gradient(n, codes.data(), mask.data(), dy.data(), 3, AlphaRule::exact), 2 * sum);
+      x.assign(count, -1.f);
+      near(quantize_step_gradient(n, x.data(), codes.data(), dy.data(), q), 2 * sum);
+    }
   });
 }
 

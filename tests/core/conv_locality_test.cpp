@@ -159,14 +159,17 @@ TEST_SUITE("conv") {
   TEST_CASE(
       "a value that overflows, infinity or NaN among zeros reaches the results that see it and no others") {
     const std::size_t middle = pixel(5, 5), border = pixel(0, 11);
-    for (const auto& [value, place] :
-         {std::pair{3e37f, middle}, {3e38f, border}, {-kInfinity, border}, {kNaN, middle}})
+    struct {
+      float value;
+      std::size_t place;
+    } const outliers[] = {{3e37f, middle}, {3e38f, border}, {-kInfinity, border}, {kNaN, middle}};
+    for (const auto& outlier : outliers)
       for (std::vector<float> Case<float>::*operand : {&Case<float>::x, &Case<float>::dy}) {
-        INFO("value ", value, " at ", place);
+        INFO("value ", outlier.value, " at ", outlier.place);
         Case<float> c(kShape, Fill::kIntegers);
         for (std::vector<float>* all : {&c.x, &c.weight, &c.dy}) std::fill(all->begin(), all->end(), 0.01f);
         std::fill((c.*operand).begin(), (c.*operand).end(), 0.f);
-        (c.*operand)[place] = value;
+        (c.*operand)[outlier.place] = outlier.value;
         check_products(c, kDirectError);
       }
   }

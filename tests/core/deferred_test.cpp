@@ -116,6 +116,22 @@ TEST_CASE("subsampling takes every other pixel and adds zeros behind, of codes a
   }
 }
 
+TEST_CASE("subsampling adds zeros in front, too, of codes as of values") {
+  const Shape shape{2, 5, 4, 3};
+  const Tensor coded = Tensor::deferred(shape, activation_codes(shape.numel()));
+  const Tensor plain(shape, values(Tensor::deferred(shape, activation_codes(shape.numel()))));
+  const Var a = subsample2d(coded, 2, 4, 2), b = subsample2d(plain, 2, 4, 2);
+  CHECK(a.shape() == Shape{2, 3, 2, 7});
+  CHECK(a.value().coded() != nullptr);
+  CHECK(values(a.value()) == values(b.value()));
+  for (std::int64_t i = 0; i < b.numel(); ++i) {
+    const std::int64_t c = i % 7 - 2, x = i / 7 % 2, y = i / 14 % 3, n = i / 42;
+    CHECK(b.value()[i] == (c < 0 || c > 2 ? Real(0) : plain[((n * 5 + 2 * y) * 4 + 2 * x) * 3 + c]));
+  }
+  CHECK_THROWS_AS(subsample2d(plain, 2, 1, 2), Error);
+  CHECK_THROWS_AS(subsample2d(plain, 2, 1, -1), Error);
+}
+
 namespace {
 
 std::shared_ptr<Coded> weight_codes(std::int64_t size, std::int64_t outputs) {

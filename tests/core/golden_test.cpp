@@ -36,7 +36,7 @@ double difference(const Tensor& given, const json& expected) {
   return worst == 0 ? 0 : worst / largest;
 }
 
-Pair pair(const json& j) { return {j[0].get<std::int64_t>(), j[1].get<std::int64_t>()}; }
+HeightWidth pair(const json& j) { return {j[0].get<std::int64_t>(), j[1].get<std::int64_t>()}; }
 
 Var conv(const json& o, const std::vector<Var>& v) {
   return conv2d(v[0], v[1], v[2],

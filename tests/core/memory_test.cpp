@@ -16,10 +16,10 @@
 using namespace coarsegrad;
 
 TEST_CASE("pool: a block given back serves the next request of its size and a somewhat smaller one") {
-  { Block warm(1 << 20); }
+  { MemoryBlock warm(1 << 20); }
   const auto before = pool_stats();
-  { Block again(1 << 20); }
-  { Block smaller((1 << 20) - 4096); }
+  { MemoryBlock again(1 << 20); }
+  { MemoryBlock smaller((1 << 20) - 4096); }
   const auto after = pool_stats();
   CHECK(after.misses == before.misses);
   CHECK(after.hits == before.hits + 2);
@@ -29,16 +29,16 @@ TEST_CASE("pool: a block given back serves the next request of its size and a so
 TEST_CASE("pool: blocks given back join with their neighbours, whatever the order, and are cut again") {
   pool_release();
   constexpr std::size_t mebibyte = 1 << 20;
-  { const Block one_mapping(8 * mebibyte); }  // two need not lie side by side
+  { const MemoryBlock one_mapping(8 * mebibyte); }  // two need not lie side by side
   for (const auto& order : {std::array{0, 1, 2, 3}, std::array{3, 1, 0, 2}, std::array{2, 0, 3, 1}}) {
     {
-      std::array<Block, 4> parts{Block(2 * mebibyte), Block(2 * mebibyte), Block(2 * mebibyte),
-                                 Block(2 * mebibyte)};
-      for (const int i : order) parts[static_cast<std::size_t>(i)] = Block();
+      std::array<MemoryBlock, 4> parts{MemoryBlock(2 * mebibyte), MemoryBlock(2 * mebibyte),
+                                       MemoryBlock(2 * mebibyte), MemoryBlock(2 * mebibyte)};
+      for (const int i : order) parts[static_cast<std::size_t>(i)] = MemoryBlock();
     }
     const auto before = pool_stats();
     {
-      const Block most(5 * mebibyte), rest(3 * mebibyte);
+      const MemoryBlock most(5 * mebibyte), rest(3 * mebibyte);
       CHECK(most.capacity() == 5 * mebibyte);
       CHECK(pool_stats().bytes_used == before.bytes_used + 8 * mebibyte);
     }
@@ -49,7 +49,7 @@ TEST_CASE("pool: blocks given back join with their neighbours, whatever the orde
 
 TEST_CASE("pool: no two blocks overlap, at any moment of a random history") {
   struct Held {
-    Block block;
+    MemoryBlock block;
     std::size_t bytes;
     unsigned char mark;
   };
@@ -58,7 +58,7 @@ TEST_CASE("pool: no two blocks overlap, at any moment of a random history") {
   for (int i = 0; i < 3000; ++i) {
     if (held.size() < 40 && random() % 2) {
       const std::size_t bytes = 1 + random() % (400 << 10);
-      held.push_back({Block(bytes), bytes, static_cast<unsigned char>(i)});
+      held.push_back({MemoryBlock(bytes), bytes, static_cast<unsigned char>(i)});
       std::memset(held.back().block.data(), held.back().mark, bytes);
     } else if (!held.empty()) {
       std::swap(held[random() % held.size()], held.back());
@@ -72,7 +72,7 @@ TEST_CASE("pool: no two blocks overlap, at any moment of a random history") {
 
 TEST_CASE("pool: an absurd size throws and changes nothing") {
   const auto before = pool_stats();
-  CHECK_THROWS_AS(Block(std::size_t{1} << 60), Error);
+  CHECK_THROWS_AS(MemoryBlock(std::size_t{1} << 60), Error);
   CHECK(pool_stats().bytes_used == before.bytes_used);
 }
 
@@ -97,8 +97,8 @@ TEST_CASE("pool: what one thread of a parallel_for has asked for is there for th
 }
 
 TEST_CASE("pool: release gives back what is free and keeps what is in use") {
-  const Block used(1 << 16);
-  { Block unused(1 << 20); }
+  const MemoryBlock used(1 << 16);
+  { MemoryBlock unused(1 << 20); }
   pool_release();
   CHECK(pool_stats().bytes_held == pool_stats().bytes_used);
   CHECK(pool_stats().bytes_used >= (1u << 16));

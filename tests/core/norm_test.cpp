@@ -8,6 +8,8 @@
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
+using kernels::Quantizer;
+using kernels::Rounding;
 
 namespace {
 
@@ -65,6 +67,20 @@ TEST_CASE("moments kernel: first rows far from all others do not spoil the sum o
     auto x = gaussian(rows * cols, 2, 5000);
     std::fill_n(x.begin(), 64 * cols, 0.f);
     CHECK(moments_agree(rows, cols, moments_of(table, rows, cols, x), moments_of(scalar, rows, cols, x)));
+  });
+}
+
+TEST_CASE("moments kernel: squares beyond the range of floats, at either end, stay within the stated bound") {
+  for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
+    for (const float size : {1e-30f, 1e-19f, 1e19f, 1e30f, 1e38f})
+      for_each_size([&](std::int64_t rows, std::int64_t cols) {
+        INFO("size ", size);
+        auto x = gaussian(rows * cols, 40, 2);
+        for (std::size_t i = static_cast<std::size_t>(cols / 2); i < x.size();
+             i += static_cast<std::size_t>(cols))
+          x[i] = size * std::clamp(x[i] - 2, -3.f, 3.f);
+        CHECK(moments_agree(rows, cols, moments_of(table, rows, cols, x), moments_of(scalar, rows, cols, x)));
+      });
   });
 }
 
@@ -132,6 +148,38 @@ TEST_CASE("backward_sums and column_sums kernels: every table stays within the s
   });
 }
 
+TEST_CASE("backward_sums and column_sums kernels: what overflows a float on the way stays within the bound") {
+  for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
+    for_each_size([&](std::int64_t rows, std::int64_t cols) {
+      const std::int64_t wide = (cols + 7) / 8 * 8;  // the mask is one of whole bytes in each row
+      auto x = gaussian(rows * wide, 41, 0, 1e30f), dy = gaussian(rows * wide, 42);
+      for (std::size_t i = 0; i < dy.size(); i += 3) dy[i] = i % 2 ? 3e38f : -3e38f;
+      const std::vector<float> mean(static_cast<std::size_t>(wide), -1e30f);
+      const std::vector<std::uint8_t> mask(dy.size() / 8, 0xB7);
+      const auto sums = [&](const Kernels& k, const std::uint8_t* gate) {
+        std::vector<std::vector<double>> s(3, output<double>(wide));
+        k.real.norm.backward_sums(rows, wide, x.data(), dy.data(), gate, mean.data(), s[0].data(),
+                                  s[1].data(), nullptr);
+        k.real.elementwise.column_sums(rows, wide, dy.data(), s[2].data());
+        return s;
+      };
+      for (const std::uint8_t* gate : {static_cast<const std::uint8_t*>(nullptr), mask.data()}) {
+        const auto got = sums(table, gate), want = sums(scalar, gate);
+        for (std::size_t c = 0; c < static_cast<std::size_t>(wide); ++c) {
+          double size = 0, product_size = 0;
+          for (std::size_t i = c; i < x.size(); i += static_cast<std::size_t>(wide)) {
+            size += std::abs(double(dy[i]));
+            product_size += std::abs(double(dy[i])) * (std::abs(double(x[i])) + 1e30);
+          }
+          CHECK(std::abs(got[0][c] - want[0][c]) <= kernels::kSumError * size);
+          CHECK(std::abs(got[1][c] - want[1][c]) <= kernels::kSumError * product_size);
+          CHECK(std::abs(got[2][c] - want[2][c]) <= kernels::kSumError * size);
+        }
+      }
+    });
+  });
+}
+
 namespace {
 
 // Everything that training mode hands out, from the definitions in double.
@@ -169,7 +217,8 @@ struct Reference {
   }
 };
 
-double largest_error(const std::vector<float>& got, const std::vector<double>& want) {
+template <class T>
+double largest_error(const std::vector<T>& got, const std::vector<double>& want) {
   double error = 0;
   for (std::size_t i = 0; i < want.size(); ++i)
     error = std::max(error, std::isnan(got[i]) ? 1e9 : std::abs(got[i] - want[i]) / (1 + std::abs(want[i])));
@@ -177,13 +226,15 @@ double largest_error(const std::vector<float>& got, const std::vector<double>& w
 }
 
 struct Result {
-  std::vector<float> y, mean, var, inv_std, dx, dscale, dshift;
+  std::vector<float> y, mean, inv_std, dx, dscale, dshift;
+  std::vector<double> var;
 };
 Result batch_norm(std::int64_t rows, std::int64_t channels, const std::vector<float>& x,
                   const std::vector<float>& dy, const std::vector<float>& scale,
                   const std::vector<float>& shift, float eps) {
   const std::vector<float> elements(x.size()), per_channel(scale.size());
-  Result r{elements, per_channel, per_channel, per_channel, elements, per_channel, per_channel};
+  Result r{elements, per_channel, per_channel, elements, per_channel, per_channel, {}};
+  r.var.resize(scale.size());
   batch_norm_statistics(rows, channels, x.data(), eps, r.mean.data(), r.var.data(), r.inv_std.data());
   const NormColumns<float> columns{r.mean.data(), r.inv_std.data(), scale.data(), shift.data()};
   batch_norm_apply(rows, channels, x.data(), columns, r.y.data());
@@ -210,6 +261,30 @@ TEST_CASE("batch norm: forward and backward equal the definitions, for every tab
         CHECK(largest_error(got.dscale, want.dscale) < 2e-5);
         CHECK(largest_error(got.dshift, want.dshift) < 2e-5);
       }
+  });
+}
+
+TEST_CASE(
+    "batch norm: deviations whose squares overflow a float are normalised as others are, for every table") {
+  with_each_table([] {
+    for (const float size : {1e19f, 1e25f, 1e30f}) {
+      INFO("size ", size);
+      const std::int64_t rows = 129, channels = 10;
+      const auto x = gaussian(rows * channels, 51, 0, size), dy = gaussian(rows * channels, 52);
+      const auto scale = gaussian(channels, 53, 1), shift = gaussian(channels, 54);
+      Reference want(rows, channels, x, dy, scale, shift, 1e-5);
+      Result got = batch_norm(rows, channels, x, dy, scale, shift, 1e-5f);
+      for (float& v : got.dx) v *= size;
+      for (double& v : want.dx) v *= static_cast<double>(size);
+      CHECK(largest_error(got.y, want.y) < 4e-6);
+      CHECK(largest_error(got.dx, want.dx) < 2e-5);
+      CHECK(largest_error(got.dscale, want.dscale) < 2e-5);
+      for (std::size_t c = 0; c < want.var.size(); ++c) CHECK(got.var[c] == doctest::Approx(want.var[c]));
+    }
+    // Beyond deviations of 8.5e37 the factor is no normal float.
+    const Result none = batch_norm(2, 1, {-3e38f, 3e38f}, {1, 1}, {1}, {0}, 1e-5f);
+    CHECK(std::isnan(none.y[0]));
+    CHECK(none.var[0] == doctest::Approx(9e76));
   });
 }
 
@@ -245,7 +320,7 @@ TEST_CASE("batch norm: bitwise the same with 1 and with 2 threads, for every tab
     const auto scale = gaussian(channels, 23), shift = gaussian(channels, 24);
     CHECK(same_with_two_threads([&] {
       Result r = batch_norm(rows, channels, x, dy, scale, shift, 1e-5f);
-      for (const auto* part : {&r.mean, &r.var, &r.dx, &r.dscale, &r.dshift})
+      for (const auto* part : {&r.mean, &r.inv_std, &r.dx, &r.dscale, &r.dshift})
         r.y.insert(r.y.end(), part->begin(), part->end());
       return r.y;
     }));
@@ -360,5 +435,6 @@ TEST_CASE("batch norm with activation: the bits of the separate passes, odd chan
 
 TEST_CASE("batch norm: no rows are an error") {
   float none = 0;
-  CHECK_THROWS_AS(batch_norm_statistics(0, 1, &none, 1e-5f, &none, &none, &none), Error);
+  double var = 0;
+  CHECK_THROWS_AS(batch_norm_statistics(0, 1, &none, 1e-5f, &none, &var, &none), Error);
 }

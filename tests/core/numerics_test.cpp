@@ -182,16 +182,59 @@ TEST_CASE("batch norm of constant and all-zero channels: zeros out, finite gradi
   });
 }
 
-TEST_CASE("batch norm of one row: zeros out, no division by rows - 1 in the running variance") {
-  Tensor mean({2}), var({2}, Real(1));
-  const Var x = Var::leaf(Tensor({1, 2}, {3, -4}));
-  const Var y = batch_norm(x, {}, {}, Real(1e-5), Real(0.1), &mean, &var);
-  CHECK(y.value()[0] == 0);
-  CHECK(y.value()[1] == 0);
-  y.backward(Tensor({1, 2}, {1, 2}));
-  CHECK(finite(x.grad()));
-  CHECK(mean[1] == doctest::Approx(-0.4));
-  CHECK(var[0] == doctest::Approx(0.9));
+TEST_CASE("batch norm of values of 1e30, alone and fused with ReLU: as of values of 1, in every table") {
+  const double right[] = {-1.34164079, -0.44721360, 0.44721360, 1.34164079};
+  with_each_table([&] {
+    for (const std::int64_t channels : {1, 8}) {
+      Tensor values({4, channels});
+      for (std::int64_t i = 0; i < values.numel(); ++i)
+        values.mutable_data()[i] = Real(1e30) * static_cast<Real>(1 + i / channels);
+      const Var x = Var::leaf(values);
+      Tensor mean({channels}), var({channels}, Real(1));
+      const Var y = batch_norm(x, {}, {}, Real(1e-5), Real(0.1), &mean, &var);
+      for (std::int64_t i = 0; i < y.numel(); ++i)
+        CHECK(y.value()[i] == doctest::Approx(right[i / channels]));
+      CHECK(mean[0] == doctest::Approx(2.5e29));
+      CHECK(var[0] == std::numeric_limits<Real>::max());
+      Tensor seed(y.shape());
+      seed.mutable_data()[0] = 1;
+      y.backward(seed);
+      const double inv_std = 1 / std::sqrt(1.25);
+      for (std::int64_t i = 0; i < 4; ++i)
+        CHECK(1e30 * static_cast<double>(x.grad()[i * channels]) ==
+              doctest::Approx(inv_std * ((i == 0) - 0.25 - right[i] * right[0] / 4)));
+      if (channels % 8 != 0) continue;
+      const Var fused = norm_relu(normalized(x, {}, {}, Real(1e-5), Real(0.1), &mean, &var), {});
+      for (std::int64_t i = 0; i < y.numel(); ++i) CHECK(fused.value()[i] == std::max(y.value()[i], Real(0)));
+      CHECK(var[0] == std::numeric_limits<Real>::max());
+    }
+  });
+}
+
+TEST_CASE("batch norm in training mode: one value per channel is refused, and the running statistics stay") {
+  for (const Shape& shape : {Shape{1, 8}, Shape{1, 1, 1, 8}}) {
+    nn::BatchNorm norm(8);
+    const Var x(Tensor(shape, Real(3)));
+    CHECK_THROWS_WITH_AS(
+        norm(x), doctest::Contains("expected more than one value per channel in training mode"), Error);
+    CHECK_THROWS_AS(norm.normalized(x), Error);
+    CHECK_THROWS_AS(batch_norm(x, {}, {}, Real(1e-5)), Error);
+    for (Real v : norm.running_mean.view()) CHECK(v == 0);
+    for (Real v : norm.running_var.view()) CHECK(v == 1);
+    norm.eval();
+    CHECK(finite(norm(x).value()));
+  }
+  nn::BatchNorm norm(8);
+  CHECK(finite(norm(Var(Tensor({1, 2, 1, 8}, Real(3)))).value()));
+}
+
+TEST_CASE("batch norm: a setting that is no finite Real, or a momentum above 1, is refused when it is set") {
+  for (const double bad : {double(kNaN), HUGE_VAL, -1., 1e39}) {
+    CHECK_THROWS_AS(nn::BatchNorm(3, {.eps = bad}), Error);
+    CHECK_THROWS_AS(nn::BatchNorm(3, {.momentum = bad}), Error);
+  }
+  CHECK_THROWS_AS(nn::BatchNorm(3, {.momentum = 2}), Error);
+  CHECK_NOTHROW(nn::BatchNorm(3, {.eps = 0, .momentum = 1}));
 }
 
 TEST_CASE("layers take one-element and empty batches, and keep the other extents") {

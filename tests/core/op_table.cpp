@@ -107,8 +107,8 @@ std::vector<OpCase> images() {
   const std::vector<std::pair<std::string, std::pair<Shape, PoolOptions>>> pools{
       {"2x2", {{2, 4, 6, 3}, {}}},
       {"2x2 with a rest", {{1, 5, 3, 2}, {}}},
-      {"3x3 stride 2 padding 1", {{1, 5, 6, 2}, {.kernel = 3, .stride = Pair(2), .padding = 1}}},
-      {"3x2 stride 1", {{1, 4, 3, 1}, {.kernel = {3, 2}, .stride = Pair(1)}}},
+      {"3x3 stride 2 padding 1", {{1, 5, 6, 2}, {.kernel = 3, .stride = HeightWidth(2), .padding = 1}}},
+      {"3x2 stride 1", {{1, 4, 3, 1}, {.kernel = {3, 2}, .stride = HeightWidth(1)}}},
       {"one element", {{1, 1, 1, 1}, {.kernel = 1}}},
       {"empty batch", {{0, 4, 4, 2}, {}}}};
   for (const auto& [how, where] : pools) {
@@ -119,6 +119,11 @@ std::vector<OpCase> images() {
   for (const Shape& s : {Shape{2, 3, 2, 3}, Shape{1, 1, 1, 1}, Shape{0, 2, 2, 1}}) {
     cases.push_back(
         {"global_avg_pool2d " + s.str(), unary([](auto& x) { return global_avg_pool2d(x); }), {s}});
+    cases.push_back({"subsample2d, zeros on both sides, " + s.str(),
+                     unary([](auto& x) {
+                       return subsample2d(x, {2, 3}, 3, 1);
+                     }),
+                     {s}});
     cases.push_back({"subsample2d " + s.str(),
                      unary([](auto& x) {
                        return subsample2d(x, {2, 3}, 2);

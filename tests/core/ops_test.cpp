@@ -184,6 +184,14 @@ TEST_CASE("shapes that do not fit are named in the error") {
   const std::uint8_t labels[] = {0, 3};
   CHECK_THROWS_WITH_AS(cross_entropy(a, labels), "cross_entropy: given label 3, expected less than 3", Error);
   CHECK_THROWS_AS(mse_loss(a, b), Error);
+  const Tensor ones({3}, Real(1)), x({4, 3});
+  for (const Real bad :
+       {std::numeric_limits<Real>::quiet_NaN(), std::numeric_limits<Real>::infinity(), Real(-1)}) {
+    CHECK_THROWS_AS(batch_norm(x, {}, {}, bad), Error);
+    CHECK_THROWS_AS(batch_norm(x, {}, {}, Real(1e-5), bad), Error);
+    CHECK_THROWS_AS(batch_norm_eval(x, {}, {}, ones, ones, bad), Error);
+  }
+  CHECK_THROWS_AS(batch_norm(x, {}, {}, Real(1e-5), 2), Error);
 }
 
 TEST_CASE("absurd extents are refused before anything is computed or allocated") {
@@ -197,7 +205,7 @@ TEST_CASE("absurd extents are refused before anything is computed or allocated")
     CHECK_THROWS_AS(conv2d(x, w, {}, {.dilation = n}), Error);
     CHECK_THROWS_AS(conv2d(x, w, {}, {.groups = n}), Error);
     CHECK_THROWS_AS(max_pool2d(x, {.kernel = n}), Error);
-    CHECK_THROWS_AS(avg_pool2d(x, {.kernel = 2, .stride = Pair(n)}), Error);
+    CHECK_THROWS_AS(avg_pool2d(x, {.kernel = 2, .stride = HeightWidth(n)}), Error);
     CHECK_THROWS_AS(max_pool2d(x, {.kernel = 2, .padding = n}), Error);
     CHECK_THROWS_AS(pad(x, 0, n, 0), Error);
     CHECK_THROWS_AS(pad(x, 0, n, n), Error);
@@ -205,13 +213,34 @@ TEST_CASE("absurd extents are refused before anything is computed or allocated")
     CHECK_THROWS_AS(reshape(x, {n, n}), Error);
     CHECK_THROWS_AS(reshape(x, {n, -1, n}), Error);
   }
-  CHECK_THROWS_AS(max_pool2d(x, {.kernel = 2, .stride = Pair(0)}), Error);
+  CHECK_THROWS_AS(max_pool2d(x, {.kernel = 2, .stride = HeightWidth(0)}), Error);
   CHECK_THROWS_AS(reshape(x, {large, large, -1}), Error);
   CHECK_THROWS_AS(reshape(x, {0, -1}), Error);
   CHECK_THROWS_AS(conv2d(x, w, {}, {.padding = std::int64_t{1} << 30}), Error);
   CHECK_THROWS_AS(pad(x, 0, std::int64_t{1} << 39, std::int64_t{1} << 39), Error);
   CHECK_THROWS_AS(Var(Tensor({1 << 20, 1})) * Var(Tensor({1, std::int64_t{1} << 21})), Error);
   CHECK(pool_stats().bytes_held < held + (std::size_t{64} << 20));
+}
+
+TEST_CASE("means: of n equal numbers it is that number, and its gradient is divided by n, for every n") {
+  for (std::int64_t n = 1; n <= 1000; ++n) {
+    INFO(n);
+    const Var ones = Var::leaf(Tensor({n}, Real(1))), parts = Tensor({n, 2}, Real(0.75));
+    const Var loss = mse_loss(ones, Tensor({n}));
+    CHECK(mean(ones).item() == 1);
+    CHECK(loss.item() == 1);
+    for (Real v : mean(parts, 0).value().view()) CHECK(v == Real(0.75));
+    mean(ones).backward();
+    CHECK(ones.grad()[n - 1] == 1 / static_cast<Real>(n));
+    const auto slope = [](std::int64_t images) {
+      const Var logits = Var::leaf(Tensor({images, 3}, Real(0.3)));
+      const std::vector<std::uint8_t> labels(static_cast<std::size_t>(images), 1);
+      cross_entropy(logits, labels).backward();
+      return logits.grad()[0];
+    };
+    CHECK(slope(n) == slope(1) / static_cast<Real>(n));
+  }
+  CHECK(mean(Tensor({2}, Real(3e38))).item() == Real(3e38));  // the sum itself fits a double only
 }
 
 TEST_CASE("batch_norm: statistics of another number of channels are refused and stay as they are") {
@@ -279,6 +308,17 @@ TEST_CASE("values at hand-picked points") {
   const std::uint8_t label[] = {1};
   CHECK(cross_entropy(Tensor({1, 3}), label).item() == doctest::Approx(std::log(3.0)));
   CHECK(cross_entropy(Tensor({1, 2}, {Real(1e4), Real(-1e4)}), label).item() == doctest::Approx(2e4));
+}
+
+TEST_CASE("accuracy: the share of rows whose largest logit is at the label, the first of equal ones") {
+  const Tensor logits({4, 3}, {1, 3, 2, 5, 5, 0, -1, -2, -3, 0, 1, 2});
+  const std::vector<std::uint8_t> labels{1, 1, 0, 2};
+  CHECK(count_correct(logits, labels) == 3);
+  CHECK(accuracy(logits, labels) == 0.75);
+  CHECK(count_correct(Tensor({0, 3}), {}) == 0);
+  CHECK_THROWS_AS(accuracy(Tensor({0, 3}), {}), Error);
+  CHECK_THROWS_AS(accuracy(Tensor({3, 4}), labels), Error);
+  CHECK_THROWS_AS(accuracy(Tensor({4, 3}, std::numeric_limits<Real>::quiet_NaN()), labels), Error);
 }
 
 TEST_CASE(

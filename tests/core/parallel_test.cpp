@@ -1,12 +1,16 @@
 #include "core/base/parallel.h"
 
 #include <doctest/doctest.h>
+#include <sched.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/base/memory.h"
+#include "tests/support/child.h"
 
 using namespace coarsegrad;
 
@@ -66,4 +70,60 @@ TEST_CASE("parallel_for: after an exception the team works on") {
 TEST_CASE("set_num_threads: absurd counts throw") {
   CHECK_THROWS_AS(set_num_threads(0), Error);
   CHECK_THROWS_AS(set_num_threads(100000), Error);
+}
+
+TEST_CASE("the default number of threads, asked for in a process of its own" * doctest::skip()) {
+  const char* expected = std::getenv("EXPECTED_THREADS");
+  CHECK(num_threads() == std::atoi(expected ? expected : "0"));
+}
+
+TEST_CASE("threads: by default as many as there are processors in the affinity mask") {
+  cpu_set_t all;
+  REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
+  if (CPU_COUNT(&all) == 1) MESSAGE("skipped: this process may use one processor only");
+  int first = 0;
+  while (!CPU_ISSET(first, &all)) ++first;
+  const int code = testing::in_child([first] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    unsetenv("OMP_NUM_THREADS");
+    setenv("EXPECTED_THREADS", "1", 1);
+    if (sched_setaffinity(0, sizeof one, &one) == 0)
+      execl("/proc/self/exe", "core_base_test", "--no-skip", "--out=/dev/null",
+            "--test-case=the default number of threads*", nullptr);
+    return 2;
+  });
+  CHECK(code == 0);
+}
+
+TEST_CASE("parallel_for: a forked process has threads of its own") {
+  set_num_threads(2);
+  parallel_for(2, [](std::int64_t) {});
+  const int together = testing::in_child([] {
+    std::atomic<int> here{0};
+    parallel_for(2, [&](std::int64_t) {  // each task waits for the other: it takes two threads
+      ++here;
+      while (here < 2) std::this_thread::yield();
+    });
+    return 0;
+  });
+  CHECK(together == 0);
+}
+
+TEST_CASE("memory: a process that was forked while another thread asks for memory gets some") {
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) const Scratch<float> piece(300);
+  });
+  for (int round = 0; round < 200; ++round) {
+    const int code = testing::in_child([] {
+      const Scratch<float> piece(600);
+      return piece.data() ? 0 : 1;
+    });
+    CHECK(code == 0);
+    if (code != 0) break;
+  }
+  stop = true;
+  busy.join();
 }

@@ -162,4 +162,10 @@ TEST_CASE("augment: options that do not fit the images are refused") {
   CHECK_SAYS(complaint({.pad = -1}), "given pad -1");
   CHECK_SAYS(complaint({.cutout = 19}), "given cutout 19, expected 0 to 18");
   CHECK_SAYS(complaint({.cutout = -1}), "given cutout -1");
+  const auto normalised = [](const Normalisation& n) {
+    return complaint_of([&] { ImageTransform(Shape{6, 9, 1}, n, {}, 1); });
+  };
+  CHECK_SAYS(normalised({{std::nan("")}, {1}}), "augmentation: given the deviation 1 and the mean nan");
+  CHECK_SAYS(normalised({{0.5}, {std::nan("")}}), "expected a positive one");
+  CHECK_SAYS(normalised({{0.5, 0.5}, {1, 1}}), "given 2 means");
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "core/base/check.h"
@@ -46,6 +47,12 @@ TEST_CASE("dataset: validate accepts what fits together and names what does not"
   CHECK_SAYS(complaint([](Dataset& d) { d.image = {28, 28}; }), "expected (H,W,C)");
   CHECK_SAYS(complaint([](Dataset& d) { d.normalisation.mean.push_back(0); }), "2 means");
   CHECK_SAYS(complaint([](Dataset& d) { d.normalisation.deviation[0] = 0; }), "expected a positive one");
+  const double nan = std::nan(""), inf = std::numeric_limits<double>::infinity();
+  for (const double bad : {nan, inf, -inf})
+    CHECK_SAYS(complaint([bad](Dataset& d) { d.normalisation.mean[0] = bad; }), "expected a positive one");
+  for (const double bad : {nan, std::numeric_limits<double>::min() / 2})
+    CHECK_SAYS(complaint([bad](Dataset& d) { d.normalisation.deviation[0] = bad; }),
+               "expected a positive one");
   CHECK_SAYS(complaint([](Dataset& d) { d.classes = 257; }), "expected 1 to 256");
 }
 

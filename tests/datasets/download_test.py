@@ -266,6 +266,16 @@ class DownloadTest(Loopback):
         self.assertEqual((code, said.count("\n")), (1, 1))
         self.assertIn("a file", said)
 
+    def test_a_pipe_at_the_place_of_a_file_is_refused_without_waiting(self):
+        self.target.parent.mkdir()
+        for path in (self.target, self.part):
+            os.mkfifo(path)
+            code, said = self.get("good")
+            self.assertEqual((code, said.count("\n")), (1, 1))
+            self.assertIn(f"{path}: is not a regular file", said)
+            path.unlink()
+        self.assertEqual(self.served(), [])
+
     def test_a_full_disk_ends_with_1_and_one_line(self):
         script = f"ulimit -f 100; exec {sys.executable} {__file__} --toy {self.base}/good {self.root}"
         run = subprocess.run(["bash", "-c", script], capture_output=True, text=True)

@@ -1,6 +1,7 @@
 #include "datasets/idx_file.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <numeric>
@@ -74,6 +75,8 @@ TEST_CASE("idx: a missing file, a folder and a pipe are refused") {
   CHECK_SAYS(complaint_of([&] { read_idx(folder / "none", 3); }), "No such file");
   CHECK_SAYS(complaint_of([&] { read_idx(folder.path(), 3); }), "not a regular file");
   CHECK_SAYS(complaint_of([&] { read_idx("/dev/zero", 3); }), "not a regular file");
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK_SAYS(complaint_of([&] { read_idx(folder / "pipe", 3); }), "not a regular file");
 }
 
 TEST_CASE("idx: a file that is short or long by one byte is refused, plain and packed") {
@@ -110,6 +113,21 @@ TEST_CASE("idx: a gzip file cut at any byte is refused") {
   REQUIRE(complaint(packed) == "");
   for (std::size_t n = 0; n < packed.size(); ++n) CHECK(complaint(packed.substr(0, n)) != "");
   CHECK_SAYS(complaint(packed.substr(0, packed.size() - 4)), "truncated");
+}
+
+TEST_CASE("idx: a large gzip file without its last bytes, or with another checksum, is refused") {
+  TempFolder folder;  // beyond the size of zlib's own buffers, where reading ends with the last element
+  std::string content{"\0\0\x08\x03\0\0\0\x64\0\0\0\x64\0\0\0\x64", 16};
+  for (int i = 0; i < 1'000'000; ++i) content += static_cast<char>(i * 7 % 251);
+  const std::string packed = gzipped(content);
+  REQUIRE(complaint(packed) == "");
+  for (std::size_t n = 1; n <= 12; ++n)
+    CHECK_SAYS(complaint(packed.substr(0, packed.size() - n)), "truncated");
+  for (std::size_t i = 1; i <= 8; ++i) {  // 4 bytes of CRC-32, 4 of the length
+    std::string damaged = packed;
+    damaged[packed.size() - i] = static_cast<char>(damaged[packed.size() - i] ^ 1);
+    CHECK_SAYS(complaint(damaged), "incorrect");
+  }
 }
 
 TEST_CASE("idx: a flipped bit in a gzip file is noticed wherever it changes the content") {

@@ -6,7 +6,9 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <numeric>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -15,6 +17,7 @@
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "datasets/synthetic.h"
+#include "tests/support/child.h"
 #include "tests/support/errors.h"
 
 using namespace coarsegrad;
@@ -266,6 +269,29 @@ TEST_CASE("loader: a loader that was never used, or is dropped in mid-epoch, end
     DataLoader loader(data, {.batch_size = 2, .prefetch = 3});
     if (i % 2) loader.next();
   }
+}
+
+TEST_CASE("loader: in a process forked after its first batch it says so, others work there") {
+  const Dataset data = numbered(10);
+  auto used = std::make_unique<DataLoader>(data, LoaderOptions{.batch_size = 4});
+  DataLoader unused(data, {.batch_size = 4}), alone(data, {.batch_size = 4, .prefetch = 0});
+  used->next();
+  alone.next();
+  const auto says_so = [](auto f) {
+    try {
+      f();
+    } catch (const Error& e) {
+      return std::string(e.what()).find("forked after the first batch") != std::string::npos;
+    }
+    return false;
+  };
+  const int code = testing::in_child([&] {
+    if (!says_so([&] { used->next(); }) || !says_so([&] { used->seek(1, 0); })) return 1;
+    used.reset();
+    return unused.next().images.numel() == alone.next().images.numel() ? 0 : 2;
+  });
+  CHECK(code == 0);
+  CHECK(used->next().index == 1);
 }
 
 TEST_CASE("loader: options and data that make no sense are refused") {

@@ -33,7 +33,7 @@ class Fixture : public TempFolder {
   std::filesystem::path file(const std::string& name) const { return path() / "mnist" / name; }
 };
 
-std::string complaint(const Fixture& fixture, Verify verify = Verify::nothing) {
+std::string complaint(const Fixture& fixture, Verify verify = Verify::layout) {
   return complaint_of([&] { load_mnist(fixture.path(), verify); });
 }
 
@@ -41,7 +41,7 @@ std::string complaint(const Fixture& fixture, Verify verify = Verify::nothing) {
 
 TEST_CASE("mnist: plain and packed files give the images, labels and normalisation") {
   const Fixture fixture;
-  const TrainTest mnist = load_mnist(fixture.path(), Verify::nothing);
+  const TrainTest mnist = load_mnist(fixture.path(), Verify::layout);
   CHECK(mnist.train.pixels == drawn_digits(20, 1).pixels);
   CHECK(mnist.test.labels == drawn_digits(10, 1, 1).labels);
   CHECK(mnist.train.image == Shape{28, 28, 1});

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "core/base/check.h"
 
@@ -169,6 +171,9 @@ TEST_CASE("flags that are wrong are refused with a line that says what is expect
       {{"--bits", ""}, "expected a list"},
       {{"--etas", "1,,2"}, "expected a list"},
       {{"--stes", "relu,relo"}, "expected a list, each one of identity, relu"},
+      {{"--stes", "relu,identity,relu"}, "--stes: given relu,identity,relu, expected each entry once"},
+      {{"--bits", "2,2"}, "--bits: given 2,2, expected each entry once"},
+      {{"--etas", "1,0.5,1e0"}, "expected each entry once"},
       {{"--seed", "-1"}, "--seed"},
       {{"--threads", "0"}, "from 1 to 1024"},
       {{"--lr", "1"}, "unknown flag --lr"},
@@ -206,10 +211,11 @@ TEST_CASE("files that are wrong are refused with a line that says where or which
       {"3", "expected an object"},
       {"null", "expected an object"},
       {R"({"m": 1, "n": 2, "m": 1})", "key 'm' is there twice"},
-      {R"({"lr": 1})", "unknown key 'lr', expected one of"},
+      {R"({"lr": 1})", "unknown key 'lr', expected one that --help lists"},
+      {R"({"rates": 1})", "unknown key 'rates', expected rate (--help lists all)"},
       {R"({"config": "other.json"})", "unknown key 'config'"},
       {R"({"help": true})", "unknown key 'help'"},
-      {R"({"m": "10"})", "m: given 10, expected an integer"},
+      {R"({"m": "10"})", R"(m: given "10", expected an integer)"},
       {R"({"m": true})", "m: given true"},
       {R"({"m": null})", "m: given null"},
       {R"({"m": 0})", "from 1 to 4096"},
@@ -220,7 +226,8 @@ TEST_CASE("files that are wrong are refused with a line that says where or which
       {R"({"ste": 4})", "ste: given 4"},
       {R"({"bits": 4})", "bits: given 4, expected a list"},
       {R"({"bits": []})", "expected a list"},
-      {R"({"bits": [2, "4"]})", "expected a list"},
+      {R"({"bits": [2, "4"]})", R"(bits: given [2,"4"], expected a list)"},
+      {R"({"bits": [2, 4, 2]})", "bits: given 2,4,2, expected each entry once"},
       {R"({"bits": [[2]]})", "bits: nested too deep"},
       {R"({"m": {"a": 1}})", "m: nested too deep"},
       {"{\"text\": \"a\\u0000b\"}", "text: given"},
@@ -228,7 +235,7 @@ TEST_CASE("files that are wrong are refused with a line that says where or which
       {std::string(200000, '{'), "line 1, column 2"},
       {"{\"text\": \"" + std::string(2 << 20, 'x') + "\"}", "bytes, expected at most"},
       {"{\"text\": \"" + std::string(10000, 'x') + "\", \"ste\": \"" + std::string(10000, 'y') + "\"}",
-       "given yyy"},
+       "given \"yyy"},
   };
   for (const auto& row : table) {
     Fixture f;
@@ -239,6 +246,40 @@ TEST_CASE("files that are wrong are refused with a line that says where or which
     CHECK_FALSE(contains(message, "\n"));
     CHECK(message.size() < 500);
   }
+}
+
+TEST_CASE("an unknown flag is told with the flags that were meant, not with all of them") {
+  const auto refusal = [](const std::string& word) { return Fixture().refusal({word, "1"}); };
+  CHECK(refusal("--rat") == "unknown flag --rat, expected --rate (--help lists all)");
+  CHECK(refusal("--bit=2") == "unknown flag --bit, expected --bits (--help lists all)");
+  CHECK(refusal("--et") == "unknown flag --et, expected --eta, --etas (--help lists all)");
+  CHECK(refusal("--no-flg") == "unknown flag --no-flg, expected --no-flag (--help lists all)");
+  CHECK(refusal("--confg") == "unknown flag --confg, expected --config (--help lists all)");
+  CHECK(refusal("--learning-rate") == "unknown flag --learning-rate, expected one that --help lists");
+}
+
+TEST_CASE("a configuration may come from a pipe, as from <(...) of a shell") {
+  const auto refusal = [](const std::string& content, Fixture& f) {
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    std::signal(SIGPIPE, SIG_IGN);
+    std::thread writer([&] {
+      for (std::size_t done = 0; done < content.size();) {
+        const ssize_t n = write(ends[1], content.data() + done, content.size() - done);
+        if (n <= 0) break;
+        done += static_cast<std::size_t>(n);
+      }
+      close(ends[1]);
+    });
+    const std::string said = f.refusal({"--config", cat("/dev/fd/", ends[0])});
+    close(ends[0]);
+    writer.join();
+    return said;
+  };
+  Fixture f;
+  CHECK(refusal(R"({"m": 30, "comment": ")" + std::string(100000, 'x') + "\"}", f) == "");
+  CHECK(f.m == 30);
+  CHECK(contains(refusal(std::string(3 << 20, ' '), f), "given more than 1048576 bytes"));
 }
 
 TEST_CASE("a file cut anywhere, or with any byte replaced, is accepted or refused but nothing else") {
@@ -325,4 +366,45 @@ TEST_CASE("a preset gives other knobs their values, the file wins over it, and f
   CHECK(f.rate == 0.5);
   CHECK_THROWS_AS(f.args.add_presets("kind2", other, "x", Presets{}), Error);
   CHECK(contains(f.refusal({"--kind", "faster"}), "expected one of plain, fast"));
+}
+
+TEST_CASE("a knob that needs another one is refused without it, on the command line and in a file") {
+  const auto with_need = [](Fixture& f) {
+    f.args.add_need({"eta", "etas"}, "rate", "without a --rate", [&f] { return f.rate > 0; });
+  };
+  Fixture f;
+  with_need(f);
+  CHECK(f.refusal({"--eta", "1"}) == "");
+  CHECK(f.refusal({"--rate", "0"}) == "");
+  CHECK(f.refusal({"--rate", "0", "--etas", "1"}) == "--etas: has no effect without a --rate");
+  f.rate = 0;
+  CHECK(f.refusal({"--eta", "1"}) == "--eta: has no effect without a --rate");
+  CHECK(contains(f.refusal_of_file(R"({"eta": 1})"), "eta: has no effect without a --rate"));
+  CHECK(f.refusal_of_file(R"({"eta": 1, "rate": 0})") == "");  // a configuration that names everything
+  CHECK_THROWS_AS(f.args.add_need({"nothing"}, "rate", "", [] { return true; }), UsageError);
+}
+
+TEST_CASE("a knob may have a place of its own on the command line, given once all the same") {
+  Fixture f;
+  f.args.add_positional("text");
+  CHECK(f.refusal({"--m", "3", "some file"}) == "");
+  CHECK(f.text == "some file");
+  CHECK(contains(f.refusal({"a", "b"}), "b"));
+  CHECK(contains(f.refusal({"a", "--text", "b"}), "2 times"));
+}
+
+TEST_CASE("a hint is said when a value of its knob is refused, and not otherwise") {
+  Fixture f;
+  f.args.add_hint("m", "; see elsewhere");
+  CHECK(contains(f.refusal({"--m", "0"}), "4096; see elsewhere"));
+  CHECK_FALSE(contains(f.refusal({"--rate", "7"}), "elsewhere"));
+}
+
+TEST_CASE("a configuration can be read from a text, checked as a file is") {
+  Fixture f, g;
+  f.parse({"--m", "7", "--bits", "1,2"});
+  g.args.read(f.args.config(), "here");
+  CHECK(g.args.config() == f.args.config());
+  for (const char* wrong : {"", "[]", R"({"m": 0})", R"({"unknown": 1})", R"({"m": [1]})"})
+    CHECK_THROWS_AS(g.args.read(wrong, "here"), UsageError);
 }

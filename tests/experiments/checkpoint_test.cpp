@@ -130,6 +130,47 @@ TEST_CASE("checkpoint: tensors that are missing, left over or renamed are named"
   CHECK_SAYS(complaint(path, [](TensorFile& f) { f.tensors[0].name = "network/conv.wait"; }), "is missing");
 }
 
+TEST_CASE("checkpoint: what is no whole number is refused where one is expected") {
+  const TempFolder folder;
+  const auto path = folder / "run.checkpoint";
+  const std::string steps = "\"optimizer_steps\":[9223372036854775807,0]";
+  for (const char* wrong : {"2.5", "1e78", "-1", "true", "\"2\"", "9223372036854775808"}) {
+    CAPTURE(wrong);
+    CHECK_SAYS(state_complaint(path, steps, cat("\"optimizer_steps\":[", wrong, ",0]")),
+               cat("optimizer_steps: given ", wrong == std::string("1e78") ? "1e+78" : wrong));
+    CHECK_SAYS(
+        state_complaint(path, "\"best\":1", cat("\"best\":", wrong == std::string("-1") ? "-2" : wrong)),
+        "best: given");
+    CHECK_SAYS(state_complaint(path, "\"step\":1152921504606846977", cat("\"step\":", wrong)), "step: given");
+    if (wrong != std::string("9223372036854775808"))  // the streams count in 64 bits without a sign
+      CHECK_SAYS(state_complaint(path, ",18446744073709551615,", cat(",", wrong, ",")),
+                 "key of a random stream: given");
+  }
+  CHECK_SAYS(state_complaint(path, "\"best\":1", "\"best\":18446744073709551615"), "best: given");
+}
+
+TEST_CASE("checkpoint: names and texts of the file are short in messages, and nested JSON takes no memory") {
+  const TempFolder folder;
+  const auto path = folder / "run.checkpoint";
+  const std::string name = "\x1b[31m" + std::string(5'000'000, 'n');
+  for (const std::string& said :
+       {complaint(path,
+                  [&](TensorFile& f) {
+                    f.tensors.push_back({"network/" + name, {1}, {1}});
+                  }),
+        complaint(path, [&](TensorFile& f) { f.metadata["format"] = name; }),
+        complaint(path, [&](TensorFile& f) { f.metadata["version"] = name; }),
+        complaint(path, [&](TensorFile& f) { f.metadata["state"] = "{\"" + name; }),
+        state_complaint(path, "\"inf\"", cat("\"", std::string(5'000'000, 'n'), "\""))}) {
+    CHECK(said.size() > 20);
+    CHECK(said.size() < 400);
+    CHECK_FALSE(contains(said, "\x1b"));
+  }
+  CHECK_SAYS(complaint(path, [&](TensorFile& f) { f.metadata["state"] = std::string(20'000'000, '['); }),
+             "the state is nested more than 8 deep");
+  CHECK_SAYS(state_complaint(path, "{\"best\":1", "{\"best\":0,\"best\":1"), "the state has 'best' twice");
+}
+
 TEST_CASE("checkpoint: numbers that cannot be are refused") {
   const TempFolder folder;
   const auto path = folder / "run.checkpoint";

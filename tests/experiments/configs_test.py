@@ -78,7 +78,8 @@ class Configs(unittest.TestCase):
         whole = json.loads((CONFIGS / "paper-bcgd" / "train_resnet20_1w4a.json").read_text())
         path = pathlib.Path(self.folder.name) / "train_x.json"
         for change, text in [({"learning-rate": 0.1}, "unknown key 'learning-rate'"),
-                             ({"lr": "fast"}, "lr: given fast"), ({"lr": None}, "lr: given null"),
+                             ({"lr": "fast"}, 'lr: given "fast"'), ({"lr": "3"}, 'lr: given "3"'),
+                             ({"lr": None}, "lr: given null"),
                              ({"epochs": 0}, "expected an integer from 1"), ({"epochs": 1.5}, "expected an integer"),
                              ({"batch": -1}, "expected an integer"), ({"activation-bits": 33}, "from 0 to 8"),
                              ({"net": "resnet21"}, "resnet20"), ({"ste": "sgn"}, "clipped_relu"),

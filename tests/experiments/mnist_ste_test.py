@@ -94,7 +94,7 @@ class Sweep(unittest.TestCase):
         self.assertEqual(self.run_main({"--seeds": 1, "--epochs": 1}).returncode, 0)
         self.refused(2, "begun with epochs", {})
         self.log = self.log.with_name("diverges.h5")
-        self.refused(1, "training loss", {"--float-lr": 10, "--weight-decay": 1, "--float-epochs": 30})
+        self.refused(1, "what is not finite first", {"--float-lr": 10, "--weight-decay": 1, "--float-epochs": 30})
         with h5py.File(self.log, "r") as file:
             self.assertEqual(file.attrs["status"].decode(), "diverged")
 

@@ -103,6 +103,15 @@ class projection_jumps(MainTest):
         shown = lines(jumps_plot.jumps(run))["exact/2/resnet20_float"]
         np.testing.assert_array_equal(shown, ([1e-3, 1e-1], [np.median(jump[step == s]) for s in (1e-3, 1e-1)]))
 
+    def test_networks_of_one_name_keep_their_folders(self):
+        made = self.network(np.array([[2, 2 / 3], [-2 / 3, 2 / 3]], np.float32))
+        other = self.folder / "elsewhere" / made.name
+        other.parent.mkdir()
+        other.write_bytes(made.read_bytes())
+        run = self.run_main("projection_jumps", "--networks", f"{made},{other}", "--projections", "exact,exact",
+                            "--bits", "2,2", "--steps", "1e-3", "--draws", 2)
+        self.assertEqual(list(run.names("jumps", "network")), [str(made), str(other)])
+
     def test_what_does_not_belong_together_is_refused(self):
         self.assertIn("expected as many", self.run_main("projection_jumps", "--bits", "2,2", code=2))
         self.assertIn("no weights", self.run_main(

@@ -69,7 +69,7 @@ class Usage(LogTest):
         for text, content in (("line 1, column 10", b'{"rows": }'), ("line 2, column 10", b'{"rows": 5,\n "rate": .5}'),
                               ("unknown key 'row'", b'{"row": 5}'), ("'rows' is there twice", b'{"rows": 5, "rows": 6}'),
                               ("nested too deep", b"[" * 100000), ("nested too deep", b'{"bits": ' + b"[" * 100000),
-                              ("given text", b'{"rows": "text"}'), ("expected an integer", b'{"rows": 1.5}')):
+                              ('given "text"', b'{"rows": "text"}'), ("expected an integer", b'{"rows": 1.5}')):
             with self.subTest(content=content[:40]):
                 path = os.path.join(self.folder.name, "config.json")
                 with open(path, "wb") as file:
@@ -156,9 +156,10 @@ class Streams(LogTest):
         self.assert_status("finished")
 
     def test_broken(self):
-        for redirection in (">/dev/full 2>/dev/full", ">&-", "2>&-", "<&- >&- 2>&-", "| true"):
+        for redirection, code in ((">/dev/full 2>/dev/full", 1), (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0),
+                                  ("| true", 0)):
             with self.subTest(redirection=redirection):
-                self.check_run(redirection)
+                self.check_run(redirection, code)
 
     def shown_on(self, master):
         """Everything that appears on a terminal until its last user is gone."""

@@ -4,9 +4,12 @@ import contextlib
 import importlib.machinery
 import importlib.util
 import io
+import json
 import os
 import pathlib
 import pickle
+import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -29,6 +32,28 @@ loader = importlib.machinery.SourceFileLoader("torch_file", str(TORCH_FILE))
 torch_file = importlib.util.module_from_spec(importlib.util.spec_from_loader("torch_file", loader))
 loader.exec_module(torch_file)
 NO_TORCH = "skipped: PyTorch is not installed"
+HOSTILE = pathlib.Path(__file__).resolve().parent / "hostile_tensor_files.json"
+ZOO = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "zoo"
+QUANTIZED = ("--weight-bits", 1, "--projection", "binary", "--activation-bits", 4)
+METADATA = '"__metadata__":{"sha256":"0"}'
+
+
+def hostile_content(file):
+    """The bytes of one entry of hostile_tensor_files.json."""
+    if "whole" in file:
+        return file["whole"].encode()
+    header = file["header"]
+    pieces = [[header, 1]] if isinstance(header, str) else header
+    data = b"".join(text.replace("$META", METADATA).encode(*encoding) * times for text, times, *encoding in pieces)
+    return struct.pack("<Q", file.get("length", len(data))) + data + bytes(file.get("values", 0))
+
+
+
+def zoo_program():
+    """What the program in the zoo's README defines."""
+    defined = {"__name__": "zoo"}
+    exec(re.search(r"```python\n(.*?)```", (ZOO / "README.md").read_text(), re.S).group(1), defined)
+    return defined
 
 
 def lenet5():
@@ -50,8 +75,8 @@ def stages(block):
     return [block(*pair) for pair in zip(channels, channels[1:])]
 
 
-def resnet20(projection=False):
-    """With names of its own."""
+def resnet20(projection=False, in_front=0):
+    """With names of its own; `in_front` is the share of the missing channels that come before the others."""
 
     class Block(nn.Module):
         def __init__(self, channels_in, channels_out):
@@ -69,7 +94,9 @@ def resnet20(projection=False):
             y = self.b2(self.c2(F.relu(self.b1(self.c1(x)))))
             if self.shortcut:
                 return F.relu(y + self.shortcut(x))
-            return F.relu(y + (F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.missing)) if self.missing else x))
+            before = int(in_front * self.missing)
+            return F.relu(y + (F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, self.missing - before))
+                               if self.missing else x))
 
     return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), *stages(Block),
                          nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
@@ -172,6 +199,61 @@ class SameLogits(Folder):
         self.check_import(resnet20(), (3, 32, 32), "--matching", "order")
         self.check_export(resnet20(), (3, 32, 32), self.in_order_of(resnet20()))
 
+    def test_resnet20_with_zeros_on_both_sides_needs_its_own_shortcut(self):
+        flags = ("--shortcut", "subsample_centered")
+        self.check_import(resnet20(in_front=0.5), (3, 32, 32), *flags, "--matching", "order")
+        said = self.weights("--import", "theirs.safetensors", "--matching", "order", "--check", "check.safetensors",
+                            "--network", "new.safetensors", code=1)
+        self.assertIn("the logits differ by", said)
+        self.assertFalse((self.root / "new.safetensors").exists())
+        self.assertIn("expected --check FILE", self.weights("--import", "theirs.safetensors", "--matching", "order",
+                                                            "--network", "new.safetensors", code=2))
+        self.weights("--import", "theirs.safetensors", "--matching", "order", "--unchecked", "--network",
+                     "new.safetensors")
+
+    def export_zoo(self, *flags):
+        said = self.weights("--network", ZOO / "resnet20_1w4a.safetensors", *QUANTIZED, "--export",
+                            "exported.safetensors", *flags)
+        self.torch_file("exported.safetensors", "exported.pt")
+        return said, torch.load(self.root / "exported.pt")
+
+    def logits_differ(self, net):
+        """What the comparison of PyTorch's logits with ours says."""
+        self.save_logits(net, (3, 32, 32))
+        return self.weights("--network", ZOO / "resnet20_1w4a.safetensors", *QUANTIZED, "--check",
+                            "check.safetensors", "--tolerance", "0.02")
+
+    def test_a_quantized_network_exports_the_weights_that_it_computes_with(self):
+        said, state = self.export_zoo()
+        self.assertIn("weights of 1 bits (binary), as the network computes with them", said)
+        program = zoo_program()
+        self.assertIn("largest deviation of 80 logits", self.logits_differ(program["resnet20"](state)))
+        weight = state["stages.stage2_block1.conv1.weight"]
+        scale = state["quantization/stages.stage2_block1.conv1.weight/scale"]
+        self.assertEqual(state["quantization/stages.stage2_block1.conv1.weight/bits"].item(), 1)
+        self.assertTrue(torch.equal(weight.abs(), scale.expand(weight.shape)))
+        self.assertEqual(state["quantization/act/bits"].item(), 4)
+        self.assertEqual(state["quantization/act/levels"].item(), 15)
+        self.assertNotIn("quantization/fc.weight/bits", state)  # the last layer is float
+
+        said, copies = self.export_zoo("--float-copies")
+        self.assertIn("float copies, which the network does not compute with", said)
+        self.assertFalse(any(name.startswith("quantization/") for name in copies))
+        self.assertGreater(len(copies["stages.stage2_block1.conv1.weight"].unique()), 1000)
+        spoiled = program["resnet20"]({**state, **copies})
+        with self.assertRaisesRegex(AssertionError, "the logits differ by"):
+            self.logits_differ(spoiled)
+
+    def test_the_program_of_the_zoo_reaches_the_accuracy_of_the_table(self):
+        images = pathlib.Path(os.environ.get("COARSEGRAD_DATA", "nowhere"), "cifar10", "test_batch.bin")
+        if not images.exists():
+            print("skipped: COARSEGRAD_DATA names no folder with cifar10")
+            self.skipTest("skipped: COARSEGRAD_DATA names no folder with cifar10")
+        _, state = self.export_zoo()
+        program = zoo_program()
+        stated = float(re.search(r"resnet20_1w4a.*CIFAR-10 \| ([0-9.]+) \|", (ZOO / "README.md").read_text()).group(1))
+        self.assertLessEqual(abs(program["accuracy"](program["resnet20"](state), images) - stated), 0.05)
+
     def test_resnet20_with_projections_by_order(self):
         flags = ("--shortcut", "projection")
         self.check_import(resnet20(True), (3, 32, 32), *flags, "--matching", "order")
@@ -212,8 +294,8 @@ class SameLogits(Folder):
                               (("--net", "lenet5", "--matching", "order"), "without 'bias'"),
                               (("--classes", 7, "--matching", "order"), "given '14.weight' of shape (10,64)"),
                               (("--matching", "names"), "'conv.weight' is missing")]:
-            self.assertIn(reason, self.weights("--import", "theirs.safetensors", "--network", "new.safetensors", *flags,
-                                               code=1))
+            self.assertIn(reason, self.weights("--import", "theirs.safetensors", "--unchecked", "--network",
+                                               "new.safetensors", *flags, code=1))
             self.assertFalse((self.root / "new.safetensors").exists())
 
 
@@ -224,7 +306,8 @@ class TorchFile(Folder):
         tensors = {"a": base, "half": base.half(), "brain": base.bfloat16(), "double": base.double(), "t": base.t(),
                    "part": base[1:, ::2], "scalar": torch.tensor(2.5), "empty": torch.zeros(0, 3),
                    "module.wrapped": torch.nn.Parameter(base + 1)}
-        torch.save({"epoch": 3, "state_dict": {**tensors, "count": torch.tensor(4)}}, self.root / "in.pt")
+        torch.save({"epoch": 3, "state_dict": {**tensors, "n.num_batches_tracked": torch.tensor(4)}},
+                   self.root / "in.pt")
         blocked = "import sys; sys.modules['torch'] = None; sys.argv = ['x', 'in.pt', 'out.safetensors']; " \
                   f"exec(open({str(TORCH_FILE)!r}).read())"
         self.call("/usr/bin/python3", "-c", blocked)
@@ -236,6 +319,66 @@ class TorchFile(Folder):
         said = self.call("/usr/bin/python3", "-c", blocked.replace("'in.pt', 'out.safetensors'",
                                                                   "'out.safetensors', 'out.pt'"), code=1)
         self.assertIn("needs PyTorch", said)
+
+    @unittest.skipUnless(torch, NO_TORCH)
+    def test_a_stride_of_0_repeats_one_element(self):
+        torch.save({"x": torch.ones(1).expand(64), "y": torch.arange(3.).expand(2, 3)}, self.root / "in.pt")
+        self.assertEqual(self.torch_file("in.pt", "out.safetensors"), "")
+        state = torch_file.read_safetensors(self.root / "out.safetensors")
+        self.assertTrue(np.array_equal(state["x"][1], np.ones(64)))
+        self.assertTrue(np.array_equal(state["y"][1], [[0, 1, 2]] * 2))
+
+    def safetensors(self, entries, name="in.safetensors"):
+        """A file of name -> (dtype, array), as safetensors.torch writes it."""
+        header, values = {}, b""
+        for key, (dtype, array) in entries.items():
+            data = np.asarray(array).tobytes()
+            header[key] = {"dtype": dtype, "shape": list(np.shape(array)),
+                           "data_offsets": [len(values), len(values) + len(data)]}
+            values += data
+        text = json.dumps(header).encode()
+        (self.root / name).write_bytes(struct.pack("<Q", len(text)) + text + values)
+
+    def test_what_float32_does_not_hold_is_named(self):
+        floats, doubles = ("F32", np.ones(2, "<f4")), np.array([1, 1e300], "<f8")
+        for entries, reason in [({"a": ("I8", np.ones(3, "i1"))}, "holds no float tensors: given 'a' (I8)"),
+                                ({"a": ("I64", np.ones(3, "<i8"))}, "holds no float tensors: given 'a' (I64)"),
+                                ({"a": ("F64", doubles)}, "'a': given 1e+300, expected numbers that float32 holds"),
+                                ({"a": floats, "b": ("F64", -doubles)}, "'b': given -1e+300, expected"),
+                                ({"a": floats, "module.a": floats}, "'a' is there twice, with and without 'module.'")]:
+            with self.subTest(reason):
+                self.safetensors(entries)
+                said = self.torch_file("in.safetensors", "out.safetensors", code=1)
+                self.assertIn(reason, said)
+                self.assertEqual(said.count("\n"), 1)
+                self.assertFalse((self.root / "out.safetensors").exists())
+        infinite = np.array([np.inf, -np.inf, np.nan, 3e38], "<f8")
+        self.safetensors({"a": ("F64", infinite), "count": ("I64", np.ones(1, "<i8")),
+                          "n.num_batches_tracked": ("I64", np.ones((), "<i8"))})
+        said = self.torch_file("in.safetensors", "out.safetensors")
+        self.assertEqual(said.split(": ", 2)[2], "left out, since they are no floats: 'count' (I64)\n")
+        state = torch_file.read_safetensors(self.root / "out.safetensors")
+        self.assertEqual(list(state), ["a"])
+        self.assertTrue(np.array_equal(state["a"][1], infinite.astype("<f4"), equal_nan=True))
+
+    def test_every_hostile_file_of_the_shared_table_is_refused_in_its_words(self):
+        for file in json.loads(HOSTILE.read_text())["files"]:
+            with self.subTest(file["name"]):
+                (self.root / "in.safetensors").write_bytes(hostile_content(file))
+                said = self.torch_file("in.safetensors", "out.safetensors", code=1)
+                self.assertIn(": " + file["says"], said)
+                self.assertEqual(said.count("\n"), 1)
+                self.assertLess(len(said), 500)
+        self.safetensors({"a": ("F32", np.ones(2, "<f4"))})  # nothing is wrong with the table's way to write one
+        self.assertEqual(self.torch_file("in.safetensors", "out.safetensors"), "")
+
+    def test_what_is_no_regular_file_is_refused_without_waiting(self):
+        os.mkfifo(self.root / "pipe.pt")
+        os.mkfifo(self.root / "pipe.safetensors")
+        (self.root / "zero.pt").symlink_to("/dev/zero")
+        (self.root / "folder.safetensors").mkdir()
+        for name in ["pipe.pt", "pipe.safetensors", "zero.pt", "folder.safetensors"]:
+            self.assertIn(f"{name}: is not a regular file", self.torch_file(name, "out.safetensors", code=1))
 
     def pt(self, payload, files=()):
         """in.pt with this pickle and these storages."""
@@ -270,11 +413,14 @@ class TorchFile(Folder):
         self.torch_file("in.pt", "out.safetensors")
         good = (self.root / "out.safetensors").read_bytes()
         for claim in [(7, 0, (2, 3), (3, 1)), (6, 1, (2, 3), (3, 1)), (6, 0, (2, 3), (4, 1)), (6, -1, (2,), (1,)),
-                      (6, 0, (10**12,), (0,)), (6, 0, (2, 3), (1,)), (6, 0, (2, -3), (1, 1))]:
+                      (6, 0, (10**12,), (0,)), (6, 0, (2, 3), (1,)), (6, 0, (2, -3), (1, 1)),
+                      (6, 0, (2.0, 3), (3, 1)), (6.0, 0, (2, 3), (3, 1)), (6, True, (2,), (1,))]:
             with self.subTest(claim):
                 self.pt(tensor_of(*claim), [("0", data)])
                 self.assertEqual(self.torch_file("in.pt", "new.safetensors", code=1).count("\n"), 1)
         whole = (self.root / "in.pt").read_bytes()
+        self.pt(b"\x80\x02}r\xff\xff\xff\x7f.")  # asks for 34 GB of the unpickler's memory
+        self.assertIn("its pickle is damaged", self.torch_file("in.pt", "new.safetensors", code=1))
         for content in [b"", b"PK", whole[:len(whole) // 2], pickle.dumps({"a": 1})]:
             (self.root / "in.pt").write_bytes(content)
             self.assertEqual(self.torch_file("in.pt", "new.safetensors", code=1).count("\n"), 1)
@@ -285,9 +431,10 @@ class TorchFile(Folder):
 
     def test_wrong_usage_ends_with_2(self):
         self.assertIn("Between PyTorch's files", self.call(TORCH_FILE, "a.txt", "b.pt", code=2))
-        for flags in [(), ("--import", "a", "--matching", "luck"), ("--network", "a")]:
+        for flags in [(), ("--import", "a", "--matching", "luck"), ("--network", "a"), ("--import", "a"),
+                      ("--import", "a", "--check", "b", "--unchecked"), ("--network", "a", "--float-copies")]:
             self.weights(*flags, code=2)
-        self.assertIn("cannot be opened", self.weights("--import", "nothing.safetensors", code=1))
+        self.assertIn("cannot be opened", self.weights("--import", "nothing.safetensors", "--unchecked", code=1))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ StagedTraining training_by(const MethodSettings& method, const OptimSettings& op
   plan.options.save_steps = save_steps;
   plan.options.average_decay = 0.5;
   plan.options.quiet = true;
-  return {plan, images(), [method](const Stage& stage) {
+  return {plan, images(), [method](const TrainingStage& stage) {
             NetSettings s = method.net;
             s.activation_bits = stage.activation_bits;
             return classifier(s, Rng(5));
@@ -114,8 +114,8 @@ TEST_CASE("step_time: a few steps of the last stage, also when the data set has 
   MethodSettings method;
   OptimSettings optim = optim_settings();
   choose("telcnn", method, optim);
-  std::vector<Stage> made;
-  const auto make = [&](const Stage& stage) {
+  std::vector<TrainingStage> made;
+  const auto make = [&](const TrainingStage& stage) {
     made.push_back(stage);
     NetSettings s = method.net;
     s.activation_bits = stage.activation_bits;
@@ -125,7 +125,7 @@ TEST_CASE("step_time: a few steps of the last stage, also when the data set has 
   CHECK(0 < t.min);
   CHECK(t.min <= t.median);
   CHECK(t.median <= t.max);
-  CHECK(made == std::vector<Stage>{{2, 2}, {}});  // and the float partner
+  CHECK(made == std::vector<TrainingStage>{{2, 2}, {}});  // and the float partner
   CHECK_THROWS_AS(timing_of({}), Error);
 }
 
@@ -219,15 +219,15 @@ TEST_SUITE("paper-telcnn") {
     still.lr = 0;  // nothing is learnt, but for the running statistics
     TrainingPlan plan{method, still, {}, 3, {}};
     plan.options.quiet = true;
-    std::vector<Stage> made;
-    StagedTraining training(plan, images(), [&](const Stage& stage) {
+    std::vector<TrainingStage> made;
+    StagedTraining training(plan, images(), [&](const TrainingStage& stage) {
       made.push_back(stage);
       NetSettings s = method.net;
       s.activation_bits = stage.activation_bits;
       return classifier(s, Rng(5));
     });
     training.run();
-    CHECK(made == std::vector<Stage>{{8, 8}, {2, 2}});
+    CHECK(made == std::vector<TrainingStage>{{8, 8}, {2, 2}});
     const auto start = classifier(method.net, Rng(5));
     const auto before = start->named_parameters(), after = training.net().named_parameters();
     for (std::size_t i = 0; i < before.size(); ++i)
@@ -303,5 +303,54 @@ TEST_SUITE("paper-telcnn") {
     method.stages.two_stage = false;
     StagedTraining other = training_by(method, optim_settings(), path);
     CHECK_SAYS(complaint_of([&] { other.restore(); }), "stage");
+  }
+
+  TEST_CASE(
+      "stages: what a rule takes from weights at its start is that of the weights its stage begins with") {
+    MethodSettings method;
+    OptimSettings still = optim_settings();
+    choose("lsq", method, still);
+    still.lr = 0;
+    method.stages.bits = {32};
+    TrainingPlan plan{method, still, {}, 3, {}};
+    plan.options.quiet = true;
+    const auto made = [&](const TrainingStage& stage, std::uint64_t seed) {
+      NetSettings s = method.net;
+      s.activation_bits = stage.activation_bits;
+      return classifier(s, Rng(seed));
+    };
+    StagedTraining training(plan, images(),
+                            [&](const TrainingStage& stage) { return made(stage, stage.weight_bits == 2 ? 6 : 5); });
+    training.run();
+    const auto step_of = [](const nn::StateDict& state) {
+      for (const auto& [name, value] : state)
+        if (name == "conv2.weight.step") return value.item();
+      return Real(0);
+    };
+    const auto start_of = [&](std::uint64_t seed) {
+      const auto net = made({2, 2}, seed);
+      return make_rule(method.rule, *net)->parameters().at(0)->value.item();
+    };
+    CHECK(step_of(training.trainer().judged_network()) == start_of(5));
+    CHECK(start_of(5) != start_of(6));
+  }
+
+  TEST_CASE("stages: 0, which stands for none, is refused beside other bits") {
+    CHECK(stages_of({.bits = {0}}, {2, 2}).size() == 1);
+    CHECK(stages_of({.bits = {8, 4}}, {2, 2}).size() == 3);
+    CHECK_SAYS(complaint_of([] {
+                 stages_of({.bits = {8, 0}}, {2, 2});
+               }),
+               "--stage-bits: given 0 beside other bits, expected either");
+  }
+
+  TEST_CASE("stages: a method that demands an update rule refuses another one") {
+    MethodSettings method;
+    OptimSettings optim = optim_settings();
+    choose("bop", method, optim);
+    CHECK(complaint_of([&] { training_by(method, optim, {}); }) == "");
+    optim.optimizer = "sgd";
+    CHECK_SAYS(complaint_of([&] { training_by(method, optim, {}); }),
+               "--optimizer: given sgd with the method bop, expected bop");
   }
 }

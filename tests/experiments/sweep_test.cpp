@@ -1,6 +1,7 @@
 #include "experiments/training/sweep.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <cmath>
 #include <fstream>
@@ -10,6 +11,7 @@
 #include "core/base/check.h"
 #include "experiments/training/comparison.h"
 #include "experiments/training/statistics.h"
+#include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"
 
 using namespace coarsegrad;
@@ -50,6 +52,25 @@ TEST_CASE("sweep: a cell whose computation throws leaves nothing, and a damaged 
   CHECK_FALSE(sweep.finished("a"));
   std::ofstream(folder.path() / "a.json") << "[[1, 2";
   CHECK_THROWS_AS(sweep.cell("a", [] { return CellRows{}; }), Error);
+}
+
+TEST_CASE("sweep: cells and settings that are pipes, nested JSON or no JSON are refused in one short line") {
+  const TempFolder folder;
+  const Sweep sweep(folder / "s", "{}");
+  const auto stored = [&] { return complaint_of([&] { sweep.cell("a", [] { return CellRows{}; }); }); };
+  REQUIRE(mkfifo((folder.path() / "s" / "a.json").c_str(), 0600) == 0);
+  CHECK_SAYS(stored(), "a.json is damaged (is not a regular file); remove it to run this cell again");
+  std::filesystem::remove(folder.path() / "s" / "a.json");
+  write_file(folder.path() / "s" / "a.json", std::string(20'000'000, '['));
+  CHECK_SAYS(stored(), "is nested more than 8 deep");
+  write_file(folder.path() / "s" / "a.json", "[[\"" + std::string(5'000'000, 'x'));
+  CHECK_SAYS(stored(), "it is no JSON: wrong at byte");
+  write_file(folder.path() / "s" / "a.json", "[[\"" + std::string(5'000'000, 'x') + "\"]]");
+  CHECK(stored().size() < 300);
+  for (const char* settings : {"[1]", "{\"lr\": 1, \"lr\": 2}", "{"}) {
+    write_file(folder.path() / "s" / "settings.json", settings);
+    CHECK_SAYS(complaint_of([&] { Sweep(folder / "s", "{}"); }), "settings.json is damaged");
+  }
 }
 
 namespace {
@@ -93,6 +114,19 @@ TEST_CASE("comparison: the best epoch is not looked for on the way to the last s
   CHECK(cells[2]["test_best"]["mean"] == 0.98);
 }
 
+TEST_CASE("comparison: cells with rows too short, or without any, are refused") {
+  const TempFolder folder;
+  LoggedRun run(folder / "run.h5");
+  Comparison comparison(run.args, run.log, run.keys);
+  run.log.start();
+  CHECK_SAYS(complaint_of([&] { comparison.add({1}, 1, {}); }), "given a cell without rows");
+  CHECK_SAYS(complaint_of([&] {
+               comparison.add({1}, 1, {{1, 2, 3, 4}});
+             }),
+             "given a row of 4 numbers, expected 5");
+  CHECK_SAYS(complaint_of([&] { comparison.add_float({}); }), "given a cell without rows");
+}
+
 TEST_CASE("comparison: a file at the place of its summary that is something else is left alone") {
   const TempFolder folder;
   LoggedRun run(folder / "run.h5");
@@ -100,6 +134,9 @@ TEST_CASE("comparison: a file at the place of its summary that is something else
     std::ofstream(folder / "run.json") << other;
     CHECK_THROWS_AS(Comparison(run.args, run.log, run.keys), UsageError);
   }
+  std::filesystem::remove(folder / "run.json");
+  REQUIRE(mkfifo((folder / "run.json").c_str(), 0600) == 0);
+  CHECK_THROWS_AS(Comparison(run.args, run.log, run.keys), UsageError);
 }
 
 TEST_CASE("statistics: mean and sample standard deviation") {

@@ -90,6 +90,18 @@ class CoarseGradient(unittest.TestCase):
             slope = np.polyfit(np.log(table["samples"][rows]), np.log(table["rms_error"][rows]), 1)[0]
             self.assertAlmostEqual(slope, -0.5, delta=0.06)
 
+    def test_an_estimate_is_printed_with_its_standard_error(self):
+        with tempfile.TemporaryDirectory() as folder:
+            flags = ["--angles", "3", "--samples", "1000", "--ste", "relu,tanh", "--out", f"{folder}/run.h5"]
+            text = subprocess.run([BIN / "coarse_gradient", *flags], capture_output=True, text=True, check=True).stdout
+            with h5py.File(f"{folder}/run.h5", "r") as file:
+                table = {name: column[()] for name, column in file["tables/tanh"].items()}
+        value, error = map(float, re.search(r"^tanh +(\S+) ± (\S+)", text, re.M).groups())
+        least = np.argmin(table["correlation_mc"])
+        self.assertAlmostEqual(value, table["correlation_mc"][least], delta=1e-3 * abs(value) + 1e-4)
+        self.assertAlmostEqual(error, table["correlation_se"][least], delta=0.06 * error)
+        self.assertRegex(text, re.compile(r"^relu +\S+ +\d", re.M))
+
     def test_one_estimator_and_wrong_usage(self):
         tables, _, _ = run(BIN / "coarse_gradient", "--ste", "tanh", "--angles", 3, "--samples", 100)
         self.assertEqual(sorted(tables), ["tanh"])

@@ -205,7 +205,7 @@ class EveryCall(TrainTest):
             self.assertEqual(done.returncode, -signal.SIGKILL, (n, done.stderr))
             steps.append(tensors_and_state(self.checkpoint)[1]["step"] if self.checkpoint.exists() else 0)
             self.assert_same(self.finishes(self.log, TINY), wanted)
-            self.assertEqual([p.name for p in self.log.parent.iterdir() if ".part" in p.name], [])
+            self.assertEqual([p.name for p in self.log.parent.iterdir() if p.name.startswith(".")], [])
         return steps
 
     def saves(self, calls):
@@ -321,6 +321,11 @@ class Refused(TrainTest):
         self.refused(2, "resnet20 takes images of shape", {"--net": "resnet20"})
         self.refused(2, "expected fewer", {"--held-out": 140})
         self.refused(2, "ternary", {"--projection": "ternary", "--weight-bits": 4})
+        self.refused(2, "batch: given 5000, expected at most 120, the training images", {"--batch": 5000})
+        self.refused(2, "epochs: given 1, of 1 steps each with batch 120, expected at least 2 steps\n",
+                     {"--batch": 120, "--epochs": 1})
+        self.refused(2, "unknown flag --epoch, expected --epochs (--help lists all)", {"--epoch": 3})
+        self.refused(2, "steps after 3 of warmup-epochs", {"--batch": 120, "--epochs": 3, "--warmup-epochs": 3})
 
     def test_divergence(self):
         log = self.place("diverges")
@@ -329,7 +334,7 @@ class Refused(TrainTest):
         self.assertRegex(done.stderr, "not finite")
         with open_log(log) as file:
             self.assertEqual(status(file), "diverged")
-            self.assertRegex(file.attrs["reason"].decode(), r"(conv|norm|fc|act)\d")
+            self.assertRegex(file.attrs["reason"].decode(), r"(conv|norm|fc|act)\d|the loss")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,16 @@ TEST_CASE("weight snapshot: sizes, distance, flips and the bins of a few weights
   CHECK_THROWS_AS(snapshot_of(Tensor({0}), Tensor({0}), Tensor({0})), Error);
 }
 
+TEST_CASE("weight snapshot: shares of one and the same kind of weight are 1, for every number of weights") {
+  for (std::int64_t n = 1; n < 200; ++n) {
+    INFO(n);
+    const WeightSnapshot s = snapshot_of(Tensor({n}, Real(1)), Tensor({n}), Tensor({n}, Real(-1)));
+    CHECK(s.flips == 1);
+    CHECK(s.float_share[kZero + 10] == 1);
+    CHECK(s.used_share[kZero] == 1);
+  }
+}
+
 TEST_CASE("weight snapshot: Gaussian weights fill the bins as their density says, binary ones fill two") {
   Tensor w = Tensor::uninitialized({200000});
   Rng(1).normal(w.mutable_data(), 200000, Real(0), Real(0.02));

@@ -32,7 +32,7 @@ SOURCES = ["core/kernels/scalar/activation.cpp", "core/kernels/simd/math.cpp"]
 def configured(folder, environment=None, settings=()):
     """{source: its compile command} of the library, configured with these."""
     subprocess.run(["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-                    "-DCOARSEGRAD_TESTS=OFF", f"-DCMAKE_CXX_COMPILER={COMPILER}", *settings],
+                    "-DCOARSEGRAD_TESTS=OFF", "-DCOARSEGRAD_WERROR=ON", f"-DCMAKE_CXX_COMPILER={COMPILER}", *settings],
                    check=True, capture_output=True, env={**os.environ, "CXXFLAGS": "", **(environment or {})})
     commands = {}
     for entry in json.loads((pathlib.Path(folder) / "compile_commands.json").read_text()):

@@ -96,6 +96,40 @@ def long_files(root):
     return [f"{path}: {n} lines" for path, n in lengths.items() if n > LONGER.get(path, MAX_LINES)]
 
 
+# What changes something, or asks the system for it: assignments, output parameters, calls that are known to. The
+# arguments of a function are evaluated in any order, so that beside such a call the reason that stands in the text
+# (errno, HDF5's stack) may be the one of an earlier call; and what an assert() does is not done in release.
+EFFECT = re.compile(
+    r"(?<![=!<>\[])=(?![=\]])|\+\+|--|[(,]\s*&\w|\bH5[A-Z]\w+\s*\(|\bgz\w+\s*\(|"
+    r"\b(rename\w*|open\w*|close|read|write|pread|pwrite|fsync|fdatasync|ftruncate|fallocate|flock|fcntl|unlink|mkdir|"
+    r"rmdir|mkdtemp|mkfifo|chmod|umask|kill|fork|wait\w*|sig\w+|f(?:open|close|write|read|flush|puts|printf)|"
+    r"remove\w*|create_\w+|copy\w*|resize\w*|insert|emplace\w*|erase|extract|pop\w*|push\w*|reset|next|seek\w*|take\w*|"
+    r"move|exchange|release)\s*\(")
+
+
+def call_at(text, opening):
+    """The arguments of a call, from its opening parenthesis to the closing one."""
+    depth = 0
+    for end in range(opening, len(text)):
+        depth += (text[end] == "(") - (text[end] == ")")
+        if depth == 0:
+            return text[opening : end + 1]
+    return text[opening:]
+
+
+def effects_in_checks(root):
+    """Every check(), check_usage(), check_fits() and assert() whose arguments do something."""
+    found = []
+    for path in sources(root):
+        text = re.sub(r'"(?:\\.|[^"\\\n])*"|//[^\n]*', '""', (root / path).read_text())
+        for match in re.finditer(r"\b(?:check(?:_usage|_fits)?|assert)\s*\(", text):
+            declares = re.match(r"\((?:bool|std::|const |[A-Z]\w*[&*]? \w)", text[match.end() - 1 :])
+            effect = EFFECT.search(call_at(text, match.end() - 1))
+            if effect and not declares:
+                found.append(f"{path}:{text[: match.start()].count(chr(10)) + 1}: {effect.group().strip()}")
+    return found
+
+
 def kernel_fields(root):
     """(family, function) for every entry of the kernel tables."""
     fields = []
@@ -195,6 +229,25 @@ class Pages(unittest.TestCase):
     def test_a_planted_dead_link_is_found(self):
         with planted({"a.md": "[b](b.md) [c](c/d.png)", "b.md": ""}) as root:
             self.assertEqual(dead_links(pathlib.Path(root)), [("a.md", "c/d.png")])
+
+
+class Effects(unittest.TestCase):
+    def test_no_check_does_anything_but_look(self):
+        self.assertEqual(effects_in_checks(ROOT), [])
+
+    def test_planted_effects_are_found(self):
+        files = {
+            "core/a.cpp": 'check(rename(a, b) == 0, a, ": ", std::strerror(errno));\n',
+            "core/b.cpp": 'int x;\ncheck_usage(ok &&\n  H5Dwrite(d, data) >= 0, "log: ", hdf5_reason());\n',
+            "nn/c.cpp": 'check(names.insert(name).second, "twice");\nassert(++n < 3);\n',
+            "optim/d.cpp": 'check((n = size()) > 0, "none");\ncheck(convert(text, &value), "no number");\n',
+            "quant/e.h": 'check(a == b && c <= d && e != f && std::isfinite(f), "x = 3, rename(y)");  // open(x)\n'
+                         "template <class T> void check(bool ok, const T& text = {}) { text.insert(ok); }\n",
+        }
+        with planted(files) as folder:
+            found = effects_in_checks(pathlib.Path(folder))
+        self.assertEqual(found, ["core/a.cpp:1: rename(", "core/b.cpp:2: H5Dwrite(", "nn/c.cpp:1: insert(",
+                                 "nn/c.cpp:2: ++", "optim/d.cpp:1: =", "optim/d.cpp:2: , &v"])
 
 
 class Lengths(unittest.TestCase):

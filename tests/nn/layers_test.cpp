@@ -98,7 +98,7 @@ TEST_CASE("every layer: the gradient of its input and parameters equals central 
   CHECK(error_of(maker<nn::Conv2d>(odd, rng), {1, 5, 5, 4}) <= 1e-6);
   CHECK(error_of(maker<nn::ReLU>(), {3, 7}) <= 1e-6);
   CHECK(error_of(maker<nn::MaxPool2d>(), {2, 4, 5, 3}) <= 1e-6);
-  CHECK(error_of(maker<nn::AvgPool2d>(PoolOptions{.kernel = 3, .stride = Pair(2), .padding = 1}),
+  CHECK(error_of(maker<nn::AvgPool2d>(PoolOptions{.kernel = 3, .stride = HeightWidth(2), .padding = 1}),
                  {1, 5, 4, 2}) <= 1e-6);
   CHECK(error_of(maker<nn::GlobalAvgPool2d>(), {2, 3, 2, 3}) <= 1e-6);
   CHECK(error_of(maker<nn::Flatten>(), {2, 3, 2, 2}) <= 1e-6);

@@ -10,6 +10,7 @@
 #include "core/ops.h"
 #include "nn/layers.h"
 #include "nn/networks.h"
+#include "tests/support/errors.h"
 
 using namespace coarsegrad;
 
@@ -242,4 +243,21 @@ TEST_CASE("a layer's start depends on its own name alone, and lies in the range 
   CHECK(largest > Real(0.15));
   CHECK(nn::Linear(4, 2, rng, false).bias == nullptr);
   CHECK_THROWS_AS(nn::Conv2d({.in = 3, .out = 4, .groups = 2}, rng), Error);
+}
+
+TEST_CASE("images with channels first are refused with the name of the layer and the layout that it wants") {
+  const auto net = nn::vgg11(nn::relu_activation(), Rng(1));
+  CHECK_SAYS(complaint_of([&] {
+               (*net)(Tensor({1, 3, 32, 32}));
+             }),
+             "conv2d conv1: given x (1,3,32,32), expected channels last, (N, H, W, 3)");
+  nn::Sequential outer;
+  auto& inner = outer.add<nn::Sequential>("head");
+  inner.add<nn::Linear>("fc", 4, 2, Rng(1));
+  CHECK_SAYS(complaint_of([&] { outer(Tensor({5, 3})); }), "linear head.fc: given x (5,3), expected (N, 4)");
+  nn::BatchNorm alone(3);
+  CHECK_SAYS(complaint_of([&] {
+               alone(Tensor({1, 3, 8, 8}));
+             }),
+             "batch_norm: given x (1,3,8,8), expected channels last, (N, ..., 3)");
 }

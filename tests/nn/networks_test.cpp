@@ -87,6 +87,29 @@ TEST_CASE("a residual network with zeroed convolutions hands its input on throug
   for (const Real v : y.value().view()) CHECK(v == doctest::Approx(4 * mean).epsilon(1e-5));
 }
 
+TEST_CASE("centered shortcuts hand the input on to the channels in the middle") {
+  const auto net = nn::resnet(8, nn::relu_activation(), Rng(1),
+                              {.classes = 2, .width = 4, .shortcut = nn::Shortcut::subsample_centered});
+  for (const auto& [name, p] : net->named_parameters()) {
+    if (name.ends_with("conv1.weight") || name.ends_with("conv2.weight")) p->value = Tensor(p->value.shape());
+    if (name == "conv.weight") p->value = Tensor(p->value.shape(), Real(1));
+    if (name == "fc.bias") p->value = Tensor(p->value.shape());
+    if (name == "fc.weight")  // the first class sees channels 6 to 9 of 16, the second one all others
+      for (std::int64_t i = 0; i < p->value.numel(); ++i)
+        p->value.mutable_data()[i] = Real((i % 16 / 2 == 3 || i % 16 / 2 == 4) == (i < 16));
+  }
+  net->eval();
+  const Var y = (*net)(Tensor({1, 32, 32, 3}, Real(1)));
+  CHECK(y.value()[0] > 1);
+  CHECK(y.value()[1] == 0);
+}
+
+TEST_CASE("shortcuts have names, and another name is refused with the list") {
+  for (const std::string& name : nn::shortcut_names()) CHECK_NOTHROW(narrow("resnet20", nn::shortcut(name)));
+  CHECK(nn::shortcut("subsample_centered") == nn::Shortcut::subsample_centered);
+  CHECK_THROWS_AS(nn::shortcut("option_a"), UsageError);
+}
+
 TEST_CASE("both activations of a block are one module, which sees two inputs per pass") {
   std::string kind = "resnet20";
   SUBCASE("behind the convolutions") {}

@@ -150,7 +150,7 @@ TEST_CASE("a trace of the 2-bit training shows no brk, mmap, mremap or munmap af
 TEST_CASE("memory that is taken is seen") {
   const Holdings before = holdings();
   mark("/coarsegrad/begin");
-  const Block block(std::size_t{100} << 20);
+  const MemoryBlock block(std::size_t{100} << 20);
   mark("/coarsegrad/end");
   const Holdings after = holdings();
   CHECK(after.pool_misses > before.pool_misses);

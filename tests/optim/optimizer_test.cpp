@@ -6,6 +6,8 @@
 #include "core/base/parallel.h"
 #include "core/base/random.h"
 #include "optim/adam.h"
+#include "optim/bop.h"
+#include "optim/joint.h"
 #include "optim/sgd.h"
 #include "tests/optim/golden.h"
 #include "tests/support/errors.h"
@@ -223,6 +225,19 @@ TEST_CASE("optimizers: bounds clamp the value after the step, and zero_grad make
   CHECK(values_of(p.value) == std::vector<Real>{Real(-0.5), Real(-0.25), Real(0.75)});
 }
 
+TEST_CASE("optimizers: a first step without any gradient is refused, since backward() was left out") {
+  Parameter p(Tensor({1})), still(Tensor({1}));
+  Sgd sgd({&p, &still}, {.lr = 1});
+  const std::string missing = "given a first step without gradients, expected backward() before step()";
+  CHECK_SAYS(complaint_of([&] { sgd.step(); }), missing);
+  p.set_grad(Tensor({1}, Real(1)));
+  sgd.step();
+  CHECK(p.value.item() == -1);
+  sgd.zero_grad();
+  CHECK(complaint_of([&] { sgd.step(); }) == "");  // a phase in which all are frozen
+  CHECK(complaint_of([&] { Sgd({}, {}).step(); }) == "");
+}
+
 TEST_CASE("optimizers: options and parameters that make no sense are refused") {
   Parameter p(Tensor({1}));
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -238,4 +253,46 @@ TEST_CASE("optimizers: options and parameters that make no sense are refused") {
   CHECK_THROWS_AS(Sgd({&p, &p}, {}), Error);
   CHECK_THROWS_AS(Sgd({nullptr}, {}), Error);
   CHECK_NOTHROW(Sgd({}, {}));
+}
+
+TEST_CASE("optimizers: a setting that is no finite Real is refused, wherever it is set, and nothing moves") {
+  Parameter p(Tensor({2}, Real(1)));
+  p.set_grad(Tensor({2}));
+  const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  const double large = 10. * static_cast<double>(std::numeric_limits<Real>::max());  // no finite Real
+  for (const double bad : {nan, inf, -inf, large, -1.}) {
+    INFO(bad);
+    CHECK_THROWS_AS(Sgd({&p}, {.lr = bad}), Error);
+    CHECK_THROWS_AS(Sgd({&p}, {.momentum = bad}), Error);
+    CHECK_THROWS_AS(Sgd({&p}, {.weight_decay = bad}), Error);
+    CHECK_THROWS_AS(Adam({&p}, {.lr = bad}), Error);
+    CHECK_THROWS_AS(Adam({&p}, {.beta1 = bad}), Error);
+    CHECK_THROWS_AS(Adam({&p}, {.beta2 = bad}), Error);
+    CHECK_THROWS_AS(Adam({&p}, {.epsilon = bad}), Error);
+    CHECK_THROWS_AS(Adam({&p}, {.weight_decay = bad}), Error);
+    CHECK_THROWS_AS(Bop({&p}, {.lr = bad}), Error);
+    CHECK_THROWS_AS(Bop({&p}, {.threshold = bad}), Error);
+    std::vector<std::unique_ptr<Optimizer>> rules, parts;
+    rules.push_back(std::make_unique<Sgd>(std::vector{&p}, SgdOptions{.momentum = 0.5}));
+    rules.push_back(std::make_unique<Adam>(std::vector{&p}, AdamOptions{}));
+    rules.push_back(std::make_unique<Bop>(std::vector{&p}, BopOptions{}));
+    parts.push_back(std::make_unique<Sgd>(std::vector{&p}, SgdOptions{}));
+    rules.push_back(std::make_unique<Joint>(std::move(parts)));
+    for (const auto& rule : rules) {
+      const double before = rule->lr;
+      OptimizerState state = rule->state();
+      state.lr = bad;
+      CHECK_THROWS_AS(rule->load_state(state), Error);
+      rule->lr = bad;
+      CHECK_THROWS_AS(rule->step(), Error);
+      rule->lr = before;
+      p.rate_factor = 1e6 * bad;  // what counts is the product with the rate
+      CHECK_THROWS_AS(rule->step(), Error);
+      p.rate_factor = 1;
+    }
+    CHECK(p.value[0] == 1);
+  }
+  CHECK_THROWS_AS(Sgd({&p}, {.momentum = 2}), Error);
+  p.bounds = Parameter::Bounds{1, 0};
+  CHECK_THROWS_AS(Sgd({&p}, {}).step(), Error);
 }

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "tests/optim/golden.h"
 
 using namespace coarsegrad;
@@ -65,6 +68,18 @@ TEST_CASE("schedules: arguments that make no sense are refused") {
   CHECK_THROWS_AS(constant(-1), Error);
   CHECK_THROWS_AS(constant(std::nan("")), Error);
   CHECK_THROWS_AS(constant(1)(-1), Error);
+  for (const double bad :
+       {std::nan(""), HUGE_VAL, 10. * static_cast<double>(std::numeric_limits<Real>::max())}) {
+    CHECK_THROWS_AS(constant(bad), Error);
+    CHECK_THROWS_AS(step_decay(bad, 1, 0.1), Error);
+    CHECK_THROWS_AS(multi_step(bad, {1}, 0.1), Error);
+    CHECK_THROWS_AS(cosine(1, 5, bad), Error);
+    CHECK_THROWS_AS(one_cycle({.max_rate = bad}), Error);
+  }
+  CHECK_THROWS_AS(step_decay(1, 1, std::nan("")), Error);
+  CHECK_THROWS_AS(one_cycle({.rise = std::nan("")}), Error);
+  CHECK_THROWS_AS(one_cycle({.start_divisor = std::numeric_limits<double>::denorm_min()}), Error);
+  CHECK_THROWS_AS(linear_warmup(constant(1), 1, std::nan("")), Error);
   CHECK_THROWS_AS(step_decay(1, 0, 0.1), Error);
   CHECK_THROWS_AS(step_decay(1, 1, 0), Error);
   CHECK_THROWS_AS(multi_step(1, {3, 2}, 0.1), Error);

@@ -233,6 +233,10 @@ TEST_SUITE("paper-telcnn") {
     CHECK_THROWS_AS(made({.layers = {"act9"}}), UsageError);
     CHECK_THROWS_AS(made({.weight = -1}), Error);
     CHECK_THROWS_AS(made({.temperature = 0}), Error);
+    for (const double bad : {std::nan(""), HUGE_VAL}) {
+      CHECK_THROWS_AS(made({.weight = bad}), Error);
+      CHECK_THROWS_AS(made({.temperature = bad}), Error);
+    }
     CHECK_THROWS_AS(quant::guide("attention"), UsageError);
     // A pass without gradients, an evaluation say, is not taken for one of the training.
     quant::Guidance guidance(*pair.student, *pair.partner, {}, two_bits);

@@ -11,6 +11,7 @@
 #include "core/base/memory.h"
 #include "core/deferred.h"
 #include "nn/init.h"
+#include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -164,6 +165,26 @@ TEST_SUITE("quant") {
     CHECK(quant::projection_names().back() == "halves_of_test");
     CHECK_THROWS_AS(quant::register_projection("binary", nullptr), UsageError);
     CHECK_THROWS_AS(quant::register_projection("", nullptr), UsageError);
+  }
+
+  TEST_CASE("thresholds of a rule must belong to the bits: the half-mean rule is one of 2 bits alone") {
+    const auto half_mean = [](const ProjectionOptions& o) {
+      return quant::uniform_projection("half_mean", o, [](std::span<const Real> w) {
+        const double mean = magnitude<Real>(w).sum / static_cast<double>(w.size());
+        return std::vector<Real>{static_cast<Real>(0.5 * mean)};
+      });
+    };
+    const Tensor w({4}, {1, Real(0.25), -3, 0});
+    const Real expected[] = {2, 0, -2, 0};
+    const auto two = half_mean({.bits = 2});
+    two->begin(w);
+    CHECK(std::ranges::equal(two->project(w).view(), expected));
+    for (const bool per_channel : {false, true}) {
+      CHECK_SAYS(complaint_of([&] { half_mean({.bits = 3, .per_channel = per_channel})->project(w); }),
+                 "half_mean weights: given 1 thresholds with 3 bits, expected 3");
+      CHECK_SAYS(complaint_of([&] { half_mean({.bits = 1, .per_channel = per_channel})->begin(w); }),
+                 "with 1 bit, expected 0: its codes are -1 and +1");
+    }
   }
 
   TEST_CASE("projection takes no memory from the system once it is warm") {

@@ -66,6 +66,19 @@ TEST_SUITE("quant") {
     CHECK_THROWS_AS(quant::relaxation("relax", {.strength = 1, .growth = 0.9}), Error);
     CHECK_THROWS_AS(quant::relaxation("relax", {.strength = 1, .every = 0}), Error);
     CHECK_THROWS_AS(quant::relaxation("blend", {.strength = 1, .every = 0}), Error);
+    for (const std::string& name : quant::relaxation_names())
+      for (const double bad : {std::nan(""), HUGE_VAL}) {
+        CHECK_THROWS_AS(quant::relaxation(name, {.strength = bad}), Error);
+        CHECK_THROWS_AS(quant::relaxation(name, {.growth = bad}), Error);
+        CHECK_THROWS_AS(quant::relaxation(name, {.every = bad}), Error);
+        CHECK_THROWS_AS(quant::relaxation(name, {.hard_from = bad}), Error);
+        if (std::isnan(bad)) CHECK_THROWS_AS(quant::relaxation(name, {.most = bad}), Error);
+      }
+    for (const char* name : {"blend", "relax"}) {
+      const auto none = quant::relaxation(name, {.strength = 0, .growth = 1e200});
+      none->advance({.epoch = 5, .epochs = 10});
+      CHECK(none->strength() == 0);  // and not 0 times infinity
+    }
   }
 
   TEST_CASE(

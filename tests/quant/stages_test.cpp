@@ -5,7 +5,7 @@
 #include "core/base/check.h"
 
 using namespace coarsegrad;
-using Stages = std::vector<Stage>;
+using Stages = std::vector<TrainingStage>;
 
 TEST_SUITE("paper-telcnn") {
   TEST_CASE("stages: weights first, many bits first, and both") {

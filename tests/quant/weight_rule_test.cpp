@@ -12,6 +12,7 @@
 #include "nn/networks.h"
 #include "optim/sgd.h"
 #include "quant/methods/trained_activation.h"
+#include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -126,6 +127,61 @@ TEST_SUITE("quant") {
       CHECK(p->used.defined() == ruled);
       if (ruled) CHECK(p->used.coded()->bits() == 1);
     }
+  }
+
+  TEST_CASE("weight rule: a training step is refused whose forward pass had no project() of its own") {
+    nn::Linear layer(3, 2, Rng(1));
+    quant::WeightRule rule(layer, projections("binary", 1), {.quantize_last = true});
+    const std::string missing = "given a step without project() since the one before";
+    const auto step = [&] { return complaint_of([&] { rule.before_step(); }); };
+    CHECK_SAYS(step(), missing);
+    rule.project();
+    CHECK(step() == "");
+    CHECK_SAYS(step(), missing);
+    rule.project();
+    rule.deploy();
+    CHECK_SAYS(step(), missing);
+    rule.project();
+    rule.release();
+    CHECK_SAYS(step(), missing);
+  }
+
+  TEST_CASE("weight rule: an optimizer that lacks what the rule trains is refused in the second step") {
+    for (const bool complete : {true, false}) {
+      nn::Linear layer(3, 2, Rng(1));
+      quant::WeightRule rule(layer, projections("lsq", 2), {.quantize_last = true});
+      std::vector<Parameter*> parameters = layer.parameters();
+      if (complete) std::ranges::copy(rule.parameters(), std::back_inserter(parameters));
+      optim::Sgd sgd(parameters, {.lr = 0.1});
+      const auto step = [&] {
+        rule.project();
+        const Var y = layer(nn::uniform({4, 3}, 1, Rng(2)));
+        sgd.zero_grad();
+        y.backward(Tensor({4, 2}, Real(1)));
+        rule.before_step();
+        sgd.step();
+      };
+      step();
+      const std::string second = complaint_of(step);
+      if (complete)
+        CHECK(second == "");
+      else
+        CHECK_SAYS(second,
+                   "given a gradient of an earlier step in weight.step, expected the optimizer to have");
+    }
+  }
+
+  // What follows is possible as long as rules and networks are put together by hand.
+  TEST_CASE("weight rule: a forward pass before project() is refused" * doctest::should_fail()) {
+    nn::Linear layer(3, 2, Rng(1));
+    const quant::WeightRule rule(layer, projections("binary", 1), {.quantize_last = true});
+    CHECK_THROWS_AS(layer(Tensor({1, 3})), Error);
+  }
+
+  TEST_CASE("weight rule: a second rule over the same weights is refused" * doctest::should_fail()) {
+    nn::Linear layer(3, 2, Rng(1));
+    const quant::WeightRule rule(layer, projections("binary", 1), {.quantize_last = true});
+    CHECK_THROWS_AS(quant::WeightRule(layer, projections("ternary", 2), {.quantize_last = true}), Error);
   }
 
   TEST_CASE("blend: rho = 0 leaves the float copies alone, another pulls them, and projecting comes first") {

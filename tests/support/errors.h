@@ -24,9 +24,9 @@ inline bool contains(const std::string& text, const std::string& part) {
 }  // namespace coarsegrad
 
 /// Checks that `text` contains `part`; prints the text otherwise.
-#define CHECK_SAYS(text, part)                 \
-  do {                                         \
-    const std::string said = (text);           \
-    CAPTURE(said);                             \
-    CHECK(coarsegrad::contains(said, (part))); \
+#define CHECK_SAYS(text, part)                             \
+  do {                                                     \
+    const std::string what_it_says = (text);               \
+    CAPTURE(what_it_says);                                 \
+    CHECK(coarsegrad::contains(what_it_says, (part)));     \
   } while (false)

@@ -15,7 +15,8 @@ class TempFolder {
  public:
   TempFolder() {
     std::string name = (std::filesystem::temp_directory_path() / "coarsegrad-test-XXXXXX").string();
-    check(mkdtemp(name.data()) != nullptr, "temporary folder: cannot create ", name);
+    const bool made = mkdtemp(name.data()) != nullptr;
+    check(made, "temporary folder: cannot create ", name);
     path_ = name;
   }
   ~TempFolder() {

@@ -58,9 +58,25 @@ double total(const F32 (&s)[4]) {
   return sum;
 }
 
-// Sum over n elements of dy * d(i, lanes): floats for kSumRows terms of a lane, then double.
+// Sum over n elements of dy * d(i, lanes), in double.
 template <class Derivative>
-COARSEGRAD_INLINE double weighted_sum(std::int64_t n, const float* dy, Derivative d) {
+double wide_weighted_sum(std::int64_t n, const float* dy, Derivative d) {
+  F64 low = zero_f64(), high = zero_f64();
+  for_vectors(n, [&](std::int64_t i, auto lanes) {
+    const F32 a = lanes.load(dy + i), b = d(i, lanes);
+    low = fma(low_f64(a), low_f64(b), low);
+    high = fma(high_f64(a), high_f64(b), high);
+  });
+  double values[kLanes], sum = 0;
+  store(values, low);
+  store(values + kLanes / 2, high);
+  for (const double value : values) sum += value;
+  return sum;
+}
+
+// The same, floats for kSumRows terms of a lane, then double; NaN or infinite where a float overflows.
+template <class Derivative>
+COARSEGRAD_INLINE double narrow_weighted_sum(std::int64_t n, const float* dy, Derivative d) {
   constexpr std::int64_t step = 4 * kWidth, block = kSumRows * step;
   double sum = 0;
   std::int64_t i = 0;
@@ -78,6 +94,12 @@ COARSEGRAD_INLINE double weighted_sum(std::int64_t n, const float* dy, Derivativ
   };
   for_vectors(n - i, add);
   return sum + total(s);
+}
+
+template <class Derivative>
+COARSEGRAD_INLINE double weighted_sum(std::int64_t n, const float* dy, Derivative d) {
+  const double sum = narrow_weighted_sum(n, dy, d);
+  return finite(sum) ? sum : wide_weighted_sum(n, dy, d);
 }
 
 // With q > 0: the level index for the exact rule, else `middle`; levels above the window.

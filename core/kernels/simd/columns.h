@@ -69,5 +69,29 @@ COARSEGRAD_INLINE void sum_panel(std::int64_t rows, std::int64_t cols, AnyPanel 
   }
 }
 
+constexpr std::int64_t kMostColumns = 4 * kWidth;  // of a panel
+
+/// sums[j] = sum of term(i, j) down column j of `columns` neighbouring ones, i and j as above, all in double.
+template <class Term>
+void sum_wide(std::int64_t rows, std::int64_t cols, std::int64_t columns, double* sums, Term term) {
+  for (std::int64_t j = 0; j < columns; ++j) sums[j] = 0;
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t j = 0; j < columns; ++j) sums[j] += term(r * cols + j, j);
+}
+
+/// Sums of sum_panel that are not finite are taken again as above: a float may have overflowed on the way.
+template <class AnyPanel, class Term>
+COARSEGRAD_INLINE void repair_overflow(std::int64_t rows, std::int64_t cols, AnyPanel panel, double* sums,
+                                       Term term) {
+  const std::int64_t columns = columns_of(panel);
+  bool all_finite = true;
+  for (std::int64_t j = 0; j < columns; ++j) all_finite = all_finite && finite(sums[j]);
+  if (all_finite) return;
+  double wide[kMostColumns];
+  sum_wide(rows, cols, columns, wide, term);
+  for (std::int64_t j = 0; j < columns; ++j)
+    if (!finite(sums[j])) sums[j] = wide[j];
+}
+
 }  // namespace
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

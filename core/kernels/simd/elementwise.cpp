@@ -29,6 +29,8 @@ void column_sums(std::int64_t rows, std::int64_t cols, const float* x, double* s
     sum_panel(rows, cols, panel, out, [first = x + c](std::int64_t i, std::int64_t, auto lanes, F32(&s)[1]) {
       s[0] = s[0] + lanes.load(first + i);
     });
+    repair_overflow(rows, cols, panel, sums + c,
+                    [first = x + c](std::int64_t i, std::int64_t) { return static_cast<double>(first[i]); });
   });
 }
 

@@ -7,6 +7,30 @@
 namespace coarsegrad::kernels::COARSEGRAD_TARGET {
 namespace {
 
+// Takes moments again, in double, where the squares have left the range of floats: upwards, so that a sum is
+// infinite or NaN, or downwards, so that they count as 0. A column of one value only is among those.
+template <class AnyPanel>
+COARSEGRAD_INLINE void repair_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const float* x,
+                                      double* mean, double* m2) {
+  const std::int64_t n = columns_of(panel);
+  const double least = 0x1p-100 * static_cast<double>(rows);  // 2^26 times what is lost at most
+  bool all_in_range = true;
+  for (std::int64_t j = 0; j < n; ++j) all_in_range = all_in_range && finite(m2[j]) && m2[j] >= least;
+  if (all_in_range) return;
+  double wide_mean[kMostColumns], wide_m2[kMostColumns];
+  sum_wide(rows, cols, n, wide_mean, [x](std::int64_t i, std::int64_t) { return static_cast<double>(x[i]); });
+  for (std::int64_t j = 0; j < n; ++j) wide_mean[j] /= static_cast<double>(rows);
+  sum_wide(rows, cols, n, wide_m2, [x, &wide_mean](std::int64_t i, std::int64_t j) {
+    const double d = static_cast<double>(x[i]) - wide_mean[j];
+    return d * d;
+  });
+  for (std::int64_t j = 0; j < n; ++j) {
+    if (finite(m2[j]) && m2[j] >= least) continue;
+    mean[j] = wide_mean[j];
+    m2[j] = wide_m2[j];
+  }
+}
+
 // The squares are summed around the mean of the first rows. That costs one sweep, and since those rows are
 // part of the data, the sum can exceed m2 by a factor of rows / kSumRows + 1 at most: no offset makes it
 // cancel.
@@ -30,6 +54,7 @@ void panel_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const f
     mean[j] = static_cast<double>(center[j]) + shift;
     m2[j] = around_mean < 0 ? 0 : around_mean;
   }
+  repair_moments(rows, cols, panel, x, mean, m2);
 }
 
 void moments(std::int64_t rows, std::int64_t cols, const float* x, double* mean, double* m2) {
@@ -88,7 +113,7 @@ bool normalize_quantize(std::int64_t rows, std::int64_t cols, const float* x, co
   });
 }
 
-// Loads dy where the mask is 1, else 0.
+// Gives dy where the mask is 1, else 0.
 struct Gate {
   const float* dy;
   const std::uint8_t* mask;
@@ -96,6 +121,7 @@ struct Gate {
   COARSEGRAD_INLINE F32 load(std::int64_t i, Lanes lanes) const {
     return keep(lanes.load_bits(mask + i / 8), lanes.load(dy + i));
   }
+  double at(std::int64_t i) const { return mask[i / 8] >> i % 8 & 1 ? static_cast<double>(dy[i]) : 0; }
 };
 struct NoGate {
   const float* dy;
@@ -103,6 +129,7 @@ struct NoGate {
   COARSEGRAD_INLINE F32 load(std::int64_t i, Lanes lanes) const {
     return lanes.load(dy + i);
   }
+  double at(std::int64_t i) const { return static_cast<double>(dy[i]); }
 };
 
 template <class AnyGate>
@@ -116,6 +143,10 @@ COARSEGRAD_INLINE void gated_sums(std::int64_t rows, std::int64_t cols, const fl
       if (gated) lanes.store(gated + c + i, g);
       s[0] = s[0] + g;
       s[1] = fma(g, lanes.load(px + i) - lanes.load(pmean + j), s[1]);
+    });
+    repair_overflow(rows, cols, panel, sums[0], [=](std::int64_t i, std::int64_t) { return gate.at(c + i); });
+    repair_overflow(rows, cols, panel, sums[1], [=](std::int64_t i, std::int64_t j) {
+      return gate.at(c + i) * (static_cast<double>(px[i]) - static_cast<double>(pmean[j]));
     });
   });
 }

@@ -147,6 +147,8 @@ COARSEGRAD_INLINE void for_vectors(std::int64_t n, Body body) {
   if (i < n) body(i, Part{static_cast<std::size_t>(n - i)});
 }
 
+COARSEGRAD_INLINE bool finite(double x) { return x - x == 0; }
+
 /// sums[lane] += a, for all lanes there are.
 COARSEGRAD_INLINE void add_to(double* sums, F32 a, Whole) {
 #ifdef __AVX512F__

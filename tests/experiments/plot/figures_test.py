@@ -1,19 +1,23 @@
 """What is drawn equals what was logged; what cannot be drawn is refused in one line."""
+import importlib.machinery
+import importlib.util
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 import synthetic
 import coarse_descent
 import coarse_gradient
+import gradient_variance
 import mnist_ste
 import spurious_minimum
 import training
 from reader import LogError, read_run
-from style import plt
+from style import ESTIMATORS, estimator_style, plt
 
 PLOT = Path(__file__).resolve().parents[3] / "experiments" / "plot" / "plot"
 
@@ -111,6 +115,37 @@ class CoarseGradientTest(FigureTest):
             run = self.log("coarse_gradient", tables=full | {"relu": table})
             with self.assertRaisesRegex(LogError, f"table relu has .*{what}"):
                 coarse_gradient.correlation(run)
+
+
+class OwnEstimatorTest(FigureTest):
+    def test_it_has_a_colour_and_a_marker_that_no_other_has(self):
+        known = [style[1:3] for style in ESTIMATORS.values()]
+        own = [estimator_style(name)[1:3] for name in ("cauchy", "softsign", "bump", "wave", "ramp")]
+        for k in range(2):
+            self.assertEqual(len({style[k] for style in own}), 5)
+            self.assertFalse({style[k] for style in own} & {style[k] for style in known})
+
+    def test_it_looks_the_same_in_every_figure(self):
+        rng = np.random.default_rng(1)
+        tables = {name: synthetic.estimator_table(rng, 0.2, name == "relu") for name in ("relu", "tanh", "my_own")}
+        run = self.log("coarse_gradient", tables=tables)
+        looks = set()
+        for figure in (coarse_gradient.correlation, coarse_gradient.norm):
+            lines = {line.get_gid(): line for ax in figure(run).axes for line in ax.get_lines()}
+            for name in ("correlation", "norm"):
+                line = lines.get(f"my_own/{name}_mc")
+                if line is not None:
+                    looks.add((line.get_color(), line.get_marker()))
+        self.assertEqual(looks, {estimator_style("my_own")[1:3]})
+
+
+    def test_a_gradient_quantizer_of_ones_own_is_drawn_too(self):
+        results = PLOT.parents[1] / "results" / "gradient_variance" / "gradient_variance.h5"
+        run = read_run(results)
+        for column, names in run.labels.items():
+            run.labels[column] = ["my_own" if name == "psq" else name for name in names]
+        for name, figure in gradient_variance.FIGURES.items():
+            self.assertTrue([gid for gid in drawn(figure(run)) if "/my_own" in gid], name)
 
 
 class CoarseDescentTest(FigureTest):
@@ -259,6 +294,34 @@ class CommandTest(FigureTest):
             self.assertEqual((self.folder / f"pictures/mnist_ste-{figure}.png").read_bytes()[:4], b"\x89PNG")
             self.assertEqual((self.folder / f"pictures/mnist_ste-{figure}.pdf").read_bytes()[:4], b"%PDF")
 
+    def test_a_matplotlibrc_changes_nothing(self):
+        """text.usetex would run programs of TeX, which may not be there."""
+        synthetic.mnist_ste_log(self.folder / "mnist_ste.h5")
+        self.plot("mnist_ste.h5", "--out", "plain")
+        (self.folder / "matplotlibrc").write_text("text.usetex: True\nfigure.dpi: 30\naxes.facecolor: red\nbackend: pdf\n")
+        result = self.plot("mnist_ste.h5", "--out", "with_rc")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        pictures = sorted((self.folder / "plain").glob("*.png"))
+        self.assertEqual(len(pictures), len(mnist_ste.FIGURES))
+        for picture in pictures:
+            self.assertEqual(picture.read_bytes(), (self.folder / "with_rc" / picture.name).read_bytes())
+
+    def test_names_with_dots_stay_whole(self):
+        for name in ("m0.05", "m0.1", "m0.2.hdf5"):
+            synthetic.mnist_ste_log(self.folder / name)
+        result = self.plot("m0.05", "m0.1", "m0.2.hdf5")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        for name in ("m0.05", "m0.1", "m0.2"):
+            self.assertTrue((self.folder / f"{name}-curves.png").exists())
+
+    def test_two_logs_of_one_name_are_refused_before_anything_is_drawn(self):
+        for name in ("x/r.h5", "y/r.h5", "y/r.hdf5"):
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            synthetic.mnist_ste_log(self.folder / name)
+        for pair in (("x/r.h5", "y/r.h5"), ("x/r.h5", "y/r.hdf5")):
+            self.assert_fails(self.plot(*pair, "--out", "o"), 2, f"given {pair[0]} and {pair[1]}, .* expected two --out")
+        self.assertFalse((self.folder / "o").exists())
+
     def test_every_figure_can_be_laid_out(self):
         """Mathematical text that cannot be set is found out here only."""
         for module in (coarse_gradient, coarse_descent, spurious_minimum, mnist_ste):
@@ -266,6 +329,28 @@ class CommandTest(FigureTest):
             for name, figure in module.FIGURES.items():
                 with self.subTest(f"{module.__name__}-{name}"):
                     figure(read_run(log)).draw_without_rendering()
+
+    def test_an_experiment_of_ones_own_is_known_by_its_tables(self):
+        """A log under a name that plot has never heard of gives the figures of the experiment that logs the same."""
+        loader = importlib.machinery.SourceFileLoader("plot", str(PLOT))
+        plot = importlib.util.module_from_spec(importlib.util.spec_from_loader("plot", loader))
+        loader.exec_module(plot)
+        for module in (coarse_gradient, coarse_descent, spurious_minimum, mnist_ste):
+            with self.subTest(module.__name__):
+                log = getattr(synthetic, f"{module.__name__}_log")(self.folder / f"{module.__name__}.h5")
+                with h5py.File(log, "r+") as file:
+                    file.attrs["experiment"] = np.bytes_("my_own")
+                self.assertIs(plot.figures_of(read_run(log)), module.FIGURES)
+        self.assertIs(plot.figures_of(self.log("my_own", series={"loss": (np.arange(5), np.arange(5.0))})), training.FIGURES)
+        with self.assertRaisesRegex(LogError, "no figures for experiment 'my_own'"):
+            plot.figures_of(self.log("my_own", tables={"sizes": {"size": np.arange(3.0)}}))
+
+    @unittest.expectedFailure
+    def test_runs_of_one_experiment_are_overlaid(self):
+        for name in ("a.h5", "b.h5"):
+            synthetic.write_log(self.folder / name, "my_own", series={"loss": (np.arange(5), np.arange(5.0))})
+        self.plot("a.h5", "b.h5", "--out", "pictures")
+        self.assertEqual(len(list(self.folder.glob("pictures/*.png"))), 1)
 
     def test_what_has_no_data_yet_does_not_keep_the_rest_from_being_drawn(self):
         run = read_run(synthetic.mnist_ste_log(self.folder / "whole.h5"))

@@ -1,7 +1,9 @@
 """The reader: finished, live, torn and foreign files."""
+import json
 import re
 import subprocess
 import sys
+import os
 import tempfile
 import time
 import unittest
@@ -12,7 +14,7 @@ import numpy as np
 
 import synthetic
 import synthetic_cifar
-from reader import LogError, by_config, differing, read_run, read_runs
+from reader import LogError, base_name, by_config, differing, read_run, read_runs
 
 
 class ReaderTest(unittest.TestCase):
@@ -103,6 +105,7 @@ class ReaderTest(unittest.TestCase):
             "empty": lambda path: path.write_bytes(b""),
             "folder": lambda path: path.mkdir(),
             "missing": lambda path: None,
+            "pipe": os.mkfifo,
             "foreign": foreign_hdf5,
             "old HDF5 format": lambda path: h5py.File(path, "w", libver="earliest").close(),
             "schema": other_schema,
@@ -116,6 +119,20 @@ class ReaderTest(unittest.TestCase):
                     read_run(path)
                 self.assertTrue(str(caught.exception).startswith(str(path)))
                 self.assertNotIn("\n", str(caught.exception))
+
+
+    def test_names_of_a_file_are_short_and_printable_in_messages(self):
+        path = Path(self.folder.name) / "long.h5"
+        synthetic.write_log(path, "some_experiment", schema="\x1b[31m" + "x" * 50_000)
+        with self.assertRaises(LogError) as caught:
+            read_run(path)
+        self.assertLess(len(str(caught.exception)), 1100)
+        self.assertTrue(str(caught.exception).isprintable())
+class Names(unittest.TestCase):
+    def test_only_a_final_h5_or_hdf5_is_taken_away(self):
+        """The same table as for the names that the programs make."""
+        pairs = json.loads((Path(__file__).resolve().parents[1] / "output_names.json").read_text())
+        self.assertEqual([base_name(path) for path, _ in pairs], [Path(base).name for _, base in pairs])
 
 
 class ManyRuns(unittest.TestCase):

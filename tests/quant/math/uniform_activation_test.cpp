@@ -40,6 +40,21 @@ Values alpha_derivatives(AlphaRule rule, int bits) {
   return y;
 }
 
+// Of all levels k and float alphas, up to powers of two: in percent, those that a second pass moves.
+double moved_levels(int bits) {
+  const float top = static_cast<float>(top_of(bits));
+  std::int64_t moved = 0, all = 0;
+  const int stride = bits > 3 ? 257 : 1;
+  for (int mantissa = 0; mantissa < 0x800000; mantissa += stride)
+    for (float k = 1; k <= top; ++k, ++all) {
+      const float alpha = 1 + static_cast<float>(mantissa) * 0x1p-23f;
+      const float again = activation_level(alpha * k, alpha, top);
+      moved += again != k;
+      if (again != k && again != k + 1) return std::nan("");
+    }
+  return 100 * static_cast<double>(moved) / static_cast<double>(all);
+}
+
 // Lloyd's alternation on a grid instead of by integrals: an independent way to the same number.
 double lloyd_on_grid(int bits, double alpha) {
   const double top = top_of(bits);
@@ -58,6 +73,17 @@ double lloyd_on_grid(int bits, double alpha) {
 }
 
 }  // namespace
+
+TEST_SUITE("quant") {
+  TEST_CASE("rounding up is not idempotent: the stated share of levels moves up by one in a second pass") {
+    CHECK(uniform_activation(0.1f * 13, 0.1f, 15.f) == 0.1f * 14);
+    CHECK(uniform_activation(0.1f * 14, 0.1f, 15.f) == 0.1f * 14);
+    for (const int bits : {1, 2}) CHECK(moved_levels(bits) == 0);
+    CHECK(moved_levels(3) == doctest::Approx(2.7).epsilon(0.02));
+    CHECK(moved_levels(4) == doctest::Approx(4.1).epsilon(0.02));
+    CHECK(moved_levels(8) == doctest::Approx(5.6).epsilon(0.02));
+  }
+}
 
 TEST_SUITE("paper-ste") {
   TEST_CASE("paper-ste 8.19: resolution by Lloyd's alternation on the half-Gaussian") {

@@ -259,7 +259,15 @@ TEST_SUITE("quant") {
     for (const int bits : {0, 9, -3}) CHECK_THROWS_AS(highest_weight_level(bits), UsageError);
     CHECK_THROWS_AS(binary_thresholds<double>(-1), UsageError);
     CHECK_THROWS_AS(encoded(kGolden, Vector{2, 1}), Error);
-    CHECK_THROWS_AS(exact_thresholds<double>(Vector{1e-200, 0}, 1), Error);
+    CHECK_THROWS_AS(exact_thresholds<double>(Vector{1e200, 0}, 1), Error);
+  }
+
+  TEST_CASE("doubles whose squares are no normal numbers count as zeros in the exact projection") {
+    const Vector tiny{1e-200, -3e-200, 0};
+    CHECK(encoded(tiny, exact_thresholds<double>(tiny, 3)).codes ==
+          encoded(Vector{0, 0, 0}, exact_thresholds<double>(Vector{0, 0, 0}, 3)).codes);
+    const Vector small{1e-139, -1e-139, 0};
+    CHECK(encoded(small, exact_thresholds<double>(small, 1)).delta > 0);
   }
 
   TEST_CASE("float weights: codes and scale have the same bits for 1 and 2 threads and every kernel table") {

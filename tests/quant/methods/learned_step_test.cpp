@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/deferred.h"
@@ -152,7 +153,8 @@ TEST_SUITE("quant") {
     for (const int bits : {0, 1, 9})
       CHECK_THROWS_AS(quant::weight_projection("lsq", {.bits = bits}), UsageError);
     CHECK_THROWS_AS(quant::weight_projection("lsq", {.bits = 4, .per_channel = true}), UsageError);
-    for (const double step : {-1., 1e-9, 1e5, std::nan("")})
+    const auto least = static_cast<double>(std::numeric_limits<Real>::denorm_min());
+    for (const double step : {-1., least, HUGE_VAL, std::nan("")})
       CHECK_THROWS_AS(LearnedStepActivation({.step = step}), Error);
     CHECK_THROWS_AS(LearnedStepActivation({.rate_factor = -1}), Error);
     CHECK_THROWS_AS(LearnedStepActivation({.bits = 9}), UsageError);

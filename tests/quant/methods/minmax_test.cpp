@@ -120,6 +120,11 @@ TEST_SUITE("paper-statquant") {
       w.mutable_data()[2] = bad;
       for (const Real v : projection->project(w).view()) CHECK(std::isnan(v));
     }
+    const Tensor wide({4}, {Real(-3e38), 0, Real(1e38), Real(3.3e38)});  // finite, but not from end to end
+    const Tensor rounded = projection->project(wide);
+    for (int i = 0; i < 4; ++i)
+      CHECK(std::abs(double(rounded[i]) - double(wide[i])) <= 0.5 * 6.3e38 / 254 * 1.01);
+    CHECK(rounded[1] == 0);
     for (const int bits : {1, 9})
       CHECK_THROWS_AS(quant::weight_projection("minmax", {.bits = bits}), UsageError);
   }

@@ -226,6 +226,8 @@ TEST_SUITE("quant") {
     a(Tensor({1}, Real(1000)));
     CHECK(a.alpha.value.item() == 5);
     a(Tensor({2}));
+    CHECK(a.alpha.value.item() == 5);
+    a(Tensor({2}, Real(1e-6)));
     CHECK(a.alpha.value.item() == Real(0.001));
     a.record_range(false);
     CHECK(a(Tensor({1}, Real(1000))).item() == Real(0.001) * 3);

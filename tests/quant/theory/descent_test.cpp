@@ -289,6 +289,13 @@ TEST_SUITE("theory") {
     CHECK_THROWS_AS(EmpiricalLoss(model, 0, rng), Error);
   }
 
+  TEST_CASE("descent: a step or a tolerance that is no finite number is refused") {
+    for (const double bad : {std::nan(""), HUGE_VAL}) {
+      CHECK_THROWS_AS(population_descent(golden_model(), Ste::relu, kGoldenStart, {.eta = bad}), Error);
+      CHECK_THROWS_AS(population_descent(golden_model(), Ste::relu, kGoldenStart, {.tolerance = bad}), Error);
+    }
+  }
+
   TEST_CASE("excess variation is 0 for a falling curve and counts what goes up before the minimum") {
     CHECK(excess_variation({4, 3, 1, 2, 9}) == 0);
     CHECK(excess_variation({4, 5, 1}) == doctest::Approx(2.0 / 3));

@@ -1,0 +1,151 @@
+#include "experiments/training/network_file.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "core/base/check.h"
+#include "core/kernels/kernels.h"
+#include "experiments/support/provenance.h"
+#include "experiments/support/text_table.h"
+#include "experiments/training/network_state.h"
+
+namespace coarsegrad::experiments {
+namespace {
+
+void declare(Args& args, NetworkSettings& s) {
+  declare(args, s.net);
+  declare_projection(args, s.rule);
+  args.add("classes", s.classes, "classes", {1, 256});
+}
+
+void declare(Args& args, Split& s) {
+  args.add("dataset", s.dataset, "images");
+  args.add("images", s.images, "training images, held-out ones included", {0, 1'000'000'000});
+  args.add("held-out", s.held_out, "of them set aside", {0, 1'000'000'000});
+  args.add("data-seed", s.seed, "of the choice");
+  args.add("indices-sha256", s.digest, "of their indices");
+  args.add("independent", s.independent, "no network that this one comes from was trained on them");
+}
+
+// A record is what a main's flags are: described once, checked when it is read. What every Args has besides
+// is no part of it.
+nlohmann::json json_of(const Args& args) {
+  auto json = nlohmann::json::parse(args.config());
+  json.erase("seed");
+  json.erase("threads");
+  return json;
+}
+
+template <class Record>
+nlohmann::json json_of(Record record) {
+  Args args("record", "");
+  declare(args, record);
+  return json_of(args);
+}
+
+template <class Record>
+std::optional<Record> entry(const TensorFile& file, const std::filesystem::path& path, const char* name) {
+  const auto found = file.metadata.find(name);
+  if (found == file.metadata.end()) return {};
+  Record record;
+  Args args("record", "");
+  declare(args, record);
+  try {
+    args.read(found->second, cat(path.string(), ": ", name));
+  } catch (const UsageError& e) {
+    throw Error(e.what());
+  }
+  return record;
+}
+
+std::string words(const Split& s) {
+  return cat(s.held_out, " of ", s.images, " images of ", s.dataset, " held out by seed ", s.seed);
+}
+
+std::string bits(int n) { return cat(n, n == 1 ? " bit " : " bits "); }
+
+}  // namespace
+
+std::string description(const NetworkSettings& s) {
+  return cat(s.net.net, ", ", description(s.rule), "; ", description(s.net));
+}
+
+std::string description(const RuleSettings& s) {
+  if (s.weight_bits == 0) return "weights float";
+  return cat("weights ", bits(s.weight_bits), s.projection, s.per_channel ? " per channel" : "",
+             s.quantize_first ? "" : ", first layer float", s.quantize_last ? "" : ", last layer float");
+}
+
+std::string description(const NetSettings& s) {
+  if (s.activation_bits == 0) return "activations float";
+  return cat("activations ", bits(s.activation_bits), s.activation, s.ste == "own" ? "" : " " + s.ste,
+             s.alpha == "fixed" ? "" : ", alpha " + s.alpha,
+             s.quantize_last_activation ? "" : ", the last one float",
+             s.record_alpha ? ", float while their range is recorded" : "");
+}
+
+Metadata metadata_of(const NetworkSettings& s) { return {{"settings", json_of(s).dump()}}; }
+
+Metadata metadata_of(const NetworkSettings& s, const Split& split) {
+  Metadata entries = metadata_of(s);
+  entries["split"] = json_of(split).dump();
+  return entries;
+}
+
+Metadata measured(double test_accuracy) {
+  return {{"test_accuracy", number(test_accuracy)}, {"kernels", active_kernels().name}, {"cpu", cpu_name()}};
+}
+
+std::optional<NetworkSettings> settings_in(const TensorFile& file, const std::filesystem::path& path) {
+  return entry<NetworkSettings>(file, path, "settings");
+}
+
+std::optional<Split> split_in(const TensorFile& file, const std::filesystem::path& path) {
+  const auto split = entry<Split>(file, path, "split");
+  check(!split || nlohmann::json::parse(file.metadata.at("split")) == json_of(*split), path.string(),
+        ": split: expected dataset, images, held-out, data-seed, indices-sha256 and independent");
+  return split;
+}
+
+NetworkSettings expect_settings_in(const TensorFile& file, const std::filesystem::path& path) {
+  const auto settings = settings_in(file, path);
+  check(settings.has_value(), path.string(),
+        ": says nothing of the network's settings; describe_network adds them");
+  return *settings;
+}
+
+void go_on_with(const std::filesystem::path& path, Split& split) {
+  const TensorFile file = read_tensor_file(path);
+  const auto before = split_in(file, path);
+  if (const auto settings = settings_in(file, path))
+    std::printf("starts from %s: %s\n", path.string().c_str(), description(*settings).c_str());
+  if (!before || !before->independent) {
+    split.independent = false;
+    std::printf(
+        "%s does not say which images were held out from %s: the held-out accuracy is not independent\n",
+        path.string().c_str(), before ? "what it comes from" : "it");
+  }
+  if (!before || before->dataset != split.dataset || split.held_out == 0) return;
+  check_usage(before->same_images(split), path.string(), ": trained with ", words(*before), ", given ",
+              words(split), ", which it may have been trained on; expected --images ", before->images,
+              " --held-out ", before->held_out, " --data-seed ", before->seed);
+}
+
+DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
+                         const datasets::Dataset& data) {
+  check(data.classes == s.classes, path.string(), ": a network of ", s.classes, " classes, given ", data.name,
+        " with ", data.classes);
+  DeployedNetwork d;
+  try {
+    d.net = make_net(s.net, data, 1);
+    d.rule = make_rule(s.rule, *d.net);
+    load_state(*d.net, d.rule.get(), state_in(file));
+  } catch (const Error& e) {
+    throw Error(cat(path.string(), ": ", e.what()));
+  }
+  if (d.rule) d.rule->deploy();
+  d.net->eval();
+  return d;
+}
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,61 @@
+#pragma once
+// What the file of a network says besides its tensors, so that it can be used without anything else: how the
+// network is made and deployed, which images were held out from it, what it reached and where that was
+// measured. Each is a text in the metadata of the tensor file:
+//   settings       JSON, the flags of `train` that describe network, activations and weights, all resolved
+//   split          JSON, the split of its training images
+//   test_accuracy  share of the test images that it gets right, with `kernels` and `cpu`, the kernel table
+//                  and the processor that it was measured with
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "experiments/support/tensor_file.h"
+#include "experiments/training/settings.h"
+
+namespace coarsegrad::experiments {
+
+/// How a network is made and deployed. How it was trained is the business of logs.
+struct NetworkSettings {
+  NetSettings net = {};
+  RuleSettings rule = {};  ///< its projection; the relaxation belongs to the training
+  int classes = 10;
+};
+/// In words: "resnet20, weights 1 bit binary, last layer float; activations 4 bits uniform".
+std::string description(const NetworkSettings& s);
+std::string description(const RuleSettings& s);  ///< of the weights
+std::string description(const NetSettings& s);   ///< of the activations
+
+using Metadata = std::map<std::string, std::string>;
+/// The entries `settings` and `split`.
+Metadata metadata_of(const NetworkSettings& s, const Split& split);
+/// The entries of a network whose training images are not known.
+Metadata metadata_of(const NetworkSettings& s);
+/// The entries of a share of right test images, measured by this process.
+Metadata measured(double test_accuracy);
+
+/// What the metadata of a file says; nothing where it says nothing. Throws Error, which begins with the
+/// file's name, for an entry that is malformed or that this program does not understand.
+std::optional<NetworkSettings> settings_in(const TensorFile& file, const std::filesystem::path& path);
+std::optional<Split> split_in(const TensorFile& file, const std::filesystem::path& path);
+
+/// The settings; throws Error, which names the tool that adds them, when the file says nothing of them.
+NetworkSettings expect_settings_in(const TensorFile& file, const std::filesystem::path& path);
+
+/// Takes care that a training with the images of `split`, which starts from the network in a file, is judged
+/// by held-out images that this network has not seen. Throws UsageError, which names both splits, when the
+/// file says that others of the same data set were held out. Where the file does not say it, a line on
+/// stdout says that the held-out accuracy is not independent, and so does `split` from then on.
+void go_on_with(const std::filesystem::path& path, Split& split);
+
+/// A network as it is deployed: its weights are the projections of the float copies in the file.
+struct DeployedNetwork {
+  std::unique_ptr<nn::Module> net;
+  std::unique_ptr<quant::WeightRule> rule;  ///< null for float weights
+};
+/// For the images of `data`. Throws Error when settings, tensors and images do not fit together.
+DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
+                         const datasets::Dataset& data);
+
+}  // namespace coarsegrad::experiments
