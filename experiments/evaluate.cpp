@@ -5,6 +5,7 @@
 // training. With --dataset by the test images of another data set.
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
@@ -79,17 +80,20 @@ void judge(const Settings& s, const Args& args, RunLog& log) {
   std::printf("%s: %s\n", s.network.c_str(), description(settings).c_str());
   TextTable table({"images", "count", "loss", "right %"});
   StoredTensor logits{"logits", {data.test.size(), data.test.classes}, {}};
-  const auto add = [&](const char* name, double number, const datasets::Dataset& images) {
+  std::function<void(const Tensor&)> keep_logits;
+  if (!s.logits.empty())
+    keep_logits = [&logits](const Tensor& batch) {
+      logits.values.insert(logits.values.end(), batch.view().begin(), batch.view().end());
+    };
+  const auto add = [&](const char* name, double number, const datasets::Dataset& images,
+                       const std::function<void(const Tensor&)>& see) {
     if (images.size() == 0) return;
-    const Evaluation e = evaluate(*network.net, images, [&](const Tensor& batch) {
-      if (&images == &data.test)
-        for (const Real v : batch.view()) logits.values.push_back(static_cast<float>(v));
-    });
+    const Evaluation e = evaluate(*network.net, images, see);
     results.add({number, static_cast<double>(images.size()), e.loss, e.accuracy});
     table.row(name, images.size(), e.loss, 100 * e.accuracy);
   };
-  add("test", 0, data.test);
-  add("held out", 1, data.held_out);
+  add("test", 0, data.test, keep_logits);
+  add("held out", 1, data.held_out, {});
   if (!s.logits.empty()) write_tensor_file(s.logits, TensorFile{.tensors = {logits}, .metadata = {}});
   std::fputs(table.str().c_str(), stdout);
   if (s.dataset == "own") print_stated(file);

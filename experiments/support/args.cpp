@@ -173,7 +173,7 @@ std::string suggestion(const std::string& word, const std::vector<std::string>& 
 struct Args::Knob {
   Knob(std::string name_, std::string help_) : name(std::move(name_)), help(std::move(help_)) {}
   virtual ~Knob() = default;
-  /// Sets the variable; throws UsageError beginning with `where`, which shows the value as the `text` that it came from.
+  /// Sets the variable; throws UsageError beginning with `where`, which shows the `text` that the value came from.
   virtual void set(const Json& value, const std::string& where, const std::string& text) = 0;
   void set(const Json& value, const std::string& where) { set(value, where, dump(value)); }
   void set_text(const std::string& text, const std::string& where) { set(from_text(text), where, text); }
@@ -204,7 +204,8 @@ class Args::TypedKnob : public Args::Knob {
     T accepted{};
     check_usage(accept(value, limits_, accepted), where, ": given ", shortened(text), ", expected ",
                 limits(), hint);
-    check_usage(repeatable || !repeats(accepted), where, ": given ", shortened(shown(value)), ", expected each entry once");
+    check_usage(repeatable || !repeats(accepted), where, ": given ", shortened(shown(value)),
+                ", expected each entry once");
     target_ = std::move(accepted);
   }
   Json from_text(const std::string& text) const override { return json_from_text<T>(text); }

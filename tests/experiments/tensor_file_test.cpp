@@ -166,7 +166,8 @@ TEST_CASE("tensor file: what is none is called so, with the tool that reads PyTo
         std::string("\x89HDF\r\n\x1a\n\0\0\0\0", 12), std::string("plain text, a line")}) {
     write_file(path, bytes);
     CHECK_SAYS(complaint_of([&] { read_tensor_file(path); }), "net.pt: is no tensor file: ");
-    CHECK_SAYS(complaint_of([&] { read_tensor_file(path); }), "(safetensors: the length of a JSON header in 8 bytes, the header, the values; "
+    CHECK_SAYS(complaint_of([&] { read_tensor_file(path); }),
+               "(safetensors: the length of a JSON header in 8 bytes, the header, the values; "
                "experiments/torch_file makes one of a PyTorch .pt file)");
   }
 }
