@@ -60,9 +60,7 @@ const Setting kSettings[] = {{"binary", 1},
                              {"power_of_two_exact", 6},
                              {"power_of_two_exact", 4, true},
                              {"fixed_levels", 1},
-                             {"fixed_levels", 3},
-                             {"fixed_levels", 1, false, "asymptotic"},
-                             {"fixed_levels", 3, false, "asymptotic"}};
+                             {"fixed_levels", 3}};
 
 // What of the rule is timed, each part with the projection that it follows from.
 struct Times {

@@ -2,7 +2,6 @@
 
 #include "core/base/check.h"
 #include "quant/activation.h"
-#include "quant/methods/asymptotic.h"
 #include "quant/methods/dorefa.h"
 #include "quant/methods/learned_step.h"
 #include "quant/methods/minmax.h"
@@ -72,7 +71,6 @@ Registry<MakeActivationQuantizer>& registry() {
                                                             {"dorefa_tanh", dorefa(Bounding::tanh)},
                                                             {"pact", pact},
                                                             {"lsq", lsq},
-                                                            {"asymptotic", asymptotic_activation},
                                                             {"minmax", minmax_activation}});
   return r;
 }

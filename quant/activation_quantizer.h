@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "nn/activation.h"
-#include "quant/math/level_set.h"
 #include "quant/math/uniform_activation.h"
 
 namespace coarsegrad {
@@ -30,17 +29,12 @@ struct ActivationOptions {
   AlphaRule alpha_rule = AlphaRule::three_valued;  ///< trained: what stands for the derivative in alpha
   bool clamp_gradient = false;                     ///< trained: as in TrainedActivationOptions
   bool record_range = false;                       ///< trained: a ReLU that only records its range at first
-  double sharpness = 0;  ///< asymptotic: T times the least step at the end of the training; 0: 100
-  double hard_from =
-      0.95;  ///< asymptotic: share of the training after which it is hard in training mode, too
-  ThreeBits three_bits = ThreeBits::two_powers;  ///< asymptotic
 };
 
 /// The activation at every place of a network, by name; those shipped are
 ///   uniform  sigma(x, alpha), alpha fixed by the half-Gaussian rule (quant/activation.h); any surrogate, the
 ///            clipped ReLU by default
 ///   trained  the same with a trained alpha (quant/methods/trained_activation.h); clipped ReLU
-///   asymptotic  smooth in training, 1 to 3 bits in the end; no surrogate (quant/methods/asymptotic.h)
 ///   sign     -1 and +1 (quant/methods/sign_activation.h); any surrogate, hard_tanh by default; 1 bit
 ///   dorefa, dorefa_abs, dorefa_tanh  quantize_k(h(x)) with h = clip, min(|x|, 1), (tanh + 1) / 2
 ///            (quant/methods/dorefa.h); dorefa takes any surrogate, the clipped ReLU by default

@@ -21,14 +21,10 @@ WeightParts w(const char* projection, int bits, WeightRuleOptions layers, const 
 ActivationParts a(const char* map, int bits, const char* surrogate = "") {
   return {map, {.bits = bits, .surrogate = surrogate}};
 }
-ActivationParts smooth(const char* map, int bits, double sharpness) {
-  return {map, {.bits = bits, .sharpness = sharpness}};
-}
 ActivationParts bounded_last(const char* map, int bits) { return {map, {.bits = bits}, false}; }
 
 constexpr RelaxationOptions kBlend{.strength = 1e-5},
-    kRelax{.strength = 1, .growth = 1.04, .hard_from = 0.75}, kProx{.strength = 1e-4, .hard_from = 2.0 / 3},
-    kAqe{.strength = 1.5, .growth = 8 / 1.5, .hard_from = 0.95};  // sharper ends lose deep networks
+    kRelax{.strength = 1, .growth = 1.04, .hard_from = 0.75}, kProx{.strength = 1e-4, .hard_from = 2.0 / 3};
 
 const TrainingParts kFor200{.epochs = 200}, kFor300{.epochs = 300}, kBop{.update = "bop"},
     kTelcnn{.two_stage = true, .progressive = {32, 16, 8, 4}, .guided = true};
@@ -76,8 +72,6 @@ std::deque<std::pair<std::string, Method>> shipped() {
       "Chen, Gai, Yao, Mahoney, Gonzalez: A statistical framework for low-bitwidth training, NeurIPS 2020 (2010.14298)");
   row("lbw_net",        w("power_of_two", 4, kAll),                         {},                                 {},          {},
       "Yin, Zhang, Qi, Xin: LBW-Net, 2016 (1612.06052)", {{2, 0}, {3, 0}, {5, 0}, {6, 0}});
-  row("aqe",            w("fixed_levels", 1, kNotLast, "asymptotic", kAqe), smooth("asymptotic", 1, 8),         {},          {},
-      "Chen, Liu, Zhang, Hou, Yang: Asymptotic-quantized estimator, 2020 (2003.04296), reconstructed", {{2, 2}, {3, 3}});
   return all;
 }
 // clang-format on

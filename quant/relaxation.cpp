@@ -5,7 +5,6 @@
 
 #include "core/base/check.h"
 #include "core/map.h"
-#include "quant/methods/asymptotic.h"
 #include "quant/methods/binary_relax.h"
 #include "quant/methods/prox_quant.h"
 #include "quant/registry.h"
@@ -72,8 +71,7 @@ Registry<MakeRelaxation>& registry() {
                      {"clip", [](const RelaxationOptions&) { return std::make_unique<Clip>(); }},
                      {"relax", binary_relax},
                      {"prox", prox_quant},
-                     {"prox_squared", prox_quant_squared},
-                     {"asymptotic", asymptotic_relaxation}});
+                     {"prox_squared", prox_quant_squared}});
   return r;
 }
 

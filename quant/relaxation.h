@@ -58,9 +58,6 @@ struct RelaxationOptions {
 ///   relax  x between w and proj(w), ever nearer to it: BinaryRelax (quant/methods/binary_relax.h)
 ///   prox, prox_squared
 ///          x = w, and w is moved towards proj(w) after the step: ProxQuant (quant/methods/prox_quant.h)
-///   asymptotic
-///          x = A_T(w), a smooth map that becomes the projection, and its true derivative
-///          (quant/methods/asymptotic.h)
 /// Throws UsageError for an unknown name, listing the known ones, and Error for options out of range.
 std::unique_ptr<Relaxation> relaxation(std::string_view name, const RelaxationOptions& options = {});
 

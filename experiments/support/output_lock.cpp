@@ -9,10 +9,12 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <system_error>
+#include <thread>
 
 #include "core/base/check.h"
 #include "experiments/support/output_name.h"
@@ -43,12 +45,21 @@ bool still_named(int fd, const fs::path& path) {
   return found && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+/// What stands in the lock. Its owner writes that right after taking it, unless the disk is full.
+std::string text_in(int fd) {
+  std::array<char, 300> bytes{};
+  ssize_t n = 0;
+  for (int attempt = 0; n <= 0 && attempt < kAttempts; ++attempt) {
+    if (attempt > 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    n = pread(fd, bytes.data(), bytes.size(), 0);
+  }
+  return {bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0))};
+}
+
 /// "process PID on HOST" when that stands in the lock, "another process" for anything else.
 std::string owner_in(int fd) {
-  const std::string unknown = "another process";
-  std::array<char, 300> bytes{};
-  const ssize_t n = pread(fd, bytes.data(), bytes.size(), 0);
-  const std::string_view text(bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+  const std::string unknown = "another process", all = text_in(fd);
+  const std::string_view text = all;
   const std::string_view line = text.substr(0, text.find('\n'));
   std::int64_t pid = 0;
   const auto [end, error] = std::from_chars(line.begin(), line.end(), pid);

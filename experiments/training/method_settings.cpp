@@ -98,7 +98,6 @@ void choose(const std::string& name, MethodSettings& s, OptimSettings& optim) {
   s.net.activation_bits = m.activations.options.bits;
   s.net.ste = m.activations.options.surrogate.empty() ? "own" : m.activations.options.surrogate;
   s.net.quantize_last_activation = m.activations.quantize_last;
-  if (m.activations.options.sharpness != 0) s.net.sharpness = m.activations.options.sharpness;
   s.rule.projection = m.weights.projection;
   s.rule.weight_bits = m.weights.options.bits;
   s.rule.per_channel = m.weights.options.per_channel;
@@ -109,9 +108,6 @@ void choose(const std::string& name, MethodSettings& s, OptimSettings& optim) {
   if (m.weights.relaxation == "blend") {
     s.rule.rho = r.strength;
     s.rule.rho_growth = r.growth;
-  } else if (m.weights.relaxation == "asymptotic") {
-    s.rule.sharpness = r.strength * r.growth;
-    s.rule.hard_from = r.hard_from;
   } else {
     s.rule.strength = r.strength;
     s.rule.growth = r.growth;

@@ -113,10 +113,7 @@ quant::ActivationParts activation_of(const NetSettings& s) {
                                    .alpha = s.alpha_start,
                                    .rate_factor = s.alpha_rate,
                                    .clamp_gradient = s.clamp_alpha_gradient,
-                                   .record_range = s.record_alpha,
-                                   .sharpness = s.sharpness,
-                                   .hard_from = s.hard_from,
-                                   .three_bits = static_cast<ThreeBits>(s.powers)};
+                                   .record_range = s.record_alpha};
   if (!fixed) options.alpha_rule = alpha_rule(s.alpha);
   return {trained ? "trained" : s.activation, options};
 }
@@ -144,16 +141,9 @@ void declare_activation(Args& args, NetSettings& s) {
            "what the last layer reads, too; only dorefa may leave it bounded");
   args.add("record-alpha", s.record_alpha,
            "train with float ReLUs, and leave max|x| / (2^bits - 1) in a trained alpha as a later start");
-  args.add("activation-sharpness", s.sharpness, "asymptotic activations: T times the least step at the end",
-           {1.5, 1e6});
-  args.add("activation-hard-from", s.hard_from,
-           "asymptotic activations: share of the training after which they are hard; 1: in evaluations alone",
-           {0.001, 1});
-  args.add("activation-powers", s.powers,
-           "powers of two among the levels of asymptotic activations of 3 bits", {2, 3});
   args.add_need(
       {"activation", "ste", "alpha", "alpha-start", "alpha-rate", "clamp-alpha-gradient",
-       "quantize-last-activation", "activation-sharpness", "activation-hard-from", "activation-powers"},
+       "quantize-last-activation"},
       "activation-bits", "without --activation-bits", [&s] { return s.activation_bits > 0; });
   args.add_need({"alpha"}, "activation", "without --activation uniform or trained", [&s] {
     return is_one_of(s.activation, {"uniform", "trained"});
@@ -161,12 +151,10 @@ void declare_activation(Args& args, NetSettings& s) {
   args.add_need({"clamp-alpha-gradient"}, "alpha", "without an --alpha that is trained",
                 [&s] { return !s.clamp_alpha_gradient || activation_of(s).map == "trained"; });
   args.add_need({"alpha-rate"}, "alpha", "without an --alpha or another --activation that is trained", [&s] {
-    return !has_no_resolution(s) && !is_one_of(activation_of(s).map, {"uniform", "asymptotic"});
+    return !has_no_resolution(s) && activation_of(s).map != "uniform";
   });
   args.add_need({"alpha-start"}, "activation", "with an --activation that has no resolution to choose",
                 [&s] { return !has_no_resolution(s); });
-  args.add_need({"activation-sharpness", "activation-hard-from", "activation-powers"}, "activation",
-                "without --activation asymptotic", [&s] { return s.activation == "asymptotic"; });
 }
 
 nn::MakeActivation make_activation(const NetSettings& s) { return quant::make_activation(activation_of(s)); }
@@ -231,22 +219,16 @@ void declare(Args& args, RuleSettings& s) {
   args.add("strength", s.strength, "of the other relaxations at the start: lambda", {0, 1e6});
   args.add("growth", s.growth, "what multiplies it", {1, 1000});
   args.add("every", s.every, "epochs between two such growths", {0.001, 1000});
-  args.add("sharpness", s.sharpness, "asymptotic: T times the least step at the end, from 1.5", {1.6, 1e6});
   args.add("hard-from", s.hard_from, "share of the training after which the projection takes its place",
            {0, 1});
   need_weight_bits(
-      args, s, {"relaxation", "rho", "rho-growth", "strength", "growth", "every", "sharpness", "hard-from"});
+      args, s, {"relaxation", "rho", "rho-growth", "strength", "growth", "every", "hard-from"});
   args.add_need({"rho", "rho-growth"}, "relaxation", "without --relaxation blend",
                 [&s] { return s.relaxation == "blend"; });
-  args.add_need({"strength", "growth", "every"}, "relaxation",
-                "with --relaxation none, blend, clip or asymptotic", [&s] {
-                  return !is_one_of(s.relaxation, {"none", "blend", "clip", "asymptotic"});
+  args.add_need({"strength", "growth", "every", "hard-from"}, "relaxation",
+                "with --relaxation none, blend or clip", [&s] {
+                  return !is_one_of(s.relaxation, {"none", "blend", "clip"});
                 });
-  args.add_need({"hard-from"}, "relaxation", "with --relaxation none, blend or clip", [&s] {
-    return !is_one_of(s.relaxation, {"none", "blend", "clip"});
-  });
-  args.add_need({"sharpness"}, "relaxation", "without --relaxation asymptotic",
-                [&s] { return s.relaxation == "asymptotic"; });
 }
 
 namespace {
@@ -254,8 +236,6 @@ namespace {
 quant::RelaxationOptions relaxation_options(const RuleSettings& s) {
   if (s.relaxation == "blend")
     return {.strength = s.rho, .growth = s.rho_growth, .most = s.rho_growth > 1 ? 0.01 : 1};
-  if (s.relaxation == "asymptotic")
-    return {.strength = 1.5, .growth = s.sharpness / 1.5, .hard_from = s.hard_from};
   return {.strength = s.strength, .growth = s.growth, .every = s.every, .hard_from = s.hard_from};
 }
 

@@ -36,8 +36,6 @@ struct NetSettings {
   int width = 0, activation_bits = 0;
   double alpha_start = 0, alpha_rate = 0;
   bool clamp_alpha_gradient = false, record_alpha = false, quantize_last_activation = true;
-  double sharpness = 100, hard_from = 0.95;
-  int powers = 2;
 };
 void declare(Args& args, NetSettings& s);
 /// Without the quantization of the activations, and that alone.
@@ -55,7 +53,7 @@ struct RuleSettings {
   bool per_channel = false, quantize_first = true, quantize_last = false;
   double rho = 1e-5, rho_growth = 1;
   double strength = 1, growth = 1.04, every = 1, hard_from = 0.75;
-  double mu_over_max = 0.75, sharpness = 100;
+  double mu_over_max = 0.75;
   std::string level_scale = "fitted";
   int powers = 2;
 };

@@ -1,5 +1,5 @@
 #pragma once
-// Weights on fixed levels of 1 to 3 bits (quant/math/level_set.h): what the AQE-style relaxation ends in.
+// Weights on fixed levels of 1 to 3 bits (quant/math/level_set.h).
 #include <span>
 
 #include "quant/math/level_set.h"

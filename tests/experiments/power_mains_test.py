@@ -11,7 +11,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from relax_mains_test import MainTest, lines  # noqa: E402  (finds experiments/plot, too)
 
-import asymptotic_maps as maps_plot  # noqa: E402
 import power_of_two_error as error_plot  # noqa: E402
 import projection_jumps as jumps_plot  # noqa: E402
 
@@ -116,37 +115,6 @@ class projection_jumps(MainTest):
         self.assertIn("expected as many", self.run_main("projection_jumps", "--bits", "2,2", code=2))
         self.assertIn("no weights", self.run_main(
             "projection_jumps", "--networks", self.network(np.zeros(3, np.float32)), code=1))
-
-
-class asymptotic_maps(MainTest):
-    LEVELS = {"1 bit": [-1, 1], "2 bits": [-1, 0, 1], "3 bits": [-1, -0.5, 0, 0.5, 1],
-              "3 bits, three powers": [-1, -0.5, -0.25, 0, 0.25, 0.5, 1]}
-
-    def test_the_log_and_what_is_drawn(self):
-        run = self.run_main("asymptotic_maps", "--sharpness", "2,12", "--points", 41, "--range", 1.3)
-        names = run.names("maps", "levels")
-        sharpness, x, value, slope, level = run.table("maps", "sharpness", "x", "value", "slope", "level")
-        shown = lines(maps_plot.maps(run))
-        for name, levels in self.LEVELS.items():
-            q = np.array(levels)
-            thresholds, steps = (q[1:] + q[:-1]) / 2, np.diff(q)
-            for factor in (2, 12):
-                rows = (names == name) & (sharpness == factor)
-                t = np.tanh(factor / steps.min() * (x[rows][:, None] - thresholds))
-                np.testing.assert_allclose(value[rows], q[0] + (steps / 2 * (1 + t)).sum(1), atol=1e-12)
-                np.testing.assert_allclose(
-                    slope[rows], (steps / 2 * factor / steps.min() * (1 - t**2)).sum(1), atol=1e-9)
-                np.testing.assert_array_equal(shown[f"{name}/{factor}/value"], (x[rows], value[rows]))
-                np.testing.assert_array_equal(shown[f"{name}/{factor}/slope"], (x[rows], slope[rows]))
-                self.assertLessEqual(np.abs(level[rows] - x[rows]).max(), np.abs(x[rows, None] - q).min(1).max())
-            np.testing.assert_array_equal(shown[f"{name}/level"][1], level[rows])
-        sharpness, distance, law = run.table("distances", "sharpness", "distance", "law")
-        np.testing.assert_allclose(distance[sharpness == 12], law[sharpness == 12], rtol=0.001)
-        self.assertTrue(np.all(distance[sharpness == 2][1:] < 0.99 * law[sharpness == 2][1:]))  # steps overlap
-        shown = lines(maps_plot.distances(run))
-        rows = run.names("distances", "levels") == "2 bits"
-        np.testing.assert_array_equal(shown["2 bits/distance"], (sharpness[rows], distance[rows]))
-        np.testing.assert_array_equal(shown["2 bits/law"], (sharpness[rows], law[rows]))
 
 
 if __name__ == "__main__":

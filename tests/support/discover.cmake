@@ -1,4 +1,4 @@
-# Script: writes a ctest file (OUT) with one test for each doctest case of EXECUTABLE, labelled "unit" and with its test suite.
+# Script: writes a ctest file (OUT) with one test for each doctest case of EXECUTABLE, labelled with LABELS and with its test suite.
 # (doctest's own script looks suites up by test name and finds none for a name with a comma.)
 execute_process(COMMAND ${EXECUTABLE} --reporters=xml --list-test-cases OUTPUT_VARIABLE listing
                 COMMAND_ERROR_IS_FATAL ANY)
@@ -20,6 +20,6 @@ foreach(case IN LISTS cases)
   endif()
   string(REPLACE "," "\\," filter "${name}")
   string(APPEND script "add_test([==[${name}]==] [==[${EXECUTABLE}]==] [==[--test-case=${filter}]==])\n"
-                       "set_tests_properties([==[${name}]==] PROPERTIES LABELS [==[unit;${suite}]==])\n")
+                       "set_tests_properties([==[${name}]==] PROPERTIES LABELS [==[${LABELS};${suite}]==])\n")
 endforeach()
 file(WRITE ${OUT} "${script}")

@@ -39,8 +39,8 @@ constexpr Kind kKinds[] = {{"signs", 1, false},       {"ternary", 1, true},     
 
 }  // namespace
 
-TEST_SUITE("paper-aqe") {
-  TEST_CASE("paper-aqe 6.6: XNOR, masked and shifted products of all level sets are the integer product") {
+TEST_SUITE("quant") {
+  TEST_CASE("bit products: XNOR, masked and shifted products of all level sets are the integer product") {
     Rng rng(1);
     for (const Kind& a : kKinds)
       for (const Kind& b : kKinds) {
@@ -55,7 +55,7 @@ TEST_SUITE("paper-aqe") {
       }
   }
 
-  TEST_CASE("paper-aqe 6.6: shifted integer activations are the integer product") {
+  TEST_CASE("bit products: shifted integer activations are the integer product") {
     Rng rng(2);
     for (const Kind& kind : kKinds)
       for (int i = 0; i < 200; ++i) {
@@ -68,7 +68,7 @@ TEST_SUITE("paper-aqe") {
       }
   }
 
-  TEST_CASE("paper-aqe 6.6: one sign or one mask bit makes a difference") {
+  TEST_CASE("bit products: one sign or one mask bit makes a difference") {
     Rng rng(3);
     const Kind& ternary = kKinds[1];
     const Codes x = ternary.draw(130, rng), w = ternary.draw(130, rng);
@@ -81,7 +81,7 @@ TEST_SUITE("paper-aqe") {
     }
   }
 
-  TEST_CASE("paper-aqe 6.6: empty vectors, lengths that differ, codes out of range") {
+  TEST_CASE("bit products: empty vectors, lengths that differ, codes out of range") {
     CHECK(dot(PowerVector({}, 1), PowerVector({}, 3)) == 0);
     const Codes one{1}, two{1, -1}, three{3};
     CHECK_THROWS_AS(dot(PowerVector(one, 1), PowerVector(two, 1)), Error);
