@@ -7,7 +7,7 @@
 
 #include "core/autograd.h"
 #include "core/base/memory.h"
-#include "core/base/norm.h"
+#include "core/compute/norm.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -37,7 +37,7 @@ Normalized normalized(const Var& x, const Var& scale, const Var& shift, Real eps
 Normalized normalized_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean,
                            const Tensor& var, Real eps);
 
-/// One bit per element (core/base/activation.h); null: all bits are 1.
+/// One bit per element (core/compute/activation.h); null: all bits are 1.
 using DerivativeMask = std::shared_ptr<const Scratch<std::uint8_t>>;
 
 /// What an activation made of t + shortcut.

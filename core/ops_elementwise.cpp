@@ -2,10 +2,10 @@
 #include <cmath>
 #include <type_traits>
 
-#include "core/base/activation.h"
 #include "core/base/check.h"
-#include "core/base/elementwise.h"
-#include "core/base/random.h"
+#include "core/compute/activation.h"
+#include "core/compute/elementwise.h"
+#include "core/compute/random.h"
 #include "core/map.h"
 #include "core/ops.h"
 
@@ -27,7 +27,7 @@ Tensor product(const Tensor& a, const Tensor& b) {
   return zip(a, b, [](Real x, Real y) { return x * y; });
 }
 
-// y = f(x), f a function of one element or a sweep (n, x, y) of core/base/elementwise.h.
+// y = f(x), f a function of one element or a sweep (n, x, y) of core/compute/elementwise.h.
 template <class F>
 Tensor apply(const F& f, const Tensor& x) {
   if constexpr (std::is_invocable_v<F, Real>) {

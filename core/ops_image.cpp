@@ -1,11 +1,11 @@
-// Pooling: shapes are checked here, the work is done by core/base/pool.h.
+// Pooling: shapes are checked here, the work is done by core/compute/pool.h.
 #include <algorithm>
 #include <memory>
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
-#include "core/base/pool.h"
+#include "core/compute/pool.h"
 #include "core/kernels/kernels.h"
 #include "core/ops.h"
 

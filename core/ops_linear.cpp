@@ -1,12 +1,12 @@
-// Matrix products and convolution: shapes are checked here, the work is done by core/base/gemm.h and conv.h.
+// Matrix products and convolution: shapes are checked here, the work is done by core/compute/gemm.h and conv.h.
 #include <algorithm>
 #include <type_traits>
 
 #include "core/base/check.h"
-#include "core/base/conv.h"
-#include "core/base/conv_codes.h"
-#include "core/base/elementwise.h"
-#include "core/base/gemm.h"
+#include "core/compute/conv.h"
+#include "core/compute/conv_codes.h"
+#include "core/compute/elementwise.h"
+#include "core/compute/gemm.h"
 #include "core/kernels/matmul_codes.h"
 #include "core/ops.h"
 

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
-#include "core/base/elementwise.h"
+#include "core/compute/elementwise.h"
 #include "core/map.h"
 #include "core/ops.h"
 

@@ -4,9 +4,9 @@
 #include <memory>
 
 #include "core/base/check.h"
-#include "core/base/elementwise.h"
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
+#include "core/compute/elementwise.h"
 #include "core/map.h"
 #include "core/ops.h"
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "datasets/dataset.h"
 
 namespace coarsegrad {

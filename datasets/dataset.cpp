@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "core/base/check.h"
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "core/in_range.h"
 
 namespace coarsegrad {

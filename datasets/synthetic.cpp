@@ -7,7 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
-#include "core/base/random.h"
+#include "core/compute/random.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

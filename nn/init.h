@@ -2,7 +2,7 @@
 // Initial values of weights.
 #include <cstdint>
 
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "core/tensor.h"
 
 namespace coarsegrad {

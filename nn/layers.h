@@ -2,7 +2,7 @@
 // The layers. Images are (N, H, W, C). A layer with weights takes its own random stream: rng.split("conv1").
 #include <cstdint>
 
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "core/normalized.h"
 #include "core/ops.h"
 #include "nn/module.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/autograd.h"
-#include "core/base/random.h"
+#include "core/compute/random.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "nn/activation.h"
 
 namespace coarsegrad {

@@ -1,7 +1,7 @@
 #include "optim/sgd.h"
 
 #include "core/base/check.h"
-#include "core/base/elementwise.h"
+#include "core/compute/elementwise.h"
 #include "core/in_range.h"
 
 namespace coarsegrad {

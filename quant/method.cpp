@@ -1,7 +1,7 @@
 #include "quant/method.h"
 
+#include "core/base/registry.h"
 #include "nn/activation.h"
-#include "quant/registry.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

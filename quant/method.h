@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "quant/activation_quantizer.h"
-#include "quant/gradient_rule.h"
-#include "quant/weight_rule.h"
+#include "quant/activations/activation_quantizer.h"
+#include "quant/gradients/gradient_rule.h"
+#include "quant/weights/weight_rule.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -35,7 +35,7 @@ std::unique_ptr<WeightRule> make_rule(const WeightParts& parts, nn::Module& net)
 struct ActivationParts {
   std::string map = "uniform";              ///< a name of activation_quantizer(), with its surrogate
   ActivationOptions options = {.bits = 0};  ///< 0 bits: float ReLU
-  bool quantize_last = true;                ///< what the last layer reads (quant/methods/dorefa.h)
+  bool quantize_last = true;                ///< what the last layer reads (quant/activations/dorefa.h)
 };
 /// Throws as activation_quantizer().
 nn::MakeActivation make_activation(const ActivationParts& parts);

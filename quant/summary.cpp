@@ -12,7 +12,7 @@
 #include "core/base/check.h"
 #include "nn/layers.h"
 #include "nn/trace.h"
-#include "quant/activation.h"
+#include "quant/activations/uniform.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "quant/weight_rule.h"
+#include "quant/weights/weight_rule.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

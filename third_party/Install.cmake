@@ -1,18 +1,24 @@
-# `cmake --install`: headers with the include paths they have here, three libraries, and a package to find them by.
+# `cmake --install`: headers with the include paths they have here, the libraries, and a package to find them by.
 include(CMakePackageConfigHelpers)
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/coarsegrad)
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/CoarseGrad)
 
 install(DIRECTORY core nn quant optim datasets DESTINATION ${headers} FILES_MATCHING PATTERN "*.h"
         PATTERN simd EXCLUDE PATTERN scalar EXCLUDE)
-install(DIRECTORY experiments/support DESTINATION ${headers}/experiments FILES_MATCHING PATTERN "*.h"
-        PATTERN hdf5_objects.h EXCLUDE)
+install(DIRECTORY experiments/support experiments/training DESTINATION ${headers}/experiments
+        FILES_MATCHING PATTERN "*.h" PATTERN hdf5_objects.h EXCLUDE)
 
-install(TARGETS coarsegrad_base coarsegrad coarsegrad_f64 EXPORT CoarseGradTargets)
+set(libraries coarsegrad coarsegrad_f64)
+foreach(name base kernels compute quant_math theory core nn optim quant datasets)
+  list(APPEND libraries coarsegrad_${name})
+  if(TARGET coarsegrad_${name}_f64)
+    list(APPEND libraries coarsegrad_${name}_f64)
+  endif()
+endforeach()
+install(TARGETS ${libraries} EXPORT CoarseGradTargets)
 install(EXPORT CoarseGradTargets NAMESPACE CoarseGrad:: DESTINATION ${package})
-# A separate export: flags and run log need HDF5, training does not.
-set_target_properties(coarsegrad_experiments PROPERTIES EXPORT_NAME experiments)
-install(TARGETS coarsegrad_experiments EXPORT CoarseGradExperiments)
+# A separate export: run log and trainer need HDF5, the engine does not.
+install(TARGETS coarsegrad_experiments coarsegrad_training EXPORT CoarseGradExperiments)
 install(EXPORT CoarseGradExperiments NAMESPACE CoarseGrad:: DESTINATION ${package})
 
 configure_package_config_file(third_party/CoarseGradConfig.cmake.in CoarseGradConfig.cmake

@@ -46,7 +46,7 @@ std::string checksum_of(const TensorHeader& header, const std::vector<StoredTens
 
 // What a tensor file is, for somebody who gave another one.
 constexpr const char* kLayout =
-    " (safetensors: the length of a JSON header in 8 bytes, the header, the values; experiments/torch_file makes "
+    " (safetensors: the length of a JSON header in 8 bytes, the header, the values; experiments/tools/torch_file makes "
     "one of a PyTorch .pt file)";
 
 // Nothing but the header is read before it has been checked against the size of the file.

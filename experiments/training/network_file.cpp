@@ -43,6 +43,19 @@ nlohmann::json json_of(Record record) {
   return json_of(args);
 }
 
+// Settings of the smooth maps that version 0.1 had. Without one of these maps, which nobody can choose any more, they
+// said nothing.
+constexpr const char* kRetired[] = {"activation-sharpness", "activation-hard-from", "activation-powers", "sharpness"};
+
+/// The text of a record without the settings that are no more. What is no object is left to its reader to refuse.
+std::string current(const std::string& text) {
+  auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) return text;
+  std::size_t erased = 0;
+  for (const char* name : kRetired) erased += json.erase(name);
+  return erased == 0 ? text : json.dump();
+}
+
 template <class Record>
 std::optional<Record> entry(const TensorFile& file, const std::filesystem::path& path, const char* name) {
   const auto found = file.metadata.find(name);
@@ -51,7 +64,7 @@ std::optional<Record> entry(const TensorFile& file, const std::filesystem::path&
   Args args("record", "");
   declare(args, record);
   try {
-    args.read(found->second, cat(path.string(), ": ", name));
+    args.read(current(found->second), cat(path.string(), ": ", name));
   } catch (const UsageError& e) {
     throw Error(e.what());
   }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "quant/weight_rule.h"
+#include "quant/weights/weight_rule.h"
 
 namespace coarsegrad::experiments {
 
@@ -14,7 +14,7 @@ nn::StateDict state_of(nn::Module& net, quant::WeightRule* rule);
 /// Throws Error on a missing, unknown or misshapen entry.
 void load_state(nn::Module& net, quant::WeightRule* rule, const nn::StateDict& state);
 
-/// What a random stream is made of (core/base/random.h).
+/// What a random stream is made of (core/compute/random.h).
 struct GeneratorState {
   std::string name;
   std::uint64_t key = 0, position = 0;

@@ -8,7 +8,7 @@
 #include "core/base/short_text.h"
 #include "nn/layers.h"
 #include "nn/trace.h"
-#include "quant/grid_activation.h"
+#include "quant/activations/grid_activation.h"
 
 namespace coarsegrad::experiments {
 namespace {

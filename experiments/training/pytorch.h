@@ -9,7 +9,7 @@
 
 #include "experiments/support/tensor_file.h"
 #include "nn/module.h"
-#include "quant/weight_rule.h"
+#include "quant/weights/weight_rule.h"
 
 namespace coarsegrad::experiments {
 

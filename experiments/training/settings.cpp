@@ -12,9 +12,9 @@
 #include "optim/bop.h"
 #include "optim/joint.h"
 #include "optim/sgd.h"
+#include "quant/activations/dorefa.h"
+#include "quant/activations/trained.h"
 #include "quant/method.h"
-#include "quant/methods/dorefa.h"
-#include "quant/methods/trained_activation.h"
 
 namespace coarsegrad::experiments {
 namespace {

@@ -10,7 +10,7 @@
 #include "nn/activation.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
-#include "quant/weight_rule.h"
+#include "quant/weights/weight_rule.h"
 
 namespace coarsegrad::experiments {
 

@@ -4,8 +4,8 @@
 
 #include "core/base/check.h"
 #include "experiments/support/json_text.h"
+#include "quant/activations/trained.h"
 #include "quant/method.h"
-#include "quant/methods/trained_activation.h"
 
 namespace coarsegrad::experiments {
 

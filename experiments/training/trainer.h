@@ -14,9 +14,9 @@
 #include "experiments/training/weight_average.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
-#include "quant/gradient_rule.h"
+#include "quant/gradients/gradient_rule.h"
 #include "quant/guidance.h"
-#include "quant/weight_rule.h"
+#include "quant/weights/weight_rule.h"
 
 namespace coarsegrad::experiments {
 

@@ -13,7 +13,7 @@
 #include "core/ops.h"
 #include "experiments/support/file_place.h"
 #include "experiments/support/run.h"
-#include "quant/methods/trained_activation.h"
+#include "quant/activations/trained.h"
 
 namespace coarsegrad::experiments {
 

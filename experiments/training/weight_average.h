@@ -3,7 +3,7 @@
 // (Polyak and Juditsky 1992; with the warm-up of Tarvainen and Valpola, arXiv 1703.01780).
 #include <cstdint>
 
-#include "quant/weight_rule.h"
+#include "quant/weights/weight_rule.h"
 
 namespace coarsegrad::experiments {
 

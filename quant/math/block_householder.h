@@ -14,7 +14,7 @@
 #include <span>
 #include <vector>
 
-#include "core/base/stochastic.h"
+#include "core/compute/stochastic.h"
 
 namespace coarsegrad {
 

@@ -2,7 +2,7 @@
 // The uniform b-bit activation quantizer of both coarse-gradient papers, as scalar mathematics:
 //   sigma(x, alpha) = 0 for x <= 0;  k alpha for (k-1) alpha < x <= k alpha;  K alpha for x > K alpha,
 // with K = 2^b - 1; that is, round up and saturate. Its derivative with respect to x is replaced by that of
-// a surrogate at x / alpha with window K (quant/surrogate.h); the rules for alpha are below. T is float or
+// a surrogate at x / alpha with window K (quant/math/surrogate.h); the rules for alpha are below. T is float or
 // double. Sources: Yin et al., "Understanding straight-through estimator" (ICLR 2019), section 4; Yin et
 // al., "Blended coarse gradient descent for full quantization of deep neural networks" (2018), section 2.
 #include <cmath>

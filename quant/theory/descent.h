@@ -9,7 +9,7 @@
 #include <limits>
 #include <string_view>
 
-#include "quant/surrogate.h"
+#include "quant/math/surrogate.h"
 #include "quant/theory/empirical.h"
 #include "quant/theory/two_layer.h"
 

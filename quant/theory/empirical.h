@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/base/random.h"
-#include "quant/surrogate.h"
+#include "core/compute/random.h"
+#include "quant/math/surrogate.h"
 #include "quant/theory/two_layer.h"
 
 namespace coarsegrad::theory {

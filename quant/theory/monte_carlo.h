@@ -10,8 +10,8 @@
 #include <span>
 #include <vector>
 
-#include "core/base/random.h"
-#include "quant/surrogate.h"
+#include "core/compute/random.h"
+#include "quant/math/surrogate.h"
 #include "quant/theory/two_layer.h"
 
 namespace coarsegrad::theory {

@@ -1,6 +1,6 @@
 #pragma once
 // Teachers and starts of the experiments on the two-layer model.
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "quant/theory/two_layer.h"
 
 namespace coarsegrad::theory {

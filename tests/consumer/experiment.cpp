@@ -9,7 +9,7 @@
 #include "nn/networks.h"
 #include "optim/schedule.h"
 #include "optim/sgd.h"
-#include "quant/activation.h"
+#include "quant/activations/uniform.h"
 
 using namespace coarsegrad;
 

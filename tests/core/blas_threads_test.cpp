@@ -7,8 +7,8 @@
 #include <fstream>
 
 #include "core/base/check.h"
-#include "core/base/gemm.h"
 #include "core/base/parallel.h"
+#include "core/compute/gemm.h"
 
 extern "C" void openblas_set_num_threads(int threads);
 extern "C" int openblas_get_num_threads();

@@ -1,5 +1,5 @@
 // A program that could multiply matrices and does nothing, for process_limits_test.py.
-#include "core/base/gemm.h"
+#include "core/compute/gemm.h"
 
 int main(int argc, char**) {
   const double one = 1;

@@ -11,7 +11,7 @@
 #include "core/map.h"
 #include "nn/layers.h"
 #include "nn/networks.h"
-#include "quant/activation.h"
+#include "quant/activations/uniform.h"
 #include "tests/core/op_table.h"
 
 using namespace coarsegrad;

@@ -13,7 +13,7 @@
 #include "core/base/check.h"
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "core/gradcheck.h"
 #include "core/map.h"
 #include "tests/core/op_table.h"

@@ -1,4 +1,4 @@
-#include "experiments/training/diagnostics.h"
+#include "experiments/studies/diagnostics.h"
 
 #include <doctest/doctest.h>
 
@@ -9,7 +9,7 @@
 #include "datasets/synthetic.h"
 #include "experiments/training/network_state.h"
 #include "nn/networks.h"
-#include "quant/activation.h"
+#include "quant/activations/uniform.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;

@@ -1,6 +1,6 @@
 // Theorems 1 and 2 of Chen et al. (arXiv 2010.14298) on a fixed batch: a net of three dense layers whose
 // weights and activations have 8 bits, trained with quantized gradients.
-#include "experiments/training/gradient_statistics.h"
+#include "experiments/studies/gradient_statistics.h"
 
 #include <doctest/doctest.h>
 
@@ -9,8 +9,8 @@
 #include "core/ops.h"
 #include "nn/init.h"
 #include "nn/layers.h"
-#include "quant/methods/minmax.h"
-#include "quant/weight_rule.h"
+#include "quant/activations/minmax.h"
+#include "quant/weights/weight_rule.h"
 #include "tests/support/errors.h"
 
 using namespace coarsegrad;

@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "experiments/training/network_state.h"
-#include "quant/activation.h"
+#include "quant/activations/uniform.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"

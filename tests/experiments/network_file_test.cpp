@@ -68,6 +68,15 @@ TEST_CASE("split: the digest is that of the indices set aside, and any differenc
   CHECK_FALSE(s.same_images(moved));
 }
 
+TEST_CASE("network file: settings of maps that are no more are read over, the maps themselves are not") {
+  const TensorFile old = file_with({{"settings", R"({"net": "lenet5", "sharpness": 100, "activation-powers": 2})"}});
+  const auto found = settings_in(old, "x");
+  REQUIRE(found);
+  CHECK(found->net.net == "lenet5");
+  CHECK_SAYS(complaint_of([&] { settings_in(file_with({{"settings", R"({"activation": "asymptotic"})"}}), "x"); }),
+             "x: settings");
+}
+
 TEST_CASE("network file: settings and split come back as they were written") {
   NetworkSettings s{{.net = "vgg11", .ste = "relu", .width = 8, .activation_bits = 3, .alpha_start = 1.0 / 3},
                     {.weight_bits = 2, .projection = "lloyd", .lloyd_steps = 4, .per_channel = true},

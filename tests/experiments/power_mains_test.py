@@ -17,7 +17,7 @@ import projection_jumps as jumps_plot  # noqa: E402
 DISTRIBUTIONS = ["gaussian", "laplace", "uniform"]
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 NETWORK = EXPERIMENTS / "zoo" / "resnet20_float.safetensors"
-loader = importlib.machinery.SourceFileLoader("torch_file", str(EXPERIMENTS / "torch_file"))
+loader = importlib.machinery.SourceFileLoader("torch_file", str(EXPERIMENTS / "tools" / "torch_file"))
 torch_file = importlib.util.module_from_spec(importlib.util.spec_from_loader("torch_file", loader))
 loader.exec_module(torch_file)
 

@@ -27,7 +27,7 @@ except ImportError:
     torch = None
 
 PYTORCH_WEIGHTS = os.environ["PYTORCH_WEIGHTS"]
-TORCH_FILE = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "torch_file"
+TORCH_FILE = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "tools" / "torch_file"
 loader = importlib.machinery.SourceFileLoader("torch_file", str(TORCH_FILE))
 torch_file = importlib.util.module_from_spec(importlib.util.spec_from_loader("torch_file", loader))
 loader.exec_module(torch_file)

@@ -13,10 +13,10 @@
 #include "nn/layers.h"
 #include "optim/schedule.h"
 #include "optim/sgd.h"
-#include "quant/activation_quantizer.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/math/power_of_two.h"
-#include "quant/methods/power_coded.h"
-#include "quant/weight_rule.h"
+#include "quant/weights/power_coded.h"
+#include "quant/weights/weight_rule.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;

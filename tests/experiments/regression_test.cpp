@@ -1,6 +1,6 @@
 // Least squares with quantized weights: the problem itself, and the toy experiment of the paper on
 // BinaryRelax.
-#include "experiments/training/regression.h"
+#include "experiments/studies/regression.h"
 
 #include <doctest/doctest.h>
 

@@ -4,9 +4,9 @@
 #include <set>
 
 #include "core/ops.h"
+#include "experiments/studies/step_time.h"
 #include "experiments/training/staged.h"
-#include "experiments/training/step_time.h"
-#include "quant/activation_quantizer.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/method.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"

@@ -168,7 +168,7 @@ TEST_CASE("tensor file: what is none is called so, with the tool that reads PyTo
     CHECK_SAYS(complaint_of([&] { read_tensor_file(path); }), "net.pt: is no tensor file: ");
     CHECK_SAYS(complaint_of([&] { read_tensor_file(path); }),
                "(safetensors: the length of a JSON header in 8 bytes, the header, the values; "
-               "experiments/torch_file makes one of a PyTorch .pt file)");
+               "experiments/tools/torch_file makes one of a PyTorch .pt file)");
   }
 }
 

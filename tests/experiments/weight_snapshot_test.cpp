@@ -1,5 +1,5 @@
 // Histograms of weights in training.
-#include "experiments/training/weight_snapshot.h"
+#include "experiments/studies/weight_snapshot.h"
 
 #include <doctest/doctest.h>
 
@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "core/base/check.h"
-#include "core/base/random.h"
-#include "quant/projection.h"
+#include "core/compute/random.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;

@@ -8,7 +8,7 @@
 #include "core/map.h"
 #include "nn/activation.h"
 #include "nn/init.h"
-#include "quant/surrogate.h"
+#include "quant/math/surrogate.h"
 #include "tests/support/gradcheck_module.h"
 
 using namespace coarsegrad;

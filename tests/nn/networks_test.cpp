@@ -7,7 +7,7 @@
 
 #include "core/base/check.h"
 #include "nn/init.h"
-#include "quant/activation.h"
+#include "quant/activations/uniform.h"
 #include "tests/support/errors.h"
 
 using namespace coarsegrad;

@@ -11,11 +11,11 @@
 #include "nn/networks.h"
 #include "optim/schedule.h"
 #include "optim/sgd.h"
-#include "quant/activation.h"
+#include "quant/activations/uniform.h"
 #include "quant/method.h"
-#include "quant/projection.h"
 #include "quant/stages.h"
-#include "quant/weight_rule.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/weight_rule.h"
 
 using namespace coarsegrad;
 

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "core/base/parallel.h"
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "optim/adam.h"
 #include "optim/joint.h"
 #include "optim/sgd.h"

@@ -6,7 +6,7 @@
 
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "tests/optim/golden.h"
 
 using namespace coarsegrad;

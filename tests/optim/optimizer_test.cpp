@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "core/base/parallel.h"
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "optim/adam.h"
 #include "optim/bop.h"
 #include "optim/joint.h"

@@ -10,7 +10,7 @@
 #include "nn/layers.h"
 #include "optim/sgd.h"
 #include "quant/theory/two_layer.h"
-#include "quant/weight_rule.h"
+#include "quant/weights/weight_rule.h"
 #include "tests/support/random_points.h"
 
 using namespace coarsegrad;

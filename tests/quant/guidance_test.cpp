@@ -14,7 +14,7 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
-#include "quant/activation.h"
+#include "quant/activations/uniform.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;

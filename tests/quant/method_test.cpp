@@ -12,7 +12,7 @@
 #include "core/ops.h"
 #include "nn/init.h"
 #include "nn/networks.h"
-#include "quant/methods/trained_activation.h"
+#include "quant/activations/trained.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "nn/networks.h"
-#include "quant/activation.h"
-#include "quant/projection.h"
+#include "quant/activations/uniform.h"
+#include "quant/weights/projection.h"
 #include "tests/support/errors.h"
 
 using namespace coarsegrad;

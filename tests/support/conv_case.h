@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/base/conv.h"
+#include "core/compute/conv.h"
 #include "tests/support/conv_shapes.h"
 #include "tests/support/sums_of_products.h"
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "core/base/check.h"
-#include "core/base/conv.h"
 #include "core/base/parallel.h"
+#include "core/compute/conv.h"
 
 namespace coarsegrad::testing {
 

@@ -9,7 +9,7 @@
 #include "datasets/synthetic.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
-#include "quant/activation.h"
+#include "quant/activations/uniform.h"
 
 namespace coarsegrad::tests {
 

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
-#include "core/base/random.h"
+#include "core/compute/random.h"
 
 using namespace coarsegrad;
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/base/check.h"
-#include "quant/surrogate.h"
+#include "quant/math/surrogate.h"
 
 using namespace coarsegrad;
 

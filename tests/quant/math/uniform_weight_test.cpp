@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "core/base/check.h"
-#include "core/base/random.h"
+#include "core/compute/random.h"
 #include "tests/support/brute_force.h"
 #include "tests/support/tables.h"
 

@@ -1,0 +1,226 @@
+#pragma once
+// The correlation that the direct convolutions are made of, in any arithmetic: a Kernel has `lanes`,
+// `max_rows` and a register `tile` (core/kernels/matmul.h, matmul_codes.h).
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "core/base/elements.h"
+#include "core/base/parallel.h"
+#include "core/compute/conv.h"
+#include "core/compute/conv_bands.h"
+
+namespace coarsegrad::direct {
+
+/// Output channels are computed in panels of `width` of them.
+struct Panels {
+  std::int64_t channels;
+  int vectors;
+  std::int64_t width, count;
+
+  template <class Kernel>
+  Panels(const Kernel& kernel, std::int64_t n)
+      : channels(n),
+        vectors(vectors_for(n, kernel.lanes, kernel.max_rows)),
+        width(vectors * kernel.lanes),
+        count((n + width - 1) / width) {}
+  int columns(std::int64_t panel) const {
+    return static_cast<int>(std::min(width, channels - panel * width));
+  }
+
+ private:
+  // Two vectors are as fast as more of them from six rows on, and allow more rows. Three where they are all.
+  static int vectors_for(std::int64_t n, std::int64_t lanes, const int* max_rows) {
+    const std::int64_t needed = (n + lanes - 1) / lanes;
+    if (needed <= 1 || max_rows[2] == 0) return 1;
+    return needed == 3 && max_rows[3] > 0 ? 3 : 2;
+  }
+};
+
+/// out(n, y, x, o) = epilogue of the sum over taps (ty, tx) and channels c of
+///   in(n, y * stride_h + origin_h + ty, x * stride_w + origin_w + tx, c) * panels(ty, tx, c, o)
+/// for the pixels of a grid in `out` that need not be dense. Panel p lies at panels + p * taps * channels *
+/// panel_row; an element of depth takes panel_row elements of it. A step of the innermost loop covers
+/// step_channels channels, a divisor of `channels`.
+template <class In, class Packed>
+struct Correlation {
+  Elements<In> in;
+  std::int64_t batch, height, width, channels;
+  float* out;
+  std::int64_t rows, columns, out_image, out_row, out_pixel;  // extents of the grid, distances in `out`
+  std::int64_t taps_h, taps_w, stride_h, stride_w, origin_h, origin_w;
+  const Packed* panels = nullptr;
+  std::int64_t panel_row = 0, step_channels = 1;
+  const float *scale = nullptr,
+              *bias = nullptr;  // one per output channel, or null; scale where the kernel's tile has one
+
+  std::int64_t depth() const { return taps_h * taps_w * channels; }
+  std::int64_t in_row() const { return width * channels; }
+  std::int64_t in_image() const { return height * in_row(); }
+};
+
+/// The forward pass of `s`, without groups and dilation, over images of so many channels; the panels, how
+/// they are read and the epilogue are left to be filled in.
+template <class In, class Packed>
+Correlation<In, Packed> forward_pass(const ConvShape& s, Elements<In> images, std::int64_t channels,
+                                     float* y) {
+  const std::int64_t out_row = s.out_width() * s.out_channels;
+  return {.in = images,
+          .batch = s.batch,
+          .height = s.height,
+          .width = s.width,
+          .channels = channels,
+          .out = y,
+          .rows = s.out_height(),
+          .columns = s.out_width(),
+          .out_image = s.out_height() * out_row,
+          .out_row = out_row,
+          .out_pixel = s.out_channels,
+          .taps_h = s.kernel_h,
+          .taps_w = s.kernel_w,
+          .stride_h = s.stride_h,
+          .stride_w = s.stride_w,
+          .origin_h = -s.pad_h,
+          .origin_w = -s.pad_w};
+}
+
+/// One of the three directions (images, rows, columns) in which the pixels of a rectangle are neighbours.
+struct Axis {
+  std::int64_t count, a_distance, c_distance;
+};
+
+// Tile rows cost time in units of half a cycle of the vector units: products, but at least the loads and the
+// latency of a chain of additions.
+inline double cost_per_row(std::int64_t pixels, int vectors, std::int64_t most) {
+  const std::int64_t tiles = (pixels + most - 1) / most;
+  const double rows = static_cast<double>(pixels) / static_cast<double>(tiles);
+  return std::max({rows * vectors, rows + vectors, 8.0}) / rows;
+}
+
+// The rows of a tile lie along the axis that fills tiles best; near draws go to the closest neighbours.
+inline int best_axis(const std::array<Axis, 3>& axes, int vectors, std::int64_t most) {
+  int best = 2;
+  for (int i = 1; i >= 0; --i)
+    if (cost_per_row(axes[static_cast<std::size_t>(i)].count, vectors, most) <
+        0.95 * cost_per_row(axes[static_cast<std::size_t>(best)].count, vectors, most))
+      best = i;
+  return best;
+}
+
+/// Outputs larger than this leave the last-level cache before anybody reads them: they are written past it.
+inline constexpr std::int64_t kStreamedBytes = std::int64_t{24} << 20;
+
+/// Whether all tiles of `out` may be written so: whole vectors of 64 aligned bytes, and too many to stay in a
+/// cache.
+template <class In, class Packed>
+bool streams(const Correlation<In, Packed>& c, const Panels& panels) {
+  constexpr std::int64_t kLine = 64, kLineElements = kLine / static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t bytes =
+      c.batch * c.rows * c.columns * panels.channels * static_cast<std::int64_t>(sizeof(float));
+  return bytes > kStreamedBytes && panels.channels % panels.width == 0 && c.out_pixel % kLineElements == 0 &&
+         c.out_row % kLineElements == 0 && c.out_image % kLineElements == 0 &&
+         reinterpret_cast<std::uintptr_t>(c.out) % kLine == 0;
+}
+
+/// Threads are not woken for less than this.
+inline constexpr std::int64_t kElementsPerTask = std::int64_t{1} << 16,
+                              kProductsPerTask = std::int64_t{1} << 20;
+
+/// Calls pack(panel) for all panels of `elements` elements.
+template <class Pack>
+void pack_panels(const Panels& panels, std::int64_t elements, Pack&& pack) {
+  const std::int64_t parts = std::clamp(panels.count * elements / kElementsPerTask, std::int64_t{1},
+                                        std::max(panels.count, std::int64_t{1}));
+  parallel_for(parts, [&](std::int64_t part) {
+    const TaskRange some = part_of(panels.count, parts, part);
+    for (std::int64_t panel = some.begin; panel < some.end; ++panel) pack(panel);
+  });
+}
+
+/// All pixels of a box: `first` is the tile of the first one.
+template <class Kernel>
+void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors,
+           const typename Kernel::Tile& first) {
+  const std::int64_t most = kernel.max_rows[vectors];
+  const int along = best_axis(axes, vectors, most);
+  const Axis& rows = axes[static_cast<std::size_t>(along)];
+  const Axis& outer = axes[along == 0 ? 1 : 0];
+  const Axis& inner = axes[along == 2 ? 1 : 2];
+  const std::int64_t tiles = (rows.count + most - 1) / most;
+  typename Kernel::Tile t = first;
+  t.a_row = rows.a_distance;
+  t.c_row = rows.c_distance;
+  for (std::int64_t i = 0; i < outer.count; ++i)
+    for (std::int64_t j = 0; j < inner.count; ++j)
+      for (std::int64_t k = 0; k < tiles; ++k) {
+        const TaskRange part = part_of(rows.count, tiles, k);
+        t.a = first.a + i * outer.a_distance + j * inner.a_distance + part.begin * rows.a_distance;
+        t.c = first.c + i * outer.c_distance + j * inner.c_distance + part.begin * rows.c_distance;
+        t.rows = static_cast<int>(part.end - part.begin);
+        kernel.tile(t);
+      }
+}
+
+// `in` holds the images of the range.
+template <class Kernel, class In, class Packed>
+void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels,
+                         std::int64_t panel, const In* in, TaskRange images, const Band& y, const Band& x) {
+  const std::array<Axis, 3> axes{{{images.end - images.begin, c.in_image(), c.out_image},
+                                  {y.end - y.begin, c.stride_h * c.in_row(), c.out_row},
+                                  {x.end - x.begin, c.stride_w * c.channels, c.out_pixel}}};
+  const std::int64_t in_y = y.begin * c.stride_h + c.origin_h + y.first_tap;
+  const std::int64_t in_x = x.begin * c.stride_w + c.origin_w + x.first_tap;
+  const std::int64_t first_tap = y.first_tap * c.taps_w + x.first_tap;
+  const std::int64_t first_channel = panel * panels.width;
+  typename Kernel::Tile tile{
+      .a = in + in_y * c.in_row() + in_x * c.channels,
+      .a_row = 0,
+      .b = c.panels + (panel * c.depth() + first_tap * c.channels) * c.panel_row,
+      .steps = {1, y.taps(), x.taps() * c.channels / c.step_channels},
+      .a_step = {0, c.in_row(), c.step_channels},
+      .b_step = {0, c.taps_w * c.channels * c.panel_row, c.panel_row * c.step_channels},
+      .c = c.out + images.begin * c.out_image + y.begin * c.out_row + x.begin * c.out_pixel + first_channel,
+      .c_row = 0,
+      .rows = 0,
+      .columns = panels.columns(panel),
+      .bias = c.bias ? c.bias + first_channel : nullptr};
+  if constexpr (requires { tile.scale; }) tile.scale = c.scale + first_channel;
+  if constexpr (requires { tile.stream; }) tile.stream = streams(c, panels);
+  sweep(kernel, axes, panels.vectors, tile);
+}
+
+/// Tasks are groups of panels times groups of images: the weights of one and the images of the other share
+/// the second-level cache.
+template <class Kernel, class In, class Packed>
+void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels) {
+  constexpr std::int64_t kPanelBytes = std::int64_t{384} << 10, kImageBytes = std::int64_t{512} << 10;
+  const auto bytes = [](std::int64_t elements, std::size_t size) {
+    return elements * static_cast<std::int64_t>(size);
+  };
+  const std::int64_t together =
+      std::max(kPanelBytes / std::max(bytes(c.panel_row * c.depth(), sizeof(Packed)), std::int64_t{1}),
+               std::int64_t{1});
+  const std::int64_t groups = (panels.count + together - 1) / together;
+  const std::int64_t image_bytes =
+      bytes(c.in_image(), sizeof(In)) + bytes(c.rows * c.columns * panels.channels / groups, sizeof(float));
+  const std::int64_t products = c.rows * c.columns * c.depth() * panels.channels / groups;
+  const std::int64_t chunk = std::max(
+      std::clamp(kImageBytes / std::max(image_bytes, std::int64_t{1}), std::int64_t{1}, std::int64_t{64}),
+      kProductsPerTask / std::max(products, std::int64_t{1}));
+  const std::int64_t chunks = (c.batch + chunk - 1) / chunk;
+  const std::vector<Band> rows = bands(c.rows, c.stride_h, c.origin_h, c.taps_h, c.height);
+  const std::vector<Band> columns = bands(c.columns, c.stride_w, c.origin_w, c.taps_w, c.width);
+  parallel_for(groups * chunks, [&](std::int64_t task) {
+    const TaskRange some = part_of(panels.count, groups, task / chunks),
+                    images = part_of(c.batch, chunks, task % chunks);
+    const ElementWindow<In> in(c.in, images.begin * c.in_image(), images.end * c.in_image());
+    for (std::int64_t panel = some.begin; panel < some.end; ++panel)
+      for (const Band& y : rows)
+        for (const Band& x : columns) correlate_rectangle(kernel, c, panels, panel, in.data(), images, y, x);
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // streamed writes are not ordered otherwise
+  });
+}
+
+}  // namespace coarsegrad::direct

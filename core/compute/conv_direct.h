@@ -1,0 +1,16 @@
+#pragma once
+// Convolution without a column matrix: the taps of a kernel row and their channels are one contiguous run of
+// a channels-last image, so that register tiles read the images as they lie in memory. Float, no groups, no
+// dilation.
+#include "core/compute/conv.h"
+
+namespace coarsegrad::direct {
+
+/// Whether the functions below compute this convolution, with the kernel table in use.
+bool covers(const ConvShape& s);
+
+void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, float* y);
+void backward_data(const ConvShape& s, const float* dy, const float* weight, float* dx);
+void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, float* dweight);
+
+}  // namespace coarsegrad::direct

@@ -1,0 +1,19 @@
+#pragma once
+// Convolution by Winograd's F(4x4, 3x3): a quarter of the products, paid for with transforms of images and
+// kernels, and with about a digit of accuracy. Float, 3x3, stride 1, no groups, no dilation.
+// What is not finite, or overflows in a transform, would spread over a tile. It always shows in the results,
+// which are looked at as they are written; images whose results are not all finite (backward weight: the
+// whole sum) are computed again by the direct convolution. So the algorithm depends on shape and data, never
+// on threads.
+#include "core/compute/conv.h"
+
+namespace coarsegrad::winograd {
+
+/// Whether it pays, by the shape and the kernel table in use.
+bool covers(const ConvShape& s);
+
+void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, float* y);
+void backward_data(const ConvShape& s, const float* dy, const float* weight, float* dx);
+void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, float* dweight);
+
+}  // namespace coarsegrad::winograd

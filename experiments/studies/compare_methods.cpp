@@ -1,0 +1,241 @@
+// Which method quantizes best? Every method of the field from one float net, with one budget of epochs, at
+// the bits of its own paper and at those that all are given.
+//   compare_methods --dataset mnist --net lenet5 --epochs 10 --seeds 3 --out results/compare_methods_mnist.h5
+//   compare_methods --dataset cifar10 --net resnet20 --width 4 --methods dorefa,telcnn,lsq --bits 2
+// Methods share data, float net, learning rate and its schedule; their own are the parts (quant/method.h) and
+// the shape of their schedules, which are stretched to the budget. One in stages divides the budget among
+// them. Before the trainings a step of each is timed, all in turn, which says something on a machine that
+// does nothing else. Finished cells and the checkpoint of the one under way are kept in FILE.h5.cells; the
+// same command goes on where it was broken off.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "core/base/check.h"
+#include "experiments/studies/step_time.h"
+#include "experiments/support/output_name.h"
+#include "experiments/support/progress.h"
+#include "experiments/support/run.h"
+#include "experiments/training/comparison.h"
+#include "quant/method.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::experiments;
+
+namespace {
+
+struct Settings : ComparisonSettings {
+  std::vector<std::string> methods = quant::method_names();
+  std::vector<int> bits{1, 2};
+  std::string layers = "not_last";
+  bool own_bits = true;
+  int seeds = 3, speed_rounds = 3;
+  double bop_lr = 1e-3;
+};
+
+void declare(Args& args, Settings& s) {
+  std::erase(s.methods, "float");
+  s.start_from_mnist();
+  declare_start(args, s);
+  args.add("methods", s.methods, "the rows of the table", s.methods);
+  args.add("bits", s.bits, "bits that each method is given where it has them; 0: none but its own", {0, 8});
+  args.add("own-bits", s.own_bits, "those of its own paper, too");
+  args.add("layers", s.layers, "that are quantized: own: as each paper has it, else the same for all methods",
+           {"own", "all", "not_last", "inner"});
+  args.add("seeds", s.seeds, "runs per method and bits: seeds 1 to this", {1, 1000});
+  args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none",
+           {0, 100});
+  declare(args, s.optim);
+  const auto with_bop = [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); };
+  need_bop(args, "methods", with_bop);
+  args.add("bop-lr", s.bop_lr, "learning rate of adam, which moves what bop does not", {0, 100});
+  args.add_need({"bop-lr"}, "methods", "without bop in --methods", with_bop);
+}
+
+using Bits = std::pair<int, int>;  // of weights and activations; 0: float
+
+// Whether the parts of a method have these bits.
+bool has(const quant::Method& m, const Bits& bits) {
+  try {
+    if (bits.first > 0) {
+      quant::ProjectionOptions options = m.weights.options;
+      options.bits = bits.first;
+      quant::weight_projections(m.weights.projection, options);
+    }
+    quant::ActivationParts activations = m.activations;
+    activations.options.bits = bits.second;
+    make_activation(activations);
+    return true;
+  } catch (const UsageError&) {
+    return false;
+  }
+}
+
+// In ascending order.
+std::vector<Bits> bits_of(const quant::Method& m, const Settings& s) {
+  std::vector<Bits> all;
+  const Bits own{m.weights.options.bits, m.activations.options.bits};
+  if (s.own_bits) {
+    all = m.bits;
+    all.push_back(own);
+  }
+  for (const int b : s.bits)
+    if (b > 0) all.emplace_back(own.first > 0 ? b : 0, own.second > 0 ? b : 0);
+  std::erase_if(all, [&](const Bits& bits) { return bits == Bits{0, 0} || !has(m, bits); });
+  std::ranges::sort(all);
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+// A row of the results: a method, by its number in Settings, at some bits.
+struct Variant {
+  std::size_t method;
+  Bits bits;
+
+  std::vector<double> key() const {
+    return {static_cast<double>(method), static_cast<double>(bits.first), static_cast<double>(bits.second)};
+  }
+};
+
+std::vector<Variant> variants_of(const Settings& s) {
+  check_usage(s.bits.size() == 1 || std::ranges::count(s.bits, 0) == 0,
+              "--bits: given 0 beside other bits, expected either");
+  std::vector<Variant> all;
+  for (std::size_t i = 0; i < s.methods.size(); ++i)
+    for (const Bits& bits : bits_of(quant::method(s.methods[i]), s)) all.push_back({i, bits});
+  return all;
+}
+
+CellPlan plan_of(const Settings& s, const Variant& variant, int seed) {
+  const std::string& method = s.methods[variant.method];
+  const Bits& bits = variant.bits;
+  CellPlan plan;
+  plan.seed = static_cast<std::uint64_t>(seed);
+  plan.name = cat(method, "-", bits.first, "w", bits.second, "a-seed", seed);
+  plan.optim = s.optim;
+  plan.method.net = s.net;
+  choose(method, plan.method, plan.optim);
+  plan.method.rule.weight_bits = bits.first;
+  plan.method.net.activation_bits = bits.second;
+  if (s.layers != "own") {
+    plan.method.rule.quantize_first = s.layers != "inner";
+    plan.method.rule.quantize_last = s.layers == "all";
+    plan.method.net.quantize_last_activation = true;
+  }
+  const auto stages = static_cast<int>(stages_of(plan.method.stages, {bits.first, bits.second}).size());
+  plan.optim.epochs = std::max(1, s.optim.epochs / stages);
+  if (const int epochs = quant::method(method).training.epochs; epochs > 0)
+    plan.method.rule.every = static_cast<double>(s.optim.epochs) / epochs;
+  if (plan.optim.optimizer == "bop") plan.optim.lr = s.bop_lr;
+  plan.augmentation = augmentation_of(s.data);
+  plan.may_diverge = true;
+  return plan;
+}
+
+// Those of every comparison, and behind them what the network is in the end.
+CellRows rows_of(StagedTraining& training) {
+  CellRows rows = epoch_rows(training);
+  const auto bytes = static_cast<double>(training.deployed().bytes);
+  for (auto& row : rows) row.insert(row.end(), {bytes, static_cast<double>(training.stages().size())});
+  return rows;
+}
+
+// The number of stages in rows of rows_of(), which may come from the file of a cell.
+std::size_t stages_in(const CellRows& rows) {
+  const double stages = rows.empty() || rows.back().empty() ? 0 : rows.back().back();
+  check(stages >= 1 && stages <= 1000, "compare_methods: given a cell of ", stages,
+        " stages, expected 1 to 1000");
+  return static_cast<std::size_t>(stages);
+}
+
+class MethodComparison {
+ public:
+  MethodComparison(const Settings& s, const Args& args, RunLog& log)
+      : s_(s),
+        args_(args),
+        log_(log),
+        data_(load_data(s, args)),
+        comparison_(args, log,
+                    {{"method", "1", "row of the table of methods", s.methods},
+                     {"weight_bits", "bit", "bits of the weights; 0: float"},
+                     {"activation_bits", "bit", "bits of the activations; 0: float"}},
+                    {{"deployed_bytes", "B", "parameters of the network as it is deployed, packed"},
+                     {"stages", "1", "stages that divide the epochs"},
+                     {"images_per_second", "1/s",
+                      "images that steps of the last stage take in: median of the rounds"},
+                     {"slowest", "1/s", "the same, slowest round"},
+                     {"fastest", "1/s", "the same, fastest round"}}),
+        sweep_(cells_folder(args.out()),
+               cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
+        variants_(variants_of(s)) {}
+
+  void run() {
+    log_.start();
+    comparison_.add_float(float_rows(sweep_, s_.float_net, s_.net, s_.data, data_, s_.optim.batch, args_));
+    const std::vector<std::vector<double>> speeds = images_per_second();
+    for (int seed = 1; seed <= s_.seeds; ++seed)
+      for (std::size_t v = 0; v < variants_.size(); ++v) {
+        const CellPlan plan = plan_of(s_, variants_[v], seed);
+        CellRows rows = train_cell(sweep_, plan, data_, from_float(plan), args_.quiet(), rows_of);
+        const std::size_t before_last = stages_in(rows) - 1;
+        for (auto& row : rows) row.insert(row.end(), speeds[v].begin(), speeds[v].end());
+        comparison_.add(variants_[v].key(), seed, rows,
+                        before_last * static_cast<std::size_t>(plan.optim.epochs));
+      }
+    std::printf("%s", comparison_.report().c_str());
+  }
+
+ private:
+  StagedTraining::MakeNet from_float(const CellPlan& plan) const {
+    return [this, net = plan.method.net](const TrainingStage& stage) mutable {
+      net.activation_bits = stage.activation_bits;
+      return loaded(net, data_, args_, sweep_.network("float"));
+    };
+  }
+
+  double step_seconds(const CellPlan& plan) const {
+    try {
+      return step_time({plan.method, plan.optim, plan.augmentation, plan.seed, {}}, data_, from_float(plan),
+                       20)
+          .median;
+    } catch (const Diverged&) {
+      return std::nan("");
+    }
+  }
+
+  // For each variant median, slowest and fastest round; NaN without rounds.
+  std::vector<std::vector<double>> images_per_second() const {
+    const double none = std::nan("");
+    if (s_.speed_rounds == 0) return {variants_.size(), {none, none, none}};
+    std::vector<std::vector<double>> seconds(variants_.size());
+    Progress progress("speed", static_cast<std::int64_t>(variants_.size()) * s_.speed_rounds, args_.quiet());
+    for (std::int64_t round = 0, done = 0; round < s_.speed_rounds; ++round)
+      for (std::size_t v = 0; v < variants_.size(); ++v) {
+        seconds[v].push_back(step_seconds(plan_of(s_, variants_[v], 1)));
+        progress.update(++done);
+      }
+    std::vector<std::vector<double>> speeds;
+    for (const auto& rounds : seconds) {
+      const Timing t = timing_of(rounds);
+      speeds.push_back({s_.optim.batch / t.median, s_.optim.batch / t.max, s_.optim.batch / t.min});
+    }
+    return speeds;
+  }
+
+  const Settings& s_;
+  const Args& args_;
+  RunLog& log_;
+  const SplitData data_;
+  Comparison comparison_;
+  const Sweep sweep_;
+  const std::vector<Variant> variants_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings s;
+  Args args("compare_methods", "Which method quantizes a network best, at which bits, and at what cost?");
+  declare(args, s);
+  return run(args, argc, argv, [&](RunLog& log) { MethodComparison(s, args, log).run(); });
+}

@@ -1,0 +1,116 @@
+#include "experiments/studies/regression.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "core/base/check.h"
+#include "nn/layers.h"
+#include "optim/sgd.h"
+
+namespace coarsegrad::experiments {
+
+Regression::Regression(const RegressionOptions& o, const Rng& rng)
+    : rows_(static_cast<std::size_t>(o.rows)), columns_(static_cast<std::size_t>(o.columns)) {
+  check(o.columns >= 1 && o.rows >= o.columns, "regression: given ", o.rows, " rows and ", o.columns,
+        " columns, expected at least as many rows as columns, and one");
+  const auto normals = [&](const char* name, std::size_t n) {
+    std::vector<double> v(n);
+    rng.split(name).normal(v.data(), n);
+    return v;
+  };
+  a_ = normals("A", rows_ * columns_);
+  b_ = normals("noise", rows_);
+  const std::vector<double> w = normals("w*", columns_);
+  for (std::size_t r = 0; r < rows_; ++r) {
+    b_[r] *= o.noise;
+    for (std::size_t c = 0; c < columns_; ++c) b_[r] += a_[r * columns_ + c] * w[c];
+  }
+  least_squares_ = solve();
+}
+
+std::vector<double> Regression::residual(const Tensor& x) const {
+  check(x.numel() == static_cast<std::int64_t>(columns_), "regression: given ", x.numel(),
+        " weights, expected ", columns_);
+  std::vector<double> r(rows_);
+  for (std::size_t i = 0; i < rows_; ++i) {
+    r[i] = -b_[i];
+    for (std::size_t c = 0; c < columns_; ++c)
+      r[i] += a_[i * columns_ + c] * static_cast<double>(x.data()[c]);
+  }
+  return r;
+}
+
+double Regression::loss(const Tensor& x) const {
+  double sum = 0;
+  for (const double r : residual(x)) sum += r * r;
+  return sum / 2 / static_cast<double>(rows_);
+}
+
+Tensor Regression::gradient(const Tensor& x) const {
+  const std::vector<double> r = residual(x);
+  std::vector<double> sums(columns_);
+  for (std::size_t i = 0; i < rows_; ++i)
+    for (std::size_t c = 0; c < columns_; ++c) sums[c] += a_[i * columns_ + c] * r[i];
+  std::vector<Real> g;
+  for (const double sum : sums) g.push_back(static_cast<Real>(sum / static_cast<double>(rows_)));
+  return Tensor({1, static_cast<std::int64_t>(columns_)}, g);
+}
+
+// The normal equations A^T A x = A^T b by Cholesky's factors.
+Tensor Regression::solve() const {
+  const std::size_t n = columns_;
+  std::vector<double> l(n * n), x(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t k = 0; k < rows_; ++k) x[i] += a_[k * n + i] * b_[k];
+    for (std::size_t j = 0; j <= i; ++j) {
+      double sum = 0;
+      for (std::size_t k = 0; k < rows_; ++k) sum += a_[k * n + i] * a_[k * n + j];
+      for (std::size_t k = 0; k < j; ++k) sum -= l[i * n + k] * l[j * n + k];
+      l[i * n + j] = i == j ? std::sqrt(sum) : sum / l[j * n + j];
+    }
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t k = 0; k < i; ++k) x[i] -= l[i * n + k] * x[k];
+    x[i] /= l[i * n + i];
+  }
+  for (std::size_t i = n; i-- > 0;) {
+    for (std::size_t k = i + 1; k < n; ++k) x[i] -= l[k * n + i] * x[k];
+    x[i] /= l[i * n + i];
+  }
+  return Tensor({1, static_cast<std::int64_t>(n)}, std::vector<Real>(x.begin(), x.end()));
+}
+
+RegressionResult descend(const Regression& problem, const quant::MakeWeightProjection& projection,
+                         std::unique_ptr<quant::Relaxation> relaxation, const RegressionSchedule& schedule,
+                         const std::function<void(const RegressionState&)>& observe) {
+  nn::Linear layer(problem.least_squares().size(1), 1, Rng(), false);
+  layer.weight.value = problem.least_squares();
+  quant::WeightRule rule(layer, projection, std::move(relaxation), {.quantize_last = true});
+  std::vector<Parameter*> parameters = layer.parameters();
+  std::ranges::copy(rule.parameters(), std::back_inserter(parameters));
+  optim::Sgd sgd(parameters, {});
+  const auto quantized_loss = [&] {
+    rule.deploy();
+    return problem.loss(layer.weight.used);
+  };
+  RegressionResult result{quantized_loss(), HUGE_VAL, 0};
+  for (int step = 0; step < schedule.total(); ++step) {
+    const bool last = step >= schedule.steps;
+    const double loss = last || observe ? quantized_loss() : 0;
+    if (last) result.best = std::min(result.best, loss);
+    rule.advance({static_cast<double>(step), static_cast<double>(schedule.total())});
+    rule.project();
+    if (observe) observe({step, rule.relaxation().strength(), layer.weight.value, layer.weight.used, loss});
+    sgd.zero_grad();
+    layer.weight.set_grad(problem.gradient(layer.weight.used));
+    rule.before_step();
+    sgd.lr = last ? schedule.last_lr : schedule.lr;
+    sgd.step();
+    rule.after_step(sgd.lr);
+  }
+  result.last = quantized_loss();
+  return result;
+}
+
+}  // namespace coarsegrad::experiments

@@ -1,0 +1,55 @@
+#pragma once
+// Activations of DoReFa-Net (Zhou, Wu, Ni, Zhou, Wen, Zou, arXiv 1606.06160, sections 2.2, 2.4, 2.7), with n = 2^k - 1
+// and quantize_k(r) = round(n r) / n for r in [0, 1], the even one of two integers, derivative 1.
+#include "quant/activations/grid_activation.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// How an activation gets into [0, 1] before it is quantized.
+enum class Bounding {
+  clip,      ///< min(max(x, 0), 1)
+  absolute,  ///< min(|x|, 1)
+  tanh,      ///< (tanh(x) + 1) / 2
+};
+
+/// quantize_k(h(x)) with the derivative of h. forward: same shape in and out.
+class DorefaActivation : public GridActivation {
+ public:
+  /// With h = clip another surrogate than the clipped ReLU may stand for its derivative. Throws UsageError
+  /// unless 1 <= bits <= 16, and for a surrogate with another h, or with more than 8 bits, which have no
+  /// codes.
+  explicit DorefaActivation(int bits, Bounding h = Bounding::clip,
+                            const Surrogate& surrogate = coarsegrad::surrogate("clipped_relu"));
+  Var forward(const Var& x) override;
+  Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
+  /// 32 without quantization.
+  int bits() const override;
+  Bounding bounding() const { return h_; }
+
+  /// Off: h(x) alone.
+  void quantize(bool on) { quantizing_ = on; }
+
+ protected:
+  GridMap map() const override;
+
+ private:
+  const int bits_;
+  const Bounding h_;
+  const Surrogate& surrogate_;
+  bool quantizing_ = true;
+};
+
+/// A DorefaActivation at every place.
+nn::MakeActivation dorefa_activation(int bits, Bounding h = Bounding::clip,
+                                     const Surrogate& surrogate = coarsegrad::surrogate("clipped_relu"));
+
+/// The rule of section 2.7: what the last dense layer or convolution of `net` reads is bounded and not
+/// quantized. `image` (H, W, C) is what the net takes. Returns whether there was such an activation: one that
+/// serves another place, too, as in the last block of a ResNet, stays quantized.
+bool keep_last_activation_float(nn::Module& net, const Shape& image);
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,59 @@
+#include "quant/activations/learned_step.h"
+
+#include <numbers>
+
+#include "core/base/check.h"
+#include "core/base/pieces.h"
+#include "quant/math/learned_step.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+LearnedStepActivation::LearnedStepActivation(const LearnedStepOptions& o)
+    : step(register_parameter("step", Tensor::scalar(static_cast<Real>(o.step)))), bits_(o.bits) {
+  highest_level(o.bits);
+  check((o.step == 0 || (o.step >= kLeastStep<Real> && o.step <= kMostStep<Real>)) && o.rate_factor >= 0 &&
+            std::isfinite(o.rate_factor),
+        "lsq activation: given a step of ", o.step, " and a rate factor of ", o.rate_factor,
+        ", expected 0 or ", kLeastStep<Real>, " to ", kMostStep<Real>, " and one >= 0");
+  step.bounds = Parameter::Bounds{Real(kLeastStep<Real>), Real(kMostStep<Real>)};
+  step.decay = false;
+  step.rate_factor = o.rate_factor;
+}
+
+GridMap LearnedStepActivation::map() const {
+  const int levels = highest_level(bits_);
+  const double gaussian = 1 / std::sqrt(2 * std::numbers::pi);  // E max(x, 0)
+  const bool started = step.value.item() != 0;
+  const Real s = started ? step.value.item() : static_cast<Real>(step_at_start<Real>(gaussian, levels));
+  return {{s, levels, kernels::Rounding::nearest},
+          bits_,
+          &surrogate("clipped_relu"),
+          started ? step.var() : Var(),
+          [s, levels](const Tensor& g, const ActivationCodes& out, const Tensor& x) {
+            const double sum = quantize_step_gradient<Real>(g.numel(), x.data(), out.coded->codes(), g.data(),
+                                                            {s, levels, kernels::Rounding::nearest});
+            const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.size(0), 1) : 1;
+            return Tensor::scalar(static_cast<Real>(sum) * step_gradient_scale<Real>(g.numel() / images, levels));
+          },
+          true};
+}
+
+Var LearnedStepActivation::forward(const Var& x) {
+  if (starts() && x.numel() > 0) {
+    const Real* at = x.value().data();
+    const double sum = sum_in_pieces(x.numel(), [at](std::int64_t i) { return at[i] < 0 ? Real(0) : at[i]; });
+    step.value = Tensor::scalar(
+        static_cast<Real>(step_at_start<Real>(sum / static_cast<double>(x.numel()), highest_level(bits_))));
+  }
+  return GridActivation::forward(x);
+}
+
+Var LearnedStepActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
+  return starts() ? in_passes(norm, x, shortcut) : GridActivation::after_norm(norm, x, shortcut);
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,41 @@
+#include "quant/activations/minmax.h"
+
+#include <cmath>
+#include <limits>
+
+#include "core/base/check.h"
+#include "core/compute/stochastic.h"
+#include "core/ops.h"
+#include "quant/activations/grid_activation.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+MinMaxActivation::MinMaxActivation(int bits) : bits_(bits) { highest_level(bits); }
+
+Var MinMaxActivation::forward(const Var& x) {
+  if (x.numel() == 0) return relu(x);
+  const FlushDenormals flush;
+  Real high = value_range<Real>(x.numel(), x.value().data()).high;
+  if (std::isnan(high)) high = value_range<Real>(x.numel(), relu(x.detach()).value().data()).high;  // -inf is no more
+  if (std::isnan(high)) return x * Var(high);
+  if (!(high >= std::numeric_limits<Real>::min())) return relu(x);  // zeros
+  const int levels = highest_level(bits_);
+  return quantize_activation(x, GridMap{.quantizer = {.alpha = high,
+                                                      .levels = levels,
+                                                      .rounding = kernels::Rounding::nearest,
+                                                      .steps = static_cast<Real>(levels)},
+                                        .bits = bits_,
+                                        .surrogate = &surrogate("relu")});
+}
+
+nn::MakeActivation minmax_activation(const ActivationOptions& o) {
+  check_usage(o.surrogate.empty() || o.surrogate == "relu", "minmax activation: given the surrogate ",
+              o.surrogate, ", expected relu");
+  return [bits = o.bits](const std::string&) { return std::make_unique<MinMaxActivation>(bits); };
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,36 @@
+#include "quant/activations/pact.h"
+
+#include <cmath>
+
+#include "core/base/check.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+PactActivation::PactActivation(const PactOptions& o)
+    : alpha(register_parameter("alpha", Tensor::scalar(static_cast<Real>(o.alpha)))), bits_(o.bits) {
+  highest_level(o.bits);
+  check(o.alpha >= kLeastAlpha && o.alpha <= kMostAlpha && o.rate_factor >= 0 && std::isfinite(o.rate_factor),
+        "pact activation: given alpha = ", o.alpha, " and a rate factor of ", o.rate_factor, ", expected ",
+        kLeastAlpha, " to ", kMostAlpha, " and one >= 0");
+  alpha.bounds = Parameter::Bounds{Real(kLeastAlpha), Real(kMostAlpha)};
+  alpha.rate_factor = o.rate_factor;
+}
+
+GridMap PactActivation::map() const {
+  const int levels = highest_level(bits_);
+  return {{alpha.value.item(), levels, kernels::Rounding::nearest, static_cast<Real>(levels)},
+          bits_,
+          &surrogate("clipped_relu"),
+          alpha.var(),
+          [levels](const Tensor& g, const ActivationCodes& out, const Tensor&) {
+            const double above = quantize_alpha_gradient<Real>(
+                g.numel(), out.coded->codes(), out.mask->data(), g.data(), levels, AlphaRule::pact);
+            return Tensor::scalar(static_cast<Real>(above / levels));
+          }};
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

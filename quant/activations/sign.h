@@ -1,0 +1,27 @@
+#pragma once
+// Signs as activations: codes -1 and +1. Source: Courbariaux, Hubara, Soudry, El-Yaniv, Bengio: Binarized
+// neural networks, arXiv 1602.02830, equations 1 and 4.
+#include "quant/activations/grid_activation.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// y = +1 for x >= 0, else -1; backward multiplies by the surrogate's derivative at x with window 1, by
+/// default hard_tanh: 1 for |x| <= 1. Others: polynomial (Bi-Real Net), swish_sign (BNN+), triangular,
+/// arctan, tanh. Zeros that pad a convolution stay zeros between the signs.
+class SignActivation : public GridActivation {
+ public:
+  explicit SignActivation(const Surrogate& surrogate = coarsegrad::surrogate("hard_tanh"))
+      : surrogate_(surrogate) {}
+
+ protected:
+  GridMap map() const override { return {{1, 1, kernels::Rounding::sign}, 1, &surrogate_}; }
+
+ private:
+  const Surrogate& surrogate_;
+};
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,105 @@
+#include "quant/activations/trained.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "core/ops.h"
+#include "quant/math/uniform_weight.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+namespace {
+
+bool names_alpha(const std::string& name) {
+  const std::string last = name.substr(name.rfind('.') + 1);
+  return last == "alpha" || last == "step";
+}
+
+GridMap map_of(const TrainedAlpha& trained) {
+  const int levels = highest_level(trained.bits);
+  return {{trained.alpha.item(), levels},
+          trained.bits,
+          &surrogate("clipped_relu"),
+          trained.alpha,
+          [levels, rule = trained.rule, factor = trained.gradient_factor, limit = trained.gradient_limit](
+              const Tensor& g, const ActivationCodes& out, const Tensor&) {
+            const double sum = quantize_alpha_gradient<Real>(g.numel(), out.coded->codes(), out.mask->data(),
+                                                             g.data(), levels, rule);
+            return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
+          }};
+}
+
+}  // namespace
+
+Var quantize_activation(const Var& x, const TrainedAlpha& trained) {
+  return quantize_activation(x, map_of(trained));
+}
+
+TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
+    : alpha(register_parameter(
+          "alpha", Tensor::scalar(static_cast<Real>(options.alpha == 0 ? half_gaussian_alpha(options.bits)
+                                                                       : options.alpha)))),
+      options_(options) {
+  check(options.rate_factor >= 0 && std::isfinite(options.rate_factor) &&
+            alpha.value.item() >= Real(kLeastAlpha) && alpha.value.item() <= Real(kMostAlpha),
+        "trained activation: given alpha = ", options.alpha, " and a rate factor of ", options.rate_factor,
+        ", expected ", kLeastAlpha, " to ", kMostAlpha, " and one >= 0");
+  alpha.bounds = Parameter::Bounds{Real(kLeastAlpha), Real(kMostAlpha)};
+  if (!options.clamp_gradient) alpha.rate_factor = options.rate_factor;
+}
+
+GridMap TrainedActivation::map() const {
+  TrainedAlpha quantizer{alpha.var(), options_.bits, options_.rule};
+  if (options_.clamp_gradient) {
+    quantizer.gradient_factor = options_.rate_factor;
+    quantizer.gradient_limit = 1;
+  }
+  return map_of(quantizer);
+}
+
+Var TrainedActivation::forward(const Var& x) {
+  if (!recording_) return GridActivation::forward(x);
+  const Magnitude<Real> size = training() ? magnitude<Real>(x.value().view()) : Magnitude<Real>{};
+  if (std::isfinite(size.sum) && size.max > 0) {
+    const double range = static_cast<double>(size.max) / highest_level(options_.bits);
+    alpha.value = Tensor::scalar(static_cast<Real>(std::clamp(range, kLeastAlpha, kMostAlpha)));
+  }
+  return relu(x);
+}
+
+Var TrainedActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
+  return recording_ ? in_passes(norm, x, shortcut) : GridActivation::after_norm(norm, x, shortcut);
+}
+
+nn::MakeActivation trained_activation(const TrainedActivationOptions& options, bool record_range) {
+  return [options, record_range](const std::string&) {
+    auto activation = std::make_unique<TrainedActivation>(options);
+    activation->record_range(record_range);
+    return activation;
+  };
+}
+
+void record_ranges(nn::Module& net, bool on) {
+  for (const auto& [name, module] : net.named_modules())
+    if (auto* activation = dynamic_cast<TrainedActivation*>(module)) activation->record_range(on);
+}
+
+void load_state_with_any_alphas(nn::Module& net, const nn::StateDict& state) {
+  const auto named = [](const nn::StateDict& list, const std::string& name) {
+    return std::ranges::find(list, name, [](const auto& entry) { return entry.first; });
+  };
+  const nn::StateDict own = net.state_dict();
+  nn::StateDict complete;
+  for (const auto& entry : state)
+    if (!names_alpha(entry.first) || named(own, entry.first) != own.end()) complete.push_back(entry);
+  for (const auto& entry : own)
+    if (names_alpha(entry.first) && named(state, entry.first) == state.end()) complete.push_back(entry);
+  net.load_state_dict(complete);
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

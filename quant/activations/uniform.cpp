@@ -1,0 +1,36 @@
+#include "quant/activations/uniform.h"
+
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/in_range.h"
+#include "quant/math/uniform_activation.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate) {
+  return quantize_activation(x, GridMap{{alpha, highest_level(bits)}, bits, &surrogate});
+}
+
+UniformActivation::UniformActivation(int bits, double alpha, const Surrogate& surrogate)
+    : bits_(bits), alpha_(alpha), surrogate_(surrogate) {
+  highest_level(bits);
+  check(is_positive(alpha), "uniform activation: given alpha = ", alpha, ", expected a positive number");
+}
+
+GridMap UniformActivation::map() const {
+  return {{static_cast<Real>(alpha_), highest_level(bits_)}, bits_, &surrogate_};
+}
+
+nn::MakeActivation uniform_activation(int bits, const Surrogate& surrogate) {
+  const double alpha = half_gaussian_alpha(bits);
+  return [bits, alpha, &surrogate](const std::string&) {
+    return std::make_unique<UniformActivation>(bits, alpha, surrogate);
+  };
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

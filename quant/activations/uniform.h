@@ -1,0 +1,39 @@
+#pragma once
+// The uniform activation quantizer with a fixed resolution and any surrogate.
+#include "quant/activations/grid_activation.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// sigma(x, alpha) = alpha * min(K, ceil(x / alpha)) for x > 0, else 0, with K = 2^bits - 1; backward
+/// multiplies by the surrogate's derivative at x / alpha with window K. 1 <= bits <= 8, alpha > 0. From 3
+/// bits on it is not idempotent: rounding lifts some levels by one when they pass a second time
+/// (activation_level() in quant/math/uniform_activation.h). Source: Yin, Lyu, Zhang, Osher, Qi, Xin, ICLR
+/// 2019 (arXiv 1903.05662), section 4.
+Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate);
+
+/// quantize_activation with fixed resolution alpha. The resolution is configuration, not state: a float net's
+/// state dict loads into the net with quantized activations.
+class UniformActivation : public GridActivation {
+ public:
+  /// Throws UsageError unless 1 <= bits <= 8, and Error unless alpha is finite and positive.
+  UniformActivation(int bits, double alpha, const Surrogate& surrogate);
+  double alpha() const { return alpha_; }
+  const Surrogate& surrogate() const { return surrogate_; }
+
+ protected:
+  GridMap map() const override;
+
+ private:
+  int bits_;
+  double alpha_;
+  const Surrogate& surrogate_;
+};
+
+/// UniformActivation at every place, alpha by the half-Gaussian rule (quant/math/uniform_activation.h).
+nn::MakeActivation uniform_activation(int bits, const Surrogate& surrogate);
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,101 @@
+#include "quant/gradients/gradient_rule.h"
+
+#include "core/base/check.h"
+#include "nn/layers.h"
+#include "quant/weights/layer_choice.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+namespace {
+
+// Quantizes the gradients of one layer with numbers of its own in each step, and within a step in each call.
+class Draws {
+ public:
+  Draws(const Rng& layer, const GradientRuleOptions& options)
+      : quantizers_{options.input, options.weight}, streams_{layer.split("input"), layer.split("weight")} {
+    set_step(0);
+  }
+
+  void set_step(std::uint64_t step) {
+    for (int i = 0; i < 2; ++i) {
+      step_[i] = streams_[i].split(step);
+      calls_[i] = 0;
+    }
+    measured_ = Tensor();
+  }
+
+  // If the weight's product follows, it need not look for the ranges of the samples again.
+  Tensor for_input(const Tensor& g) {
+    known_.clear();
+    if (quantizers_[1]) measured_ = g;
+    return draw(0, g);
+  }
+  Tensor for_weight(const Tensor& g) {
+    if (!measured_.defined() || measured_.data() != g.data()) known_.clear();
+    measured_ = Tensor();
+    return draw(1, g);
+  }
+
+ private:
+  Tensor draw(int which, const Tensor& g) {
+    return quantizers_[which]->quantize_with(known_, g, step_[which].split(calls_[which]++));
+  }
+
+  std::shared_ptr<const GradientQuantizer> quantizers_[2];
+  Rng streams_[2], step_[2];
+  std::uint64_t calls_[2] = {};
+  Tensor measured_;  // what known_ is about
+  SampleRanges known_;
+};
+
+}  // namespace
+
+struct GradientRule::Layer {
+  std::string name;
+  OutputGradientMap* map;
+  std::shared_ptr<Draws> draws;  // and of the maps: a history may outlive the rule
+};
+
+GradientRuleOptions dorefa_gradients(int bits) {
+  return {gradient_quantizer("dorefa", {.bits = bits}), nullptr, false, false};
+}
+
+GradientRuleOptions bifurcated_gradients(std::string_view name, int bits) {
+  return {gradient_quantizer(name, {.bits = bits}), gradient_quantizer("ptq", {.bits = 8}), true, true};
+}
+
+GradientRule::GradientRule(nn::Module& net, GradientRuleOptions options, const Rng& rng)
+    : options_(std::move(options)) {
+  check(options_.input != nullptr, "gradient rule: given no quantizer, expected one for the input");
+  for (const auto& [name, module] : net.named_modules())
+    if (OutputGradientMap* map = nn::gradient_map_of(*module))
+      layers_.push_back({name, map, std::make_shared<Draws>(rng.split(name), options_)});
+  drop_ends(layers_, options_.quantize_first, options_.quantize_last);
+  for (const Layer& layer : layers_)
+    check(!layer.map->for_input && !layer.map->for_weight, "gradient rule: ", layer.name,
+          " has a gradient map already");
+  for (const Layer& layer : layers_) {
+    layer.map->for_input = [draws = layer.draws](const Tensor& g) { return draws->for_input(g); };
+    if (options_.weight)
+      layer.map->for_weight = [draws = layer.draws](const Tensor& g) { return draws->for_weight(g); };
+  }
+}
+
+GradientRule::~GradientRule() {
+  for (const Layer& layer : layers_) *layer.map = {};
+}
+
+void GradientRule::set_step(std::int64_t step) {
+  for (const Layer& layer : layers_) layer.draws->set_step(static_cast<std::uint64_t>(step));
+}
+
+std::vector<std::string> GradientRule::layers() const {
+  std::vector<std::string> names;
+  for (const Layer& layer : layers_) names.push_back(layer.name);
+  return names;
+}
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,64 @@
+#pragma once
+// Training with quantized gradients: the gradient of the output of a convolution or a dense layer is
+// quantized before the two products of its backward pass.
+//   GradientRule rule(net, {.input = gradient_quantizer("psq", {.bits = 5}),
+//                           .weight = gradient_quantizer("ptq", {.bits = 8})}, rng.split("gradients"));
+//   rule.set_step(step);                  // before each backward pass
+// What is drawn depends on the random stream, the name of the layer and the step alone (and on how many times
+// the layer was passed backwards within the step), so a training that was broken off goes on with the same
+// bits.
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/compute/random.h"
+#include "nn/module.h"
+#include "quant/gradients/gradient_quantizer.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+struct GradientRuleOptions {
+  std::shared_ptr<const GradientQuantizer> input;   ///< for the product that gives the gradient of the input
+  std::shared_ptr<const GradientQuantizer> weight;  ///< for that of the weight, drawn apart; null: `input`,
+                                                    ///< and one draw serves both products
+  bool quantize_first = true;                       ///< the first convolution or dense layer of the network
+  bool quantize_last = true;                        ///< the last one
+};
+
+/// DoReFa-Net: one quantized gradient for both products, none behind the first and the last layer (arXiv
+/// 1606.06160, section 2.7).
+GradientRuleOptions dorefa_gradients(int bits);
+/// StatQuant's bifurcation: `name` (ptq, psq, bhq) on `bits` for the input's gradient, ptq on 8 bits for the
+/// weight's, in all layers (arXiv 2010.14298, section 5).
+GradientRuleOptions bifurcated_gradients(std::string_view name, int bits);
+
+class GradientRule {
+ public:
+  /// Of every Conv2d and Linear in `net`, which must outlive the rule; "first" and "last" are meant in the
+  /// order of named_modules(). Throws Error where a layer has a gradient map already, or options.input is
+  /// null.
+  GradientRule(nn::Module& net, GradientRuleOptions options, const Rng& rng);
+  /// The layers pass on their gradients as they are again.
+  ~GradientRule();
+  GradientRule(const GradientRule&) = delete;
+  GradientRule& operator=(const GradientRule&) = delete;
+
+  /// The next backward passes belong to this step (0 at first).
+  void set_step(std::int64_t step);
+
+  const GradientRuleOptions& options() const { return options_; }
+  /// The names of the layers, in order.
+  std::vector<std::string> layers() const;
+
+ private:
+  struct Layer;
+  const GradientRuleOptions options_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,44 @@
+#pragma once
+// Weights on fixed levels of 1 to 3 bits (quant/math/level_set.h).
+#include <span>
+
+#include "quant/math/level_set.h"
+#include "quant/weights/power_of_two.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// "fixed_levels": the nearest level; with 1 bit options.sign_of_zero says which one 0 has. A fitted m is
+/// begun from the first weights of its group that are finite and not all 0. A group of zeros gives zeros; but
+/// with LevelScale::unit, whose levels know nothing of the group, and 1 bit it gives what sign(0) is. Throws
+/// UsageError unless bits is 1 to 3. A reconstruction, as the level sets are.
+class FixedLevels : public PowerProjection {
+ public:
+  explicit FixedLevels(const ProjectionOptions& options);
+
+  void begin(const Tensor& w) override;
+  Tensor project(const Tensor& w) override;
+
+  const LevelSet& levels() const { return levels_; }
+  LevelScale scale() const { return scale_; }
+  /// m of each group of w; 1 but for LevelScale::fitted, and there where the weights have not given one yet.
+  std::vector<Real> reach(const Tensor& w);
+
+ private:
+  double encode(std::span<const Real> w, std::int64_t group, std::int8_t* codes) override;
+  std::vector<Real> thresholds(double reach) const;
+  void fit(const Tensor& w);
+  double fitted_reach(std::span<const Real> w, std::int8_t* codes) const;
+
+  const LevelSet levels_;
+  const LevelScale scale_;
+  const std::vector<Real> of_sign_;  // thresholds with 1 bit
+  Tensor& reach_;                    // a buffer: (groups), 0 where no weights have given it yet
+};
+
+std::unique_ptr<WeightProjection> fixed_levels(const ProjectionOptions& options);
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,29 @@
+#pragma once
+// ProxQuant (Bai, Wang, Liberty: ProxQuant: quantized neural networks via proximal operators, ICLR 2019,
+// algorithm 1): no straight-through gradient. The network computes with the float weights, and each step of
+// the optimizer, at learning rate eta, is followed by the proximal step of eta lambda times a regulariser
+// that is zero on the quantized weights, with lambda growing along the training,
+//   w <- prox(w - eta gradient).
+// At the end the weights are quantized and stay; normalisations and biases are trained on.
+#include "quant/weights/relaxation.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// "prox": regulariser |w - q|_1 with q = proj(w), the W-shaped one where q = sign(w). Its proximal step
+/// moves each weight towards its q, which is taken as constant, by eta lambda, not beyond:
+///   prox(w) = q + sign(w - q) max(|w - q| - eta lambda, 0).
+/// lambda = strength k after k times options.every epochs, at most options.most; weights are frozen after the
+/// share options.hard_from of the training, where strength() is infinite. The authors' code for binary
+/// ResNets on CIFAR-10 takes strength = 1e-4 and freezes after 200 of 300 epochs. growth is not used. Throws
+/// Error unless strength >= 0 and every > 0.
+std::unique_ptr<Relaxation> prox_quant(const RelaxationOptions& options);
+
+/// "prox_squared": the same with |w - q|^2 / 2, what the authors' code does for ternary weights,
+///   prox(w) = (w + eta lambda q) / (1 + eta lambda).
+std::unique_ptr<Relaxation> prox_quant_squared(const RelaxationOptions& options);
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

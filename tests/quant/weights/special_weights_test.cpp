@@ -1,0 +1,283 @@
+// Every projection that there is a name for, with every option that it takes, on the weights that break
+// quantizers. What is checked is what quant/weights/projection.h promises of all of them.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "core/base/check.h"
+#include "quant/weights/projection.h"
+
+using namespace coarsegrad;
+using quant::ProjectionOptions;
+
+namespace {
+
+constexpr Real kNan = std::numeric_limits<Real>::quiet_NaN(), kInf = std::numeric_limits<Real>::infinity();
+
+using Make = std::function<std::unique_ptr<quant::WeightProjection>()>;
+
+struct Special {
+  std::string name;
+  std::vector<Real> weights;  // one group
+};
+std::vector<Special> specials() {
+  const Real outlier = 1000, small = std::ldexp(Real(1), -100),
+             large = std::ldexp(Real(1), 100);  // 8e-31, 1e30
+  const Real least = std::numeric_limits<Real>::denorm_min();
+  return {{"zeros", {0, 0, 0, 0}},
+          {"zeros of both signs", {0, Real(-0.0), Real(-0.0), 0}},
+          {"zeros and one value", {0, 0, Real(-0.3), 0}},
+          {"a constant", {Real(0.3), Real(0.3), Real(0.3), Real(0.3)}},
+          {"a negative constant", {Real(-0.3), Real(-0.3), Real(-0.3), Real(-0.3)}},
+          {"two values", {Real(0.3), Real(-0.3), Real(0.3), Real(-0.3)}},
+          {"one outlier", {Real(0.3), Real(-0.2), outlier, Real(0.1)}},
+          {"-0 among others", {Real(-0.0), 1, Real(-0.5), Real(0.25)}},
+          {"one NaN", {Real(0.3), kNan, Real(-0.2), 0}},
+          {"NaN alone", {kNan, kNan, kNan, kNan}},
+          {"one inf", {Real(0.3), kInf, Real(-0.2), 0}},
+          {"one -inf", {Real(0.3), -kInf, Real(-0.2), 0}},
+          {"around 1e-30", {small, small / 2, -small / 4, 3 * small / 4}},
+          {"around 1e30", {large, large / 2, -large / 4, 3 * large / 4}},
+          {"denormal numbers", {least, -8 * least, 1000 * least, 0}},
+          {"1e-30 beside 1", {small, 1, -1, Real(0.5)}},
+          {"one element", {Real(-0.7)}},
+          {"none", {}}};
+}
+
+const std::vector<Real> kOrdinary{Real(0.5), Real(-0.25), Real(0.1), Real(-0.9)};
+
+bool finite(const std::vector<Real>& w) {
+  return std::ranges::all_of(w, [](Real v) { return std::isfinite(v); });
+}
+bool zeros(const std::vector<Real>& w) {
+  return std::ranges::all_of(w, [](Real v) { return std::abs(v) < std::numeric_limits<Real>::min(); });
+}
+
+Tensor row(const std::vector<Real>& w) { return Tensor({1, static_cast<std::int64_t>(w.size())}, w); }
+
+std::vector<Real> projected(quant::WeightProjection& projection, const std::vector<Real>& w) {
+  const Tensor p = projection.project(row(w));
+  return {p.view().begin(), p.view().end()};
+}
+std::vector<Real> begun_and_projected(const Make& make, const std::vector<Real>& w) {
+  const auto projection = make();
+  projection->begin(row(w));
+  return projected(*projection, w);
+}
+
+// What is wrong with the projection of these weights, or nothing. Zeros become `of_zero`.
+std::string fault(const Make& make, const std::vector<Real>& w, Real of_zero, bool keeps_constants = true) {
+  const auto projection = make();
+  projection->begin(row(w));
+  const std::vector<Real> p = projected(*projection, w);
+  if (p.size() != w.size()) return "another size";
+  if (!finite(w)) return std::ranges::all_of(p, [](Real v) { return std::isnan(v); }) ? "" : "not all NaN";
+  if (!finite(p)) return "finite weights become infinite or NaN";
+  if (zeros(w))
+    return std::ranges::all_of(p, [=](Real v) { return v == of_zero; }) ? "" : "zeros become others";
+  const auto [least, most] = std::ranges::minmax_element(w);
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    if (std::abs(w[i]) * 1000 > std::max(std::abs(*least), std::abs(*most)) && p[i] * w[i] < 0)
+      return "another sign";
+    if (p[i] != p[static_cast<std::size_t>(std::ranges::find(w, w[i]) - w.begin())])
+      return "equal weights become different";
+  }
+  if (keeps_constants && *least == *most && p[0] == 0) return "a constant becomes 0";
+  return "";
+}
+
+// The same of the gradient.
+std::string gradient_fault(const Make& make, const std::vector<Real>& w) {
+  const auto projection = make();
+  projection->begin(row(w));
+  projected(*projection, w);
+  const Tensor d = projection->gradient(row(w), Tensor({1, static_cast<std::int64_t>(w.size())}, Real(1)));
+  if (d.numel() != static_cast<std::int64_t>(w.size())) return "another size";
+  return finite({d.data(), d.data() + d.numel()}) || !finite(w) ? "" : "infinite or NaN";
+}
+
+// Weights that say nothing of a scale leave nothing behind.
+std::string memory_fault(const Make& make, const std::vector<Real>& w) {
+  const auto projection = make();
+  projection->begin(row(w));
+  projected(*projection, w);
+  projection->gradient(row(w), Tensor({1, static_cast<std::int64_t>(w.size())}, Real(1)));
+  return projected(*projection, kOrdinary) == begun_and_projected(make, kOrdinary)
+             ? ""
+             : "the weights after it are projected in another way";
+}
+
+// A projection whose scale follows the weights commutes with powers of two.
+std::string scale_fault(const Make& make, int exponent) {
+  const auto scaled = [exponent](std::vector<Real> w) {
+    for (Real& v : w) v = std::ldexp(v, exponent);
+    return w;
+  };
+  return begun_and_projected(make, scaled(kOrdinary)) == scaled(begun_and_projected(make, kOrdinary))
+             ? ""
+             : "the scale does not follow the weights";
+}
+
+// Every combination of bits and groups with each other option on its own.
+std::vector<ProjectionOptions> all_options() {
+  std::vector<ProjectionOptions> all;
+  for (int bits = 0; bits <= 17; ++bits)
+    for (const bool per_channel : {false, true}) {
+      const ProjectionOptions plain{.bits = bits, .per_channel = per_channel};
+      all.insert(all.end(), 6, plain);
+      (all.end() - 5)->sign_of_zero = 0;
+      (all.end() - 4)->lloyd_steps = 3;
+      (all.end() - 3)->level_scale = LevelScale::unit;
+      (all.end() - 2)->level_scale = LevelScale::mean;
+      (all.end() - 1)->three_bits = ThreeBits::three_powers;
+    }
+  return all;
+}
+
+std::vector<ProjectionOptions> taken_by(const std::string& name) {
+  std::vector<ProjectionOptions> taken = all_options();
+  std::erase_if(taken, [&](const ProjectionOptions& o) {
+    try {
+      projected(*quant::weight_projection(name, o), kOrdinary);
+      return false;
+    } catch (const UsageError&) {
+      return true;
+    }
+  });
+  return taken;
+}
+
+// Whether the grid grows and shrinks with the weights. That of a test program's own projection may stand
+// still.
+bool follows_weights(const std::string& name, const ProjectionOptions& o) {
+  return name != "sign" && name != "dorefa" && name != "halves_of_test" &&
+         (name != "fixed_levels" || o.level_scale == LevelScale::fitted);
+}
+
+std::string text_of(const std::string& name, const ProjectionOptions& o) {
+  return cat(name, ", ", o.bits, " bits", o.per_channel ? " per channel" : "", ", sign(0) ", o.sign_of_zero,
+             ", ", o.lloyd_steps, " steps, level scale ",
+             level_scale_names()[static_cast<std::size_t>(o.level_scale)], ", powers ",
+             static_cast<int>(o.three_bits));
+}
+
+}  // namespace
+
+TEST_SUITE("quant") {
+  TEST_CASE("every registered projection, with all that it takes, keeps its promises on special weights") {
+    quant::register_projection("nearest_of_test", [](const ProjectionOptions& o) {
+      return quant::uniform_projection("nearest_of_test", o, [bits = o.bits](std::span<const Real> w) {
+        return bits == 1
+                   ? binary_thresholds<Real>()
+                   : nearest_thresholds<Real>(lloyd_start(static_cast<double>(magnitude<Real>(w).max), bits),
+                                              highest_weight_level(bits));
+      });
+    });
+    std::set<std::string> seen;
+    for (const std::string& name : quant::projection_names())
+      for (const ProjectionOptions& o : taken_by(name)) {
+        seen.insert(name);
+        INFO(text_of(name, o));
+        const bool follows = follows_weights(name, o);
+        // A step of twice the mean puts a constant on the tie between the codes 0 and 1.
+        const bool keeps_constants = follows && !(name == "lsq" && o.bits == 2);
+        const Make make = [&] { return quant::weight_projection(name, o); };
+        // Levels -1 and +1 that know nothing of the weights have no place for 0 but the one that sign(0)
+        // names.
+        const bool no_zero = name == "fixed_levels" && o.bits == 1 && o.level_scale == LevelScale::unit;
+        for (const Special& s : specials()) {
+          INFO(s.name);
+          const Real of_zero = no_zero && o.sign_of_zero == 1 ? 1 : 0;
+          CHECK(fault(make, s.weights, of_zero, keeps_constants) == "");
+          CHECK(gradient_fault(make, s.weights) == "");
+          if (zeros(s.weights) || !finite(s.weights)) CHECK(memory_fault(make, s.weights) == "");
+        }
+        for (const int exponent : {-100, 100})
+          if (follows) CHECK(scale_fault(make, exponent) == "");
+      }
+    CHECK(seen.contains("nearest_of_test"));
+    CHECK(seen.size() == quant::projection_names().size());
+  }
+
+  TEST_CASE("special weights in one channel leave the others alone, in every projection that has channels") {
+    for (const std::string& name : quant::projection_names())
+      for (const ProjectionOptions& o : taken_by(name)) {
+        if (!o.per_channel) continue;
+        INFO(text_of(name, o));
+        const Make make = [&] { return quant::weight_projection(name, o); };
+        for (const Special& s : specials()) {
+          if (s.weights.size() != kOrdinary.size()) continue;
+          INFO(s.name);
+          std::vector<Real> both = s.weights;
+          both.insert(both.end(), kOrdinary.begin(), kOrdinary.end());
+          const auto projection = make();
+          const Tensor w({2, 4}, both);
+          projection->begin(w);
+          const Tensor p = projection->project(w);
+          CHECK(std::ranges::equal(p.view().subspan(4), begun_and_projected(make, kOrdinary)));
+          CHECK(finite({p.data(), p.data() + 4}) == finite(s.weights));
+        }
+      }
+  }
+
+  TEST_CASE("1-bit fixed levels: a channel of zeros gives zeros, and with a unit scale what sign(0) is") {
+    const Tensor w({2, 3}, {0, 0, 0, Real(0.02), Real(-0.03), Real(0.01)});
+    const auto first = [&](LevelScale scale, int sign_of_zero) {
+      const Tensor p =
+          quant::weight_projection(
+              "fixed_levels",
+              {.bits = 1, .sign_of_zero = sign_of_zero, .per_channel = true, .level_scale = scale})
+              ->project(w);
+      CHECK(p[3] > 0);
+      CHECK(p[4] == -p[3]);
+      return std::vector<Real>(p.data(), p.data() + 3);
+    };
+    CHECK(first(LevelScale::fitted, 1) == std::vector<Real>{0, 0, 0});
+    CHECK(first(LevelScale::mean, 1) == std::vector<Real>{0, 0, 0});
+    CHECK(first(LevelScale::unit, 1) == std::vector<Real>{1, 1, 1});
+    CHECK(first(LevelScale::unit, 0) == std::vector<Real>{0, 0, 0});
+  }
+
+  TEST_CASE("the checks of special weights find planted faults") {
+    class Planted : public quant::WeightProjection {
+     public:
+      explicit Planted(std::function<Real(Real, Real&)> f) : f_(std::move(f)) {}
+      std::string name() const override { return "planted"; }
+      int bits() const override { return 1; }
+      Tensor project(const Tensor& w) override {
+        Tensor p = w;
+        for (Real& v : p.mut()) v = f_(v, memory_);
+        return p;
+      }
+      Tensor gradient(const Tensor&, const Tensor& g) override { return project(g); }
+
+     private:
+      std::function<Real(Real, Real&)> f_;
+      Real memory_ = 0;
+    };
+    const auto planted = [](std::function<Real(Real, Real&)> f) -> Make {
+      return [f] { return std::make_unique<Planted>(f); };
+    };
+    const Make none = planted([](Real v, Real&) { return v; });
+    const std::vector<Real> constant{Real(0.3), Real(0.3)}, zero{0, 0}, bad{1, kNan};
+    CHECK(fault(none, constant, 0) == "");
+    CHECK(fault(none, bad, 0) == "not all NaN");
+    CHECK(fault(planted([](Real v, Real&) { return v * kInf; }), constant, 0) ==
+          "finite weights become infinite or NaN");
+    CHECK(fault(planted([](Real v, Real&) { return v < 0 ? Real(-1) : Real(1); }), zero, 0) ==
+          "zeros become others");
+    CHECK(fault(planted([](Real v, Real&) { return -v; }), constant, 0) == "another sign");
+    CHECK(fault(planted([](Real v, Real& m) { return v + ++m; }), constant, 0) ==
+          "equal weights become different");
+    CHECK(fault(planted([](Real, Real&) { return Real(0); }), constant, 0) == "a constant becomes 0");
+    CHECK(gradient_fault(none, constant) == "");
+    CHECK(gradient_fault(planted([](Real v, Real&) { return v * kInf; }), constant) == "infinite or NaN");
+    CHECK(memory_fault(none, zero) == "");
+    CHECK(memory_fault(planted([](Real v, Real& m) { return v + m++; }), zero) != "");
+    CHECK(scale_fault(none, 100) == "");
+    CHECK(scale_fault(planted([](Real v, Real&) { return std::round(v); }), -100) != "");
+  }
+}
