@@ -47,18 +47,20 @@ class Coded : public Deferred {
   /// Write scales and codes before the tensor is made.
   std::span<Real> scales() { return scales_; }
   std::span<const Real> scales() const override { return scales_; }
-  std::uint8_t* codes() { return codes_.data(); }
-  const std::uint8_t* codes() const { return codes_.data(); }
+  /// The memory that the codes are in, one byte each.
+  const MemoryBlock& block() const { return codes_; }
+  std::uint8_t* codes() { return static_cast<std::uint8_t*>(codes_.data()); }
+  const std::uint8_t* codes() const { return static_cast<const std::uint8_t*>(codes_.data()); }
   /// The same bytes. Only for signed codes.
-  std::int8_t* signed_codes() { return reinterpret_cast<std::int8_t*>(codes_.data()); }
-  const std::int8_t* signed_codes() const { return reinterpret_cast<const std::int8_t*>(codes_.data()); }
+  std::int8_t* signed_codes() { return static_cast<std::int8_t*>(codes_.data()); }
+  const std::int8_t* signed_codes() const { return static_cast<const std::int8_t*>(codes_.data()); }
 
  private:
   std::int64_t size_;
   int bits_;
   Sign sign_;
   std::vector<Real> scales_;
-  Scratch<std::uint8_t> codes_;
+  MemoryBlock codes_;
 };
 
 }  // namespace COARSEGRAD_REAL

@@ -10,18 +10,26 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
-Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real s) {
-  check(logits.shape().rank() == 2 && logits.shape()[0] == static_cast<std::int64_t>(labels.size()),
-        "cross_entropy: given logits ", logits.shape(), " and ", labels.size(),
-        " labels, expected (N, C) and N");
-  check(!labels.empty(), "cross_entropy: given an empty batch, expected at least one label");
+namespace {
+
+bool fit(const Shape& logits, const Tensor& labels) {
+  return logits.rank() == 2 && labels.shape() == Shape{logits[0]};
+}
+
+}  // namespace
+
+Var cross_entropy(const Var& logits, const Tensor& labels, Real s) {
+  check(fit(logits.shape(), labels), "cross_entropy: given logits ", logits.shape(), " and labels ",
+        labels.shape(), ", expected (N, C) and (N)");
+  check(labels.numel() > 0, "cross_entropy: given an empty batch, expected at least one label");
   check(s >= 0 && s <= 1, "cross_entropy: given label smoothing ", s, ", expected 0 to 1");
   const std::int64_t n = logits.shape()[0], classes = logits.shape()[1];
   Tensor target({n, classes}, s / static_cast<Real>(classes));
   Real* t = target.mutable_data();
+  const std::int32_t* const label_of = labels.data_of<std::int32_t>();
   for (std::int64_t i = 0; i < n; ++i) {
-    const std::int64_t label = labels[static_cast<std::size_t>(i)];
-    check(label < classes, "cross_entropy: given label ", label, ", expected less than ", classes);
+    const std::int64_t label = label_of[i];
+    check(label >= 0 && label < classes, "cross_entropy: given label ", label, ", expected 0 to ", classes - 1);
     t[i * classes + label] += 1 - s;
   }
   const Tensor log_p = log_softmax(logits.detach()).value();
@@ -44,23 +52,24 @@ Var mse_loss(const Var& a, const Var& b) {
   return mean(square(a - b));
 }
 
-std::int64_t count_correct(const Tensor& logits, std::span<const std::uint8_t> labels) {
-  check(logits.shape().rank() == 2 && logits.size(0) == static_cast<std::int64_t>(labels.size()),
-        "accuracy: given logits ", logits.shape(), " and ", labels.size(), " labels, expected (N, C) and N");
+std::int64_t count_correct(const Tensor& logits, const Tensor& labels) {
+  check(fit(logits.shape(), labels), "accuracy: given logits ", logits.shape(), " and labels ", labels.shape(),
+        ", expected (N, C) and (N)");
+  const auto label_of = labels.view_of<std::int32_t>();
   const std::int64_t classes = logits.size(1);
   std::int64_t correct = 0;
-  for (std::size_t i = 0; i < labels.size(); ++i) {
+  for (std::size_t i = 0; i < label_of.size(); ++i) {
     const Real* row = logits.data() + static_cast<std::int64_t>(i) * classes;
     check(std::none_of(row, row + classes, [](Real v) { return std::isnan(v); }),
           "accuracy: given a logit of image ", i, " that is NaN, expected numbers");
-    correct += std::max_element(row, row + classes) - row == labels[i];
+    correct += std::max_element(row, row + classes) - row == label_of[i];
   }
   return correct;
 }
 
-double accuracy(const Tensor& logits, std::span<const std::uint8_t> labels) {
-  check(!labels.empty(), "accuracy: given an empty batch, expected at least one label");
-  return static_cast<double>(count_correct(logits, labels)) / static_cast<double>(labels.size());
+double accuracy(const Tensor& logits, const Tensor& labels) {
+  check(labels.numel() > 0, "accuracy: given an empty batch, expected at least one label");
+  return static_cast<double>(count_correct(logits, labels)) / static_cast<double>(labels.numel());
 }
 
 }  // namespace COARSEGRAD_REAL

@@ -37,7 +37,7 @@ std::vector<Setting> settings() {
 struct Training {
   std::unique_ptr<nn::Module> net;
   Tensor images;
-  std::vector<std::uint8_t> labels;
+  Tensor labels;
   optim::Sgd optimizer;
 
   Training(const std::string& name, std::int64_t batch, const Rng& rng)
@@ -47,7 +47,9 @@ struct Training {
     images = Tensor::uninitialized({batch, image[0], image[1], image[2]});
     rng.split("images").normal(images.mutable_data(), static_cast<std::size_t>(images.numel()));
     Rng draw = rng.split("labels");
-    for (std::int64_t i = 0; i < batch; ++i) labels.push_back(static_cast<std::uint8_t>(draw.below(10)));
+    labels = Tensor::uninitialized({batch}, ElementType::int32);
+    for (std::int64_t i = 0; i < batch; ++i)
+      labels.mutable_data_of<std::int32_t>()[i] = static_cast<std::int32_t>(draw.below(10));
   }
 
   double step_seconds(const Setting& setting, std::int64_t step) {

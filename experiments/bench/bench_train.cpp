@@ -41,7 +41,7 @@ struct Problem {
   std::unique_ptr<nn::Module> net;
   std::unique_ptr<quant::WeightRule> rule;  // null: float weights
   Tensor images;
-  std::vector<std::uint8_t> labels;
+  Tensor labels;
 };
 
 std::unique_ptr<quant::WeightRule> rule_for(nn::Module& net, const std::string& bits) {
@@ -58,11 +58,11 @@ Problem make_problem(const std::string& net, int batch, const std::string& weigh
   Problem p{nn::make_network(net, activation, rng.split("net")),
             nullptr,
             Tensor::uninitialized({batch, image[0], image[1], image[2]}),
-            {}};
+            Tensor::uninitialized({batch}, ElementType::int32)};
   p.rule = rule_for(*p.net, weights);
   rng.split("images").normal(p.images.mutable_data(), static_cast<std::size_t>(p.images.numel()));
   Rng labels = rng.split("labels");
-  for (int i = 0; i < batch; ++i) p.labels.push_back(static_cast<std::uint8_t>(labels.below(10)));
+  for (int i = 0; i < batch; ++i) p.labels.mutable_data_of<std::int32_t>()[i] = static_cast<std::int32_t>(labels.below(10));
   return p;
 }
 

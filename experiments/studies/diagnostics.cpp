@@ -80,7 +80,7 @@ double cosine(double ab, double aa, double bb) { return aa > 0 && bb > 0 ? ab / 
 
 double loss_of(nn::Module& net, const datasets::Batch& batch) {
   const NoGrad constant;
-  return static_cast<double>(cross_entropy(net(batch.images), batch.labels).item());
+  return static_cast<double>(cross_entropy(net(batch["image"]), batch["label"]).item());
 }
 
 // The gradients of the layers' weights.
@@ -88,7 +88,7 @@ std::vector<Tensor> gradients(nn::Module& net, const datasets::Batch& batch, std
   for (Parameter* p : net.parameters()) p->zero_grad();
   {
     Recorder recorder(net);
-    cross_entropy(net(batch.images), batch.labels).backward();
+    cross_entropy(net(batch["image"]), batch["label"]).backward();
     layers = recorder.layers;
   }
   std::vector<Tensor> all;
@@ -141,7 +141,7 @@ std::vector<std::string> layer_names(nn::Module& net, const Tensor& images) {
 }
 
 std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference,
-                                       const datasets::Dataset& images, const DiagnosticsOptions& options,
+                                       const datasets::ImageDataset& images, const DiagnosticsOptions& options,
                                        const Rng& rng) {
   const FlushDenormals flush;
   const NetworkScope scope(net), other_scope(reference);

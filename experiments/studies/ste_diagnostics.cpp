@@ -61,7 +61,7 @@ NetSettings quantized(const Settings& s, const std::string& ste, int bits) {
 
 CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, const Sweep& sweep,
                   const std::string& ste, int bits) {
-  const datasets::Dataset probe = first_images(data.train, s.probe);
+  const datasets::ImageDataset probe = first_images(data.train, s.probe);
   const auto reference = make_net(quantized(s, "clipped_relu", bits), data.train, args.seed());
   CellPlan plan;
   plan.name = cat(ste, "-", bits, "bit");
@@ -111,7 +111,7 @@ void run_all(const Settings& s, const Args& args, RunLog& log) {
       "diagnostics",
       {{"ste", "1", "straight-through estimator", s.ste},
        {"bits", "bit", "bits of the activations"},
-       {"layer", "1", "convolution or dense layer", layer_names(*example, one.next().images)},
+       {"layer", "1", "convolution or dense layer", layer_names(*example, one.next()["image"])},
        {"epoch", "1", "epoch of the training"},
        {"cosine_to_clipped", "1", "cosine of the coarse gradient and the clipped ReLU's"},
        {"cosine_to_descent", "1", "cosine of what the coarse gradient says and of differences of the loss"},

@@ -52,7 +52,7 @@ void add_knobs(experiments::Args& args, Settings& s) {
 Summary summary_of(const std::string& path) {
   const auto file = experiments::read_tensor_file(path);
   const auto settings = experiments::expect_settings_in(file, path);
-  datasets::Dataset images;
+  datasets::ImageDataset images;
   images.image = nn::network_input(settings.net.net);
   images.classes = settings.classes;
   const auto network = experiments::deployed(file, path, settings, images);

@@ -49,7 +49,7 @@ void estimate_norm_statistics(nn::Module& net, datasets::DataLoader& loader, std
   for (std::int64_t i = 0; i < batches; ++i) {
     check_stop();
     for (Statistic& s : statistics) s.clear();
-    net(loader.next().images);
+    net(loader.next()["image"]);
     for (Statistic& s : statistics) s.add();
   }
   for (Statistic& s : statistics) s.finish(static_cast<double>(batches));

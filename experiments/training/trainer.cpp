@@ -196,9 +196,9 @@ double Trainer::train_step(const TrainerEvents& events) {
 // With a partner the sum of both losses: each reaches the parameters of its own network alone.
 Trainer::StepLoss Trainer::loss_of(const datasets::Batch& batch) {
   const auto outcome = [&](nn::Module& net) {
-    const Var logits = net(batch.images);
+    const Var logits = net(batch["image"]);
     return quant::Outcome{logits,
-                          cross_entropy(logits, batch.labels, static_cast<Real>(options_.label_smoothing))};
+                          cross_entropy(logits, batch["label"], static_cast<Real>(options_.label_smoothing))};
   };
   const quant::Outcome own = outcome(net_);
   Var total = own.task;
@@ -209,7 +209,7 @@ Trainer::StepLoss Trainer::loss_of(const datasets::Batch& batch) {
   for (const double value : {double(own.task.item()), double(total.item())})
     if (!std::isfinite(value))
       throw Diverged(cat("training loss is ", value, " at step ", step_, "; what is not finite first is ",
-                         first_not_finite(net_, batch.images)));
+                         first_not_finite(net_, batch["image"])));
   return {total, own.task.item()};
 }
 

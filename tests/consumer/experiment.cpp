@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
       for (const auto& batch : loader.epoch(epoch)) {
         experiments::check_stop();  // Ctrl-C ends the run cleanly here
         sgd.lr = rate(step);
-        const Var loss = cross_entropy((*net)(batch.images), batch.labels);
+        const Var loss = cross_entropy((*net)(batch["image"]), batch["label"]);
         train_loss.add(step++, experiments::check_finite("loss", loss.item()));
         sgd.zero_grad();
         loss.backward();  // through the hard quantizer with the surrogate's derivative

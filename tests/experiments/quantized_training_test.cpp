@@ -43,7 +43,7 @@ std::unique_ptr<nn::Sequential> digits_net(const nn::MakeActivation& act) {
 }
 
 struct Digits {
-  datasets::Dataset train = datasets::drawn_digits(kImages, 3), test = datasets::drawn_digits(kTest, 3, 1);
+  datasets::ImageDataset train = datasets::drawn_digits(kImages, 3), test = datasets::drawn_digits(kTest, 3, 1);
 };
 const Digits& digits() {
   static const Digits d;
@@ -64,7 +64,7 @@ void train(nn::Module& net, quant::WeightRule* rule, int epochs, double lr) {
       quant::advance(net, at);
       if (rule) rule->advance(at);
       if (rule) rule->project();
-      const Var loss = cross_entropy(net(batch.images), batch.labels);
+      const Var loss = cross_entropy(net(batch["image"]), batch["label"]);
       sgd.zero_grad();
       loss.backward();
       if (rule) rule->before_step();

@@ -182,7 +182,7 @@ TEST_SUITE("paper-telcnn") {
     const NoGrad constant;
     datasets::DataLoader loader(images().test, {.batch_size = 40, .shuffle = false});
     loader.seek(0, 0);
-    const Tensor logits = net(loader.next().images).value();
+    const Tensor logits = net(loader.next()["image"]).value();
     return {logits.view().begin(), logits.view().end()};
   }
 

@@ -305,7 +305,7 @@ TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written o
     rule.advance({static_cast<double>(step / 5), 2});
     rule.project();
     sgd.zero_grad();
-    cross_entropy((*mine)(batch.images), batch.labels, Real(0.1)).backward();
+    cross_entropy((*mine)(batch["image"]), batch["label"], Real(0.1)).backward();
     rule.before_step();
     sgd.step();
   }
@@ -411,7 +411,7 @@ TEST_CASE("norm statistics: the mean over batches of what each batch has, whatev
   const auto variance_of = [&](std::int64_t index) {  // momentum 0.1 from 0: a tenth of the batch's own
     std::ranges::fill(running_var.mut(), Real(0));
     loader.seek(4, index);
-    (*net)(loader.next().images);
+    (*net)(loader.next()["image"]);
     return static_cast<double>(running_var.view()[2]) * 10;
   };
   const double wanted = (variance_of(0) + variance_of(1)) / 2;

@@ -23,8 +23,8 @@ namespace {
 
 constexpr std::int64_t kImages = 200;
 
-const datasets::Dataset& images() {
-  static const datasets::Dataset drawn = datasets::drawn_shapes(kImages, 1);
+const datasets::ImageDataset& images() {
+  static const datasets::ImageDataset drawn = datasets::drawn_shapes(kImages, 1);
   return drawn;
 }
 
@@ -37,7 +37,7 @@ std::unique_ptr<nn::Module> from_zoo(const std::string& name, const NetSettings&
 
 Tensor batch() {
   datasets::DataLoader loader(images(), {.batch_size = kImages, .shuffle = false});
-  return loader.next().images;
+  return loader.next()["image"];
 }
 
 // Mean of each logit over the images.

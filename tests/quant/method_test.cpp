@@ -30,7 +30,7 @@ void passes(const quant::WeightParts& weights, const quant::ActivationParts& act
     rule->project();
   }
   const Var logits = (*net)(nn::uniform({4, 28, 28, 1}, 1, Rng(2)));
-  const std::uint8_t labels[] = {1, 2, 3, 4};
+  const Tensor labels = Tensor::of<std::int32_t>({4}, {1, 2, 3, 4});
   cross_entropy(logits, labels).backward();
   if (rule) rule->before_step();
   for (const auto& parameter : net->named_parameters()) {

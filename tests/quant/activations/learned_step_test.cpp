@@ -173,7 +173,7 @@ TEST_SUITE("quant") {
       if (name.ends_with(".step")) steps.push_back(p);
     optim::Sgd sgd(all, {.lr = 0.05, .momentum = 0.9});
     const Tensor images = nn::uniform({8, 28, 28, 1}, 1, Rng(10));
-    const std::uint8_t labels[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    const Tensor labels = Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7});
     std::vector<Real> losses, started;
     for (int step = 0; step < 12; ++step) {
       rule.project();

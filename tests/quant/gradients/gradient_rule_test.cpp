@@ -27,7 +27,7 @@ Values values(const Tensor& t) { return {t.view().begin(), t.view().end()}; }
 struct Problem {
   std::unique_ptr<nn::Module> net;
   Tensor images = Tensor::uninitialized({6, 32, 32, 3});
-  std::vector<std::uint8_t> labels{0, 1, 2, 3, 4, 5};
+  Tensor labels = Tensor::of<std::int32_t>({6}, {0, 1, 2, 3, 4, 5});
 
   Problem() : net(nn::resnet(8, nn::relu_activation(), Rng(1), {.width = 4})) {
     Rng(2).normal(images.mutable_data(), static_cast<std::size_t>(images.numel()));

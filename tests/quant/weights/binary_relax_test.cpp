@@ -95,11 +95,10 @@ struct PhaseTwo {
         sgd(net->parameters(), {.lr = 0.05}) {}
 
   void step() {
-    static constexpr std::uint8_t kLabels[] = {0, 1, 2, 3};
     rule.advance({0, 1});
     rule.project();
     sgd.zero_grad();
-    cross_entropy((*net)(images), kLabels).backward();
+    cross_entropy((*net)(images), Tensor::of<std::int32_t>({4}, {0, 1, 2, 3})).backward();
     rule.before_step();
     sgd.step();
     rule.after_step(sgd.lr);

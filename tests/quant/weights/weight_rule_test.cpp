@@ -43,7 +43,7 @@ class Training {
         images_(nn::uniform({8, 28, 28, 1}, 1, Rng(2))) {}
   Real step() {
     rule_.project();
-    const Var loss = cross_entropy((*net_)(images_), kLabels);
+    const Var loss = cross_entropy((*net_)(images_), labels_);
     sgd_.zero_grad();
     loss.backward();
     rule_.before_step();
@@ -53,7 +53,7 @@ class Training {
   }
 
  private:
-  static constexpr std::uint8_t kLabels[] = {0, 1, 2, 3, 4, 5, 6, 7};
+  const Tensor labels_ = Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7});
   std::unique_ptr<nn::Module> net_ = nn::lenet5(quant::trained_activation({.bits = 4}), Rng(1));
   quant::WeightRule rule_;
   optim::Sgd sgd_;
