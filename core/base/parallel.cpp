@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <xmmintrin.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,11 +11,11 @@
 #include <thread>
 
 #include "core/base/check.h"
+#include "core/base/float_control.h"
 
 namespace coarsegrad {
 namespace {
 
-constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
 constexpr int kMaxThreads = 1024;
 
 // As OpenMP counts them: those that the affinity mask allows, all where the system has more than a mask holds.
@@ -45,7 +44,9 @@ void wait_until(const std::atomic<std::uint64_t>& word, Condition condition) {
   constexpr int kSpins = 2000;
   for (int i = 0; i < kSpins; ++i) {
     if (condition(word.load(std::memory_order_acquire))) return;
-    _mm_pause();
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
   }
   for (std::uint64_t value = word.load(std::memory_order_acquire); !condition(value);
        value = word.load(std::memory_order_acquire))
@@ -150,14 +151,14 @@ void set_num_threads(int n) {
   thread_count() = n;
 }
 
-FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) {
-  _mm_setcsr(saved_ | kFlushToZero | kDenormalsAreZero);
+FlushDenormals::FlushDenormals() : saved_(float_control::read()) {
+  float_control::write(saved_ | float_control::kFlush);
 }
 
 // Only the two mode bits are restored: exception flags raised meanwhile stay raised.
 FlushDenormals::~FlushDenormals() {
-  constexpr unsigned mode = kFlushToZero | kDenormalsAreZero;
-  _mm_setcsr((_mm_getcsr() & ~mode) | (saved_ & mode));
+  using float_control::kFlush;
+  float_control::write((float_control::read() & ~kFlush) | (saved_ & kFlush));
 }
 
 namespace detail {
