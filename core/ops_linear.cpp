@@ -1,4 +1,5 @@
-// Matrix products and convolution: shapes are checked here, the work is done by core/compute/gemm.h and conv.h.
+// Matrix products and convolution: shapes are checked here, the work is done by matrix_product.h and
+// compute/conv.h.
 #include <algorithm>
 #include <type_traits>
 
@@ -6,8 +7,8 @@
 #include "core/compute/conv.h"
 #include "core/compute/conv_codes.h"
 #include "core/compute/elementwise.h"
-#include "core/compute/gemm.h"
 #include "core/kernels/matmul_codes.h"
+#include "core/matrix_product.h"
 #include "core/ops.h"
 
 namespace coarsegrad {
@@ -18,8 +19,8 @@ Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpos
   const std::int64_t m = a.size(transpose_a ? 1 : 0), k = a.size(transpose_a ? 0 : 1),
                      n = b.size(transpose_b ? 0 : 1);
   Tensor c = Tensor::uninitialized({m, n});
-  gemm<Real>(m, n, k, {a.data(), a.size(1), transpose_a}, {b.data(), b.size(1), transpose_b},
-             c.mutable_data(), n);
+  matrix_product<Real>(m, n, k, {a.data(), a.size(1), transpose_a}, {b.data(), b.size(1), transpose_b},
+                       c.mutable_data(), n);
   return c;
 }
 

@@ -1,5 +1,6 @@
 # Every outside library, found here and nowhere else. Reasons and versions: third_party/README.md.
 find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(OpenBLAS REQUIRED MODULE)
 find_package(ZLIB REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)

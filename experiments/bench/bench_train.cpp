@@ -9,9 +9,9 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
-#include "core/compute/gemm.h"
 #include "core/compute/random.h"
 #include "core/kernels/kernels.h"
+#include "core/matrix_product.h"
 #include "core/ops.h"
 #include "experiments/support/run.h"
 #include "experiments/support/timing.h"
@@ -95,7 +95,7 @@ double sgemm_rate(std::int64_t n) {
   std::vector<float> c = a;
   const double work = 2 * std::pow(static_cast<double>(n), 3);
   return experiments::time_of([&] {
-           gemm<float>(n, n, n, {a.data(), n}, {b.data(), n}, c.data(), n);
+           matrix_product<float>(n, n, n, {a.data(), n}, {b.data(), n}, c.data(), n);
          })
       .rate(work);
 }

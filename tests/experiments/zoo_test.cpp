@@ -66,8 +66,8 @@ nn::Module& part(nn::Module& net, std::string_view wanted) {
   throw Error(cat("given no module ", wanted));
 }
 
-// The 3x3 convolution of images that are no codes, with one sum in double for each output: the kernel table,
-// and the BLAS behind it, do not matter.
+// The 3x3 convolution of images that are no codes, with one sum in double for each output: the kernel table
+// does not matter.
 Tensor first_convolution(const Tensor& x, const Tensor& weight) {
   const std::int64_t side = x.size(1), in = x.size(3), out = weight.size(0);
   const ConvShape s{.batch = x.size(0),
