@@ -115,6 +115,19 @@ void DataLoader::seek(std::int64_t epoch, std::int64_t index) {
   shared_->changed.notify_all();
 }
 
+State DataLoader::state() const {
+  return {{},
+          {{"batch", {static_cast<std::uint64_t>(to_serve_.index)}},
+           {"epoch", {static_cast<std::uint64_t>(to_serve_.epoch)}}},
+          {},
+          {}};
+}
+
+void DataLoader::load_state(const State& given) {
+  given.expect_entries_of(state());
+  seek(static_cast<std::int64_t>(given.count("epoch")), static_cast<std::int64_t>(given.count("batch")));
+}
+
 const Batch& DataLoader::next() {
   check_process();
   if (options_.prefetch == 0) {

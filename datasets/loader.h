@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/state.h"
+#include "core/tensor.h"
 #include "datasets/augment.h"
 
 namespace coarsegrad {
@@ -52,6 +54,10 @@ class DataLoader {
   /// The batch returned by next() will be number `index` of `epoch`. Costs nothing when that is the next one
   /// anyway. Throws Error unless epoch >= 0 and 0 <= index < batches_per_epoch().
   void seek(std::int64_t epoch, std::int64_t index);
+  /// Where the loader stands: `epoch` and `batch` of what next() will return.
+  State state() const;
+  /// seek() there. Throws Error as it does, and for a state that is none of a loader.
+  void load_state(const State& state);
   /// The next batch; after the last one of an epoch comes the first one of the next epoch. It stays valid
   /// until the next call; a copy of its tensors stays valid for ever. Rethrows what went wrong while the batch
   /// was prepared.

@@ -96,6 +96,25 @@ void Module::load_state_dict(const StateDict& state) {
   for (const auto& [name, target] : wanted) *target = find(state, name)->second;
 }
 
+State Module::state() {
+  State state{state_dict(), {}, {}, {}};
+  for (const auto& [name, rng] : named_generators()) state.counts[name] = {rng->key(), rng->position()};
+  return state;
+}
+
+void Module::load_state(const State& state) {
+  const auto generators = named_generators();
+  check(state.counts.size() == generators.size() && state.numbers.empty() && state.texts.empty(), "load_state: given ",
+        state.counts.size(), " random streams, expected ", generators.size(), " and nothing else beside the tensors");
+  for (const auto& [name, rng] : generators) {
+    const auto& stream = state.counts_of(name);
+    check(stream.size() == 2 && stream[0] == rng->key(), "load_state: given a random stream for '", name,
+          "' that is another one, expected that with key ", rng->key());
+  }
+  load_state_dict(state.tensors);
+  for (const auto& [name, rng] : generators) rng->set_position(state.counts_of(name)[1]);
+}
+
 int Module::register_forward_hook(ForwardHook hook) {
   hooks_.emplace_back(++hooks_made_, std::move(hook));
   return hooks_made_;

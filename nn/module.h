@@ -8,13 +8,14 @@
 
 #include "core/autograd.h"
 #include "core/compute/random.h"
+#include "core/state.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace nn {
 
 /// Values by dotted name, in the order of registration: float copies of the parameters, then the buffers.
-using StateDict = std::vector<std::pair<std::string, Tensor>>;
+using StateDict = NamedTensors;
 
 class Module {
  public:
@@ -48,6 +49,11 @@ class Module {
   StateDict state_dict();
   /// Throws Error, naming the entry, on a missing, unknown or misshapen one; nothing is changed then.
   void load_state_dict(const StateDict& state);
+
+  /// state_dict(), and where the random streams stand: {key, position} of each in `counts`.
+  State state();
+  /// As load_state_dict(); also throws Error unless the streams are those of this module, with their keys.
+  void load_state(const State& state);
 
   /// Called after each forward pass of this module with its input and output. Returns a number for
   /// remove_hook().

@@ -67,11 +67,11 @@ Summary summary_of(const Settings& s, const Rng& rng) {
   const auto net =
       nn::make_network(s.net, activation, rng.split("net"),
                        {.classes = s.classes, .width = s.width, .shortcut = nn::shortcut(s.shortcut)});
-  if (s.weights != "float") {
-    const auto projections =
-        quant::weight_projections(s.projection, {.bits = std::stoi(s.weights), .per_channel = s.per_channel});
-    quant::WeightRule(*net, projections, {.quantize_first = s.first, .quantize_last = s.last}).deploy();
-  }
+  if (s.weights == "float") return quant::summarize(*net, nn::network_input(s.net));
+  const auto projections =
+      quant::weight_projections(s.projection, {.bits = std::stoi(s.weights), .per_channel = s.per_channel});
+  quant::WeightRule rule(*net, projections, {.quantize_first = s.first, .quantize_last = s.last});
+  rule.deploy();
   return quant::summarize(*net, nn::network_input(s.net));
 }
 

@@ -30,6 +30,19 @@ struct Statistic {
   }
 };
 
+// Puts a loader back to where it stood.
+class PlaceScope {
+ public:
+  explicit PlaceScope(datasets::DataLoader& loader) : loader_(loader), place_(loader.state()) {}
+  ~PlaceScope() { loader_.load_state(place_); }  // NOLINT(bugprone-exception-escape): it has been there
+  PlaceScope(const PlaceScope&) = delete;
+  PlaceScope& operator=(const PlaceScope&) = delete;
+
+ private:
+  datasets::DataLoader& loader_;
+  const State place_;
+};
+
 }  // namespace
 
 void estimate_norm_statistics(nn::Module& net, datasets::DataLoader& loader, std::int64_t epoch,
@@ -45,6 +58,7 @@ void estimate_norm_statistics(nn::Module& net, datasets::DataLoader& loader, std
       statistics.emplace_back(norm->running_mean, norm->options.momentum);
       statistics.emplace_back(norm->running_var, norm->options.momentum);
     }
+  const PlaceScope place(loader);
   loader.seek(epoch, 0);
   for (std::int64_t i = 0; i < batches; ++i) {
     check_stop();

@@ -9,6 +9,7 @@
 #include "nn/layers.h"
 #include "nn/trace.h"
 #include "quant/activations/grid_activation.h"
+#include "quant/evaluation_scope.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -175,11 +176,10 @@ TensorFile to_pytorch(nn::Module& net, const Shape& image) {
 }
 
 TensorFile to_pytorch(nn::Module& net, const Shape& image, quant::WeightRule* rule) {
+  const quant::EvaluationScope deployed(net, rule);
   std::map<std::string, Tensor> values = values_of(net);
-  if (rule) {
-    rule->deploy();
+  if (rule)
     for (const quant::WeightRule::Entry& e : rule->weights()) values[e.name] = e.weight->used;
-  }
   TensorFile file = in_their_layout(net, image, values);
   if (rule) add_quantization(file, *rule);
   for (const auto& [name, module] : net.named_modules())

@@ -74,8 +74,8 @@ bool all_finite(std::span<const Real> values) {
   return carried >> 31 == 0;
 }
 
-void check_gradients(nn::Module& net) {
-  for (const auto& [name, parameter] : net.named_parameters())
+void expect_finite_gradients(const std::vector<std::pair<std::string, Parameter*>>& parameters) {
+  for (const auto& [name, parameter] : parameters)
     if (!all_finite(parameter->grad().view()))
       throw Diverged(cat("the gradient of ", name, " is not finite"));
 }

@@ -65,7 +65,7 @@ class ModeScope {
 /// No element is NaN or infinite. Costs one pass over memory.
 bool all_finite(std::span<const Real> values);
 /// Throws Diverged, naming the parameter, when a gradient is not finite.
-void check_gradients(nn::Module& net);
+void expect_finite_gradients(const std::vector<std::pair<std::string, Parameter*>>& parameters);
 /// Where numbers that are not finite come from: "the input", "the output of NAME", the first module in order
 /// of execution, or "the loss". Runs the network once in its present mode.
 std::string first_not_finite(nn::Module& net, const Tensor& images);

@@ -23,9 +23,9 @@ class Relaxation : public Scheduled {
   virtual std::string name() const = 0;
   /// x = R(w). By default the projection: the network is quantized from the first step on.
   virtual Tensor used(WeightProjection& projection, const Tensor& w) { return projection.project(w); }
-  /// The gradient with respect to w from that with respect to used(w). By default what the projection makes
-  /// of it. Undefined: w stays where it is.
-  virtual Tensor gradient(WeightProjection& projection, const Tensor& w, const Tensor& g) {
+  /// The gradients with respect to w and to the projection's parameters from that with respect to used(w). By
+  /// default what the projection makes of it.
+  virtual ProjectionGradient gradient(WeightProjection& projection, const Tensor& w, const Tensor& g) {
     return projection.gradient(w, g);
   }
   /// Right before the optimizer's step: x = used(w) may pull w.

@@ -253,6 +253,25 @@ TEST_CASE("loader: starting at (epoch, batch) gives what an unbroken run sees fr
   }
 }
 
+TEST_CASE("loader: its state is the batch that comes next, and another loader goes on with that one") {
+  const Dataset data = drawn_shapes(50, 1);
+  const LoaderOptions options{.batch_size = 16, .seed = 4, .augmentation = kAll};
+  DataLoader whole(data, options);
+  for (int served = 0; served < 10; ++served) {
+    DataLoader other(data, options);
+    const State state = whole.state();
+    CHECK(state.count("epoch") == static_cast<std::uint64_t>(served / 4));
+    CHECK(state.count("batch") == static_cast<std::uint64_t>(served % 4));
+    other.load_state(state);
+    CHECK(copy_of(other.next()) == copy_of(whole.next()));
+  }
+  State wrong = whole.state();
+  wrong.counts["batch"] = {4};
+  CHECK_SAYS(complaint_of([&] { whole.load_state(wrong); }), "given batch 4 of epoch 2");
+  wrong.counts.erase("epoch");
+  CHECK_SAYS(complaint_of([&] { whole.load_state(wrong); }), "'epoch' is missing");
+}
+
 TEST_CASE("loader: seeking while batches are being prepared always lands where it should") {
   const ImageDataset data = numbered(40);
   DataLoader in_order(data, {.batch_size = 4, .shuffle = false, .prefetch = 3});

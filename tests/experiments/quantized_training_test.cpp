@@ -15,8 +15,8 @@
 #include "optim/sgd.h"
 #include "quant/activations/activation_quantizer.h"
 #include "quant/math/power_of_two.h"
+#include "quant/quantized_optimizer.h"
 #include "quant/weights/power_coded.h"
-#include "quant/weights/weight_rule.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;
@@ -54,22 +54,16 @@ const Digits& digits() {
 void train(nn::Module& net, quant::WeightRule* rule, int epochs, double lr) {
   datasets::DataLoader loader(digits().train, {.batch_size = kBatch, .drop_last = true, .seed = 5});
   optim::Sgd sgd(net.parameters(), {.lr = lr, .momentum = 0.9});
+  quant::QuantizedOptimizer optimizer(sgd, net, {.weights = rule}, {loader.batches_per_epoch(), epochs});
   const std::int64_t steps = epochs * loader.batches_per_epoch();
   const auto rate = optim::cosine(lr, steps);
   std::int64_t step = 0;
   for (int epoch = 0; epoch < epochs; ++epoch)
     for (const auto& batch : loader.epoch(epoch)) {
-      const quant::Progress at{static_cast<double>(step), static_cast<double>(steps)};
-      sgd.lr = rate(step++);
-      quant::advance(net, at);
-      if (rule) rule->advance(at);
-      if (rule) rule->project();
-      const Var loss = cross_entropy(net(batch["image"]), batch["label"]);
-      sgd.zero_grad();
-      loss.backward();
-      if (rule) rule->before_step();
-      sgd.step();
-      if (rule) rule->after_step(sgd.lr);
+      optimizer.lr = rate(step++);
+      optimizer.zero_grad();
+      cross_entropy(net(batch["image"]), batch["label"]).backward();
+      optimizer.step();
     }
 }
 

@@ -110,6 +110,35 @@ TEST_SUITE("quant") {
     CHECK(same_with_two_threads([&] { return at(7); }));
   }
 
+  TEST_CASE("gradient rule: from its state another one draws what it would have drawn next, within a step, too") {
+    Problem p;
+    State state;
+    Values next;
+    {
+      GradientRule rule(*p.net, bifurcated_gradients("psq", 4), Rng(3));
+      rule.set_step(5);
+      p.backward();
+      state = rule.state();
+      p.backward();
+      next = p.all_gradients();
+    }
+    GradientRule rule(*p.net, bifurcated_gradients("psq", 4), Rng(3));
+    CHECK(state.count("step") == 5);
+    CHECK(state.counts_of("calls.fc") == std::vector<std::uint64_t>{1, 1});
+    rule.load_state(state);
+    p.backward();
+    CHECK(p.all_gradients() == next);
+    rule.set_step(5);
+    p.backward();
+    CHECK(p.all_gradients() != next);  // the first pass of the step
+    State wrong = state;
+    wrong.counts.erase("calls.fc");
+    CHECK_SAYS(complaint_of([&] { rule.load_state(wrong); }), "calls.fc");
+    wrong = state;
+    wrong.counts["calls.fc"] = {1};
+    CHECK_SAYS(complaint_of([&] { rule.load_state(wrong); }), "given 1 numbers of calls for fc, expected 2");
+  }
+
   TEST_CASE("gradient rule: a training that was broken off goes on with the same bits") {
     const auto train = [](Problem& p, optim::Sgd& sgd, std::int64_t from, std::int64_t to) {
       GradientRule rule(*p.net, bifurcated_gradients("bhq", 5), Rng(8));
