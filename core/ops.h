@@ -62,6 +62,7 @@ struct HeightWidth {
   constexpr bool in_range(std::int64_t lowest) const {
     return h >= lowest && w >= lowest && h <= std::int64_t{1} << 31 && w <= std::int64_t{1} << 31;
   }
+  std::vector<std::int64_t> extents() const { return {h, w}; }
 };
 struct Conv2dOptions {
   HeightWidth stride = 1, padding = 0, dilation = 1;

@@ -6,6 +6,7 @@
 #include "core/compute/elementwise.h"
 #include "core/map.h"
 #include "core/ops.h"
+#include "core/tracer.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -32,24 +33,29 @@ Var cross_entropy(const Var& logits, const Tensor& labels, Real s) {
     check(label >= 0 && label < classes, "cross_entropy: given label ", label, ", expected 0 to ", classes - 1);
     t[i * classes + label] += 1 - s;
   }
-  const Tensor log_p = log_softmax(logits.detach()).value();
+  Tensor log_p = Tensor::uninitialized(logits.shape());
+  log_softmax_forward<Real>(n, classes, logits.value().data(), log_p.mutable_data());
   double loss = 0;
   for (std::int64_t i = 0; i < log_p.numel(); ++i)
     if (t[i] != 0) loss -= static_cast<double>(t[i]) * static_cast<double>(log_p[i]);  // 0 * -inf is no loss
   const auto images = static_cast<Real>(n);
-  return record("cross_entropy", Tensor::scalar(static_cast<Real>(loss / static_cast<double>(n))), {logits},
-                [=](const Tensor& g) -> Gradients {
-                  Tensor p = Tensor::uninitialized(log_p.shape());
-                  exp_forward<Real>(p.numel(), log_p.data(), p.mutable_data());
-                  return {zip(p, target,
-                              [f = g.item(), images](Real a, Real b) { return (a - b) * f / images; })};
-                });
+  return record(
+      "cross_entropy", Tensor::scalar(static_cast<Real>(loss / static_cast<double>(n))), {logits},
+      [=](const Tensor& g) -> Gradients {
+        Tensor p = Tensor::uninitialized(log_p.shape());
+        exp_forward<Real>(p.numel(), log_p.data(), p.mutable_data());
+        return {zip(p, target, [f = g.item(), images](Real a, Real b) { return (a - b) * f / images; })};
+      },
+      [s] {
+        return Attributes{{"label_smoothing", s}};
+      });
 }
 
 Var mse_loss(const Var& a, const Var& b) {
   check(a.shape() == b.shape(), "mse_loss: given shapes ", a.shape(), " and ", b.shape(),
         ", expected equal ones");
-  return mean(square(a - b));
+  return as_one_op(
+      "mse_loss", {}, [&] { return mean(square(a - b)); }, a, b);
 }
 
 std::int64_t count_correct(const Tensor& logits, const Tensor& labels) {

@@ -24,7 +24,7 @@ T only_one(const std::vector<T>& list, const std::string& name) {
 
 // One of the four kinds of entries, with the prefix put before the names or taken from them.
 
-void add_to(NamedTensors& all, const std::string& name, const Tensor& value) { all.emplace_back(name, value); }
+void add_to(StateDict& all, const std::string& name, const Tensor& value) { all.emplace_back(name, value); }
 
 template <class T>
 void add_to(std::map<std::string, T>& all, const std::string& name, const T& value) {

@@ -15,11 +15,11 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
-/// In the order of whoever made the list; names are unique.
-using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+/// Values by name, in the order of whoever made the list; names are unique.
+using StateDict = std::vector<std::pair<std::string, Tensor>>;
 
 struct State {
-  NamedTensors tensors;                                      ///< undefined where there is none yet
+  StateDict tensors;                                         ///< undefined where there is none yet
   std::map<std::string, std::vector<std::uint64_t>> counts;  ///< lists of whole numbers
   std::map<std::string, std::vector<double>> numbers;        ///< lists of numbers; NaN and infinity survive
   std::map<std::string, std::string> texts;

@@ -11,8 +11,8 @@
 
 namespace coarsegrad::experiments {
 
-/// The convolutions and dense layers of a network, by name, in the order of the forward pass.
-std::vector<std::string> layer_names(nn::Module& net, const Tensor& images);
+/// The convolutions and dense layers of a network for images (H,W,C), by name, in the order of the forward pass.
+std::vector<std::string> layer_names(nn::Module& net, const Shape& image);
 
 struct LayerDiagnostics {
   double cosine_to_reference = 0;  ///< of the gradients of the layer's weights; NaN where one of them is 0

@@ -106,12 +106,11 @@ void run_all(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s, args);
   const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits"}));
   const auto example = make_net(quantized(s, "clipped_relu", s.bits.front()), data.train, args.seed());
-  datasets::DataLoader one(data.train, {.batch_size = 2, .shuffle = false, .prefetch = 0});
   const Table table = log.table(
       "diagnostics",
       {{"ste", "1", "straight-through estimator", s.ste},
        {"bits", "bit", "bits of the activations"},
-       {"layer", "1", "convolution or dense layer", layer_names(*example, one.next()["image"])},
+       {"layer", "1", "convolution or dense layer", layer_names(*example, data.train.image)},
        {"epoch", "1", "epoch of the training"},
        {"cosine_to_clipped", "1", "cosine of the coarse gradient and the clipped ReLU's"},
        {"cosine_to_descent", "1", "cosine of what the coarse gradient says and of differences of the loss"},

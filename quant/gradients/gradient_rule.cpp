@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
-#include "nn/layers.h"
+#include "core/ops.h"
 #include "quant/weights/layer_choice.h"
 
 namespace coarsegrad {
@@ -75,7 +75,7 @@ GradientRule::GradientRule(nn::Module& net, GradientRuleOptions options, const R
     : options_(std::move(options)) {
   check(options_.input != nullptr, "gradient rule: given no quantizer, expected one for the input");
   for (const auto& [name, module] : net.named_modules())
-    if (OutputGradientMap* map = nn::gradient_map_of(*module))
+    if (OutputGradientMap* map = module->output_gradient_map())
       layers_.push_back({name, map, std::make_shared<Draws>(rng.split(name), options_)});
   drop_ends(layers_, options_.quantize_first, options_.quantize_last);
   for (const Layer& layer : layers_)

@@ -37,9 +37,9 @@ GradientRuleOptions bifurcated_gradients(std::string_view name, int bits);
 
 class GradientRule {
  public:
-  /// Of every Conv2d and Linear in `net`, which must outlive the rule; "first" and "last" are meant in the
-  /// order of named_modules(). Throws Error where a layer has a gradient map already, or options.input is
-  /// null.
+  /// Of every module of `net` that has an output_gradient_map(), as Conv2d and Linear do. The net must outlive
+  /// the rule; "first" and "last" are meant in the order of named_modules(). Throws Error where a layer has a
+  /// gradient map already, or options.input is null.
   GradientRule(nn::Module& net, GradientRuleOptions options, const Rng& rng);
   /// The layers pass on their gradients as they are again.
   ~GradientRule();

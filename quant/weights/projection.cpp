@@ -123,6 +123,9 @@ Var WeightProjection::forward(const Var& w) {
                   std::ranges::move(found.parameters, std::back_inserter(all));
                   all.resize(count);
                   return all;
+                },
+                [this] {
+                  return Attributes{{"projection", name()}, {"bits", bits()}};
                 });
 }
 

@@ -1,8 +1,9 @@
 #include "quant/weights/weight_rule.h"
 
+#include <map>
+
 #include "core/base/check.h"
 #include "core/deferred.h"
-#include "nn/layers.h"
 #include "quant/weights/layer_choice.h"
 
 namespace coarsegrad {
@@ -29,9 +30,11 @@ Tensor not_made(const Shape& shape) {
 WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make,
                        std::unique_ptr<Relaxation> relaxation, const WeightRuleOptions& options)
     : relaxation_(std::move(relaxation)) {
+  std::map<const Parameter*, std::string> names;
+  for (const auto& [name, parameter] : net.named_parameters()) names[parameter] = name;
   for (const auto& [name, module] : net.named_modules())
-    if (Parameter* weight = nn::weight_of(*module))
-      weights_.push_back({cat(name, name.empty() ? "" : ".", "weight"), weight, nullptr});
+    if (Parameter* weight = module->weight_parameter())
+      weights_.push_back({names.at(weight), weight, nullptr});
   drop_ends(weights_, options.quantize_first, options.quantize_last);
   for (Entry& e : weights_) {
     check(!e.weight->used.defined(), "weight rule: given '", e.name, "', which is under another rule already");

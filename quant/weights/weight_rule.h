@@ -25,9 +25,10 @@ struct WeightRuleOptions {
 
 class WeightRule {
  public:
-  /// Of the weights of every Conv2d and Linear in `net`, which must outlive the rule; "first" and "last" are
-  /// meant in the order of named_modules(). Biases and normalisations stay float. Throws Error for a weight that is
-  /// under another rule already. From here on a forward pass is refused with an Error, until the weights were made.
+  /// Of the weight_parameter() of every module of `net` that has one, as Conv2d and Linear do. The network must outlive
+  /// the rule; "first" and "last" are meant in the order of named_modules(). Biases and normalisations stay float.
+  /// Throws Error for a weight that is under another rule already. From here on a forward pass is refused with an
+  /// Error, until the weights were made.
   WeightRule(nn::Module& net, const MakeWeightProjection& make, std::unique_ptr<Relaxation> relaxation,
              const WeightRuleOptions& options = {});
   /// Without a relaxation: BinaryConnect, straight through.

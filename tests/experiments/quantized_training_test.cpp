@@ -109,13 +109,13 @@ TEST_SUITE("paper-lbw-net") {
       MESSAGE(bits, " bits: ", before, " %, after training ", reached[bits], " %; float ", reached_float,
               " %");
       for (const auto& entry : start.rule->weights()) {
-        const quant::PowerCoded* codes = quant::power_codes(entry.weight->used);
+        const auto codes = quant::power_codes(entry.weight->used);
         REQUIRE(codes);
-        std::vector<std::int8_t> expected(codes->codes().size());
+        std::vector<std::int8_t> expected(codes->codes.size());
         const double scale =
             encode_powers_by_max<Real>(entry.weight->value.view(), bits, 0.75, expected.data());
-        CHECK(std::ranges::equal(expected, codes->codes()));
-        CHECK(static_cast<double>(codes->scales()[0]) == scale);
+        CHECK(std::ranges::equal(expected, codes->codes));
+        CHECK(static_cast<double>(codes->scales[0]) == scale);
       }
     }
     CHECK(reached[4] >= reached[2] - 0.5);

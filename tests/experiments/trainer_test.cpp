@@ -278,6 +278,30 @@ TEST_CASE("norm statistics: the mean over batches of what each batch has, whatev
   CHECK(wanted != doctest::Approx(variance_of(0)).epsilon(1e-5));
 }
 
+TEST_CASE("norm statistics: those that a module of a user's own offers are estimated with the others") {
+  class Centre : public nn::Module {
+   public:
+    Centre() : mean(register_buffer("mean", Tensor(Shape{}))) {}
+    Var forward(const Var& x) override {
+      if (training())
+        mean = Tensor::scalar(Real(0.75) * mean.item() + Real(0.25) * coarsegrad::mean(x.detach()).item());
+      return x - mean;
+    }
+    std::vector<nn::RunningStatistic> running_statistics() override { return {{mean, 0.25}}; }
+    Tensor& mean;
+  } net;
+  const SplitData data = small_data();
+  datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  double wanted = 0;
+  for (int batch = 0; batch < 3; ++batch) {
+    loader.seek(4, batch);
+    wanted += static_cast<double>(mean(Var(loader.next().images)).item()) / 3;
+  }
+  net.mean = Tensor::scalar(77);
+  estimate_norm_statistics(net, loader, 4, 3);
+  CHECK(net.mean.item() == doctest::Approx(wanted).epsilon(1e-5));
+}
+
 TEST_CASE("weight average: follows its definition and refuses decays outside of 0 <= d < 1") {
   const auto net = small_net(Rng(5));
   Parameter& p = *net->parameters().front();

@@ -112,7 +112,7 @@ TEST_CASE(
     quant::WeightRule rule(*net, quant::weight_projections("binary", {.bits = 1}));
     rule.weights()[10].weight->value.mutable_data()[0] += shift;
     rule.deploy();
-    if (!y.defined()) y = first_convolution(batch(), nn::weight_of(part(*net, "conv"))->used);
+    if (!y.defined()) y = first_convolution(batch(), part(*net, "conv").weight_parameter()->used);
     return digest_of_codes(*net, y, table);
   };
   const std::string kStored = "7ed99cb7048b5533b8b0e94251f354f12c2d73792d77bcf3a3067bdf1499cb89";

@@ -1,7 +1,6 @@
 // DoReFa-Net's weights and activations: golden values, grids, the backward pass by differences, and what of a
 // network is quantized.
 #include "quant/activations/dorefa.h"
-#include "quant/weights/dorefa.h"
 
 #include <doctest/doctest.h>
 
@@ -13,9 +12,10 @@
 #include "core/deferred.h"
 #include "core/map.h"
 #include "core/ops.h"
+#include "nn/graph.h"
 #include "nn/init.h"
 #include "nn/networks.h"
-#include "nn/trace.h"
+#include "quant/weights/dorefa.h"
 #include "quant/weights/weight_rule.h"
 #include "tests/support/tables.h"
 
@@ -133,14 +133,14 @@ TEST_SUITE("paper-dorefa") {
     std::set<std::string> weights, activations, all_activations;
     for (const auto& [name, parameter] : net->named_parameters())
       if (parameter->used.defined() && parameter->used.coded()) weights.insert(name);
-    nn::trace(*net, {32, 32, 3},
-              [&](const std::string& name, nn::Module& module, const Var&, const Var& out) {
-                if (const auto* act = dynamic_cast<quant::DorefaActivation*>(&module)) {
-                  all_activations.insert(name);
-                  if (out.value().coded()) activations.insert(name);
-                  CHECK(act->bits() == (out.value().coded() ? 2 : 32));
-                }
-              });
+    const nn::Graph graph = nn::trace_image(*net, {32, 32, 3});
+    for (const nn::Graph::Call& call : graph.calls)
+      if (call.kind == "DorefaActivation") all_activations.insert(call.module);
+    for (const nn::Graph::Node& node : graph.nodes)
+      if (node.op == "quantize_activation") {
+        activations.insert(node.module);
+        CHECK(*find_attribute<std::int64_t>(node.attributes, "bits") == 2);
+      }
     CHECK(weights == std::set<std::string>{"conv2.weight", "conv3.weight", "conv4.weight", "conv5.weight",
                                            "conv6.weight", "fc1.weight", "fc2.weight"});
     CHECK(activations == std::set<std::string>{"act1", "act2", "act3", "act4", "act5", "act6", "act7"});
@@ -160,6 +160,24 @@ TEST_SUITE("quant") {
       if (const auto* act = dynamic_cast<quant::DorefaActivation*>(module)) CHECK(act->bits() == 2);
     const auto plain = nn::lenet5(nn::relu_activation(), Rng(1));
     CHECK(!quant::keep_last_activation_float(*plain, {28, 28, 1}));
+    nn::Sequential bare;
+    bare.add<nn::Flatten>("flatten");
+    CHECK(!quant::keep_last_activation_float(bare, {4, 4, 1}));
+    CHECK_THROWS_AS(quant::keep_last_activation_float(*plain, {28, 28}), Error);
+  }
+
+  TEST_CASE("dorefa: the last activation is found behind pooling, too, and with more bits than codes have") {
+    for (const int bits : {2, 12}) {
+      const auto net = nn::make_network("preresnet20", quant::dorefa_activation(bits), Rng(1), {.width = 8});
+      const auto last_bits = [&] {
+        const auto modules = net->named_modules();
+        const auto act = std::ranges::find(modules, "act", [](const auto& m) { return m.first; });
+        return dynamic_cast<quant::DorefaActivation&>(*act->second).bits();
+      };
+      CHECK(last_bits() == bits);
+      CHECK(quant::keep_last_activation_float(*net, {32, 32, 3}));
+      CHECK(last_bits() == 32);
+    }
   }
 
   TEST_CASE("dorefa: zero, not finite and empty weights") {

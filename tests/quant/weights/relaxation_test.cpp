@@ -39,6 +39,19 @@ double strength_at(quant::Relaxation& r, double epoch, double epochs = 100) {
 }  // namespace
 
 TEST_SUITE("quant") {
+  TEST_CASE("advance: every module of a network is told where the training stands") {
+    class Sharper : public nn::Sequential {
+     public:
+      void advance(const quant::Progress& at) override { share = at.share(); }
+      double share = 0;
+    } net;
+    auto& inner = net.add<Sharper>("inner");
+    net.add<nn::Flatten>("flatten");  // which does not care
+    quant::advance(net, {3, 4});
+    CHECK(net.share == 0.75);
+    CHECK(inner.share == 0.75);
+  }
+
   TEST_CASE("relax: (w + lambda proj(w)) / (1 + lambda), weight by weight") {
     for (const double lambda : {0.25, 1.0, 7.0, 1e6}) {
       const auto relax = quant::relaxation("relax", {.strength = lambda});

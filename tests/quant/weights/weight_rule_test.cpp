@@ -35,6 +35,15 @@ Names names_of(nn::Module& net, const quant::WeightRuleOptions& options) {
   return names;
 }
 
+// A layer of a user's own, with a weight under a name of its own.
+class Scaled : public nn::Module {
+ public:
+  Scaled() : matrix(register_parameter("matrix", Tensor({3, 4}, Real(0.3)))) {}
+  Var forward(const Var& x) override { return linear(x, matrix.var()) * Real(2); }
+  Parameter* weight_parameter() override { return &matrix; }
+  Parameter& matrix;
+};
+
 // LeNet-5 with quantized weights and 4-bit activations with trained alpha, on eight images.
 class Training {
  public:
@@ -88,6 +97,13 @@ TEST_SUITE("quant") {
     CHECK(names_of(layer, {}).empty());
     CHECK(names_of(layer, {.quantize_first = false, .quantize_last = true}).empty());
     CHECK(names_of(layer, {.quantize_last = true}) == Names{"weight"});
+  }
+
+  TEST_CASE("weight rule: the weight that a layer of a user's own offers is one of them, by its own name") {
+    nn::Sequential net;
+    net.add<Scaled>("own");
+    net.add<nn::Linear>("fc", 3, 2, Rng(1));
+    CHECK(names_of(net, {.quantize_last = true}) == Names{"own.matrix", "fc.weight"});
   }
 
   TEST_CASE("weight rule: the network computes with projections of the float copies as long as it is there") {
