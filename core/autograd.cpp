@@ -7,6 +7,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/ops.h"
+#include "core/tracer.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -132,6 +133,12 @@ Var Var::leaf(Tensor value) {
   return v;
 }
 
+Var Var::detach() const {
+  Var v(value_);
+  v.mark_ = mark_;
+  return v;
+}
+
 const Tensor& Var::grad() const {
   check(node_ != nullptr, "grad: given a constant, expected a Var that requires a gradient");
   return node_->grad;
@@ -153,8 +160,10 @@ void Var::backward(const Tensor& seed) const {
   graph::run_backward(node_, seed);
 }
 
-Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backward backward) {
+Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backward backward,
+           const LazyAttributes& attributes) {
   Var result(std::move(value));
+  if (Tracer* t = tracer()) result.mark_ = t->op(op, inputs, result.shape(), attributes());
   const bool wanted =
       std::any_of(inputs.begin(), inputs.end(), [](const Var& v) { return v.requires_grad(); });
   if (!wanted || !grad_enabled()) return result;
@@ -175,6 +184,7 @@ Parameter::Parameter(Tensor init) : value(std::move(init)), node_(graph::new_nod
 Var Parameter::var() const {
   Var v(used.defined() ? used : value);
   v.node_ = node_;
+  if (Tracer* t = tracer()) v.mark_ = t->parameter(*this);
   return v;
 }
 

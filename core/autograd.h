@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/attributes.h"
 #include "core/tensor.h"
 
 namespace coarsegrad {
@@ -45,22 +46,24 @@ class Var {
   const Tensor& grad() const;
   void zero_grad();
   /// The same value as a constant.
-  Var detach() const { return Var(value_); }
+  Var detach() const;
   /// Runs the history backwards from this Var, which must have one element, and frees it on the way.
   void backward() const;
   /// The same for any shape, starting from `seed`, which has the shape of this Var.
   void backward(const Tensor& seed) const;
 
  private:
-  friend Var record(const char*, Tensor, const std::vector<Var>&, Backward);
+  friend Var record(const char*, Tensor, const std::vector<Var>&, Backward, const LazyAttributes&);
   friend class Parameter;
+  friend class Tracer;
   Tensor value_;
   std::shared_ptr<graph::Node> node_;
+  std::uint64_t mark_ = 0;  // what a tracer knows it by
 };
 
 /// The result of an op: `value` with the history that leads to `inputs`. Where no input requires a gradient,
-/// or inside a NoGrad scope, the result is a constant and `backward` is dropped. Users write their own ops
-/// with it:
+/// or inside a NoGrad scope, the result is a constant and `backward` is dropped. `attributes` is what a graph
+/// of the network says of the op beside its inputs (core/tracer.h). Users write their own ops with it:
 ///   Var cube(const Var& x) {
 ///     const Tensor v = x.value();
 ///     return record("cube", map(v, [](Real a) { return a * a * a; }), {x}, [v](const Tensor& g) -> Gradients
@@ -68,7 +71,8 @@ class Var {
 ///       return {zip(g, v, [](Real d, Real a) { return d * 3 * a * a; })};
 ///     });
 ///   }
-Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backward backward);
+Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backward backward,
+           const LazyAttributes& attributes = {});
 
 /// No history is recorded by this thread while one is in scope.
 class NoGrad {

@@ -3,6 +3,7 @@
 // by piece while it reads its input, so that a training step moves and keeps fewer bytes; everybody else sees
 // an ordinary tensor, whose first data() makes all of them.
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,6 +16,15 @@ inline namespace COARSEGRAD_REAL {
 
 class Coded;
 
+/// Codes of elements that are a scale times a power of two: 0 for the code 0, +-2^(|code| - magnitudes) with
+/// the sign of the code for the others, |code| <= magnitudes. One scale, or one for each slice of the first
+/// axis.
+struct PowerCodes {
+  std::span<const std::int8_t> codes;
+  int magnitudes;
+  std::span<const Real> scales;
+};
+
 class Deferred {
  public:
   virtual ~Deferred() = default;
@@ -24,6 +34,8 @@ class Deferred {
   virtual std::int64_t granule() const { return 1; }
   /// The integers behind the elements, where there are any.
   virtual const Coded* coded() const { return nullptr; }
+  /// The powers of two behind the elements, where there are any.
+  virtual std::optional<PowerCodes> powers() const { return std::nullopt; }
   /// What the elements are in a deployed network: so many bits each and these scales; 0 and none for floats.
   virtual int bits() const { return 0; }
   virtual std::span<const Real> scales() const { return {}; }
@@ -47,18 +59,20 @@ class Coded : public Deferred {
   /// Write scales and codes before the tensor is made.
   std::span<Real> scales() { return scales_; }
   std::span<const Real> scales() const override { return scales_; }
-  std::uint8_t* codes() { return codes_.data(); }
-  const std::uint8_t* codes() const { return codes_.data(); }
+  /// The memory that the codes are in, one byte each.
+  const MemoryBlock& block() const { return codes_; }
+  std::uint8_t* codes() { return static_cast<std::uint8_t*>(codes_.data()); }
+  const std::uint8_t* codes() const { return static_cast<const std::uint8_t*>(codes_.data()); }
   /// The same bytes. Only for signed codes.
-  std::int8_t* signed_codes() { return reinterpret_cast<std::int8_t*>(codes_.data()); }
-  const std::int8_t* signed_codes() const { return reinterpret_cast<const std::int8_t*>(codes_.data()); }
+  std::int8_t* signed_codes() { return static_cast<std::int8_t*>(codes_.data()); }
+  const std::int8_t* signed_codes() const { return static_cast<const std::int8_t*>(codes_.data()); }
 
  private:
   std::int64_t size_;
   int bits_;
   Sign sign_;
   std::vector<Real> scales_;
-  Scratch<std::uint8_t> codes_;
+  MemoryBlock codes_;
 };
 
 }  // namespace COARSEGRAD_REAL

@@ -7,6 +7,7 @@
 #include "core/base/parallel.h"
 #include "core/in_range.h"
 #include "core/ops.h"
+#include "core/tracer.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -28,6 +29,19 @@ void move_towards(Tensor& running, double momentum, Target target) {
   Real* r = running.mutable_data();
   for (std::int64_t c = 0; c < running.numel(); ++c)
     r[c] = to_finite((1 - momentum) * r[c] + momentum * target(c));
+}
+
+// y as the result of a normalisation, a sum and an activation, one after another.
+Var as_layers(Tracer& t, Var y, const Normalized& n, const Var& shortcut, const Var& parameter,
+              const char* activation, const LazyAttributes& attributes) {
+  const Shape shape = y.shape();
+  const auto layer = [&](const char* op, const std::vector<Var>& inputs, const Attributes& a) {
+    return Tracer::marked(Var(), t.op(op, inputs, shape, a));
+  };
+  Var last = layer("batch_norm", {n.x, n.scale, n.shift}, {{"mean", n.mean}, {"inv_std", n.inv_std}});
+  if (shortcut.defined()) last = layer("add", {last, shortcut}, {});
+  if (activation) last = layer(activation, {last, parameter}, attributes());
+  return Tracer::marked(std::move(y), Tracer::mark_of(last));
 }
 
 // relu(t + shortcut), made where it is read.
@@ -107,7 +121,8 @@ Normalized normalized_eval(const Var& x, const Var& scale, const Var& shift, con
   return n;
 }
 
-Var record_activated(const char* op, const Normalized& n, const Var& shortcut, const Activated& result) {
+Var record_activated(const char* op, const Normalized& n, const Var& shortcut, const Activated& result,
+                     const char* activation, const LazyAttributes& attributes) {
   // Copies of what backward needs: a captured Var would keep its history alive.
   const auto constants = std::make_shared<const Normalized>(
       Normalized{n.x.detach(), n.scale.detach(), n.shift.detach(), n.mean, n.inv_std, n.statistics});
@@ -126,7 +141,10 @@ Var record_activated(const char* op, const Normalized& n, const Var& shortcut, c
     if (parameter) grads[4] = parameter(g);
     return grads;
   };
-  return record(op, result.value, {n.x, n.scale, n.shift, shortcut, result.parameter}, backward);
+  Tracer* const t = tracer();
+  const TracerScope not_as_one_op(nullptr);
+  const Var y = record(op, result.value, {n.x, n.scale, n.shift, shortcut, result.parameter}, backward);
+  return t ? as_layers(*t, y, n, shortcut, result.parameter, activation, attributes) : y;
 }
 
 Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum,
@@ -154,13 +172,14 @@ Var norm_relu(const Normalized& n, const Var& shortcut) {
   if (!shortcut.defined() || shortcut.value().shared()) {
     const auto later = std::make_shared<const NormalizedRelu>(n, shortcut.value());
     return record_activated("norm_relu", n, shortcut,
-                            {Tensor::deferred(shape, later), [later] { return later->mask(); }, {}, {}});
+                            {Tensor::deferred(shape, later), [later] { return later->mask(); }, {}, {}},
+                            "relu");
   }
   Tensor y = Tensor::uninitialized(shape);
   auto mask = std::make_shared<Scratch<std::uint8_t>>(mask_bytes(y.numel()));
   batch_norm_relu<Real>(n.rows(), n.channels(), n.x.value().data(), n.columns(), shortcut.value().elements(),
                         y.mutable_data(), mask->data());
-  return record_activated("norm_relu", n, shortcut, {y, [mask] { return mask; }, {}, {}});
+  return record_activated("norm_relu", n, shortcut, {y, [mask] { return mask; }, {}, {}}, "relu");
 }
 
 }  // namespace COARSEGRAD_REAL

@@ -48,8 +48,11 @@ struct Activated {
   Var parameter;               ///< of the activation, or undefined,
   std::function<Tensor(const Tensor& grad)> parameter_gradient;  ///< and its gradient from that of the value
 };
-/// Records the pass from n.x, n.scale, n.shift and `shortcut` (which may be undefined) to `result`.
-Var record_activated(const char* op, const Normalized& n, const Var& shortcut, const Activated& result);
+/// Records the pass from n.x, n.scale, n.shift and `shortcut` (which may be undefined) to `result`. A graph
+/// has it as the layers that it stands for: a normalisation, a sum where there is a shortcut, and the op
+/// `activation` with its attributes unless that is null.
+Var record_activated(const char* op, const Normalized& n, const Var& shortcut, const Activated& result,
+                     const char* activation = nullptr, const LazyAttributes& attributes = {});
 
 /// relu(t + shortcut), bit for bit what the three ops give; `shortcut` has the shape of x or is undefined.
 /// The number of channels is a multiple of 8. Without a shortcut the result is deferred: x is kept, not the

@@ -62,6 +62,7 @@ struct HeightWidth {
   constexpr bool in_range(std::int64_t lowest) const {
     return h >= lowest && w >= lowest && h <= std::int64_t{1} << 31 && w <= std::int64_t{1} << 31;
   }
+  std::vector<std::int64_t> extents() const { return {h, w}; }
 };
 struct Conv2dOptions {
   HeightWidth stride = 1, padding = 0, dilation = 1;
@@ -126,15 +127,15 @@ Var log_softmax(const Var& x);
 // --- Losses (core/ops_loss.cpp)
 // -------------------------------------------------------------------------------------
 /// Mean over the batch of -sum_c t_c log softmax(logits)_c with t = (1 - s) onehot + s / C, s =
-/// label_smoothing. logits (N, C), labels N class indices < C, N > 0.
-Var cross_entropy(const Var& logits, std::span<const std::uint8_t> labels, Real label_smoothing = 0);
+/// label_smoothing. logits (N, C), labels (N) of int32, class indices from 0 to C - 1, N > 0.
+Var cross_entropy(const Var& logits, const Tensor& labels, Real label_smoothing = 0);
 /// Mean of (a - b)^2 over all elements; equal shapes.
 Var mse_loss(const Var& a, const Var& b);
-/// How many rows of logits (N, C) are largest at their label, the first of equal ones counting: labels N class
-/// indices. Throws Error where a logit is NaN.
-std::int64_t count_correct(const Tensor& logits, std::span<const std::uint8_t> labels);
+/// How many rows of logits (N, C) are largest at their label, the first of equal ones counting: labels (N) of
+/// int32. Throws Error where a logit is NaN.
+std::int64_t count_correct(const Tensor& logits, const Tensor& labels);
 /// Their share, 0 to 1, of a batch that is not empty.
-double accuracy(const Tensor& logits, std::span<const std::uint8_t> labels);
+double accuracy(const Tensor& logits, const Tensor& labels);
 
 // --- On tensors, without history
 // ------------------------------------------------------------------------------------

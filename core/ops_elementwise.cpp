@@ -41,11 +41,14 @@ Tensor apply(const F& f, const Tensor& x) {
 
 // An op y = f(x) with derivative d(x): keeps x.
 template <class F, class D>
-Var from_input(const char* op, const Var& x, F f, D d) {
+Var from_input(const char* op, const Var& x, F f, D d, const LazyAttributes& attributes = {}) {
   const Tensor in = x.value();
-  return record(op, apply(f, in), {x}, [in, d](const Tensor& g) -> Gradients {
-    return {zip(g, in, [d](Real dy, Real v) { return dy * d(v); })};
-  });
+  return record(
+      op, apply(f, in), {x},
+      [in, d](const Tensor& g) -> Gradients {
+        return {zip(g, in, [d](Real dy, Real v) { return dy * d(v); })};
+      },
+      attributes);
 }
 
 // An op y = f(x) whose derivative is d(y): keeps y.
@@ -131,7 +134,10 @@ Var clamp(const Var& x, Real lower, Real upper) {
       "clamp", x, [=](Real v) { return v < lower   ? lower
                                        : v > upper ? upper
                                                    : v; },
-      [=](Real v) { return Real(v >= lower && v <= upper); });
+      [=](Real v) { return Real(v >= lower && v <= upper); },
+      [&] {
+        return Attributes{{"lower", lower}, {"upper", upper}};
+      });
 }
 
 Var abs(const Var& x) {
@@ -154,8 +160,12 @@ Var dropout(const Var& x, Real p, Rng& rng) {
   Tensor factor = Tensor::uninitialized(x.shape());
   rng.uniform(factor.mutable_data(), static_cast<std::size_t>(factor.numel()));
   factor = map(factor, [p](Real u) { return u < p ? Real(0) : 1 / (1 - p); });
-  return record("dropout", product(x.value(), factor), {x},
-                [factor](const Tensor& g) -> Gradients { return {product(g, factor)}; });
+  return record(
+      "dropout", product(x.value(), factor), {x},
+      [factor](const Tensor& g) -> Gradients { return {product(g, factor)}; },
+      [p] {
+        return Attributes{{"p", p}};
+      });
 }
 
 }  // namespace COARSEGRAD_REAL

@@ -1,6 +1,7 @@
 // Pooling: shapes are checked here, the work is done by core/compute/pool.h.
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
@@ -20,6 +21,12 @@ PoolShape pool_shape(const char* op, const Var& x, const PoolOptions& o) {
         ": given a kernel or stride below 1, a padding below 0, or one of them above 2^31");
   const Shape& s = x.shape();
   return {s[0], s[1], s[2], s[3], o.kernel.h, o.kernel.w, stride.h, stride.w, o.padding.h, o.padding.w};
+}
+
+Attributes attributes_of(const PoolOptions& o) {
+  return {{"kernel", o.kernel.extents()},
+          {"stride", o.stride.value_or(o.kernel).extents()},
+          {"padding", o.padding.extents()}};
 }
 
 Tensor pooled(const PoolShape& s) {
@@ -112,11 +119,14 @@ Var max_pool2d(const Var& x, const PoolOptions& o) {
       static_cast<std::size_t>(s.batch * s.out_height() * s.out_width() * s.channels));
   const Tensor y = max_pooled(s, x.value(), place->data());
   const Shape in = x.shape();
-  return record("max_pool2d", y, {x}, [=](const Tensor& g) -> Gradients {
-    Tensor dx = Tensor::uninitialized(in);
-    max_pool_backward<Real>(s, g.data(), place->data(), dx.mutable_data());
-    return {dx};
-  });
+  return record(
+      "max_pool2d", y, {x},
+      [=](const Tensor& g) -> Gradients {
+        Tensor dx = Tensor::uninitialized(in);
+        max_pool_backward<Real>(s, g.data(), place->data(), dx.mutable_data());
+        return {dx};
+      },
+      [&o] { return attributes_of(o); });
 }
 
 Var avg_pool2d(const Var& x, const PoolOptions& o) {
@@ -124,11 +134,14 @@ Var avg_pool2d(const Var& x, const PoolOptions& o) {
   Tensor y = pooled(s);
   average_pool_forward<Real>(s, x.value().data(), true, y.mutable_data());
   const Shape in = x.shape();
-  return record("avg_pool2d", y, {x}, [=](const Tensor& g) -> Gradients {
-    Tensor dx = Tensor::uninitialized(in);
-    average_pool_backward<Real>(s, g.data(), true, dx.mutable_data());
-    return {dx};
-  });
+  return record(
+      "avg_pool2d", y, {x},
+      [=](const Tensor& g) -> Gradients {
+        Tensor dx = Tensor::uninitialized(in);
+        average_pool_backward<Real>(s, g.data(), true, dx.mutable_data());
+        return {dx};
+      },
+      [&o] { return attributes_of(o); });
 }
 
 Var global_avg_pool2d(const Var& x) {
@@ -151,12 +164,15 @@ Var subsample2d(const Var& x, HeightWidth stride, std::int64_t channels, std::in
         " channels in front, expected 0 to all");
   const Shape in = x.shape();
   const Subsample s{in[0], in[1], in[2], in[3], stride.h, stride.w, in[3] + channels, before};
-  return record("subsample2d", subsampled(s, x.value()), {x}, [=](const Tensor& g) -> Gradients {
+  auto backward = [=](const Tensor& g) -> Gradients {
     Tensor dx = Tensor::uninitialized(in);
     Real* out = dx.mutable_data();
     const Real* dy = g.data();
     parallel_for(s.batch, [&](std::int64_t n) { s.backward(dy + n * s.out_image(), out + n * s.image()); });
     return {dx};
+  };
+  return record("subsample2d", subsampled(s, x.value()), {x}, std::move(backward), [&] {
+    return Attributes{{"stride", stride.extents()}, {"channels", channels}, {"before", before}};
   });
 }
 

@@ -1,13 +1,15 @@
-// Matrix products and convolution: shapes are checked here, the work is done by core/compute/gemm.h and conv.h.
+// Matrix products and convolution: shapes are checked here, the work is done by matrix_product.h and
+// compute/conv.h.
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/compute/conv.h"
 #include "core/compute/conv_codes.h"
 #include "core/compute/elementwise.h"
-#include "core/compute/gemm.h"
 #include "core/kernels/matmul_codes.h"
+#include "core/matrix_product.h"
 #include "core/ops.h"
 
 namespace coarsegrad {
@@ -18,8 +20,8 @@ Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpos
   const std::int64_t m = a.size(transpose_a ? 1 : 0), k = a.size(transpose_a ? 0 : 1),
                      n = b.size(transpose_b ? 0 : 1);
   Tensor c = Tensor::uninitialized({m, n});
-  gemm<Real>(m, n, k, {a.data(), a.size(1), transpose_a}, {b.data(), b.size(1), transpose_b},
-             c.mutable_data(), n);
+  matrix_product<Real>(m, n, k, {a.data(), a.size(1), transpose_a}, {b.data(), b.size(1), transpose_b},
+                       c.mutable_data(), n);
   return c;
 }
 
@@ -112,12 +114,17 @@ Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
         transpose_a ? "^T" : "", " x ", b.shape(), transpose_b ? "^T" : "", ", expected equal inner extents");
   const Tensor p = a.value(), q = b.value();
   const bool need_a = a.requires_grad(), need_b = b.requires_grad(), ta = transpose_a, tb = transpose_b;
-  return record("matmul", product(p, ta, q, tb), {a, b}, [=](const Tensor& g) -> Gradients {
-    Gradients grads(2);
-    if (need_a) grads[0] = ta ? product(q, tb, g, true) : product(g, false, q, !tb);
-    if (need_b) grads[1] = tb ? product(g, true, p, ta) : product(p, !ta, g, false);
-    return grads;
-  });
+  return record(
+      "matmul", product(p, ta, q, tb), {a, b},
+      [=](const Tensor& g) -> Gradients {
+        Gradients grads(2);
+        if (need_a) grads[0] = ta ? product(q, tb, g, true) : product(g, false, q, !tb);
+        if (need_b) grads[1] = tb ? product(g, true, p, ta) : product(p, !ta, g, false);
+        return grads;
+      },
+      [=] {
+        return Attributes{{"transpose_a", ta}, {"transpose_b", tb}};
+      });
 }
 
 Var linear(const Var& x, const Var& weight, const Var& bias, const OutputGradientMap& map) {
@@ -161,7 +168,7 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
   const Tensor in = x.value(), w = weight.value();
   const Tensor y = convolved(s, in, w, bias.value());
   const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
-  return record("conv2d", y, {x, weight, bias}, [=, map = o.map](const Tensor& g) -> Gradients {
+  auto backward = [=, map = o.map](const Tensor& g) -> Gradients {
     Gradients grads(3);
     MappedGradient mapped(map, g);
     if (need_x) {
@@ -176,6 +183,12 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
     }
     if (need_b) grads[2] = sum_rows(dy);
     return grads;
+  };
+  return record("conv2d", y, {x, weight, bias}, std::move(backward), [&o] {
+    return Attributes{{"stride", o.stride.extents()},
+                      {"padding", o.padding.extents()},
+                      {"dilation", o.dilation.extents()},
+                      {"groups", o.groups}};
   });
 }
 

@@ -9,6 +9,7 @@
 #include "core/compute/elementwise.h"
 #include "core/map.h"
 #include "core/ops.h"
+#include "core/tracer.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -30,6 +31,11 @@ Shape without(const Shape& s, int axis) {
   for (int i = 0; i < s.rank(); ++i)
     if (i != a) kept.push_back(s[i]);
   return Shape(kept.data(), static_cast<int>(kept.size()));
+}
+
+// Of a reduction over one axis.
+Attributes reduction(const Shape& in, int axis, bool keep_axis) {
+  return {{"axis", axis < 0 ? axis + in.rank() : axis}, {"keep_axis", keep_axis}};
 }
 
 // Rows [begin, end) of a (rows, inner) block added up in double.
@@ -124,19 +130,23 @@ double total(const Tensor& x) { return sum_axis(x.reshaped({x.numel()}), 0).item
 
 Var sum(const Var& x, int axis, bool keep_axis) {
   const Shape in = x.shape(), kept = in.with(axis, 1), out = keep_axis ? kept : without(in, axis);
-  return record("sum", sum_axis(x.value(), axis).reshaped(out), {x},
-                [in, kept](const Tensor& g) -> Gradients { return {broadcast_to(g.reshaped(kept), in)}; });
+  return record(
+      "sum", sum_axis(x.value(), axis).reshaped(out), {x},
+      [in, kept](const Tensor& g) -> Gradients { return {broadcast_to(g.reshaped(kept), in)}; },
+      [&] { return reduction(in, axis, keep_axis); });
 }
 
 Var mean(const Var& x, int axis, bool keep_axis) {
   const std::int64_t n = x.shape()[axis];
   check(n > 0, "mean: given shape ", x.shape(), ", expected elements along axis ", axis);
   const Shape in = x.shape(), kept = in.with(axis, 1), out = keep_axis ? kept : without(in, axis);
-  return record("mean", sum_axis(x.value(), axis, static_cast<double>(n)).reshaped(out), {x},
-                [in, kept, count = static_cast<Real>(n)](const Tensor& g) -> Gradients {
-                  const Tensor share = map(g.reshaped(kept), [count](Real v) { return v / count; });
-                  return {broadcast_to(share, in)};
-                });
+  return record(
+      "mean", sum_axis(x.value(), axis, static_cast<double>(n)).reshaped(out), {x},
+      [in, kept, count = static_cast<Real>(n)](const Tensor& g) -> Gradients {
+        const Tensor share = map(g.reshaped(kept), [count](Real v) { return v / count; });
+        return {broadcast_to(share, in)};
+      },
+      [&] { return reduction(in, axis, keep_axis); });
 }
 
 Var max(const Var& x, int axis, bool keep_axis) {
@@ -154,22 +164,30 @@ Var max(const Var& x, int axis, bool keep_axis) {
     y.mutable_data()[j] = x.value()[best];
     where->data()[j] = best;
   }
-  return record("max", y, {x}, [in, where](const Tensor& g) -> Gradients {
-    Tensor dx(in);
-    Real* out_dx = dx.mutable_data();
-    for (std::int64_t j = 0; j < g.numel(); ++j) out_dx[where->data()[j]] = g[j];
-    return {dx};
-  });
+  return record(
+      "max", y, {x},
+      [in, where](const Tensor& g) -> Gradients {
+        Tensor dx(in);
+        Real* out_dx = dx.mutable_data();
+        for (std::int64_t j = 0; j < g.numel(); ++j) out_dx[where->data()[j]] = g[j];
+        return {dx};
+      },
+      [&] { return reduction(in, axis, keep_axis); });
 }
 
-Var sum(const Var& x) { return reshape(sum(reshape(x, {x.numel()}), 0), {}); }
+Var sum(const Var& x) {
+  return as_one_op(
+      "sum", {}, [&x] { return reshape(sum(reshape(x, {x.numel()}), 0), {}); }, x);
+}
 Var mean(const Var& x) {
   check(x.numel() > 0, "mean: given no elements, expected at least one");
-  return reshape(mean(reshape(x, {x.numel()}), 0), {});
+  return as_one_op(
+      "mean", {}, [&x] { return reshape(mean(reshape(x, {x.numel()}), 0), {}); }, x);
 }
 Var max(const Var& x) {
   check(x.numel() > 0, "max: given no elements, expected at least one");
-  return reshape(max(reshape(x, {x.numel()}), 0), {});
+  return as_one_op(
+      "max", {}, [&x] { return reshape(max(reshape(x, {x.numel()}), 0), {}); }, x);
 }
 
 Var log_softmax(const Var& x) {

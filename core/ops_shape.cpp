@@ -46,6 +46,8 @@ Tensor padded(const Tensor& x, int axis, std::int64_t before, std::int64_t after
   return y;
 }
 
+std::int64_t from_the_front(int axis, const Shape& s) { return axis < 0 ? axis + s.rank() : axis; }
+
 Shape resolved(const Shape& from, std::vector<std::int64_t> extents) {
   const auto open = std::find(extents.begin(), extents.end(), -1);
   const int rank = static_cast<int>(extents.size());
@@ -70,8 +72,12 @@ Var slice(const Var& x, int axis, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = x.shape()[axis];
   check(0 <= begin && begin <= end && end <= n, "slice: given [", begin, ", ", end,
         "), expected a part of [0, ", n, ")");
-  return record("slice", sliced(x.value(), axis, begin, end), {x},
-                [=](const Tensor& g) -> Gradients { return {padded(g, axis, begin, n - end)}; });
+  return record(
+      "slice", sliced(x.value(), axis, begin, end), {x},
+      [=](const Tensor& g) -> Gradients { return {padded(g, axis, begin, n - end)}; },
+      [&] {
+        return Attributes{{"axis", from_the_front(axis, x.shape())}, {"begin", begin}, {"end", end}};
+      });
 }
 
 Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after) {
@@ -79,8 +85,12 @@ Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after) {
   check(before >= 0 && after >= 0 && before <= most && after <= most, "pad: given ", before, " and ", after,
         ", expected 0 to ", most);
   const std::int64_t n = x.shape()[axis];
-  return record("pad", padded(x.value(), axis, before, after), {x},
-                [=](const Tensor& g) -> Gradients { return {sliced(g, axis, before, before + n)}; });
+  return record(
+      "pad", padded(x.value(), axis, before, after), {x},
+      [=](const Tensor& g) -> Gradients { return {sliced(g, axis, before, before + n)}; },
+      [&] {
+        return Attributes{{"axis", from_the_front(axis, x.shape())}, {"before", before}, {"after", after}};
+      });
 }
 
 Var concatenate(const std::vector<Var>& parts, int axis) {
@@ -100,12 +110,17 @@ Var concatenate(const std::vector<Var>& parts, int axis) {
     copy_steps(part.value(), 0, y, begin, axis, n);
     ends.push_back(begin + n);
   }
-  return record("concatenate", y, parts, [axis, ends](const Tensor& g) -> Gradients {
-    Gradients grads;
-    for (std::size_t i = 0; i < ends.size(); ++i)
-      grads.push_back(sliced(g, axis, i ? ends[i - 1] : 0, ends[i]));
-    return grads;
-  });
+  return record(
+      "concatenate", y, parts,
+      [axis, ends](const Tensor& g) -> Gradients {
+        Gradients grads;
+        for (std::size_t i = 0; i < ends.size(); ++i)
+          grads.push_back(sliced(g, axis, i ? ends[i - 1] : 0, ends[i]));
+        return grads;
+      },
+      [&] {
+        return Attributes{{"axis", from_the_front(axis, y.shape())}};
+      });
 }
 
 }  // namespace COARSEGRAD_REAL

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <mutex>
 
 #include "core/base/check.h"
@@ -41,7 +42,18 @@ Tensor Tensor::deferred(const Shape& shape, std::shared_ptr<const Deferred> sour
   return t;
 }
 
-const Real* Tensor::made_elements() const { return lazy_ ? lazy_->all() : nullptr; }
+const Real* Tensor::other_elements() const {
+  check_type(kRealType);
+  return lazy_ ? lazy_->all() : nullptr;
+}
+
+void Tensor::refuse_type(ElementType wanted) const {
+  throw Error(cat("tensor: given elements of ", element_type_name(type_), ", expected ", element_type_name(wanted)));
+}
+
+void Tensor::check_count(std::size_t values) const {
+  check(static_cast<std::int64_t>(values) == numel(), "tensor: given ", values, " values for shape ", shape_);
+}
 
 Elements<Real> Tensor::elements() const {
   if (!lazy_ || lazy_->made) return data();
@@ -54,21 +66,33 @@ const Deferred* Tensor::source() const { return lazy_ ? lazy_->source.get() : nu
 
 const Coded* Tensor::coded() const { return lazy_ ? lazy_->source->coded() : nullptr; }
 
-Tensor Tensor::uninitialized(const Shape& shape) {
+Tensor Tensor::codes() const {
+  const Coded* const coded = this->coded();
+  if (!coded) return {};
   Tensor t;
-  t.shape_ = shape;
-  t.storage_ = std::make_shared<MemoryBlock>(static_cast<std::size_t>(shape.numel()) * sizeof(Real));
+  t.shape_ = shape_;
+  t.type_ = coded->is_signed() ? ElementType::int8 : ElementType::uint8;
+  t.storage_ = {lazy_->source, &coded->block()};  // what holds the codes lives on with them
   return t;
 }
 
-Tensor Tensor::uninitialized(const Shape& shape, Tensor recycled) {
-  const std::size_t bytes = static_cast<std::size_t>(shape.numel()) * sizeof(Real);
+Tensor Tensor::uninitialized(const Shape& shape, ElementType type) {
+  Tensor t;
+  t.shape_ = shape;
+  t.type_ = type;
+  t.storage_ = std::make_shared<const MemoryBlock>(t.bytes());
+  return t;
+}
+
+Tensor Tensor::uninitialized(const Shape& shape, Tensor recycled, ElementType type) {
+  const std::size_t bytes = static_cast<std::size_t>(shape.numel()) * element_size(type);
   const bool usable =
       recycled.storage_ && recycled.storage_.use_count() == 1 && recycled.storage_->capacity() >= bytes;
-  if (!usable) return uninitialized(shape);
+  if (!usable) return uninitialized(shape, type);
   std::atomic_thread_fence(
       std::memory_order_acquire);  // the last other owner may have lived in another thread
   recycled.shape_ = shape;
+  recycled.type_ = type;
   return recycled;
 }
 
@@ -77,20 +101,20 @@ Tensor::Tensor(const Shape& shape, Real fill) : Tensor(uninitialized(shape)) {
 }
 
 Tensor::Tensor(const Shape& shape, const std::vector<Real>& values) : Tensor(uninitialized(shape)) {
-  check(static_cast<std::int64_t>(values.size()) == numel(), "tensor: given ", values.size(),
-        " values for shape ", shape);
+  check_count(values.size());
   std::copy(values.begin(), values.end(), static_cast<Real*>(storage_->data()));
 }
 
-Real* Tensor::mutable_data() {
+void* Tensor::mutable_raw_data() {
   if (!defined()) return nullptr;
   if (storage_.use_count() != 1) {
-    Tensor copy = uninitialized(shape_);
-    std::copy_n(data(), numel(), static_cast<Real*>(copy.storage_->data()));
+    Tensor copy = uninitialized(shape_, type_);
+    const void* const from = lazy_ ? lazy_->all() : storage_->data();
+    std::copy_n(static_cast<const std::byte*>(from), bytes(), static_cast<std::byte*>(copy.storage_->data()));
     storage_ = std::move(copy.storage_);
     lazy_.reset();
   }
-  return static_cast<Real*>(storage_->data());
+  return storage_->data();
 }
 
 Tensor Tensor::reshaped(const Shape& shape) const {

@@ -1,11 +1,17 @@
 #pragma once
 // Tensor: a value. Dense, contiguous, row-major, cheap to copy; a copy shares the buffer until one of the two
 // is written to. What a backward pass has saved can therefore never be changed by an optimizer.
+// Elements are Real unless another type was asked for. Mathematics is done with Real alone; tensors of whole numbers
+// carry labels, bytes and codes, and whoever reads them names the type.
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <vector>
 
+#include "core/base/element_type.h"
 #include "core/base/elements.h"
 #include "core/base/memory.h"
 #include "core/base/shape.h"
@@ -15,6 +21,8 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
+constexpr ElementType kRealType = element_type_of<Real>();
+
 class Tensor {
  public:
   /// No tensor: defined() is false, and everything else that asks for elements throws Error.
@@ -23,35 +31,75 @@ class Tensor {
   explicit Tensor(const Shape& shape, Real fill = 0);
   /// Throws Error unless values.size() == shape.numel().
   Tensor(const Shape& shape, const std::vector<Real>& values);
+  /// Elements of another type. Throws Error unless values.size() == shape.numel().
+  template <class T>
+  static Tensor of(const Shape& shape, std::span<const T> values) {
+    Tensor t = uninitialized(shape, element_type_of<T>());
+    t.check_count(values.size());
+    std::copy(values.begin(), values.end(), t.mutable_data_of<T>());
+    return t;
+  }
+  template <class T>
+  static Tensor of(const Shape& shape, std::initializer_list<T> values) {
+    return of<T>(shape, std::span<const T>(values.begin(), values.size()));
+  }
   /// Elements not set: every one must be written before it is read.
-  static Tensor uninitialized(const Shape& shape);
+  static Tensor uninitialized(const Shape& shape, ElementType type = kRealType);
   /// As above, in the buffer of `recycled` when that one is large enough and no other tensor shares it.
-  static Tensor uninitialized(const Shape& shape, Tensor recycled);
+  static Tensor uninitialized(const Shape& shape, Tensor recycled, ElementType type = kRealType);
   static Tensor scalar(Real value) { return Tensor(Shape{}, value); }
   /// Elements that `source` makes when they are asked for.
   static Tensor deferred(const Shape& shape, std::shared_ptr<const Deferred> source);
 
   bool defined() const { return storage_ != nullptr || lazy_ != nullptr; }
+  ElementType type() const { return type_; }
   const Shape& shape() const { return shape_; }
   std::int64_t numel() const { return defined() ? shape_.numel() : 0; }
   /// Extent of axis i; negative i counts from the end.
   std::int64_t size(int i) const { return shape_[i]; }
 
   /// Reading: never copies. What a deferred tensor's first reader has made is kept for the others; null for a
-  /// tensor that is not defined.
-  const Real* data() const { return storage_ ? static_cast<const Real*>(storage_->data()) : made_elements(); }
+  /// tensor that is not defined. Throws Error for elements that are no Real.
+  const Real* data() const {
+    return storage_ && type_ == kRealType ? static_cast<const Real*>(storage_->data()) : other_elements();
+  }
+  /// Reading elements of type T. Throws Error, naming both types, for those of another one.
+  template <class T>
+  const T* data_of() const {
+    if constexpr (std::is_same_v<T, Real>) return data();
+    check_type(element_type_of<T>());
+    return storage_ ? static_cast<const T*>(storage_->data()) : nullptr;
+  }
+  template <class T>
+  std::span<const T> view_of() const {
+    return {data_of<T>(), static_cast<std::size_t>(numel())};
+  }
   /// For readers that can do with a piece at a time; null elements of a tensor that is not defined.
   Elements<Real> elements() const;
   /// Where the elements of a deferred tensor come from, or null.
   const Deferred* source() const;
   /// The integers behind the elements, or null.
   const Coded* coded() const;
+  /// The same as a tensor of this shape, of uint8 or, for signed codes, int8, which shares their memory; not defined
+  /// where there are none.
+  Tensor codes() const;
   /// Whether the elements are kept, and by another tensor as well.
   bool shared() const { return storage_ && storage_.use_count() > 1; }
+  /// The bytes of the elements, whatever their type.
+  const void* raw_data() const { return storage_ ? storage_->data() : other_elements(); }
   std::span<const Real> view() const { return {data(), static_cast<std::size_t>(numel())}; }
   Real operator[](std::int64_t i) const { return data()[i]; }
   /// Writing: clones the buffer first if another tensor shares it. Codes are lost.
-  Real* mutable_data();
+  Real* mutable_data() {
+    check_type(kRealType);
+    return static_cast<Real*>(mutable_raw_data());
+  }
+  template <class T>
+  T* mutable_data_of() {
+    check_type(element_type_of<T>());
+    return static_cast<T*>(mutable_raw_data());
+  }
+  void* mutable_raw_data();
   std::span<Real> mut() { return {mutable_data(), static_cast<std::size_t>(numel())}; }
 
   /// The same elements in the same order under another shape; shares the buffer.
@@ -62,11 +110,18 @@ class Tensor {
 
  private:
   struct Lazy;
-  const Real* made_elements() const;
+  const Real* other_elements() const;
+  std::size_t bytes() const { return static_cast<std::size_t>(shape_.numel()) * element_size(type_); }
+  void check_type(ElementType wanted) const {
+    if (type_ != wanted) refuse_type(wanted);
+  }
+  [[noreturn]] void refuse_type(ElementType wanted) const;
+  void check_count(std::size_t values) const;
 
   Shape shape_;
-  std::shared_ptr<MemoryBlock> storage_;  // this one, or, for deferred elements,
-  std::shared_ptr<Lazy> lazy_;      // this one, or none of the two
+  ElementType type_ = kRealType;
+  std::shared_ptr<const MemoryBlock> storage_;  // this one, or, for deferred elements,
+  std::shared_ptr<Lazy> lazy_;                  // this one, or none of the two
 };
 
 }  // namespace COARSEGRAD_REAL

@@ -22,6 +22,8 @@ struct Augmentation {
   /// Side of a square that is erased, its centre equally likely at every pixel, what lies outside the image
   /// ignored; 0: none. Source: DeVries, Taylor (arXiv 1708.04552), with 16 on CIFAR-10 and 8 on CIFAR-100.
   std::int64_t cutout = 0;
+
+  bool changes() const { return pad > 0 || flip || cutout > 0; }
 };
 
 /// Pad 4, random crop and flip: what the CIFAR results of the papers are trained with.

@@ -1,6 +1,7 @@
 #include "datasets/cifar.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <span>
 #include <string>
@@ -8,7 +9,6 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
-#include "core/base/regular_file.h"
 #include "core/base/sha256.h"
 
 namespace coarsegrad {
@@ -87,8 +87,14 @@ void check_labels(const std::string& path, const Layout& layout, const Bytes& by
                         at / layout.record(), ", expected 0 to ", layout.labels[k].classes - 1));
 }
 
+/// The planes of an image, channels last.
+void channels_last(const std::uint8_t* planes, std::uint8_t* out) {
+  for (std::size_t p = 0; p < kPlane; ++p)
+    for (std::size_t c = 0; c < 3; ++c) out[3 * p + c] = planes[c * kPlane + p];
+}
+
 /// Appends the images of `bytes`, planes turned to channels last, and their labels number `label`.
-void append(const Layout& layout, const Bytes& bytes, std::size_t label, Dataset& data) {
+void append(const Layout& layout, const Bytes& bytes, std::size_t label, ImageDataset& data) {
   const std::size_t records = bytes.size() / layout.record(), before = data.labels.size();
   data.labels.resize(before + records);
   data.pixels.resize((before + records) * kPixels);
@@ -96,10 +102,7 @@ void append(const Layout& layout, const Bytes& bytes, std::size_t label, Dataset
     const std::size_t n = static_cast<std::size_t>(i);
     const std::uint8_t* record = bytes.data() + n * layout.record();
     data.labels[before + n] = record[label];
-    const std::uint8_t* planes = record + layout.labels.size();
-    std::uint8_t* out = data.pixels.data() + (before + n) * kPixels;
-    for (std::size_t p = 0; p < kPlane; ++p)
-      for (std::size_t c = 0; c < 3; ++c) out[3 * p + c] = planes[c * kPlane + p];
+    channels_last(record + layout.labels.size(), data.pixels.data() + (before + n) * kPixels);
   });
 }
 
@@ -111,10 +114,9 @@ struct Source {
   Verify verify;
 };
 
-Dataset read_part(const Source& from, const char* part, const std::vector<File>& files) {
+ImageDataset read_part(const Source& from, const char* part, const std::vector<File>& files) {
   const Layout& layout = from.layout;
-  Dataset data{cat(layout.name, ' ', part), {32, 32, 3}, layout.labels[from.label].classes,
-               from.normalisation,          {},          {}};
+  ImageDataset data(cat(layout.name, ' ', part), {32, 32, 3}, layout.labels[from.label].classes, from.normalisation);
   for (const File& file : files) {
     const fs::path path = from.folder / file.name;
     const Bytes bytes = read_bytes(path, layout, file, from.verify);
@@ -142,8 +144,8 @@ TrainTest load(const char* name, const fs::path& root, Source from, const std::v
 }
 
 /// The reverse of append(); one list of labels for each label byte.
-void write(const char* operation, const fs::path& path, const Layout& layout, const Dataset& data,
-           const std::vector<std::span<const std::uint8_t>>& labels) {
+void write(const char* operation, const fs::path& path, const Layout& layout, const ImageDataset& data,
+           const std::vector<std::vector<std::int32_t>>& labels) {
   data.validate();
   check(data.image == Shape{32, 32, 3}, operation, ": given images of shape ", data.image,
         ", expected (32,32,3)");
@@ -152,7 +154,7 @@ void write(const char* operation, const fs::path& path, const Layout& layout, co
           " images");
   Bytes bytes;
   for (std::size_t n = 0; n < data.labels.size(); ++n) {
-    for (const auto& list : labels) bytes.push_back(list[n]);
+    for (const auto& list : labels) bytes.push_back(static_cast<std::uint8_t>(list[n]));
     for (std::size_t c = 0; c < 3; ++c)
       for (std::size_t p = 0; p < kPlane; ++p) bytes.push_back(data.pixels[n * kPixels + 3 * p + c]);
   }
@@ -173,12 +175,44 @@ TrainTest load_cifar100(const fs::path& root, Cifar100Labels labels, Verify veri
   return load("cifar100", root, {{}, kCifar100, label, kNormalisation100, verify}, kTrain100, kTest100);
 }
 
-void write_cifar10(const fs::path& path, const Dataset& data) {
+void write_cifar10(const fs::path& path, const ImageDataset& data) {
   write("write_cifar10", path, kCifar10, data, {data.labels});
 }
 
-void write_cifar100(const fs::path& path, const Dataset& data, std::span<const std::uint8_t> coarse) {
-  write("write_cifar100", path, kCifar100, data, {coarse, data.labels});
+void write_cifar100(const fs::path& path, const ImageDataset& data, std::span<const std::int32_t> coarse) {
+  write("write_cifar100", path, kCifar100, data, {{coarse.begin(), coarse.end()}, data.labels});
+}
+
+Cifar10Files::Cifar10Files(const fs::path& root, Part part)
+    : name_(cat(kCifar10.name, part == Part::train ? " train" : " test")) {
+  for (const File& file : part == Part::train ? kTrain10 : kTest10) {
+    const fs::path path = root / "cifar10" / file.name;
+    const auto& opened = files_.emplace_back(std::make_unique<RegularFile>(path, cat(path.string(), ": ")));
+    check(opened->size() > 0 && opened->size() % kCifar10.record() == 0, path.string(), ": found ", opened->size(),
+          " bytes, expected 1 or more whole records of ", kCifar10.record(), " (", kCifar10.name, ")");
+    ends_.push_back(size() + static_cast<std::int64_t>(opened->size() / kCifar10.record()));
+  }
+}
+
+Description Cifar10Files::description() const {
+  return description_of_images(name_, {32, 32, 3}, kCifar10.labels[0].classes, kNormalisation10);
+}
+
+Sample Cifar10Files::sample(std::int64_t i) const {
+  check(i >= 0 && i < size(), name_, ": given image ", i, ", expected one of ", size());
+  const auto file = std::ranges::upper_bound(ends_, i) - ends_.begin();
+  const std::int64_t first = file == 0 ? 0 : ends_[static_cast<std::size_t>(file) - 1];
+  std::array<std::uint8_t, 1 + kPixels> record;
+  files_[static_cast<std::size_t>(file)]->read_at(static_cast<std::uint64_t>(i - first) * record.size(),
+                                                  std::as_writable_bytes(std::span(record)));
+  check(record[0] < kCifar10.labels[0].classes, name_, ": found label ", int{record[0]}, " at image ", i,
+        ", expected 0 to ", kCifar10.labels[0].classes - 1);
+  Tensor image = Tensor::uninitialized({32, 32, 3}, ElementType::uint8);
+  channels_last(record.data() + 1, image.mutable_data_of<std::uint8_t>());
+  Sample s;
+  s.add("image", image);
+  s.add("label", Tensor::of<std::int32_t>({}, {record[0]}));
+  return s;
 }
 
 }  // namespace datasets

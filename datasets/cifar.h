@@ -4,9 +4,13 @@
 // www.cs.toronto.edu/~kriz/cifar.html: records of one label byte (CIFAR-100: the coarse label, then the fine
 // one) and 3072 pixel bytes, the red plane, then green and blue, each row by row.
 #include <filesystem>
+#include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
-#include "datasets/dataset.h"
+#include "core/base/regular_file.h"
+#include "datasets/images.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -26,13 +30,30 @@ enum class Cifar100Labels { fine, coarse };
 TrainTest load_cifar100(const std::filesystem::path& root, Cifar100Labels labels = Cifar100Labels::fine,
                         Verify verify = Verify::checksums);
 
+/// CIFAR-10's images, each read from its file when it is asked for: the samples of load_cifar10(), in their order, in no
+/// memory to speak of. Files of the same layout are taken as they are. sample() throws Error for a label above 9.
+class Cifar10Files : public Dataset {
+ public:
+  enum class Part { train, test };
+  /// Throws Error when a file in `root`/cifar10 is missing or has no whole records.
+  Cifar10Files(const std::filesystem::path& root, Part part);
+  Description description() const override;
+  std::int64_t size() const override { return ends_.empty() ? 0 : ends_.back(); }
+  Sample sample(std::int64_t i) const override;
+
+ private:
+  std::string name_;
+  std::vector<std::unique_ptr<RegularFile>> files_;
+  std::vector<std::int64_t> ends_;  // of each file: the number of the first image behind it
+};
+
 /// Writes images of shape (32,32,3) in the layout of CIFAR-10. Throws Error for another shape, a label above
 /// 9, or when the file cannot be written.
-void write_cifar10(const std::filesystem::path& path, const Dataset& data);
+void write_cifar10(const std::filesystem::path& path, const ImageDataset& data);
 /// The same for CIFAR-100: the labels of `data` are the fine ones, below 100; one coarse label, below 20, for
 /// each image.
-void write_cifar100(const std::filesystem::path& path, const Dataset& data,
-                    std::span<const std::uint8_t> coarse);
+void write_cifar100(const std::filesystem::path& path, const ImageDataset& data,
+                    std::span<const std::int32_t> coarse);
 
 }  // namespace datasets
 }  // namespace COARSEGRAD_REAL

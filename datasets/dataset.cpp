@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
+#include <span>
 
 #include "core/base/check.h"
 #include "core/compute/random.h"
@@ -11,13 +13,6 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace datasets {
-
-std::span<const std::uint8_t> Dataset::pixels_of(std::int64_t i) const {
-  const auto bytes = static_cast<std::size_t>(image.numel());
-  check(i >= 0 && i < size() && (static_cast<std::size_t>(i) + 1) * bytes <= pixels.size(), name,
-        ": given image ", i, ", expected one of ", size());
-  return std::span(pixels).subspan(static_cast<std::size_t>(i) * bytes, bytes);
-}
 
 void Normalisation::validate(std::int64_t channels, const std::string& name) const {
   const auto count = static_cast<std::size_t>(channels);
@@ -29,29 +24,39 @@ void Normalisation::validate(std::int64_t channels, const std::string& name) con
           ", expected a positive one, a finite one, and finite quotients");
 }
 
-void Dataset::validate() const {
-  check(size() > 0, name, ": the data set is empty");
-  check(image.rank() == 3 && image.numel() > 0, name, ": given images of shape ", image,
-        ", expected (H,W,C)");
-  check(static_cast<std::int64_t>(pixels.size()) == size() * image.numel(), name, ": given ", pixels.size(),
-        " bytes for ", size(), " images of shape ", image);
-  check(classes >= 1 && classes <= 256, name, ": given ", classes, " classes, expected 1 to 256");
-  const auto wrong = std::find_if(labels.begin(), labels.end(), [&](std::uint8_t l) { return l >= classes; });
-  check(wrong == labels.end(), name, ": found label ", wrong == labels.end() ? 0 : int{*wrong}, " at image ",
-        wrong - labels.begin(), ", expected 0 to ", classes - 1);
-  normalisation.validate(image[-1], name);
+const Field& Description::field(std::string_view wanted) const {
+  std::string known;
+  for (const Field& f : fields) {
+    if (f.name == wanted) return f;
+    known += ' ' + f.name;
+  }
+  throw Error(cat(name, ": given the field '", wanted, "', expected one of:", known));
 }
 
-Dataset subset(const Dataset& data, std::span<const std::int64_t> indices) {
-  Dataset part{data.name, data.image, data.classes, data.normalisation, {}, {}};
-  part.pixels.reserve(indices.size() * static_cast<std::size_t>(data.image.numel()));
-  part.labels.reserve(indices.size());
-  for (const std::int64_t i : indices) {
-    const auto pixels = data.pixels_of(i);
-    part.pixels.insert(part.pixels.end(), pixels.begin(), pixels.end());
-    part.labels.push_back(data.labels[static_cast<std::size_t>(i)]);
+void Dataset::validate() const {
+  const Description d = description();
+  check(size() > 0, d.name, ": the data set is empty");
+  check(!d.fields.empty(), d.name, ": given no field, expected one or more");
+  std::set<std::string> names;
+  for (const Field& f : d.fields) {
+    check(!f.name.empty() && names.insert(f.name).second, d.name, ": given the field '", f.name,
+          "', expected names that differ");
+    if (!f.is_image()) continue;
+    check(f.type == ElementType::uint8 && f.shape.rank() == 3 && f.shape.numel() > 0, d.name, ": given images of shape ",
+          f.shape, " and ", element_type_name(f.type), ", expected (H,W,C) and uint8");
+    f.normalisation.validate(f.shape[-1], d.name);
   }
-  return part;
+}
+
+Subset::Subset(const Dataset& data, std::vector<std::int64_t> numbers) : data_(data), numbers_(std::move(numbers)) {
+  const std::int64_t size = data.size();
+  for (const std::int64_t n : numbers_)
+    check(n >= 0 && n < size, data.description().name, ": given sample ", n, ", expected one of ", size);
+}
+
+Sample Subset::sample(std::int64_t i) const {
+  check(i >= 0 && i < size(), description().name, ": given sample ", i, ", expected one of ", size());
+  return data_.sample(numbers_[static_cast<std::size_t>(i)]);
 }
 
 Verify verify(std::string_view name) {
@@ -64,6 +69,8 @@ namespace {
 
 // All indices: those held out, ascending, then the others, ascending.
 std::vector<std::int64_t> cut_indices(std::int64_t size, std::int64_t count, std::uint64_t seed) {
+  check(count >= 0 && count <= size, "held-out indices: given ", count, " of ", size,
+        " images, expected 0 or more, and no more than there are");
   std::vector<std::int64_t> order(static_cast<std::size_t>(size));
   std::iota(order.begin(), order.end(), 0);
   Rng(seed).split("hold out").shuffle(std::span(order));
@@ -75,19 +82,15 @@ std::vector<std::int64_t> cut_indices(std::int64_t size, std::int64_t count, std
 }  // namespace
 
 std::vector<std::int64_t> held_out_indices(std::int64_t size, std::int64_t count, std::uint64_t seed) {
-  check(count >= 0 && count <= size, "held-out indices: given ", count, " of ", size,
-        " images, expected 0 or more, and no more than there are");
   std::vector<std::int64_t> order = cut_indices(size, count, seed);
   order.resize(static_cast<std::size_t>(count));
   return order;
 }
 
-HeldOut hold_out(const Dataset& data, std::int64_t count, std::uint64_t seed) {
-  check(count > 0 && count < data.size(), data.name, ": given ", count, " images to hold out, expected 1 to ",
-        data.size() - 1);
-  const std::vector<std::int64_t> order = cut_indices(data.size(), count, seed);
-  const auto cut = order.begin() + count;
-  return {subset(data, {cut, order.end()}), subset(data, {order.begin(), cut})};
+std::vector<std::int64_t> kept_indices(std::int64_t size, std::int64_t count, std::uint64_t seed) {
+  std::vector<std::int64_t> order = cut_indices(size, count, seed);
+  order.erase(order.begin(), order.begin() + count);
+  return order;
 }
 
 }  // namespace datasets

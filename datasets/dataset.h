@@ -1,13 +1,12 @@
 #pragma once
-// Dataset: labelled images as they lie in the files. Bytes stay bytes until a batch is served (loader.h).
+// Dataset: samples by number, each a few tensors by name, for any kind of task. In memory (datasets/images.h), from
+// files (datasets/cifar.h), or a user's own: derive from Dataset, and the loader (loader.h) serves batches of it.
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/base/shape.h"
-#include "core/real.h"
+#include "core/named_tensors.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -25,25 +24,60 @@ struct Normalisation {
   void validate(std::int64_t channels, const std::string& name) const;
 };
 
-struct Dataset {
+/// What every sample has under one name.
+struct Field {
   std::string name;
-  Shape image;                       ///< (H, W, C) of every image
-  int classes = 0;                   ///< labels are 0 to classes - 1; at most 256
-  Normalisation normalisation;       ///< one mean and one deviation per channel
-  std::vector<std::uint8_t> pixels;  ///< (N, H, W, C), 0 to 255
-  std::vector<std::uint8_t> labels;  ///< (N)
+  Shape shape;  ///< of one sample; a batch has one axis more, in front
+  ElementType type = kRealType;
+  /// Class indices run from 0 to classes - 1; 0 for what is no class.
+  int classes = 0;
+  /// For bytes of shape (H, W, C): batches hold them augmented and normalised, as Real. Empty: as they are.
+  Normalisation normalisation = {};
 
-  std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
-  /// The bytes (H, W, C) of image i. Throws Error unless 0 <= i < size() and the bytes are there.
-  std::span<const std::uint8_t> pixels_of(std::int64_t i) const;
-  /// Throws Error unless sizes, label range and normalisation fit together and there is at least one image.
-  void validate() const;
+  bool is_image() const { return !normalisation.mean.empty(); }
 };
 
-/// A data set as it is published: what one may learn from and what one is judged by.
-struct TrainTest {
-  Dataset train, test;
+struct Description {
+  std::string name;  ///< of the data set, as messages call it
+  std::vector<Field> fields;
+  /// Throws Error, listing the fields, if there is none of this name.
+  const Field& field(std::string_view name) const;
 };
+
+/// One example: a tensor for each field.
+using Sample = NamedTensors;
+
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual Description description() const = 0;
+  virtual std::int64_t size() const = 0;
+  /// Sample number i, from 0 to size() - 1, the same whenever it is asked for. May be called from several threads at
+  /// once. Throws Error for another number, or where it cannot be read.
+  virtual Sample sample(std::int64_t i) const = 0;
+  /// Throws Error unless the description is one of samples that can be served, and there is a sample.
+  virtual void validate() const;
+};
+
+/// Those samples of another data set, which must outlive this one, that have these numbers, in this order.
+class Subset : public Dataset {
+ public:
+  /// Throws Error for a number outside [0, size).
+  Subset(const Dataset& data, std::vector<std::int64_t> numbers);
+  Description description() const override { return data_.description(); }
+  std::int64_t size() const override { return static_cast<std::int64_t>(numbers_.size()); }
+  Sample sample(std::int64_t i) const override;
+
+ private:
+  const Dataset& data_;
+  std::vector<std::int64_t> numbers_;
+};
+
+/// The numbers of samples that a split of `size` sets aside, ascending, chosen uniformly at random by `seed` alone.
+/// Throws Error unless 0 <= count <= size.
+std::vector<std::int64_t> held_out_indices(std::int64_t size, std::int64_t count, std::uint64_t seed);
+/// The others, ascending.
+std::vector<std::int64_t> kept_indices(std::int64_t size, std::int64_t count, std::uint64_t seed);
 
 /// What the files of a published data set must be: the published ones, byte for byte, or any of the same layout,
 /// with labels in range and any number of images. Results on the latter do not compare with published ones.
@@ -53,19 +87,6 @@ inline constexpr std::string_view kReadByLayout =
     "--verify layout (Verify::layout) reads other files of this layout";
 /// "checksums" or "layout". Throws UsageError for anything else.
 Verify verify(std::string_view name);
-
-/// The images with these indices, in this order. Throws Error for an index outside [0, size).
-Dataset subset(const Dataset& data, std::span<const std::int64_t> indices);
-
-/// A training set cut in two, each part in the order of the original.
-struct HeldOut {
-  Dataset rest, held_out;
-};
-/// The indices that hold_out() sets aside, ascending. Throws Error unless 0 <= count <= size.
-std::vector<std::int64_t> held_out_indices(std::int64_t size, std::int64_t count, std::uint64_t seed);
-/// Sets `count` images aside, chosen uniformly at random by `seed` alone. Throws Error unless 0 < count <
-/// data.size().
-HeldOut hold_out(const Dataset& data, std::int64_t count, std::uint64_t seed);
 
 }  // namespace datasets
 }  // namespace COARSEGRAD_REAL

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstddef>
 #include <exception>
 #include <mutex>
 #include <numeric>
@@ -24,11 +25,17 @@ const Dataset& validated(const Dataset& data) {
   return data;
 }
 
+/// The shape of `count` samples together.
+Shape batched(const Shape& sample, std::int64_t count) {
+  std::vector<std::int64_t> sizes{count};
+  for (int i = 0; i < sample.rank(); ++i) sizes.push_back(sample[i]);
+  return Shape(sizes.data(), static_cast<int>(sizes.size()));
+}
+
 }  // namespace
 
 struct DataLoader::Slot {
   Batch batch;
-  std::vector<std::uint8_t> labels;
   std::exception_ptr error;
 };
 
@@ -42,20 +49,25 @@ struct DataLoader::Shared {
 DataLoader::DataLoader(const Dataset& data, const LoaderOptions& options)
     : data_(validated(data)),
       options_(options),
-      transform_(data.image, data.normalisation, options.augmentation, options.seed),
+      size_(data.size()),
+      fields_(data.description().fields),
       shared_(std::make_unique<Shared>()) {
+  for (const Field& f : fields_)
+    if (f.is_image()) transforms_.emplace_back(f.shape, f.normalisation, options.augmentation, options.seed);
+  check(!transforms_.empty() || !options.augmentation.changes(), "data loader: given an augmentation for ",
+        data.description().name, ", expected none: there are no images");
   check(options.batch_size >= 1, "data loader: given batch size ", options.batch_size,
         ", expected 1 or more");
   check(options.prefetch >= 0 && options.prefetch <= 64, "data loader: given prefetch ", options.prefetch,
         ", expected 0 to 64");
-  check(data.size() < std::int64_t{1} << 32, "data loader: given ", data.size(),
+  check(size_ < std::int64_t{1} << 32, "data loader: given ", size_,
         " images, expected fewer than 2^32");
-  const std::int64_t full = data.size() / options.batch_size;
-  batches_ = full + (data.size() % options.batch_size > 0 && !options.drop_last);
+  const std::int64_t full = size_ / options.batch_size;
+  batches_ = full + (size_ % options.batch_size > 0 && !options.drop_last);
   check(batches_ > 0, "data loader: given batch size ", options.batch_size,
-        " and drop_last, expected at most ", data.size(), ", the number of images");
+        " and drop_last, expected at most ", size_, ", the number of images");
 
-  order_.resize(static_cast<std::size_t>(data.size()));
+  order_.resize(static_cast<std::size_t>(size_));
   shared_->slots = std::vector<Slot>(static_cast<std::size_t>(options.prefetch) + 1);
 }
 
@@ -101,6 +113,19 @@ void DataLoader::seek(std::int64_t epoch, std::int64_t index) {
   prepared_ = served_;  // what was prepared is of no use
   to_serve_ = to_prepare_ = wanted;
   shared_->changed.notify_all();
+}
+
+State DataLoader::state() const {
+  return {{},
+          {{"batch", {static_cast<std::uint64_t>(to_serve_.index)}},
+           {"epoch", {static_cast<std::uint64_t>(to_serve_.epoch)}}},
+          {},
+          {}};
+}
+
+void DataLoader::load_state(const State& given) {
+  given.expect_entries_of(state());
+  seek(static_cast<std::int64_t>(given.count("epoch")), static_cast<std::int64_t>(given.count("batch")));
 }
 
 const Batch& DataLoader::next() {
@@ -159,20 +184,45 @@ void DataLoader::prepare(Position p, Slot& into) {
 void DataLoader::fill(Position p, Slot& into) {
   arrange(p.epoch);
   const std::int64_t begin = p.index * options_.batch_size;
-  const std::int64_t count = std::min(options_.batch_size, data_.size() - begin);
-  const Shape& image = data_.image;
-  into.batch.images =
-      Tensor::uninitialized({count, image[0], image[1], image[2]}, std::move(into.batch.images));
-  into.labels.resize(static_cast<std::size_t>(count));
-  Real* out = into.batch.images.mutable_data();
-  for (std::int64_t i = 0; i < count; ++i, out += image.numel()) {
+  const std::int64_t count = std::min(options_.batch_size, size_ - begin);
+  into.batch.tensors = room_for(count, std::move(into.batch.tensors));
+  for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t from = order_[static_cast<std::size_t>(begin + i)];
-    transform_.apply(data_.pixels_of(from), transform_.placement(p.epoch, from), out);
-    into.labels[static_cast<std::size_t>(i)] = data_.labels[static_cast<std::size_t>(from)];
+    const Placement placement = transforms_.empty() ? Placement{} : transforms_[0].placement(p.epoch, from);
+    put(data_.sample(from), i, placement, into.batch.tensors);
   }
-  into.batch.labels = into.labels;
   into.batch.epoch = p.epoch;
   into.batch.index = p.index;
+}
+
+/// Tensors for `count` samples, in the buffers of the batch before where nobody else has them.
+NamedTensors DataLoader::room_for(std::int64_t count, NamedTensors before) const {
+  NamedTensors room;
+  auto old = before.begin();
+  for (const Field& f : fields_)
+    room.add(f.name, Tensor::uninitialized(batched(f.shape, count), old != before.end() ? std::move((old++)->second) : Tensor(),
+                                           f.is_image() ? kRealType : f.type));
+  return room;
+}
+
+void DataLoader::put(const Sample& sample, std::int64_t place, const Placement& placement, NamedTensors& into) const {
+  auto transform = transforms_.begin();
+  auto to = into.begin();
+  for (const Field& f : fields_) {
+    const Tensor& from = sample[f.name];
+    check(from.shape() == f.shape && from.type() == f.type, "data loader: given a sample whose ", f.name, " is ",
+          from.shape(), " of ", element_type_name(from.type()), ", expected ", f.shape, " of ",
+          element_type_name(f.type));
+    Tensor& whole = (to++)->second;
+    const std::int64_t offset = place * f.shape.numel();
+    if (f.is_image()) {
+      (transform++)->apply(from.view_of<std::uint8_t>(), placement, whole.mutable_data() + offset);
+    } else {
+      const std::size_t size = element_size(f.type);
+      std::copy_n(static_cast<const std::byte*>(from.raw_data()), static_cast<std::size_t>(f.shape.numel()) * size,
+                  static_cast<std::byte*>(whole.mutable_raw_data()) + static_cast<std::size_t>(offset) * size);
+    }
+  }
 }
 
 /// Puts into order_ the order in which `epoch` sees the images.

@@ -6,9 +6,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <string_view>
 #include <vector>
 
+#include "core/state.h"
 #include "core/tensor.h"
 #include "datasets/augment.h"
 
@@ -16,10 +17,14 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace datasets {
 
+/// The fields of N samples, each under its name with an axis of N in front: batch["image"] (N, H, W, C), augmented and
+/// normalised, batch["label"] (N).
 struct Batch {
-  Tensor images;                         ///< (N, H, W, C), normalised
-  std::span<const std::uint8_t> labels;  ///< (N)
-  std::int64_t epoch = 0, index = 0;     ///< batch `index` of epoch `epoch`, both from 0
+  NamedTensors tensors;
+  std::int64_t epoch = 0, index = 0;  ///< batch `index` of epoch `epoch`, both from 0
+
+  /// Throws Error, listing the fields, if there is none of this name.
+  const Tensor& operator[](std::string_view field) const { return tensors[field]; }
 };
 
 struct LoaderOptions {
@@ -49,8 +54,12 @@ class DataLoader {
   /// The batch returned by next() will be number `index` of `epoch`. Costs nothing when that is the next one
   /// anyway. Throws Error unless epoch >= 0 and 0 <= index < batches_per_epoch().
   void seek(std::int64_t epoch, std::int64_t index);
+  /// Where the loader stands: `epoch` and `batch` of what next() will return.
+  State state() const;
+  /// seek() there. Throws Error as it does, and for a state that is none of a loader.
+  void load_state(const State& state);
   /// The next batch; after the last one of an epoch comes the first one of the next epoch. It stays valid
-  /// until the next call; a copy of its images stays valid for ever. Rethrows what went wrong while the batch
+  /// until the next call; a copy of its tensors stays valid for ever. Rethrows what went wrong while the batch
   /// was prepared.
   const Batch& next();
 
@@ -73,13 +82,17 @@ class DataLoader {
   void check_process() const;
   void prepare(Position p, Slot& into);
   void fill(Position p, Slot& into);
+  NamedTensors room_for(std::int64_t count, NamedTensors before) const;
+  void put(const Sample& sample, std::int64_t place, const Placement& placement, NamedTensors& into) const;
   void arrange(std::int64_t epoch);
   void prefetch();
 
   const Dataset& data_;
   const LoaderOptions options_;
+  const std::int64_t size_;
+  const std::vector<Field> fields_;
   std::int64_t batches_;
-  ImageTransform transform_;
+  std::vector<ImageTransform> transforms_;  // one for each field that is an image
 
   // Only touched by whoever prepares: the prefetch thread or, without one, the caller of next().
   std::vector<std::uint32_t> order_;

@@ -54,7 +54,7 @@ IdxArray read(const fs::path& folder, const File& file, Verify verify) {
   return array;
 }
 
-Dataset read_part(const fs::path& folder, const char* name, const File& images, const File& labels,
+ImageDataset read_part(const fs::path& folder, const char* name, const File& images, const File& labels,
                   Verify verify) {
   IdxArray pixels = read(folder, images, verify), classes = read(folder, labels, verify);
   const Shape& shape = pixels.shape;
@@ -62,8 +62,8 @@ Dataset read_part(const fs::path& folder, const char* name, const File& images, 
         ", expected 28x28");
   check(shape[0] == classes.shape[0], images.name, ": found ", shape[0], " images, but ", classes.shape[0],
         " labels in ", labels.name);
-  Dataset data{
-      name, {28, 28, 1}, kClasses, kNormalisation, std::move(pixels.bytes), std::move(classes.bytes)};
+  ImageDataset data(name, {28, 28, 1}, kClasses, kNormalisation, std::move(pixels.bytes),
+                    {classes.bytes.begin(), classes.bytes.end()});
   data.validate();
   return data;
 }

@@ -3,7 +3,7 @@
 // Gradient-based learning applied to document recognition, Proc. IEEE 86(11), 1998).
 #include <filesystem>
 
-#include "datasets/dataset.h"
+#include "datasets/images.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

@@ -159,33 +159,33 @@ void draw_shape(std::uint64_t kind, Rng& rng, std::span<std::uint8_t> pixels) {
   }
 }
 
-Dataset blank(const char* name, const Shape& image, int classes, Normalisation normalisation,
+ImageDataset blank(const char* name, const Shape& image, int classes, Normalisation normalisation,
               std::int64_t count) {
   check(count >= 1 && count <= 1 << 24, name, ": given ", count, " images, expected 1 to 2^24");
   check(image.rank() == 3, name, ": given image shape ", image, ", expected (H,W,C)");
-  check(classes >= 1 && classes <= 256, name, ": given ", classes, " classes, expected 1 to 256");
+  check(classes >= 1, name, ": given ", classes, " classes, expected 1 or more");
   const auto n = static_cast<std::size_t>(count);
   return {name,
           image,
           classes,
           std::move(normalisation),
           std::vector<std::uint8_t>(n * static_cast<std::size_t>(image.numel())),
-          std::vector<std::uint8_t>(n)};
+          std::vector<std::int32_t>(n)};
 }
 
-std::span<std::uint8_t> image_in(Dataset& data, std::int64_t i) {
+std::span<std::uint8_t> image_in(ImageDataset& data, std::int64_t i) {
   const auto bytes = static_cast<std::size_t>(data.image.numel());
   return std::span(data.pixels).subspan(static_cast<std::size_t>(i) * bytes, bytes);
 }
 
 }  // namespace
 
-Dataset gaussian_classes(std::int64_t count, const Shape& image, int classes, double spread,
+ImageDataset gaussian_classes(std::int64_t count, const Shape& image, int classes, double spread,
                          std::uint64_t seed, std::uint64_t part) {
   check(spread >= 0, "gaussian_classes: given spread ", spread, ", expected 0 or more");
   const std::vector<double> half(image.rank() == 3 ? static_cast<std::size_t>(image[2]) : 0, 0.5);
   const std::vector<double> quarter(half.size(), 0.25);
-  Dataset data = blank("gaussian classes", image, classes, {half, quarter}, count);
+  ImageDataset data = blank("gaussian classes", image, classes, {half, quarter}, count);
   const auto bytes = static_cast<std::size_t>(image.numel());
   std::vector<double> centres(bytes * static_cast<std::size_t>(classes));
   Rng root(seed);
@@ -195,7 +195,7 @@ Dataset gaussian_classes(std::int64_t count, const Shape& image, int classes, do
   parallel_for(count, [&](std::int64_t i) {
     Rng rng = images.split(static_cast<std::uint64_t>(i));
     const std::uint64_t label = rng.below(static_cast<std::uint64_t>(classes));
-    data.labels[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(label);
+    data.labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(label);
     std::vector<double> noise(bytes);
     rng.normal(noise.data(), bytes);
     const auto pixels = image_in(data, i);
@@ -207,27 +207,27 @@ Dataset gaussian_classes(std::int64_t count, const Shape& image, int classes, do
   return data;
 }
 
-Dataset drawn_digits(std::int64_t count, std::uint64_t seed, std::uint64_t part) {
-  Dataset data = blank("drawn digits", {28, 28, 1}, 10, {{0.1307}, {0.3081}}, count);
+ImageDataset drawn_digits(std::int64_t count, std::uint64_t seed, std::uint64_t part) {
+  ImageDataset data = blank("drawn digits", {28, 28, 1}, 10, {{0.1307}, {0.3081}}, count);
   const Rng images = Rng(seed).split("digits").split(part);
   parallel_for(count, [&](std::int64_t i) {
     Rng rng = images.split(static_cast<std::uint64_t>(i));
     const std::uint64_t label = rng.below(10);
-    data.labels[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(label);
+    data.labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(label);
     const Path path = written(digit_shapes()[label], rng);
     draw(path, 0.9 + 0.8 * rng.uniform(), image_in(data, i));
   });
   return data;
 }
 
-Dataset drawn_shapes(std::int64_t count, std::uint64_t seed, std::uint64_t part) {
+ImageDataset drawn_shapes(std::int64_t count, std::uint64_t seed, std::uint64_t part) {
   const Normalisation cifar10{{0.4914, 0.4822, 0.4465}, {0.2023, 0.1994, 0.2010}};
-  Dataset data = blank("drawn shapes", {32, 32, 3}, 10, cifar10, count);
+  ImageDataset data = blank("drawn shapes", {32, 32, 3}, 10, cifar10, count);
   const Rng images = Rng(seed).split("shapes").split(part);
   parallel_for(count, [&](std::int64_t i) {
     Rng rng = images.split(static_cast<std::uint64_t>(i));
     const std::uint64_t label = rng.below(10);
-    data.labels[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(label);
+    data.labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(label);
     draw_shape(label, rng, image_in(data, i));
   });
   return data;

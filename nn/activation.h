@@ -13,6 +13,13 @@ namespace nn {
 /// An elementwise map. forward: same shape in and out.
 class Activation : public Module {
  public:
+  Activation* activation() override { return this; }
+  /// Puts the output on levels, or, given false, lets it lie between them. Returns false, and changes nothing,
+  /// where that is not the activation's choice.
+  virtual bool quantize(bool on) {
+    static_cast<void>(on);
+    return false;
+  }
   /// act(norm(x) + shortcut), where shortcut may be undefined. Activations override it where they can do that
   /// with fewer passes over memory; hooks of `norm` and of this module are not called.
   virtual Var after_norm(BatchNorm& norm, const Var& x, const Var& shortcut);
@@ -24,7 +31,7 @@ class Activation : public Module {
   static bool fuses(const BatchNorm& norm);
 };
 
-/// The same through whatever hooks there are: what networks call.
+/// The same through whatever hooks there are, and as modules one after another in a graph: what networks call.
 Var norm_act(BatchNorm& norm, Activation& act, const Var& x, const Var& shortcut = {});
 
 class ReLU : public Activation {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "nn/activation.h"
 #include "nn/init.h"
 
 namespace coarsegrad {
@@ -70,18 +71,6 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& o)
     if (p) p->decay = false;
 }
 
-Parameter* weight_of(const Module& module) {
-  if (const auto* conv = dynamic_cast<const Conv2d*>(&module)) return &conv->weight;
-  if (const auto* linear = dynamic_cast<const Linear*>(&module)) return &linear->weight;
-  return nullptr;
-}
-
-OutputGradientMap* gradient_map_of(Module& module) {
-  if (auto* conv = dynamic_cast<Conv2d*>(&module)) return &conv->gradient_map;
-  if (auto* linear = dynamic_cast<Linear*>(&module)) return &linear->gradient_map;
-  return nullptr;
-}
-
 Var BatchNorm::forward(const Var& x) {
   check_input(*this, "batch_norm", x, 0, channels(), kChannelsLast);
   const Real eps = static_cast<Real>(options.eps);
@@ -89,6 +78,12 @@ Var BatchNorm::forward(const Var& x) {
     return batch_norm_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);
   return batch_norm(x, optional_var(scale), optional_var(shift), eps, static_cast<Real>(options.momentum),
                     &running_mean, &running_var);
+}
+
+Var BatchNorm::forward_before(Activation& next, const Var& x) { return norm_act(*this, next, x); }
+
+std::vector<RunningStatistic> BatchNorm::running_statistics() {
+  return {{running_mean, options.momentum}, {running_var, options.momentum}};
 }
 
 Normalized BatchNorm::normalized(const Var& x) {

@@ -16,6 +16,8 @@ class Linear : public Module {
  public:
   Linear(std::int64_t in, std::int64_t out, const Rng& rng, bool with_bias = true);
   Var forward(const Var& x) override;
+  Parameter* weight_parameter() override { return &weight; }
+  OutputGradientMap* output_gradient_map() override { return &gradient_map; }
 
   Parameter& weight;               ///< (out, in)
   Parameter* bias;                 ///< (out), or null
@@ -34,17 +36,14 @@ class Conv2d : public Module {
  public:
   Conv2d(const ConvOptions& options, const Rng& rng);
   Var forward(const Var& x) override;
+  Parameter* weight_parameter() override { return &weight; }
+  OutputGradientMap* output_gradient_map() override { return &gradient_map; }
 
   const ConvOptions options;
   Parameter& weight;               ///< (out, kh, kw, in / groups)
   Parameter* bias;                 ///< (out), or null
   OutputGradientMap gradient_map;  ///< empty at first
 };
-
-/// The weight of a Linear or a Conv2d; null for other modules.
-Parameter* weight_of(const Module& module);
-/// What maps the gradient of its output, before the products of the backward pass; null for other modules.
-OutputGradientMap* gradient_map_of(Module& module);
 
 struct BatchNormOptions {
   bool affine = true;     ///< with trained scale and shift, both without weight decay
@@ -58,6 +57,8 @@ class BatchNorm : public Module {
   /// Throws Error for options out of range.
   explicit BatchNorm(std::int64_t channels, const BatchNormOptions& options = {});
   Var forward(const Var& x) override;
+  Var forward_before(Activation& next, const Var& x) override;
+  std::vector<RunningStatistic> running_statistics() override;
   /// Takes the statistics (and moves the running ones in training mode), but leaves the map itself to whoever
   /// comes next.
   Normalized normalized(const Var& x);

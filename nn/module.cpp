@@ -1,10 +1,15 @@
 #include "nn/module.h"
 
+#include <cxxabi.h>
+
 #include <algorithm>
+#include <cstdlib>
+#include <typeinfo>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/base/short_text.h"
+#include "core/tracer.h"
 #include "nn/activation.h"
 
 namespace coarsegrad {
@@ -18,12 +23,69 @@ std::string joined(const std::string& prefix, const std::string& name) {
 
 }  // namespace
 
+Var Module::forward(const Var&) {
+  throw Error(cat(kind(), path().empty() ? "" : " ", path(), ": given one input, expected several"));
+}
+
+Var Module::forward_inputs(const std::vector<Var>& inputs) {
+  throw Error(
+      cat(kind(), path().empty() ? "" : " ", path(), ": given ", inputs.size(), " inputs, expected one"));
+}
+
 Var Module::operator()(const Var& x) {
   const FlushDenormals flush;
-  Var y = forward(x);
+  Var y = tracer() ? traced_call({x}) : forward(x);
+  run_hooks(x, y);
+  return y;
+}
+
+Var Module::operator()(const std::vector<Var>& inputs) {
+  const FlushDenormals flush;
+  Var y = tracer() ? traced_call(inputs) : call(inputs);
+  run_hooks(inputs.empty() ? Var() : inputs.front(), y);
+  return y;
+}
+
+Var Module::call(const std::vector<Var>& inputs) {
+  return inputs.size() == 1 ? forward(inputs.front()) : forward_inputs(inputs);
+}
+
+Var Module::traced_call(const std::vector<Var>& inputs) {
+  Tracer& t = *tracer();
+  const Attributes own = [this] {
+    const TracerScope not_traced(nullptr);
+    return attributes();
+  }();
+  t.enter(path(), kind(), inputs, own);
+  Var y;
+  try {
+    y = call(inputs);
+  } catch (...) {
+    t.leave({});
+    throw;
+  }
+  t.leave(y);
+  return y;
+}
+
+// What hooks compute is no part of the network.
+void Module::run_hooks(const Var& x, const Var& y) {
+  if (hooks_.empty()) return;
+  const TracerScope not_traced(nullptr);
   const auto hooks = hooks_;  // a hook may remove itself
   for (const auto& [number, hook] : hooks) hook(*this, x, y);
-  return y;
+}
+
+Var Module::forward_before(Activation& next, const Var& x) { return next((*this)(x)); }
+
+std::string Module::kind() const {
+  int status = 0;
+  const char* mangled = typeid(*this).name();
+  const std::unique_ptr<char, void (*)(void*)> readable(
+      abi::__cxa_demangle(mangled, nullptr, nullptr, &status), &std::free);
+  const std::string name = status == 0 ? readable.get() : mangled;
+  const std::size_t colon = name.rfind("::");
+  return colon == std::string::npos ? name : name.substr(colon + 2);
 }
 
 std::string Module::path() const { return parent_ ? joined(parent_->path(), name_) : name_; }
@@ -96,6 +158,25 @@ void Module::load_state_dict(const StateDict& state) {
   for (const auto& [name, target] : wanted) *target = find(state, name)->second;
 }
 
+State Module::state() {
+  State state{state_dict(), {}, {}, {}};
+  for (const auto& [name, rng] : named_generators()) state.counts[name] = {rng->key(), rng->position()};
+  return state;
+}
+
+void Module::load_state(const State& state) {
+  const auto generators = named_generators();
+  check(state.counts.size() == generators.size() && state.numbers.empty() && state.texts.empty(), "load_state: given ",
+        state.counts.size(), " random streams, expected ", generators.size(), " and nothing else beside the tensors");
+  for (const auto& [name, rng] : generators) {
+    const auto& stream = state.counts_of(name);
+    check(stream.size() == 2 && stream[0] == rng->key(), "load_state: given a random stream for '", name,
+          "' that is another one, expected that with key ", rng->key());
+  }
+  load_state_dict(state.tensors);
+  for (const auto& [name, rng] : generators) rng->set_position(state.counts_of(name)[1]);
+}
+
 int Module::register_forward_hook(ForwardHook hook) {
   hooks_.emplace_back(++hooks_made_, std::move(hook));
   return hooks_made_;
@@ -141,10 +222,10 @@ Module& Module::adopt(const std::string& name, std::unique_ptr<Module> child) {
 Var Sequential::forward(const Var& x) {
   Var y = x;
   for (std::size_t i = 0; i < order_.size(); ++i) {
-    auto* norm = dynamic_cast<BatchNorm*>(order_[i]);
-    auto* act = norm && i + 1 < order_.size() ? dynamic_cast<Activation*>(order_[i + 1]) : nullptr;
-    if (act) ++i;
-    y = act ? norm_act(*norm, *act, y) : (*order_[i])(y);
+    Module& module = *order_[i];
+    Activation* const next = i + 1 < order_.size() ? order_[i + 1]->activation() : nullptr;
+    if (next) ++i;
+    y = next ? module.forward_before(*next, y) : module(y);
   }
   return y;
 }

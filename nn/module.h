@@ -1,5 +1,6 @@
 #pragma once
 // Module: owns parameters, buffers, random streams and submodules by name. A network is a tree of them.
+// Whoever goes through a network asks a module for what it offers, never for its type.
 #include <functional>
 #include <memory>
 #include <string>
@@ -8,13 +9,25 @@
 
 #include "core/autograd.h"
 #include "core/compute/random.h"
+#include "core/state.h"
+#include "nn/progress.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
+struct OutputGradientMap;
 namespace nn {
 
+class Activation;
+
 /// Values by dotted name, in the order of registration: float copies of the parameters, then the buffers.
-using StateDict = std::vector<std::pair<std::string, Tensor>>;
+using StateDict = coarsegrad::StateDict;
+
+/// A buffer that each forward pass in training mode moves towards what it sees of its batch:
+/// (1 - momentum) value + momentum batch.
+struct RunningStatistic {
+  Tensor& value;
+  double momentum;  ///< 0 to 1
+};
 
 class Module {
  public:
@@ -23,9 +36,13 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  virtual Var forward(const Var& x) = 0;
-  /// forward(), then the hooks.
+  /// What the module computes: of one input in forward(), of several in forward_inputs(). A module overrides
+  /// the one that it can do; the other one throws Error.
+  virtual Var forward(const Var& x);
+  virtual Var forward_inputs(const std::vector<Var>& inputs);
+  /// The same, then the hooks; how a module is called: net(x), net({x, y}).
   Var operator()(const Var& x);
+  Var operator()(const std::vector<Var>& inputs);
 
   /// Everything below this module, depth first, with dotted names ("layer1.conv.weight"). Pointers stay
   /// valid.
@@ -38,6 +55,26 @@ class Module {
   /// This module itself comes first, with an empty name.
   std::vector<std::pair<std::string, Module*>> named_modules();
   std::vector<Parameter*> parameters();
+  /// The name of its type, without namespaces.
+  std::string kind() const;
+
+  // What a module offers. By default nothing; a layer overrides what it has.
+
+  /// The weight that its input is multiplied by, which is what rules of quantized weights take.
+  virtual Parameter* weight_parameter() { return nullptr; }
+  /// What maps the gradient of that product before the two products of the backward pass (core/ops.h).
+  virtual OutputGradientMap* output_gradient_map() { return nullptr; }
+  virtual std::vector<RunningStatistic> running_statistics() { return {}; }
+  /// The module itself where it is an elementwise map (nn/activation.h).
+  virtual Activation* activation() { return nullptr; }
+  /// next((*this)(x)), which some modules and activations can do in fewer passes over memory.
+  virtual Var forward_before(Activation& next, const Var& x);
+  /// Called before each step of a training: what moves along with it apart from the learning rate, such as
+  /// the sharpness of a smooth quantizer. Depends on `at` alone, so that a training which was broken off needs
+  /// no state.
+  virtual void advance(const Progress& at) { static_cast<void>(at); }
+  /// What a graph says of its calls (nn/graph.h), such as the "bits" of a quantizer.
+  virtual Attributes attributes() const { return {}; }
 
   /// Training mode (batch statistics, dropout) for this module and all below it; modules start in training
   /// mode.
@@ -49,8 +86,13 @@ class Module {
   /// Throws Error, naming the entry, on a missing, unknown or misshapen one; nothing is changed then.
   void load_state_dict(const StateDict& state);
 
-  /// Called after each forward pass of this module with its input and output. Returns a number for
-  /// remove_hook().
+  /// state_dict(), and where the random streams stand: {key, position} of each in `counts`.
+  State state();
+  /// As load_state_dict(); also throws Error unless the streams are those of this module, with their keys.
+  void load_state(const State& state);
+
+  /// Called after each forward pass of this module with its input, the first one of several, and its output.
+  /// Returns a number for remove_hook().
   using ForwardHook = std::function<void(Module& module, const Var& input, const Var& output)>;
   int register_forward_hook(ForwardHook hook);
   void remove_hook(int number);
@@ -74,6 +116,9 @@ class Module {
   template <class T>
   using Named = std::vector<std::pair<std::string, std::unique_ptr<T>>>;
   void check_name(const std::string& name) const;
+  Var call(const std::vector<Var>& inputs);
+  Var traced_call(const std::vector<Var>& inputs);
+  void run_hooks(const Var& x, const Var& y);
 
   Named<Parameter> parameters_;
   Named<Tensor> buffers_;

@@ -1,7 +1,9 @@
 #include "optim/joint.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "core/base/check.h"
-#include "core/base/short_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -21,45 +23,39 @@ double common_rate(const std::vector<std::unique_ptr<Optimizer>>& rules) {
 Joint::Joint(std::vector<std::unique_ptr<Optimizer>> rules)
     : Optimizer(common_rate(rules)), rules_(std::move(rules)) {}
 
-void Joint::zero_grad() {
-  for (const auto& rule : rules_) rule->zero_grad();
+std::vector<Parameter*> Joint::parameters() const {
+  std::vector<Parameter*> all;
+  for (const auto& rule : rules_) std::ranges::copy(rule->parameters(), std::back_inserter(all));
+  return all;
 }
 
-void Joint::step() {
+void Joint::check_step() {
   for (const auto& rule : rules_) {
     rule->lr = lr;
-    rule->step();
+    rule->check_step();
   }
 }
 
-OptimizerState Joint::state() const {
-  OptimizerState all{{}, {}, lr};
+void Joint::step() {
+  check_step();
+  for (const auto& rule : rules_) rule->step();
+}
+
+State Joint::state() const {
+  State all;
   for (std::size_t i = 0; i < rules_.size(); ++i) {
-    const OptimizerState part = rules_[i]->state();
-    for (const auto& [name, value] : part.tensors) all.tensors.emplace_back(cat(i, ".", name), value);
-    all.steps.insert(all.steps.end(), part.steps.begin(), part.steps.end());
+    rules_[i]->lr = lr;  // which each of them gets with the next step anyway
+    all.add(std::to_string(i), rules_[i]->state());
   }
   return all;
 }
 
-void Joint::load_state(const OptimizerState& s) {
-  const OptimizerState before = state();
-  check(s.tensors.size() == before.tensors.size() && s.steps.size() == before.steps.size(),
-        "load_state: given ", s.tensors.size(), " tensors and ", s.steps.size(), " step counts, expected ",
-        before.tensors.size(), " and ", before.steps.size());
-  for (std::size_t k = 0; k < s.tensors.size(); ++k)
-    check(s.tensors[k].first == before.tensors[k].first, "load_state: given ", in_quotes(s.tensors[k].first),
-          ", expected '", before.tensors[k].first, "'");
-  const auto load = [&](const OptimizerState& from) {
-    std::size_t tensor = 0, step = 0;
-    for (const auto& rule : rules_) {
-      OptimizerState part = rule->state();
-      for (auto& [name, value] : part.tensors) value = from.tensors[tensor++].second;
-      for (std::int64_t& count : part.steps) count = from.steps[step++];
-      part.lr = from.lr;
-      rule->load_state(part);
-    }
-    lr = from.lr;
+void Joint::load_state(const State& s) {
+  const State before = state();
+  s.expect_entries_of(before);
+  const auto load = [this](const State& from) {
+    for (std::size_t i = 0; i < rules_.size(); ++i) rules_[i]->load_state(from.part(std::to_string(i)));
+    lr = common_rate(rules_);
   };
   try {
     load(s);

@@ -15,11 +15,12 @@ class Joint : public Optimizer {
   /// Throws Error when there are no rules or their rates differ. No two may move the same parameter.
   explicit Joint(std::vector<std::unique_ptr<Optimizer>> rules);
 
-  void zero_grad() override;
+  std::vector<Parameter*> parameters() const override;
   void step() override;
-  /// Tensors are named "<number of the rule>.<name there>".
-  OptimizerState state() const override;
-  void load_state(const OptimizerState& state) override;
+  void check_step() override;
+  /// Entries are named "<number of the rule>.<name there>".
+  State state() const override;
+  void load_state(const State& state) override;
 
  private:
   std::vector<std::unique_ptr<Optimizer>> rules_;

@@ -5,7 +5,6 @@
 #include <set>
 
 #include "core/base/check.h"
-#include "core/base/short_text.h"
 #include "core/in_range.h"
 
 namespace coarsegrad {
@@ -30,6 +29,10 @@ void check_settings(const Parameter& p, double lr) {
 
 Optimizer::Optimizer(double rate) : lr(rate) { check_rate("optimizer", lr); }
 
+void Optimizer::zero_grad() {
+  for (Parameter* p : parameters()) p->zero_grad();
+}
+
 UpdateRule::UpdateRule(std::vector<Parameter*> parameters, double rate)
     : Optimizer(rate), parameters_(std::move(parameters)), steps_(parameters_.size()) {
   const std::set<Parameter*> distinct(parameters_.begin(), parameters_.end());
@@ -37,17 +40,17 @@ UpdateRule::UpdateRule(std::vector<Parameter*> parameters, double rate)
         "optimizer: given a parameter that is null or there twice");
 }
 
-void UpdateRule::zero_grad() {
-  for (Parameter* p : parameters_) p->zero_grad();
-}
-
-void UpdateRule::step() {
+void UpdateRule::check_step() {
   check_rate("optimizer", lr);
   for (const Parameter* p : parameters_) check_settings(*p, lr);
   const auto has_gradient = [](const Parameter* p) { return p->grad().defined(); };
   check(parameters_.empty() || std::ranges::any_of(parameters_, has_gradient) ||
             std::ranges::any_of(steps_, std::identity()),
         "optimizer: given a first step without gradients, expected backward() before step()");
+}
+
+void UpdateRule::step() {
+  check_step();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = *parameters_[i];
     if (!p.grad().defined()) continue;
@@ -63,33 +66,29 @@ std::size_t UpdateRule::add_slot(std::string name) {
   return slots_.size() - 1;
 }
 
-OptimizerState UpdateRule::state() const {
-  OptimizerState s{{}, steps_, lr};
+State UpdateRule::state() const {
+  State s{{}, {{"steps", steps_}}, {{"lr", {lr}}}, {}};
   for (const auto& [name, tensors] : slots_)
     for (std::size_t i = 0; i < tensors.size(); ++i) s.tensors.emplace_back(cat(name, ".", i), tensors[i]);
   return s;
 }
 
-void UpdateRule::load_state(const OptimizerState& s) {
-  const OptimizerState own = state();
-  check_rate("load_state", s.lr);
-  check(s.steps.size() == steps_.size() &&
-            std::all_of(s.steps.begin(), s.steps.end(), [](auto n) { return n >= 0; }),
-        "load_state: given ", s.steps.size(), " step counts, expected ", steps_.size(), ", none negative");
-  check(s.tensors.size() == own.tensors.size(), "load_state: given ", s.tensors.size(), " tensors, expected ",
-        own.tensors.size());
-  for (std::size_t k = 0; k < own.tensors.size(); ++k) {
+void UpdateRule::load_state(const State& s) {
+  s.expect_entries_of(state());
+  const auto& steps = s.counts_of("steps");
+  const double rate = s.number("lr");
+  check_rate("load_state", rate);
+  check(steps.size() == steps_.size(), "load_state: given ", steps.size(), " step counts, expected ", steps_.size());
+  for (std::size_t k = 0; k < s.tensors.size(); ++k) {
     const auto& [name, value] = s.tensors[k];
-    check(name == own.tensors[k].first, "load_state: given ", in_quotes(name), ", expected '",
-          own.tensors[k].first, "'");
     const Shape& wanted = parameters_[k % parameters_.size()]->value.shape();
     check(!value.defined() || value.shape() == wanted, "load_state: given '", name, "' of shape ",
           value.shape(), ", expected ", wanted);
   }
-  for (std::size_t k = 0; k < own.tensors.size(); ++k)
+  for (std::size_t k = 0; k < s.tensors.size(); ++k)
     slots_[k / parameters_.size()].second[k % parameters_.size()] = s.tensors[k].second;
-  steps_ = s.steps;
-  lr = s.lr;
+  steps_ = steps;
+  lr = rate;
 }
 
 }  // namespace optim

@@ -8,17 +8,11 @@
 #include <vector>
 
 #include "core/autograd.h"
+#include "core/state.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace optim {
-
-/// Everything that step() depends on besides the parameters: named tensors and numbers.
-struct OptimizerState {
-  std::vector<std::pair<std::string, Tensor>> tensors;  ///< undefined before the first step of a parameter
-  std::vector<std::int64_t> steps;                      ///< updates of each parameter so far
-  double lr = 0;
-};
 
 class Optimizer {
  public:
@@ -28,19 +22,26 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  virtual void zero_grad() = 0;
-  /// Moves every parameter that has a gradient, then clamps it to its bounds. Gradients stay as they are. A
-  /// parameter without a gradient is left alone with its state, as PyTorch does; but a first step in which none
-  /// has one is refused with an Error: backward() was left out. Throws Error when lr, or its product with a
-  /// rate_factor, is negative or not finite as a Real, and for bounds that are none; a rule moves nothing then.
+  /// Those that step() moves.
+  virtual std::vector<Parameter*> parameters() const = 0;
+  /// Clears the gradients of parameters(): call it before each forward pass whose gradients step() is to see.
+  virtual void zero_grad();
+  /// Moves every parameter that has a gradient, then clamps it to its bounds. Gradients stay as they are until
+  /// zero_grad(). A parameter without a gradient is left alone with its state, as PyTorch does; but a first step in
+  /// which none has one is refused with an Error: backward() was left out. Throws Error when lr, or its product with
+  /// a rate_factor, is negative or not finite as a Real, and for bounds that are none; nothing moves then.
   virtual void step() = 0;
+  /// Throws what step() would refuse, and moves nothing.
+  virtual void check_step() = 0;
 
   double lr;  ///< learning rate; schedules set it before each step
 
-  virtual OptimizerState state() const = 0;
+  /// Everything that step() depends on besides the parameters: tensors ("momentum.3" is that of the fourth
+  /// parameter, undefined before its first step), `steps`, the updates of each parameter so far, and `lr`.
+  virtual State state() const = 0;
   /// Throws Error, naming the entry, and changes nothing, when the state is not one of this rule over these
   /// parameters.
-  virtual void load_state(const OptimizerState& state) = 0;
+  virtual void load_state(const State& state) = 0;
 };
 
 class UpdateRule : public Optimizer {
@@ -48,24 +49,25 @@ class UpdateRule : public Optimizer {
   /// The parameters must outlive the rule. Throws Error when one is null or given twice.
   UpdateRule(std::vector<Parameter*> parameters, double rate);
 
-  void zero_grad() override;
+  std::vector<Parameter*> parameters() const override { return parameters_; }
   void step() override;
-  OptimizerState state() const override;
-  void load_state(const OptimizerState& state) override;
+  void check_step() override;
+  State state() const override;
+  void load_state(const State& state) override;
 
  protected:
   /// One slot holds one tensor per parameter (a momentum buffer, say). Rules declare their slots once.
   std::size_t add_slot(std::string name);
   Tensor& slot(std::size_t slot, std::size_t parameter) { return slots_[slot].second[parameter]; }
   /// Number of updates of this parameter so far, the present one included.
-  std::int64_t steps(std::size_t parameter) const { return steps_[parameter]; }
+  std::uint64_t steps(std::size_t parameter) const { return steps_[parameter]; }
   /// The whole of a rule: moves p.value, given the learning rate for this parameter. p.grad() is defined.
   virtual void update(std::size_t index, Parameter& p, double rate) = 0;
 
  private:
   std::vector<Parameter*> parameters_;
   std::vector<std::pair<std::string, std::vector<Tensor>>> slots_;
-  std::vector<std::int64_t> steps_;
+  std::vector<std::uint64_t> steps_;
 };
 
 }  // namespace optim

@@ -6,7 +6,6 @@
 #include "core/base/check.h"
 #include "core/in_range.h"
 #include "core/ops.h"
-#include "nn/activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -54,7 +53,7 @@ std::vector<std::string> guide_names() {
 std::vector<std::string> last_activations(nn::Module& net, std::size_t count) {
   std::vector<std::string> all;
   for (const auto& [name, module] : net.named_modules())
-    if (dynamic_cast<nn::Activation*>(module)) all.push_back(name);
+    if (module->activation()) all.push_back(name);
   if (all.size() > count) all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(count));
   return all;
 }

@@ -5,8 +5,7 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 void advance(nn::Module& net, const Progress& at) {
-  for (const auto& [name, module] : net.named_modules())
-    if (auto* scheduled = dynamic_cast<Scheduled*>(module)) scheduled->advance(at);
+  for (const auto& [name, module] : net.named_modules()) module->advance(at);
 }
 
 }  // namespace quant

@@ -1,29 +1,15 @@
 #pragma once
-// What moves along a training apart from the learning rate: the strength of a relaxation, the sharpness of a
-// smooth quantizer.
+// What moves along a training apart from the learning rate: the strength of a relaxation
+// (quant/weights/relaxation.h), modules of a network (nn::Module::advance).
 #include "nn/module.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-/// Where a training stands. A step is somewhere within an epoch: step / steps_per_epoch of them are behind
-/// it.
-struct Progress {
-  double epoch = 0;   ///< 0 to epochs
-  double epochs = 1;  ///< positive
-  double share() const { return epoch / epochs; }
-};
+using nn::Progress;
 
-/// A part of a network that moves along the training.
-class Scheduled {
- public:
-  virtual ~Scheduled() = default;
-  /// Called before each step. Depends on `at` alone, so that a training which was broken off needs no state.
-  virtual void advance(const Progress& at) = 0;
-};
-
-/// advance() of every module of `net` that is Scheduled.
+/// advance() of every module of `net`.
 void advance(nn::Module& net, const Progress& at);
 
 }  // namespace quant

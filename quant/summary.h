@@ -1,9 +1,10 @@
 #pragma once
-// What a network is made of and what it costs, layer by layer, for one image.
+// What a network is made of and what it costs, layer by layer, as its graph has it (nn/graph.h).
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "nn/graph.h"
 #include "quant/weights/weight_rule.h"
 
 namespace coarsegrad {
@@ -13,18 +14,22 @@ namespace quant {
 /// What is not quantized counts as 32 bits.
 inline constexpr int kFloatBits = 32;
 
-/// One call of a module. Its parameters, and the bytes that they take, belong to the first of several calls.
+/// One call of a module, with the ops that it carries out itself; or one op with parameters that a module
+/// carries out between those that it is made of. Parameters, and the bytes that they take, belong to the first
+/// row that has them.
 struct LayerSummary {
-  std::string name, kind;  ///< dotted path; type
+  std::string name, kind;  ///< dotted path of the module; its type, or the name of the op
   Shape output;            ///< without the batch
+  int uses = 1;            ///< how often the module is called: a row each
   std::int64_t parameters = 0;
-  int weight_bits = 0;                  ///< 0: the layer has no weights
-  int input_bits = 0, output_bits = 0;  ///< of the activations that come in and go out
+  int weight_bits = 0;                  ///< 0: the layer has no weights; the most, where it has several
+  int input_bits = 0, output_bits = 0;  ///< of the activations that come in (the most) and go out
   /// What a deployed network has to keep: weights packed, their scales, biases, one factor and one offset for
   /// each channel of a batch normalisation, everything else as float.
   std::int64_t bytes = 0;
-  std::int64_t macs =
-      0;  ///< multiplications of a weight and an activation: convolutions and dense layers only
+  /// Multiplications of a weight and an activation: convolutions, dense layers, products of matrices of which
+  /// one is a parameter.
+  std::int64_t macs = 0;
   /// Bit operations: macs * weight_bits * input_bits. Source: van Baalen et al., "Bayesian Bits" (NeurIPS
   /// 2020, arXiv 2005.07093). Baskin et al. (UNIQ, arXiv 1804.10969) add the accumulator's width, this does
   /// not.
@@ -32,16 +37,19 @@ struct LayerSummary {
 };
 
 struct Summary {
-  std::vector<LayerSummary>
-      layers;  ///< modules without children or with parameters, in the order of their calls
+  /// In the order of execution. Of modules, those without children or with parameters of their own.
+  std::vector<LayerSummary> layers;
   std::int64_t parameters = 0, bytes = 0, macs = 0, bops = 0;  ///< of all layers
 };
 
-/// Of a network for images (H,W,C). Weights are as they are used at the moment: quantized ones where a
-/// projection has left its codes in Parameter::used, and those of `rule`, whose projections need not have
-/// codes: without them a weight is packed all the same, with a step and an offset. Activations count as
-/// quantized behind an ActivationQuantizer, and behind what only picks among its values (max pooling,
-/// Flatten, Dropout). Throws Error when the network does not take the image.
+/// Of a network for inputs of the shapes that its graph was traced with. Weights are as they are used at the
+/// moment: quantized ones where a projection has left its codes in Parameter::used, and those of `rule`, whose
+/// projections need not have codes: without them a weight is packed all the same, with a step and an offset.
+/// Activations count as quantized behind an op or a module that says its "bits" (an ActivationQuantizer does),
+/// and behind what only picks among values: max pooling, reshaping, slices, subsampling, concatenation. Throws
+/// Error for the graph of another network.
+Summary summarize(nn::Module& net, const nn::Graph& graph, const WeightRule* rule = nullptr);
+/// The same for one image (H,W,C). Throws Error when the network does not take it.
 Summary summarize(nn::Module& net, const Shape& image, const WeightRule* rule = nullptr);
 
 }  // namespace quant

@@ -59,10 +59,12 @@ function(coarsegrad_real_library name)
   endforeach()
 endfunction()
 
-# coarsegrad_main(FILE.cpp...) makes a program of the name of the first file.
+# coarsegrad_main(FILE.cpp...) makes a program of the name of the first file. The global property coarsegrad_mains lists
+# them all.
 function(coarsegrad_main main)
   get_filename_component(name ${main} NAME_WE)
   add_executable(${name} ${main} ${ARGN})
   target_link_libraries(${name} PRIVATE coarsegrad_options coarsegrad_training)
   coarsegrad_precompile(${name} mains)
+  set_property(GLOBAL APPEND PROPERTY coarsegrad_mains ${name})
 endfunction()

@@ -1,15 +1,24 @@
 #pragma once
-// Threads. Work is cut into tasks by its shape alone, never by the number of threads, so results do not
-// depend on it.
+// Threads, which are OpenMP's. Work is cut into tasks by its shape alone, never by the number of threads, so
+// results do not depend on it.
+//
+// OpenMP's threads wait for more work awake, then asleep; how long is read from the environment before
+// main(). What is read by default (GNU: milliseconds, LLVM: 200 of them) suits threads that have a processor
+// each. Where other processes wanted the processors, too, regions of 0.2 ms took 2 to 20 times as long as
+// with waits of microseconds, and longer than on one thread. core/base/short_waits.h, included by the source
+// of a main(), asks for short ones; experiments::run() has it. Or set OMP_WAIT_POLICY=passive.
 #include <cstdint>
 #include <memory>
 #include <type_traits>
 
 namespace coarsegrad {
 
-/// Threads used by parallel_for, 1 or more. Default: OMP_NUM_THREADS or the processors in the affinity mask.
+/// Threads used by parallel_for, 1 to 1024. Default: OpenMP's, which is OMP_NUM_THREADS or else the
+/// processors in the affinity mask, and no more than OMP_THREAD_LIMIT.
 int num_threads();
-/// Throws Error unless 1 <= n <= 1024.
+/// Throws Error unless 1 <= n <= 1024. Whoever asks for n threads gets them, or an Error from parallel_for
+/// that says how many can be started. Where nobody has asked and the default number cannot be started, it
+/// becomes 1. OpenMP may give less (OMP_THREAD_LIMIT, OMP_DYNAMIC).
 void set_num_threads(int n);
 /// Number of this thread, 0 or more, among those that share the tasks of a parallel_for; -1 outside of tasks,
 /// and in tasks that are not shared.
@@ -32,9 +41,12 @@ namespace detail {
 void run_tasks(std::int64_t tasks, void (*call)(void* context, std::int64_t task), void* context);
 }
 
-/// Calls f(task) once for each task in [0, tasks), on any thread, in any order; returns when all are done.
-/// A task must write only what no other task touches. The first exception is rethrown here. Nested calls run
-/// serially. A forked process has threads of its own.
+/// Calls f(task) once for each task in [0, tasks), on any thread, in any order; returns when all are done. A
+/// task must write only what no other task touches. The first exception is rethrown here. Nested calls run
+/// serially, and so do those that another user thread makes meanwhile. A forked process has threads of its
+/// own: those that OpenMP keeps for the thread that forks end before, and either process starts new ones when
+/// it needs them. (In a child that was forked by a task calls run serially.) Throws Error where the threads
+/// that set_num_threads() asked for cannot be started.
 template <class F>
 void parallel_for(std::int64_t tasks, F&& f) {
   using Body = std::remove_reference_t<F>;

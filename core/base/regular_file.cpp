@@ -37,6 +37,18 @@ void RegularFile::read(std::span<std::byte> out) {
   }
 }
 
+void RegularFile::read_at(std::uint64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t n = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
+    const int error = n < 0 ? errno : 0;
+    if (error == EINTR) continue;
+    check(error == 0, lead_, "cannot be read: ", std::strerror(error));
+    check(n > 0, lead_, "ends before its ", size_, " bytes");
+    out = out.subspan(static_cast<std::size_t>(n));
+    offset += static_cast<std::uint64_t>(n);
+  }
+}
+
 std::string read_regular_file(const std::filesystem::path& path, const std::string& lead) {
   RegularFile file(path, lead);
   std::string content(file.size(), '\0');

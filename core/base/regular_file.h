@@ -25,6 +25,9 @@ class RegularFile {
   int descriptor() const { return descriptor_; }
   /// The next bytes, as many as there is room for. Throws Error where the file ends before.
   void read(std::span<std::byte> out);
+  /// The bytes from `offset` on, as many as there is room for, whatever was read before; from several threads at once.
+  /// Throws Error where the file ends before.
+  void read_at(std::uint64_t offset, std::span<std::byte> out) const;
 
  private:
   std::string lead_;

@@ -19,6 +19,7 @@ const Kernels& scalar_table() {
   return table;
 }
 
+#if defined(COARSEGRAD_X86)
 const Kernels& avx2_table() {
   using namespace kernels::avx2;
   static const Kernels table{
@@ -47,8 +48,7 @@ const Kernels& avx512vnni_table() {
   return table;
 }
 
-std::vector<const Kernels*> runnable() {
-  std::vector<const Kernels*> tables{&scalar_table()};
+void add_runnable(std::vector<const Kernels*>& tables) {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
     tables.push_back(&avx2_table());
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -56,6 +56,14 @@ std::vector<const Kernels*> runnable() {
     tables.push_back(&avx512_table());
     if (__builtin_cpu_supports("avx512vnni")) tables.push_back(&avx512vnni_table());
   }
+}
+#else
+void add_runnable(std::vector<const Kernels*>&) {}
+#endif
+
+std::vector<const Kernels*> runnable() {
+  std::vector<const Kernels*> tables{&scalar_table()};
+  add_runnable(tables);
   return tables;
 }
 

@@ -29,8 +29,7 @@ template <class T>
 struct Matmul {
   using Tile = ProductTile<T>;
   static constexpr int kMaxVectors = 4;
-  /// Elements in a vector. 0: no vector kernels, large products are left to BLAS; tile() takes any rows and
-  /// columns.
+  /// Elements in a vector. 0: no vector kernels; tile() takes any rows and columns then.
   int lanes;
   /// Most rows of a tile that is v vectors wide, v from 1 to kMaxVectors; 0 where there is no such tile.
   int max_rows[kMaxVectors + 1];

@@ -16,7 +16,7 @@
 #include "experiments/support/text_table.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
-#include "quant/gradients/gradient_rule.h"
+#include "quant/quantized_optimizer.h"
 
 using namespace coarsegrad;
 using experiments::number;
@@ -36,27 +36,28 @@ std::vector<Setting> settings() {
 
 struct Training {
   std::unique_ptr<nn::Module> net;
-  Tensor images;
-  std::vector<std::uint8_t> labels;
-  optim::Sgd optimizer;
+  Tensor images, labels;
+  optim::Sgd sgd;
 
   Training(const std::string& name, std::int64_t batch, const Rng& rng)
       : net(nn::make_network(name, nn::relu_activation(), rng.split("net"))),
-        optimizer(net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4}) {
+        sgd(net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4}) {
     const Shape image = nn::network_input(name);
     images = Tensor::uninitialized({batch, image[0], image[1], image[2]});
     rng.split("images").normal(images.mutable_data(), static_cast<std::size_t>(images.numel()));
     Rng draw = rng.split("labels");
-    for (std::int64_t i = 0; i < batch; ++i) labels.push_back(static_cast<std::uint8_t>(draw.below(10)));
+    labels = Tensor::uninitialized({batch}, ElementType::int32);
+    for (std::int64_t i = 0; i < batch; ++i)
+      labels.mutable_data_of<std::int32_t>()[i] = static_cast<std::int32_t>(draw.below(10));
   }
 
-  double step_seconds(const Setting& setting, std::int64_t step) {
+  double step_seconds(const Setting& setting) {
     std::unique_ptr<quant::GradientRule> rule;
     if (setting.options.input) rule = std::make_unique<quant::GradientRule>(*net, setting.options, Rng(1));
+    quant::QuantizedOptimizer optimizer(sgd, *net, {.gradients = rule.get()}, {1, 1});
     const auto start = std::chrono::steady_clock::now();
-    if (rule) rule->set_step(step);
-    const Var loss = cross_entropy((*net)(images), labels);
     optimizer.zero_grad();
+    const Var loss = cross_entropy((*net)(images), labels);
     loss.backward();
     optimizer.step();
     experiments::check_finite("loss", loss.item());
@@ -97,7 +98,7 @@ int main(int argc, char** argv) {
       double plain = 0;
       for (std::size_t k = 0; k < kinds.size(); ++k) {
         experiments::check_stop();
-        const double t = training.step_seconds(kinds[k], step);
+        const double t = training.step_seconds(kinds[k]);
         if (k == 0) plain = t;
         if (step < 3) continue;
         times[k].push_back(t);

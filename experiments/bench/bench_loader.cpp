@@ -9,6 +9,7 @@
 #include "core/base/check.h"
 #include "core/compute/random.h"
 #include "core/ops.h"
+#include "datasets/images.h"
 #include "datasets/loader.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
@@ -17,7 +18,7 @@
 #include "optim/sgd.h"
 
 using namespace coarsegrad;
-using datasets::Augmentation, datasets::DataLoader, datasets::Dataset;
+using datasets::Augmentation, datasets::DataLoader, datasets::ImageDataset;
 using experiments::number, experiments::Timing;
 
 namespace {
@@ -29,8 +30,8 @@ double seconds_since(Clock::time_point start) {
 }
 
 /// As large as CIFAR's training set, so that images come from memory and not from a cache.
-Dataset random_images(std::int64_t count, std::uint64_t seed) {
-  Dataset data{"random", {32, 32, 3}, 10, {{0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}}, {}, {}};
+ImageDataset random_images(std::int64_t count, std::uint64_t seed) {
+  ImageDataset data{"random", {32, 32, 3}, 10, {{0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}}, {}, {}};
   std::vector<std::uint32_t> words(static_cast<std::size_t>(count) * 3072 / 4);
   Rng(seed).split("pixels").bits(words.data(), words.size());
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(words.data());
@@ -47,7 +48,7 @@ class Consumer {
         optimizer_(net_->parameters(), {.lr = 1e-3, .momentum = 0.9}) {}
 
   void step(const datasets::Batch& batch) {
-    const Var loss = cross_entropy((*net_)(batch.images), batch.labels);
+    const Var loss = cross_entropy((*net_)(batch["image"]), batch["label"]);
     optimizer_.zero_grad();
     loss.backward();
     optimizer_.step();
@@ -115,7 +116,7 @@ int main(int argc, char** argv) {
                              {"step", "s", "a step with the loader beside it, mean"},
                              {"alone", "s", "the same step on one and the same batch, mean"}});
     log.start();
-    const Dataset data = random_images(images, args.seed());
+    const ImageDataset data = random_images(images, args.seed());
     Consumer consumer(net, Rng(args.seed()).split("net"));
     std::printf("batch %d, %d images, %d threads, %d steps of %s\n", batch, images, args.threads(), steps,
                 net.c_str());

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/compute/random.h"
@@ -12,7 +13,7 @@
 #include "experiments/support/text_table.h"
 #include "experiments/support/timing.h"
 #include "nn/networks.h"
-#include "quant/weights/weight_rule.h"
+#include "quant/quantized_optimizer.h"
 
 using namespace coarsegrad;
 using experiments::number, experiments::Timing;
@@ -62,6 +63,20 @@ const Setting kSettings[] = {{"binary", 1},
                              {"fixed_levels", 1},
                              {"fixed_levels", 3}};
 
+// Moves nothing, so that what is done around its step is all that is timed.
+class Still : public optim::Optimizer {
+ public:
+  explicit Still(std::vector<Parameter*> parameters) : Optimizer(0.1), parameters_(std::move(parameters)) {}
+  std::vector<Parameter*> parameters() const override { return parameters_; }
+  void step() override {}
+  void check_step() override {}
+  State state() const override { return {}; }
+  void load_state(const State&) override {}
+
+ private:
+  std::vector<Parameter*> parameters_;
+};
+
 // What of the rule is timed, each part with the projection that it follows from.
 struct Times {
   Timing project, values, step;
@@ -71,24 +86,27 @@ Times times_of(nn::Module& net, const Setting& s) {
   quant::WeightRule rule(
       net, quant::weight_projections(s.projection, {.bits = s.bits, .per_channel = s.per_channel}),
       quant::relaxation(s.relaxation, {.strength = 1e-5}), {.quantize_last = true});
-  rule.advance({1, 10});
+  std::vector<Parameter*> parameters = rule.parameters();
   std::vector<Tensor> start;
-  for (const auto& entry : rule.weights()) start.push_back(entry.weight->value);
-  const auto make_values = [&] {
-    for (const auto& entry : rule.weights()) entry.weight->used.data();
-  };
+  for (const auto& entry : rule.weights()) {
+    parameters.push_back(entry.weight);
+    start.push_back(entry.weight->value);
+  }
+  Still still(parameters);
+  // From the second of 10 epochs on, in which relaxations act; it is longer than what is timed.
+  constexpr std::int64_t kEpoch = std::int64_t{1} << 40;
+  quant::QuantizedOptimizer optimizer(still, net, {.weights = &rule}, {kEpoch, 10});
+  optimizer.load_state({{}, {{"schedule.step", {kEpoch}}}, {}, {}});
   Times t;
-  t.project = experiments::time_of([&] { rule.project(); });
+  t.project = experiments::time_of([&] { optimizer.zero_grad(); });
   t.values = experiments::time_of([&] {
-    rule.project();
-    make_values();
+    optimizer.zero_grad();
+    for (const auto& entry : rule.weights()) entry.weight->used.data();
   });
   t.step = experiments::time_of([&] {
-    rule.project();
-    for (Parameter* p : rule.parameters()) p->zero_grad();
+    optimizer.zero_grad();
     for (std::size_t i = 0; i < start.size(); ++i) rule.weights()[i].weight->set_grad(start[i]);
-    rule.before_step();
-    rule.after_step(0.1);
+    optimizer.step();
   });
   for (std::size_t i = 0; i < start.size(); ++i) {
     rule.weights()[i].weight->value = start[i];

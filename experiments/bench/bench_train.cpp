@@ -9,17 +9,18 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
-#include "core/compute/gemm.h"
 #include "core/compute/random.h"
 #include "core/kernels/kernels.h"
+#include "core/matrix_product.h"
 #include "core/ops.h"
 #include "experiments/support/run.h"
 #include "experiments/support/timing.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
 #include "quant/activations/activation_quantizer.h"
+#include "quant/evaluation_scope.h"
+#include "quant/quantized_optimizer.h"
 #include "quant/summary.h"
-#include "quant/weights/weight_rule.h"
 
 using namespace coarsegrad;
 
@@ -41,7 +42,7 @@ struct Problem {
   std::unique_ptr<nn::Module> net;
   std::unique_ptr<quant::WeightRule> rule;  // null: float weights
   Tensor images;
-  std::vector<std::uint8_t> labels;
+  Tensor labels;
 };
 
 std::unique_ptr<quant::WeightRule> rule_for(nn::Module& net, const std::string& bits) {
@@ -58,21 +59,19 @@ Problem make_problem(const std::string& net, int batch, const std::string& weigh
   Problem p{nn::make_network(net, activation, rng.split("net")),
             nullptr,
             Tensor::uninitialized({batch, image[0], image[1], image[2]}),
-            {}};
+            Tensor::uninitialized({batch}, ElementType::int32)};
   p.rule = rule_for(*p.net, weights);
   rng.split("images").normal(p.images.mutable_data(), static_cast<std::size_t>(p.images.numel()));
   Rng labels = rng.split("labels");
-  for (int i = 0; i < batch; ++i) p.labels.push_back(static_cast<std::uint8_t>(labels.below(10)));
+  for (int i = 0; i < batch; ++i) p.labels.mutable_data_of<std::int32_t>()[i] = static_cast<std::int32_t>(labels.below(10));
   return p;
 }
 
-double step_seconds(Problem& p, optim::Sgd& optimizer) {
+double step_seconds(Problem& p, optim::Optimizer& optimizer) {
   const auto start = std::chrono::steady_clock::now();
-  if (p.rule) p.rule->project();
-  const Var loss = cross_entropy((*p.net)(p.images), p.labels);
   optimizer.zero_grad();
+  const Var loss = cross_entropy((*p.net)(p.images), p.labels);
   loss.backward();
-  if (p.rule) p.rule->before_step();
   optimizer.step();
   experiments::check_finite("loss", loss.item());
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -80,9 +79,10 @@ double step_seconds(Problem& p, optim::Sgd& optimizer) {
 
 // Operations of a step, in units of 1e9: a multiplication and an addition for each of the three products of a
 // layer, but for the first layer's gradient of the images, which nobody needs.
-double step_gflop(nn::Module& net, const Shape& image, int batch) {
+double step_gflop(const Problem& p, const Shape& image, int batch) {
+  const quant::EvaluationScope deployed(*p.net, p.rule.get());
   double macs = 0, first = 0;
-  for (const quant::LayerSummary& layer : quant::summarize(net, image).layers) {
+  for (const quant::LayerSummary& layer : quant::summarize(*p.net, image).layers) {
     if (first == 0) first = static_cast<double>(layer.macs);
     macs += static_cast<double>(layer.macs);
   }
@@ -95,7 +95,7 @@ double sgemm_rate(std::int64_t n) {
   std::vector<float> c = a;
   const double work = 2 * std::pow(static_cast<double>(n), 3);
   return experiments::time_of([&] {
-           gemm<float>(n, n, n, {a.data(), n}, {b.data(), n}, c.data(), n);
+           matrix_product<float>(n, n, n, {a.data(), n}, {b.data(), n}, c.data(), n);
          })
       .rate(work);
 }
@@ -127,7 +127,8 @@ int main(int argc, char** argv) {
     const double before = peak_mib();
     Problem problem =
         make_problem(net, batch, weights, activation_for(activation, activations), Rng(args.seed()));
-    optim::Sgd optimizer(problem.net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4});
+    optim::Sgd sgd(problem.net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4});
+    quant::QuantizedOptimizer optimizer(sgd, *problem.net, {.weights = problem.rule.get()}, {3 + steps, 1});
     const FlushDenormals flush;
     for (int i = 0; i < 3; ++i) step_seconds(problem, optimizer);
     std::vector<double> times;
@@ -142,7 +143,7 @@ int main(int argc, char** argv) {
         "gflop_per_second=%.1f images_per_second=%.1f peak_mib=%.1f\n",
         net.c_str(), batch, weights.c_str(), activations.c_str(), active_kernels().name, args.threads(),
         t.median * 1e3, t.min * 1e3, t.max * 1e3,
-        step_gflop(*problem.net, nn::network_input(net), batch) / t.median, batch / t.median, peak);
+        step_gflop(problem, nn::network_input(net), batch) / t.median, batch / t.median, peak);
     if (sgemm) std::printf("sgemm_gflop_per_second=%.1f\n", sgemm_rate(2048));
   });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -11,8 +12,7 @@
 #include "experiments/support/run.h"
 #include "experiments/training/network_state.h"
 #include "experiments/training/training.h"
-#include "nn/layers.h"
-#include "quant/activations/trained.h"
+#include "nn/graph.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -25,28 +25,32 @@ struct Layer {
   double inputs = 0, active = 0;  // of the activation behind it
 };
 
-// Largest input that the quantizer tells apart; 0: not a quantizer that this program knows.
-double top_of(nn::Module& module) {
-  const auto levels = [](int bits) { return static_cast<double>((1 << bits) - 1); };
-  if (auto* fixed = dynamic_cast<quant::UniformActivation*>(&module))
-    return levels(fixed->bits()) * fixed->alpha();
-  if (auto* trained = dynamic_cast<quant::TrainedActivation*>(&module))
-    return levels(trained->bits()) * static_cast<double>(trained->alpha.value.item());
-  return 0;
+// The largest input that each quantized activation tells apart, by name; of those whose levels begin with 0.
+std::map<std::string, double> tops_of(const nn::Graph& graph) {
+  std::map<std::string, double> tops;
+  for (const nn::Graph::Node& node : graph.nodes) {
+    const auto* scale = find_attribute<double>(node.attributes, "scale");
+    if (node.op != "quantize_activation" || !scale) continue;
+    if (*find_attribute<std::string>(node.attributes, "rounding") != "sign")
+      tops[node.module] =
+          static_cast<double>(*find_attribute<std::int64_t>(node.attributes, "levels")) * *scale;
+  }
+  return tops;
 }
 
 // One forward pass that writes down which layers were called and what reached the activation behind each.
 class Recorder {
  public:
-  explicit Recorder(nn::Module& net) {
+  Recorder(nn::Module& net, const std::map<std::string, double>& tops) {
     for (const auto& [name, module] : net.named_modules()) {
-      if (Parameter* weight = nn::weight_of(*module))
+      if (Parameter* weight = module->weight_parameter())
         hook(*module, [this, name = name, weight](nn::Module&, const Var&, const Var&) {
           layers.push_back({name, weight});
         });
-      else if (top_of(*module) > 0)
-        hook(*module,
-             [this](nn::Module& m, const Var& x, const Var&) { count(top_of(m), x.value().view()); });
+      else if (const auto top = tops.find(name); top != tops.end())
+        hook(*module, [this, top = top->second](nn::Module&, const Var& x, const Var&) {
+          count(top, x.value().view());
+        });
     }
   }
   ~Recorder() {
@@ -80,15 +84,15 @@ double cosine(double ab, double aa, double bb) { return aa > 0 && bb > 0 ? ab / 
 
 double loss_of(nn::Module& net, const datasets::Batch& batch) {
   const NoGrad constant;
-  return static_cast<double>(cross_entropy(net(batch.images), batch.labels).item());
+  return static_cast<double>(cross_entropy(net(batch["image"]), batch["label"]).item());
 }
 
 // The gradients of the layers' weights.
 std::vector<Tensor> gradients(nn::Module& net, const datasets::Batch& batch, std::vector<Layer>& layers) {
   for (Parameter* p : net.parameters()) p->zero_grad();
   {
-    Recorder recorder(net);
-    cross_entropy(net(batch.images), batch.labels).backward();
+    Recorder recorder(net, tops_of(nn::trace(net, {batch["image"].shape().with(0, 1)})));
+    cross_entropy(net(batch["image"]), batch["label"]).backward();
     layers = recorder.layers;
   }
   std::vector<Tensor> all;
@@ -130,18 +134,17 @@ double cosine_to_descent(nn::Module& net, const datasets::Batch& batch, Paramete
 
 }  // namespace
 
-std::vector<std::string> layer_names(nn::Module& net, const Tensor& images) {
-  const NetworkScope scope(net);
-  const NoGrad constant;
-  Recorder recorder(net);
-  net(images);
+std::vector<std::string> layer_names(nn::Module& net, const Shape& image) {
+  std::map<std::string, nn::Module*> modules;
+  for (const auto& [name, module] : net.named_modules()) modules[name] = module;
   std::vector<std::string> names;
-  for (const Layer& layer : recorder.layers) names.push_back(layer.name);
+  for (const nn::Graph::Call& call : nn::trace_image(net, image).calls)
+    if (modules.at(call.module)->weight_parameter()) names.push_back(call.module);
   return names;
 }
 
 std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference,
-                                       const datasets::Dataset& images, const DiagnosticsOptions& options,
+                                       const datasets::ImageDataset& images, const DiagnosticsOptions& options,
                                        const Rng& rng) {
   const FlushDenormals flush;
   const NetworkScope scope(net), other_scope(reference);

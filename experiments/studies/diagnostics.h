@@ -6,13 +6,13 @@
 #include <vector>
 
 #include "core/compute/random.h"
-#include "datasets/dataset.h"
+#include "datasets/images.h"
 #include "nn/module.h"
 
 namespace coarsegrad::experiments {
 
-/// The convolutions and dense layers of a network, by name, in the order of the forward pass.
-std::vector<std::string> layer_names(nn::Module& net, const Tensor& images);
+/// The convolutions and dense layers of a network for images (H,W,C), by name, in the order of the forward pass.
+std::vector<std::string> layer_names(nn::Module& net, const Shape& image);
 
 struct LayerDiagnostics {
   double cosine_to_reference = 0;  ///< of the gradients of the layer's weights; NaN where one of them is 0
@@ -34,7 +34,7 @@ struct DiagnosticsOptions {
 /// to a factor. With 8 directions its standard deviation around 0 is about 0.35 for a gradient that knows
 /// nothing.
 std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference,
-                                       const datasets::Dataset& images, const DiagnosticsOptions& options,
+                                       const datasets::ImageDataset& images, const DiagnosticsOptions& options,
                                        const Rng& rng);
 
 }  // namespace coarsegrad::experiments

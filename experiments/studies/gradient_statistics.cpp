@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/ops.h"
 #include "experiments/support/run.h"
-#include "nn/layers.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -18,7 +18,8 @@ struct Layer {
 std::vector<Layer> layers_of(nn::Module& net) {
   std::vector<Layer> layers;
   for (const auto& [name, module] : net.named_modules())
-    if (Parameter* weight = nn::weight_of(*module)) layers.push_back({name, module, weight});
+    if (Parameter* weight = module->weight_parameter(); weight && module->output_gradient_map())
+      layers.push_back({name, module, weight});
   return layers;
 }
 
@@ -112,7 +113,7 @@ std::vector<LayerStatistics> gradient_statistics(nn::Module& net, const std::fun
   quant::GradientRule rule(net, options, rng);
   std::int64_t draw = 0;
   for (std::size_t l = 0; l < layers.size(); ++l)
-    watch(*nn::gradient_map_of(*layers[l].module), [&prediction, &draw, predictions, l](const Tensor& g) {
+    watch(*layers[l].module->output_gradient_map(), [&prediction, &draw, predictions, l](const Tensor& g) {
       if (draw < predictions) prediction.add(l, g);
     });
   for (; draw < draws; ++draw) {

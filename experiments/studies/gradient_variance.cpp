@@ -182,7 +182,7 @@ struct Net {
     layer("top", 8, 5);
     weights = std::make_unique<quant::WeightRule>(net, quant::weight_projections("minmax", {.bits = 8}),
                                                   quant::WeightRuleOptions{true, true});
-    weights->project();
+    weights->deploy();
   }
 };
 

@@ -7,6 +7,8 @@
 #include "core/base/check.h"
 #include "nn/layers.h"
 #include "optim/sgd.h"
+#include "quant/evaluation_scope.h"
+#include "quant/quantized_optimizer.h"
 
 namespace coarsegrad::experiments {
 
@@ -90,8 +92,9 @@ RegressionResult descend(const Regression& problem, const quant::MakeWeightProje
   std::vector<Parameter*> parameters = layer.parameters();
   std::ranges::copy(rule.parameters(), std::back_inserter(parameters));
   optim::Sgd sgd(parameters, {});
+  quant::QuantizedOptimizer optimizer(sgd, layer, {.weights = &rule}, {1, schedule.total()});
   const auto quantized_loss = [&] {
-    rule.deploy();
+    const quant::EvaluationScope scope(layer, &rule);
     return problem.loss(layer.weight.used);
   };
   RegressionResult result{quantized_loss(), HUGE_VAL, 0};
@@ -99,15 +102,11 @@ RegressionResult descend(const Regression& problem, const quant::MakeWeightProje
     const bool last = step >= schedule.steps;
     const double loss = last || observe ? quantized_loss() : 0;
     if (last) result.best = std::min(result.best, loss);
-    rule.advance({static_cast<double>(step), static_cast<double>(schedule.total())});
-    rule.project();
+    optimizer.lr = last ? schedule.last_lr : schedule.lr;
+    optimizer.zero_grad();
     if (observe) observe({step, rule.relaxation().strength(), layer.weight.value, layer.weight.used, loss});
-    sgd.zero_grad();
     layer.weight.set_grad(problem.gradient(layer.weight.used));
-    rule.before_step();
-    sgd.lr = last ? schedule.last_lr : schedule.lr;
-    sgd.step();
-    rule.after_step(sgd.lr);
+    optimizer.step();
   }
   result.last = quantized_loss();
   return result;

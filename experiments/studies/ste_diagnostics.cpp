@@ -61,7 +61,7 @@ NetSettings quantized(const Settings& s, const std::string& ste, int bits) {
 
 CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, const Sweep& sweep,
                   const std::string& ste, int bits) {
-  const datasets::Dataset probe = first_images(data.train, s.probe);
+  const datasets::ImageDataset probe = first_images(data.train, s.probe);
   const auto reference = make_net(quantized(s, "clipped_relu", bits), data.train, args.seed());
   CellPlan plan;
   plan.name = cat(ste, "-", bits, "bit");
@@ -106,12 +106,11 @@ void run_all(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s, args);
   const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits"}));
   const auto example = make_net(quantized(s, "clipped_relu", s.bits.front()), data.train, args.seed());
-  datasets::DataLoader one(data.train, {.batch_size = 2, .shuffle = false, .prefetch = 0});
   const Table table = log.table(
       "diagnostics",
       {{"ste", "1", "straight-through estimator", s.ste},
        {"bits", "bit", "bits of the activations"},
-       {"layer", "1", "convolution or dense layer", layer_names(*example, one.next().images)},
+       {"layer", "1", "convolution or dense layer", layer_names(*example, data.train.image)},
        {"epoch", "1", "epoch of the training"},
        {"cosine_to_clipped", "1", "cosine of the coarse gradient and the clipped ReLU's"},
        {"cosine_to_descent", "1", "cosine of what the coarse gradient says and of differences of the loss"},

@@ -52,18 +52,19 @@ std::vector<double> row_of(double layer, double epoch, const WeightSnapshot& s) 
   return row;
 }
 
-// All layers of `start`, of which those that are float throughout are left out.
-CellRows rows_of(nn::Module& net, nn::Module& start, double epoch) {
+// Of the layers that `rule`, which may be null, quantizes; they are numbered among all layers.
+CellRows rows_of(quant::WeightRule* rule, nn::Module& start, double epoch) {
   CellRows rows;
+  if (!rule) return rows;
+  const std::vector<Tensor> used = rule->relaxed();
+  std::size_t i = 0;
   double layer = -1;
-  const auto first = start.named_parameters();
-  const auto now = net.named_parameters();
-  for (std::size_t i = 0; i < now.size(); ++i) {
-    const Parameter& p = *now[i].second;
-    if (p.value.shape().rank() < 2) continue;
+  for (const auto& [name, first] : start.named_parameters()) {
+    if (first->value.shape().rank() < 2) continue;
     ++layer;
-    if (p.used.defined())
-      rows.push_back(row_of(layer, epoch, snapshot_of(p.value, p.used, first[i].second->value)));
+    if (i == used.size() || rule->weights()[i].name != name) continue;
+    rows.push_back(row_of(layer, epoch, snapshot_of(rule->weights()[i].weight->value, used[i], first->value)));
+    ++i;
   }
   return rows;
 }
@@ -89,8 +90,8 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
   plan.method.rule.every *= static_cast<double>(s.optim.epochs) / s.schedule_epochs;
   plan.augmentation = augmentation_of(s.data);
   plan.judge_train = TrainerOptions::JudgeTrain::never;
-  plan.after_epoch = [&](Trainer& trainer, nn::Module& net) {
-    for (auto& row : rows_of(net, *start, trainer.results().back().epoch)) trainer.note(std::move(row));
+  plan.after_epoch = [&](Trainer& trainer, nn::Module&) {
+    for (auto& row : rows_of(trainer.rule(), *start, trainer.results().back().epoch)) trainer.note(std::move(row));
     if (trainer.finished()) trainer.note({-1, trainer.results().back().test.accuracy});
   };
   return train_cell(

@@ -8,7 +8,7 @@
 namespace coarsegrad::experiments {
 
 /// `out` without a final .h5 or .hdf5, then `ending`: "r/m0.05.h5" and ".json" give "r/m0.05.json". In
-/// Python: base_name() of experiments/plot/reader.py.
+/// Python: base_name() of experiments/python/coarsegrad/logs.py.
 std::string beside(std::string_view out, std::string_view ending);
 
 /// The folder of the finished cells of a sweep: `out`.cells, nothing taken away.

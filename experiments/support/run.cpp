@@ -13,6 +13,7 @@
 #include <string>
 
 #include "core/base/parallel.h"
+#include "core/base/short_waits.h"
 #include "core/kernels/kernels.h"
 
 namespace coarsegrad::experiments {
@@ -152,7 +153,7 @@ int run(Args& args, int argc, const char* const* argv, const std::function<void(
     return outcome.code;
   }
   say_so = !args.quiet();
-  set_num_threads(args.threads());
+  if (args.threads() != num_threads()) set_num_threads(args.threads());  // the default asks for nothing
   RunLog log(args.out(), {args.experiment(), args.command_line(), args.config(), args.seed(), args.threads(),
                           std::string(real)});
   Outcome outcome = run_logged(log, args.take_over(), body);

@@ -85,7 +85,7 @@ void judge(const Settings& s, const Args& args, RunLog& log) {
     keep_logits = [&logits](const Tensor& batch) {
       logits.values.insert(logits.values.end(), batch.view().begin(), batch.view().end());
     };
-  const auto add = [&](const char* name, double number, const datasets::Dataset& images,
+  const auto add = [&](const char* name, double number, const datasets::ImageDataset& images,
                        const std::function<void(const Tensor&)>& see) {
     if (images.size() == 0) return;
     const Evaluation e = evaluate(*network.net, images, see);

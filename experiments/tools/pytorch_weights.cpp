@@ -112,7 +112,7 @@ void take_settings(Settings& s, const TensorFile& file) {
 }
 
 std::unique_ptr<nn::Module> network(const NetworkSettings& made, std::uint64_t seed) {
-  datasets::Dataset images;
+  datasets::ImageDataset images;
   images.image = nn::network_input(made.net.net);
   images.classes = made.classes;
   return make_net(made.net, images, seed);

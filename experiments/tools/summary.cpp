@@ -52,7 +52,7 @@ void add_knobs(experiments::Args& args, Settings& s) {
 Summary summary_of(const std::string& path) {
   const auto file = experiments::read_tensor_file(path);
   const auto settings = experiments::expect_settings_in(file, path);
-  datasets::Dataset images;
+  datasets::ImageDataset images;
   images.image = nn::network_input(settings.net.net);
   images.classes = settings.classes;
   const auto network = experiments::deployed(file, path, settings, images);
@@ -67,11 +67,11 @@ Summary summary_of(const Settings& s, const Rng& rng) {
   const auto net =
       nn::make_network(s.net, activation, rng.split("net"),
                        {.classes = s.classes, .width = s.width, .shortcut = nn::shortcut(s.shortcut)});
-  if (s.weights != "float") {
-    const auto projections =
-        quant::weight_projections(s.projection, {.bits = std::stoi(s.weights), .per_channel = s.per_channel});
-    quant::WeightRule(*net, projections, {.quantize_first = s.first, .quantize_last = s.last}).deploy();
-  }
+  if (s.weights == "float") return quant::summarize(*net, nn::network_input(s.net));
+  const auto projections =
+      quant::weight_projections(s.projection, {.bits = std::stoi(s.weights), .per_channel = s.per_channel});
+  quant::WeightRule rule(*net, projections, {.quantize_first = s.first, .quantize_last = s.last});
+  rule.deploy();
   return quant::summarize(*net, nn::network_input(s.net));
 }
 

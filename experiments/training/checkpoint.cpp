@@ -1,5 +1,6 @@
 #include "experiments/training/checkpoint.h"
 
+#include <set>
 #include <span>
 
 #include "core/base/check.h"
@@ -15,19 +16,24 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kFormat = "coarsegrad-checkpoint";
-constexpr int kVersion = 2;
+/// Of the format. Version 2 was that of CoarseGrad 0.1, which knew every part by itself.
+constexpr int kVersion = 3;
 
-// ---- tensors, named "part/name" in the file; the names of a part stand in its JSON, in their order
+// ---- a part: its tensors are called "part/name" in the file, everything else stands in its JSON
 
-json put(TensorFile& file, const std::string& part, const nn::StateDict& state) {
-  json names = json::array();
-  for (const auto& [name, value] : state) {
-    names.push_back({name, value.defined()});
+json put(TensorFile& file, const std::string& part, const State& state) {
+  json tensors = json::array(), numbers = json::object();
+  for (const auto& [name, value] : state.tensors) {
+    tensors.push_back({name, value.defined()});
     if (!value.defined()) continue;
     const auto view = value.view();
     file.tensors.push_back({cat(part, "/", name), value.shape(), {view.begin(), view.end()}});
   }
-  return names;
+  for (const auto& [name, list] : state.numbers) {
+    json& values = numbers[name] = json::array();
+    for (const double v : list) values.push_back(to_json(v));
+  }
+  return {{"tensors", tensors}, {"counts", state.counts}, {"numbers", numbers}, {"texts", state.texts}};
 }
 
 // Takes the tensors of a file out by name; every one of them must be asked for.
@@ -36,13 +42,11 @@ class Tensors {
   explicit Tensors(std::vector<StoredTensor> tensors) {
     for (StoredTensor& t : tensors) by_name_.emplace(t.name, std::move(t));
   }
-  nn::StateDict take(const std::string& part, const json& names) {
-    nn::StateDict state;
-    for (const json& entry : names) {
-      const auto name = entry.at(0).get<std::string>();
-      state.emplace_back(name, entry.at(1).get<bool>() ? take(cat(part, "/", name)) : Tensor());
-    }
-    return state;
+  Tensor take(const std::string& name) {
+    const auto node = by_name_.extract(name);
+    check(!node.empty(), "the tensor ", in_quotes(name), " is missing");
+    const StoredTensor& t = node.mapped();
+    return Tensor(t.shape, std::vector<Real>(t.values.begin(), t.values.end()));
   }
   void check_empty() const {
     check(by_name_.empty(), "the tensor ", in_quotes(by_name_.empty() ? "" : by_name_.begin()->first),
@@ -50,37 +54,39 @@ class Tensors {
   }
 
  private:
-  Tensor take(const std::string& name) {
-    const auto node = by_name_.extract(name);
-    check(!node.empty(), "the tensor ", in_quotes(name), " is missing");
-    const StoredTensor& t = node.mapped();
-    return Tensor(t.shape, std::vector<Real>(t.values.begin(), t.values.end()));
-  }
   std::map<std::string, StoredTensor> by_name_;
 };
 
-// ---- everything else
+/// The entries of an object, or of a list; what is neither is refused.
+const json& listed(const json& value, const std::string& what, json::value_t kind) {
+  check(value.type() == kind, in_quotes(what), kind == json::value_t::array ? " is no list" : " is no object");
+  return value;
+}
+const json& list(const json& value, const std::string& what) { return listed(value, what, json::value_t::array); }
+const json& object(const json& value, const std::string& what) { return listed(value, what, json::value_t::object); }
 
-json generators_to_json(const std::vector<GeneratorState>& generators) {
-  json all = json::array();
-  for (const auto& [name, key, position] : generators) all.push_back({name, key, position});
-  return all;
+State state_from_json(const json& j, const std::string& part, Tensors& tensors) {
+  check(object(j, part).size() == 4, in_quotes(part), ": given ", j.size(),
+        " kinds of entries, expected tensors, counts, numbers and texts");
+  State state;
+  for (const json& entry : list(j.at("tensors"), "tensors")) {
+    const auto name = entry.at(0).get<std::string>();
+    state.tensors.emplace_back(name, entry.at(1).get<bool>() ? tensors.take(cat(part, "/", name)) : Tensor());
+  }
+  for (const auto& [name, values] : object(j.at("counts"), "counts").items()) {
+    auto& counts = state.counts[name];
+    for (const json& n : list(values, name)) counts.push_back(integer_from_json<std::uint64_t>(n, shortened(name)));
+  }
+  for (const auto& [name, values] : object(j.at("numbers"), "numbers").items()) {
+    auto& numbers = state.numbers[name];
+    for (const json& v : list(values, name)) numbers.push_back(double_from_json(v));
+  }
+  for (const auto& [name, text] : object(j.at("texts"), "texts").items())
+    state.texts[name] = text.get<std::string>();
+  return state;
 }
 
-std::vector<GeneratorState> generators_from_json(const json& all) {
-  std::vector<GeneratorState> generators;
-  for (const json& g : all)
-    generators.push_back({g.at(0).get<std::string>(),
-                          integer_from_json<std::uint64_t>(g.at(1), "key of a random stream"),
-                          integer_from_json<std::uint64_t>(g.at(2), "position of a random stream")});
-  return generators;
-}
-
-std::vector<std::int64_t> steps_from_json(const json& all) {
-  std::vector<std::int64_t> steps;
-  for (const json& n : all) steps.push_back(integer_from_json<std::int64_t>(n, "optimizer_steps", 0));
-  return steps;
-}
+// ---- the file
 
 Checkpoint from_file(TensorFile file) {
   const auto& meta = file.metadata;
@@ -90,64 +96,61 @@ Checkpoint from_file(TensorFile file) {
     return found->second;
   };
   check(word("format") == kFormat, "is no checkpoint, but ", in_quotes(word("format")));
-  check(word("version") == std::to_string(kVersion), "given version ", shortened(word("version")),
-        ", this program knows version ", kVersion);
+  check(word("version") == std::to_string(kVersion), "is of version ", shortened(word("version")),
+        " of the format and this program reads version ", kVersion,
+        ": finish the training with the program that wrote it, of commit ", shortened(word("git_commit")),
+        ", or remove the file to begin anew");
   Checkpoint c;
   c.config = word("config");
   check(word("config_sha256") == config_digest(c.config), "the checksum of the configuration does not match");
   c.commit = word("git_commit");
-  const json state = parse_json(word("state"), "the state");
-  c.step = integer_from_json<std::int64_t>(state.at("step"), "step", 0);
-  c.best = integer_from_json<std::int64_t>(state.at("best"), "best", -1);
-  c.loss_sum = double_from_json(state.at("loss_sum"));
-  c.window_sum = double_from_json(state.at("window_sum"));
-  c.loss_curve = rows_from_json(state.at("loss_curve"));
-  c.notes = rows_from_json(state.at("notes"));
-  c.seconds = double_from_json(state.at("seconds"));
-  c.rows = rows_from_json(state.at("rows"));
-  c.earlier = rows_from_json(state.at("earlier"));
-  check(c.best < static_cast<std::int64_t>(c.rows.size()), "best: given ", c.best, ", expected one of ",
-        c.rows.size(), " epochs");
-  c.log = state.at("log").get<std::string>();
-  c.generators = generators_from_json(state.at("generators"));
-  c.optimizer.lr = double_from_json(state.at("lr"));
-  c.optimizer.steps = steps_from_json(state.at("optimizer_steps"));
+  const json parts = parse_json(word("state"), "the state");
   Tensors tensors(std::move(file.tensors));
-  const json& parts = state.at("tensors");
-  c.network = tensors.take("network", parts.at("network"));
-  c.average = tensors.take("average", parts.at("average"));
-  c.partner = tensors.take("partner", parts.at("partner"));
-  c.best_network = tensors.take("best", parts.at("best"));
-  c.optimizer.tensors = tensors.take("optimizer", parts.at("optimizer"));
+  for (const auto& [name, part] : object(parts, "state").items())
+    c.parts.emplace(name, state_from_json(part, name, tensors));
   tensors.check_empty();
   return c;
 }
 
 }  // namespace
 
+void check_names(const std::vector<Part>& parts) {
+  std::set<std::string> names;
+  for (const Part& p : parts) {
+    check(!p.name.empty() && p.name.find('/') == std::string::npos, "parts: given the name '", p.name,
+          "', expected one without '/'");
+    const bool is_new = names.insert(p.name).second;
+    check(is_new, "parts: given '", p.name, "' twice");
+  }
+}
+
+States states_of(const std::vector<Part>& parts) {
+  States all;
+  for (const Part& p : parts) all.emplace(p.name, p.state());
+  return all;
+}
+
+void load_states(const std::vector<Part>& parts, const States& states) {
+  std::set<std::string> known;
+  for (const Part& p : parts) {
+    check(states.contains(p.name), "the part '", p.name, "' is missing");
+    known.insert(p.name);
+  }
+  for (const auto& [name, state] : states)
+    check(known.contains(name), "the part ", in_quotes(name), " is unknown to this training");
+  for (const Part& p : parts) try {
+      p.load_state(states.at(p.name));
+    } catch (const Error& e) {
+      throw Error(cat(p.name, ": ", e.what()));
+    }
+}
+
 std::string config_digest(const std::string& config) { return sha256({std::as_bytes(std::span(config))}); }
 
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
   TensorFile file;
-  const json parts{{"network", put(file, "network", c.network)},
-                   {"average", put(file, "average", c.average)},
-                   {"partner", put(file, "partner", c.partner)},
-                   {"best", put(file, "best", c.best_network)},
-                   {"optimizer", put(file, "optimizer", c.optimizer.tensors)}};
-  const json state{{"step", c.step},
-                   {"best", c.best},
-                   {"loss_sum", to_json(c.loss_sum)},
-                   {"window_sum", to_json(c.window_sum)},
-                   {"loss_curve", to_json(c.loss_curve)},
-                   {"notes", to_json(c.notes)},
-                   {"seconds", to_json(c.seconds)},
-                   {"rows", to_json(c.rows)},
-                   {"earlier", to_json(c.earlier)},
-                   {"log", c.log},
-                   {"generators", generators_to_json(c.generators)},
-                   {"lr", to_json(c.optimizer.lr)},
-                   {"optimizer_steps", c.optimizer.steps},
-                   {"tensors", parts}};
+  json state = json::object();
+  for (const auto& [name, part] : c.parts) state[name] = put(file, name, part);
   file.metadata = {{"format", kFormat},      {"version", std::to_string(kVersion)},
                    {"config", c.config},     {"config_sha256", config_digest(c.config)},
                    {"git_commit", c.commit}, {"state", state.dump()}};

@@ -1,41 +1,45 @@
 #pragma once
-// Checkpoint: where a training stands between two steps, in one file. Reading is strict and treats the file
-// as hostile; a file under its final name is whole (experiments/support/tensor_file.h).
-#include <cstdint>
+// Checkpoint: where a training stands between two steps, in one file: what each of its parts remembers, by the name of
+// the part. What a part is made of is its own business. Reading is strict and treats the file as hostile; a file under
+// its final name is whole (experiments/support/tensor_file.h).
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "experiments/training/json_values.h"
-#include "experiments/training/network_state.h"
-#include "nn/module.h"
-#include "optim/optimizer.h"
+#include "core/state.h"
 
 namespace coarsegrad::experiments {
 
-/// Batch order, augmentation and learning rate are functions of `step` and the configuration, projected
-/// weights of the float copies, so nothing else is kept of them; resolutions that are trained are parameters.
+/// A part of a training that remembers something.
+struct Part {
+  std::string name;  ///< not empty, without '/'
+  std::function<State()> state;
+  std::function<void(const State& state)> load_state;
+};
+/// Anything with state() and load_state(); it must outlive the part.
+template <class T>
+Part part(std::string name, T& object) {
+  return {std::move(name), [&object] { return object.state(); },
+          [&object](const State& state) { object.load_state(state); }};
+}
+
+/// Throws Error, naming it, for a name that is none or there twice.
+void check_names(const std::vector<Part>& parts);
+
+/// By the name of the part.
+using States = std::map<std::string, State>;
+States states_of(const std::vector<Part>& parts);
+/// Every state to its part, in the order of the parts. Throws Error, naming the part, when one is missing or unknown,
+/// and nothing is changed then; and when a part refuses its state: those before it have theirs then.
+void load_states(const std::vector<Part>& parts, const States& states);
+
 struct Checkpoint {
   std::string config = "{}";  ///< everything that the results depend on: a JSON object
   std::string commit;         ///< of the program that wrote it
-  std::int64_t step = 0;      ///< steps taken; epoch and batch follow from it
-  double loss_sum = 0;        ///< of the steps of the epoch that has begun
-  double window_sum = 0;      ///< of the steps after the last point of the curve
-  Rows loss_curve;            ///< Trainer::loss_curve()
-  Rows notes;                 ///< Trainer::note()
-  double seconds = 0;         ///< spent on the training so far, breaks left out
-  Rows rows;                  ///< results of each finished epoch
-  Rows earlier;               ///< those of stages before this training
-  std::int64_t best = -1;     ///< the best of them; -1: none
-  std::string log;            ///< where the log stood, in its own words
-
-  nn::StateDict network;       ///< float copies, buffers, what the weight rule trains and remembers
-  nn::StateDict average;       ///< moving average of it; empty: none
-  nn::StateDict partner;       ///< the float network that learns beside it; empty: none
-  nn::StateDict best_network;  ///< as it was judged after the best epoch; empty: none
-  optim::OptimizerState optimizer;
-  std::vector<GeneratorState> generators;
+  States parts;
 };
 
 /// What identifies a training in its files: the SHA-256 of a configuration.
@@ -44,8 +48,8 @@ std::string config_digest(const std::string& config);
 /// Replaces the file as a whole. Throws Error when it cannot be written; what was there stays then.
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
-/// Comes back bit for bit. Throws Error "checkpoint PATH: ..." for a file that is damaged, no checkpoint, or
-/// of a version that this program does not know; the file is left as it is.
+/// Comes back bit for bit. Throws Error "checkpoint PATH: ..." for a file that is damaged or no checkpoint; for one of
+/// another version of the format the message says how its training can be finished. The file is left as it is.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
 
 }  // namespace coarsegrad::experiments

@@ -145,7 +145,7 @@ void go_on_with(const std::filesystem::path& path, Split& split) {
 }
 
 DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
-                         const datasets::Dataset& data) {
+                         const datasets::ImageDataset& data) {
   check(data.classes == s.classes, path.string(), ": a network of ", s.classes, " classes, given ", data.name,
         " with ", data.classes);
   DeployedNetwork d;

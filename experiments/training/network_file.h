@@ -56,6 +56,6 @@ struct DeployedNetwork {
 };
 /// For the images of `data`. Throws Error when settings, tensors and images do not fit together.
 DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
-                         const datasets::Dataset& data);
+                         const datasets::ImageDataset& data);
 
 }  // namespace coarsegrad::experiments

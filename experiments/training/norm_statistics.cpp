@@ -7,19 +7,19 @@
 #include "core/in_range.h"
 #include "experiments/support/run.h"
 #include "experiments/training/training.h"
-#include "nn/layers.h"
 
 namespace coarsegrad::experiments {
 namespace {
 
-// One running statistic. A forward pass leaves (1 - momentum) old + momentum batch; with old = 0 the batch's
-// own value can be read off.
+// A running statistic. A forward pass leaves (1 - momentum) old + momentum batch; with old = 0 the batch's own
+// value can be read off.
 struct Statistic {
   Tensor& running;
   double momentum;
   std::vector<double> sum;
 
-  Statistic(Tensor& r, double m) : running(r), momentum(m), sum(static_cast<std::size_t>(r.numel())) {}
+  explicit Statistic(const nn::RunningStatistic& s)
+      : running(s.value), momentum(s.momentum), sum(static_cast<std::size_t>(s.value.numel())) {}
   void clear() { std::ranges::fill(running.mut(), Real(0)); }
   void add() {
     for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(running.view()[i]) / momentum;
@@ -28,6 +28,19 @@ struct Statistic {
     const auto out = running.mut();
     for (std::size_t i = 0; i < sum.size(); ++i) out[i] = to_finite(sum[i] / n);
   }
+};
+
+// Puts a loader back to where it stood.
+class PlaceScope {
+ public:
+  explicit PlaceScope(datasets::DataLoader& loader) : loader_(loader), place_(loader.state()) {}
+  ~PlaceScope() { loader_.load_state(place_); }  // NOLINT(bugprone-exception-escape): it has been there
+  PlaceScope(const PlaceScope&) = delete;
+  PlaceScope& operator=(const PlaceScope&) = delete;
+
+ private:
+  datasets::DataLoader& loader_;
+  const State place_;
 };
 
 }  // namespace
@@ -40,16 +53,17 @@ void estimate_norm_statistics(nn::Module& net, datasets::DataLoader& loader, std
   const ModeScope mode(net, false);  // activations as they are judged; normalisations alone are training
   std::vector<Statistic> statistics;
   for (const auto& [name, module] : net.named_modules())
-    if (auto* norm = dynamic_cast<nn::BatchNorm*>(module); norm && norm->options.momentum > 0) {
-      norm->train();
-      statistics.emplace_back(norm->running_mean, norm->options.momentum);
-      statistics.emplace_back(norm->running_var, norm->options.momentum);
-    }
+    for (const nn::RunningStatistic& statistic : module->running_statistics())
+      if (statistic.momentum > 0) {
+        module->train();
+        statistics.emplace_back(statistic);
+      }
+  const PlaceScope place(loader);
   loader.seek(epoch, 0);
   for (std::int64_t i = 0; i < batches; ++i) {
     check_stop();
     for (Statistic& s : statistics) s.clear();
-    net(loader.next().images);
+    net(loader.next()["image"]);
     for (Statistic& s : statistics) s.add();
   }
   for (Statistic& s : statistics) s.finish(static_cast<double>(batches));

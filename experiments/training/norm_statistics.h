@@ -8,10 +8,10 @@
 
 namespace coarsegrad::experiments {
 
-/// Gives every BatchNorm of the network the mean over `batches` >= 1 training batches of their means and
-/// variances: the loader's first ones of `epoch`. Everything else is in evaluation mode and stays as it is,
-/// so that the statistics are those of the network that is judged: no dropout, quantizers that are smooth in
-/// training are hard. Polls stop requests.
+/// Gives every running statistic of the network (nn::Module::running_statistics()) the mean of its own over
+/// `batches` >= 1 training batches: the loader's first ones of `epoch`. Everything else is in evaluation mode
+/// and stays as it is, so that the statistics are those of the network that is judged: no dropout, quantizers
+/// that are smooth in training are hard. The loader goes on where it stood. Polls stop requests.
 void estimate_norm_statistics(nn::Module& net, datasets::DataLoader& loader, std::int64_t epoch,
                               std::int64_t batches);
 

@@ -2,45 +2,70 @@
 
 #include <algorithm>
 #include <map>
-#include <utility>
+#include <set>
 
 #include "core/base/check.h"
 #include "core/base/short_text.h"
-#include "nn/layers.h"
-#include "nn/trace.h"
-#include "quant/activations/grid_activation.h"
+#include "nn/graph.h"
+#include "quant/evaluation_scope.h"
+#include "quant/evaluation_scope.h"
 
 namespace coarsegrad::experiments {
 namespace {
 
+using nn::Graph;
+
 std::string layer_of(const std::string& name) { return name.substr(0, name.rfind('.') + 1); }
 std::string leaf_of(const std::string& name) { return name.substr(name.rfind('.') + 1); }
 
-/// The dense layers whose input is a flattened image, with the shape (H, W, C) of that image.
-std::map<const nn::Module*, Shape> flattened_inputs(nn::Module& net, const Shape& image) {
-  std::map<const nn::Module*, Shape> found;
-  Shape flattened;  // what the last Flatten saw, until a dense layer reads it
-  nn::trace(net, image, [&](const std::string&, nn::Module& m, const Var& in, const Var&) {
-    if (dynamic_cast<nn::Flatten*>(&m) && in.shape().rank() == 4)
-      flattened = {in.shape()[1], in.shape()[2], in.shape()[3]};
-    if (dynamic_cast<nn::Linear*>(&m) && flattened.rank() == 3) found[&m] = std::exchange(flattened, Shape{});
-  });
-  return found;
+/// What a parameter is to the op that reads it.
+struct Role {
+  enum { other, norm_scale, norm_shift, conv_weight, dense_weight } as = other;
+  Shape image = {};  ///< of a dense weight: (H, W, C) of the flattened image that it is multiplied with
+};
+
+/// The shape (H, W, C) of the image that a value is the flattened form of, element by element; rank 0 where it
+/// is none.
+Shape flattened_image(const Graph& graph, int number) {
+  const Shape flat = graph.nodes[static_cast<std::size_t>(number)].shape;
+  while (number != Graph::kNone) {
+    const Graph::Node& node = graph.nodes[static_cast<std::size_t>(number)];
+    if (node.shape != flat || node.op == "linear" || node.op == "matmul" || node.inputs.empty()) break;
+    number = node.inputs.front();
+    if (node.op != "reshape") continue;
+    const Shape& image = graph.nodes[static_cast<std::size_t>(number)].shape;
+    if (image.rank() == 4 && image[0] == flat[0]) return {image[1], image[2], image[3]};
+  }
+  return {};
 }
 
-PyTorchEntry entry_of(const std::string& name, const nn::Module* layer, const Shape& shape,
-                      const std::map<const nn::Module*, Shape>& flattened) {
-  const std::string leaf = leaf_of(name);
+/// By the names of the parameters; one that no op reads has no role.
+std::map<std::string, Role> roles_in(const Graph& graph) {
+  std::map<std::string, Role> roles;
+  for (const Graph::Node& node : graph.nodes)
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      if (node.inputs[i] == Graph::kNone) continue;
+      const std::string& name = graph.nodes[static_cast<std::size_t>(node.inputs[i])].parameter;
+      if (name.empty()) continue;
+      Role role;
+      if (node.op == "batch_norm") role.as = i == 1 ? Role::norm_scale : Role::norm_shift;
+      if (node.op == "conv2d" && i == 1) role.as = Role::conv_weight;
+      if (node.op == "linear" && i == 1) role = {Role::dense_weight, flattened_image(graph, node.inputs[0])};
+      roles.try_emplace(name, role);
+    }
+  return roles;
+}
+
+PyTorchEntry entry_of(const std::string& name, const Shape& shape, const Role& role) {
   PyTorchEntry entry{name, name, shape, shape, {}};
-  if (dynamic_cast<const nn::BatchNorm*>(layer) && (leaf == "scale" || leaf == "shift"))
-    entry.pytorch_name = layer_of(name) + (leaf == "scale" ? "weight" : "bias");
-  if (leaf != "weight") return entry;
-  if (dynamic_cast<const nn::Conv2d*>(layer)) {
+  if (role.as == Role::norm_scale) entry.pytorch_name = layer_of(name) + "weight";
+  if (role.as == Role::norm_shift) entry.pytorch_name = layer_of(name) + "bias";
+  if (role.as == Role::conv_weight) {
     entry.channels_last = shape;
     entry.pytorch_shape = {shape[0], shape[3], shape[1], shape[2]};
-  } else if (const auto found = flattened.find(layer); found != flattened.end()) {
-    entry.channels_last = {shape[0], found->second[0], found->second[1], found->second[2]};
   }
+  if (role.as == Role::dense_weight && role.image.rank() == 3)
+    entry.channels_last = {shape[0], role.image[0], role.image[1], role.image[2]};
   return entry;
 }
 
@@ -90,11 +115,19 @@ void add_quantization(TensorFile& file, const quant::WeightRule& rule) {
   }
 }
 
-void add_quantization(TensorFile& file, const std::string& name, const quant::GridActivation& activation) {
-  const auto quantizer = activation.quantizer();
-  add_quantization(file, name, "bits", {static_cast<float>(activation.bits())});
-  add_quantization(file, name, "alpha", {static_cast<float>(quantizer.scale())});
-  add_quantization(file, name, "levels", {static_cast<float>(quantizer.levels)});
+/// The grids of the activations, by the module that has them.
+void add_quantization(TensorFile& file, const Graph& graph) {
+  std::set<std::string> done;
+  for (const Graph::Node& node : graph.nodes) {
+    const auto* scale = find_attribute<double>(node.attributes, "scale");
+    if (node.op != "quantize_activation" || !scale || !done.insert(node.module).second) continue;
+    const auto whole = [&node](const char* what) {
+      return static_cast<float>(*find_attribute<std::int64_t>(node.attributes, what));
+    };
+    add_quantization(file, node.module, "bits", {whole("bits")});
+    add_quantization(file, node.module, "alpha", {static_cast<float>(*scale)});
+    add_quantization(file, node.module, "levels", {whole("levels")});
+  }
 }
 
 Tensors matched_by_name(const std::vector<PyTorchEntry>& entries, const Tensors& tensors) {
@@ -138,23 +171,29 @@ Tensors matched_by_order(const std::vector<PyTorchEntry>& entries, const Tensors
 
 }  // namespace
 
-std::vector<PyTorchEntry> pytorch_entries(nn::Module& net, const Shape& image) {
-  const auto flattened = flattened_inputs(net, image);
+std::vector<PyTorchEntry> pytorch_entries(nn::Module& net, const Graph& graph) {
+  const auto roles = roles_in(graph);
   const nn::StateDict state = net.state_dict();
+  for (const auto& [name, parameter] : net.named_parameters())
+    check(roles.contains(name) || parameter->value.shape().rank() < 2, "pytorch: '", name,
+          "' takes no part in the forward pass, expected an op that says how PyTorch orders its elements");
   std::vector<PyTorchEntry> entries;
   for (const auto& [path, module] : net.named_modules()) {
     const std::string prefix = path.empty() ? "" : path + ".";
-    for (const auto& [name, value] : state)
-      if (layer_of(name) == prefix) entries.push_back(entry_of(name, module, value.shape(), flattened));
+    for (const auto& [name, value] : state) {
+      if (layer_of(name) != prefix) continue;
+      const auto role = roles.find(name);
+      entries.push_back(entry_of(name, value.shape(), role == roles.end() ? Role{} : role->second));
+    }
   }
   return entries;
 }
 
 namespace {
 
-TensorFile in_their_layout(nn::Module& net, const Shape& image, const std::map<std::string, Tensor>& values) {
+TensorFile in_their_layout(nn::Module& net, const Graph& graph, const std::map<std::string, Tensor>& values) {
   TensorFile file;
-  for (const PyTorchEntry& e : pytorch_entries(net, image)) {
+  for (const PyTorchEntry& e : pytorch_entries(net, graph)) {
     const auto view = values.at(e.name).view();
     const std::vector<float> own(view.begin(), view.end());
     file.tensors.push_back(
@@ -171,25 +210,23 @@ std::map<std::string, Tensor> values_of(nn::Module& net) {
 }  // namespace
 
 TensorFile to_pytorch(nn::Module& net, const Shape& image) {
-  return in_their_layout(net, image, values_of(net));
+  return in_their_layout(net, nn::trace_image(net, image), values_of(net));
 }
 
 TensorFile to_pytorch(nn::Module& net, const Shape& image, quant::WeightRule* rule) {
+  const quant::EvaluationScope deployed(net, rule);
   std::map<std::string, Tensor> values = values_of(net);
-  if (rule) {
-    rule->deploy();
+  if (rule)
     for (const quant::WeightRule::Entry& e : rule->weights()) values[e.name] = e.weight->used;
-  }
-  TensorFile file = in_their_layout(net, image, values);
+  const Graph graph = nn::trace_image(net, image);
+  TensorFile file = in_their_layout(net, graph, values);
   if (rule) add_quantization(file, *rule);
-  for (const auto& [name, module] : net.named_modules())
-    if (const auto* activation = dynamic_cast<const quant::GridActivation*>(module))
-      add_quantization(file, name, *activation);
+  add_quantization(file, graph);
   return file;
 }
 
 void from_pytorch(const TensorFile& file, nn::Module& net, const Shape& image, PyTorchMatching matching) {
-  const std::vector<PyTorchEntry> entries = pytorch_entries(net, image);
+  const std::vector<PyTorchEntry> entries = pytorch_entries(net, nn::trace_image(net, image));
   const Tensors tensors = counted(file);
   const Tensors matched = matching == PyTorchMatching::names ? matched_by_name(entries, tensors)
                                                              : matched_by_order(entries, tensors);

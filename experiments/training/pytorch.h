@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "experiments/support/tensor_file.h"
-#include "nn/module.h"
+#include "nn/graph.h"
 #include "quant/weights/weight_rule.h"
 
 namespace coarsegrad::experiments {
@@ -21,22 +21,24 @@ struct PyTorchEntry {
   Shape channels_last;
 };
 
-/// Of the state dict of `net`, layer by layer as PyTorch orders them. Finds out by a forward pass of a zero
-/// image (H,W,C) what the dense layers behind Flatten read. Throws Error when the network does not take it.
-std::vector<PyTorchEntry> pytorch_entries(nn::Module& net, const Shape& image);
+/// Of the state dict of `net`, layer by layer as PyTorch orders them. The graph of the network says which op
+/// reads a parameter: a convolution, a dense layer behind a flattened image, a normalisation. Throws Error for
+/// a parameter of two axes or more that none reads.
+std::vector<PyTorchEntry> pytorch_entries(nn::Module& net, const nn::Graph& graph);
 
 /// How entries of a file are recognised: by their names, or one layer after another in the order of the file
 /// (which has to be the order of the model), whatever they are called.
 enum class PyTorchMatching { names, order };
 
-/// The values of the state dict: of quantized weights the float copies.
+/// The values of the state dict: of quantized weights the float copies. `image` (H,W,C) is what the net takes,
+/// here and below; Error when it does not.
 TensorFile to_pytorch(nn::Module& net, const Shape& image);
 /// What the network computes with: quantized weights as the rule, which may be null, deploys them. Beside
 /// them, each of shape () unless said:
 ///   quantization/WEIGHT/bits, quantization/WEIGHT/scale   of each weight of the rule; its values are whole
 ///       multiples of the scale, one or (O) of them; no scale where the projection has no codes
-///   quantization/ACT/bits, quantization/ACT/alpha, quantization/ACT/levels   of each activation on a uniform
-///       grid, whose values are 0, alpha, ..., levels * alpha
+///   quantization/ACT/bits, quantization/ACT/alpha, quantization/ACT/levels   of each module that puts its
+///       output on a uniform grid, whose values are 0, alpha, ..., levels * alpha
 /// from_pytorch() passes over these. The rule is left deployed.
 TensorFile to_pytorch(nn::Module& net, const Shape& image, quant::WeightRule* rule);
 /// Fills the network. Throws Error "from_pytorch: ...", naming the entry, when one is missing, unknown or of

@@ -21,7 +21,7 @@ namespace {
 
 bool is_digits(const DataSettings& s) { return s.dataset == "mnist" || s.dataset == "drawn_digits"; }
 
-datasets::TrainTest drawn(datasets::Dataset (*draw)(std::int64_t, std::uint64_t, std::uint64_t),
+datasets::TrainTest drawn(datasets::ImageDataset (*draw)(std::int64_t, std::uint64_t, std::uint64_t),
                           const DataSettings& s, std::uint64_t seed) {
   const std::int64_t count = s.images > 0 ? s.images : 10000;
   return {draw(count, seed, 0), draw(std::max<std::int64_t>(1, count / 5), seed, 1)};
@@ -159,7 +159,7 @@ void declare_activation(Args& args, NetSettings& s) {
 
 nn::MakeActivation make_activation(const NetSettings& s) { return quant::make_activation(activation_of(s)); }
 
-std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data,
+std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::ImageDataset& data,
                                      std::uint64_t seed) {
   check_usage(nn::network_input(s.net) == data.image, "net: ", s.net, " takes images of shape ",
               nn::network_input(s.net), ", given ", data.name, " with ", data.image);

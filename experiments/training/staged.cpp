@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "experiments/support/json_text.h"
 #include "quant/activations/trained.h"
+#include "quant/evaluation_scope.h"
 #include "quant/method.h"
 
 namespace coarsegrad::experiments {
@@ -124,11 +125,8 @@ TrainerEvents StagedTraining::shifted(const TrainerEvents& events) const {
 }
 
 quant::Summary StagedTraining::deployed() {
-  const NetworkScope scope(*now_->net, now_->rule.get());
-  if (now_->rule) now_->rule->deploy();
-  quant::Summary summary = quant::summarize(*now_->net, data_.train.image, now_->rule.get());
-  if (now_->rule) now_->rule->project();
-  return summary;
+  const quant::EvaluationScope scope(*now_->net, now_->rule.get());
+  return quant::summarize(*now_->net, data_.train.image, now_->rule.get());
 }
 
 nn::Module& StagedTraining::net() { return *now_->net; }

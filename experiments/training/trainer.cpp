@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -13,6 +14,7 @@
 #include "experiments/support/text_table.h"
 #include "experiments/training/network_state.h"
 #include "experiments/training/norm_statistics.h"
+#include "quant/evaluation_scope.h"
 
 namespace coarsegrad::experiments {
 
@@ -45,20 +47,118 @@ EpochResult EpochResult::from(std::span<const double> row) {
 Trainer::Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader,
                  const SplitData& data, TrainerOptions options, const TrainerParts& parts)
     : net_(net),
-      optimizer_(optimizer),
       loader_(loader),
       data_(data),
       options_(std::move(options)),
-      rule_(parts.rule),
+      optimizer_(optimizer, net, {parts.rule, parts.gradients}, {loader.batches_per_epoch(), options_.epochs}),
       gradients_(parts.gradients),
       guidance_(parts.guidance),
-      average_(net, options_.average_decay, rule_),
+      average_(net, options_.average_decay, parts.rule),
+      parts_(all_parts()),
       earlier_(options_.earlier) {
-  check(options_.epochs >= 1 && options_.norm_batches >= 0 && options_.save_steps >= 0 &&
-            options_.loss_window >= 0 && options_.save_minutes > 0 && options_.rate,
-        "trainer: given ", options_.epochs, " epochs, ", options_.norm_batches,
-        " batches for the statistics, a save every ", options_.save_steps, " steps and ",
-        options_.save_minutes, " minutes, expected 1 or more epochs, none negative and a schedule");
+  check(options_.norm_batches >= 0 && options_.save_steps >= 0 && options_.loss_window >= 0 &&
+            options_.save_minutes > 0 && options_.rate,
+        "trainer: given ", options_.norm_batches, " batches for the statistics, a save every ", options_.save_steps,
+        " steps and ", options_.save_minutes, " minutes, expected none negative and a schedule");
+  check_names(parts_);
+  loader_.seek(0, 0);
+}
+
+// ---- what is saved, part by part
+
+std::vector<Part> Trainer::all_parts() {
+  std::vector<Part> all{part("network", net_), part("optimizer", optimizer_), part("loader", loader_)};
+  if (rule()) all.push_back(part("weights", *rule()));
+  if (gradients_) all.push_back(part("gradients", *gradients_));
+  if (guidance_) all.push_back(part("partner", guidance_->partner()));
+  if (average_.on()) all.push_back(part("average", average_));
+  all.push_back({"training", [this] { return own_state(); }, [this](const State& s) { load_own_state(s); }});
+  all.push_back({"log", [this] { return State{{}, {}, {}, {{"position", log_}}}; },
+                 [this](const State& s) {
+                   s.expect_entries_of({{}, {}, {}, {{"position", log_}}});
+                   log_ = s.text("position");
+                 }});
+  all.insert(all.end(), options_.parts.begin(), options_.parts.end());
+  return all;
+}
+
+namespace {
+
+// Rows of numbers as one list, and back.
+std::vector<double> joined(const Rows& rows) {
+  std::vector<double> all;
+  for (const auto& row : rows) all.insert(all.end(), row.begin(), row.end());
+  return all;
+}
+
+Rows cut(const std::vector<double>& all, const std::vector<std::uint64_t>& lengths, const char* what) {
+  Rows rows;
+  auto next = all.begin();
+  for (const std::uint64_t length : lengths) {
+    check(length <= static_cast<std::uint64_t>(all.end() - next), "given ", all.size(), " numbers of ", what,
+          ", expected more");
+    const auto end = next + static_cast<std::ptrdiff_t>(length);
+    rows.emplace_back(next, end);
+    next = end;
+  }
+  check(next == all.end(), "given ", all.size(), " numbers of ", what, ", expected fewer");
+  return rows;
+}
+
+Rows cut(const std::vector<double>& all, std::size_t width, const char* what) {
+  check(all.size() % width == 0, "given ", all.size(), " numbers of ", what, ", expected a multiple of ", width);
+  return cut(all, std::vector<std::uint64_t>(all.size() / width, width), what);
+}
+
+}  // namespace
+
+State Trainer::own_state() const {
+  State s;
+  s.add("best", {best_network_, {}, {}, {}});
+  s.counts = {{"best", {static_cast<std::uint64_t>(best_ + 1)}},  // 0: none
+              {"note_lengths", {}}};
+  std::vector<double> results;
+  for (const EpochResult& r : results_) std::ranges::copy(r.row(), std::back_inserter(results));
+  for (const auto& row : notes_) s.counts["note_lengths"].push_back(row.size());
+  s.numbers = {{"loss_sum", {loss_sum_}},  {"window_sum", {window_sum_}},       {"seconds", {seconds_}},
+               {"notes", joined(notes_)},  {"loss_curve", joined(loss_curve_)}, {"results", results},
+               {"earlier", joined(earlier_)}};
+  return s;
+}
+
+void Trainer::load_own_state(const State& s) {
+  const std::size_t width = EpochResult::columns().size();
+  State own = own_state();
+  own.tensors = s.tensors;  // that depends on whether there is a best network yet
+  s.expect_entries_of(own);
+  std::vector<EpochResult> results;
+  for (const auto& row : cut(s.numbers_of("results"), width, "results")) results.push_back(EpochResult::from(row));
+  const std::uint64_t best = s.count("best");
+  check(best <= results.size(), "best: given epoch ", best, ", expected one of ", results.size());
+  const State best_network = s.part("best");
+  best_network.expect_shapes_of({best == 0 ? nn::StateDict() : state_of(net_, rule()), {}, {}, {}});
+  loss_sum_ = s.number("loss_sum");
+  window_sum_ = s.number("window_sum");
+  seconds_ = s.number("seconds");
+  loss_curve_ = cut(s.numbers_of("loss_curve"), 2, "the loss curve");
+  notes_ = cut(s.numbers_of("notes"), s.counts_of("note_lengths"), "notes");
+  earlier_ = cut(s.numbers_of("earlier"), width, "results of earlier stages");
+  results_ = std::move(results);
+  best_ = static_cast<std::int64_t>(best) - 1;
+  best_network_ = best_network.tensors;
+}
+
+// The parts must have come to the same place.
+void Trainer::check_place() const {
+  const std::int64_t epochs = finished_epochs(), per_epoch = loader_.batches_per_epoch();
+  check(epochs <= options_.epochs && steps_taken() >= epochs * per_epoch &&
+            steps_taken() <= std::min((epochs + 1) * per_epoch, options_.epochs * per_epoch),
+        "given ", epochs, " finished epochs and ", steps_taken(), " steps of ", per_epoch, " an epoch");
+  const State loader = loader_.state();
+  check(loader.count("epoch") == static_cast<std::uint64_t>(epoch()) &&
+            loader.count("batch") == static_cast<std::uint64_t>(batch()),
+        "given a loader at batch ", loader.count("batch"), " of epoch ", loader.count("epoch"), " after ",
+        steps_taken(), " steps");
 }
 
 bool Trainer::restore() {
@@ -70,39 +170,11 @@ bool Trainer::restore() {
   check_same_settings(cat("the training in ", path), before, nlohmann::json::parse(options_.config),
                       "choose another --out or remove the file");
   try {
-    const auto epochs = static_cast<std::int64_t>(c.rows.size());
-    const std::int64_t per_epoch = loader_.batches_per_epoch();
-    check(epochs <= options_.epochs && c.step >= epochs * per_epoch &&
-              c.step <= std::min((epochs + 1) * per_epoch, options_.epochs * per_epoch),
-          "given ", epochs, " finished epochs and ", c.step, " steps of ", per_epoch, " an epoch");
-    std::vector<EpochResult> results;
-    for (const auto& row : c.rows) results.push_back(EpochResult::from(row));
-    const auto own =
-        guidance_ ? std::min(generators_of(net_).size(), c.generators.size()) : c.generators.size();
-    const auto first_of_partner = c.generators.begin() + static_cast<std::ptrdiff_t>(own);
-    load_generators(net_, {c.generators.begin(), first_of_partner});
-    if (guidance_) load_generators(guidance_->partner(), {first_of_partner, c.generators.end()});
-    load_state(net_, rule_, c.network);
-    check(guidance_ || c.partner.empty(), "given a partner, expected none");
-    if (guidance_) guidance_->partner().load_state_dict(c.partner);
-    optimizer_.load_state(c.optimizer);
-    average_.load(c.average);
-    check(c.best_network.size() == (c.best < 0 ? 0 : c.network.size()), "given ", c.best_network.size(),
-          " tensors of the best network, expected ", c.network.size());
-    results_ = std::move(results);
+    load_states(parts_, c.parts);
+    check_place();
   } catch (const std::exception& e) {
     throw Error(cat("checkpoint ", path, ": ", e.what()));
   }
-  step_ = c.step;
-  best_ = c.best;
-  loss_sum_ = c.loss_sum;
-  window_sum_ = c.window_sum;
-  loss_curve_ = c.loss_curve;
-  notes_ = c.notes;
-  earlier_ = c.earlier;
-  best_network_ = c.best_network;
-  log_ = c.log;
-  seconds_ = c.seconds;
   return true;
 }
 
@@ -111,33 +183,12 @@ void Trainer::save(const TrainerEvents& events) {
   seconds_ += std::chrono::duration<double>(now - saved_).count();
   saved_ = now;
   if (options_.checkpoint.empty()) return;
-  Checkpoint c;
-  c.config = options_.config;
-  c.commit = build_commit();
-  c.step = step_;
-  c.loss_sum = loss_sum_;
-  c.window_sum = window_sum_;
-  c.loss_curve = loss_curve_;
-  c.notes = notes_;
-  c.earlier = earlier_;
-  c.seconds = seconds_;
-  for (const EpochResult& r : results_) c.rows.push_back(r.row());
-  c.best = best_;
-  c.network = state_of(net_, rule_);
-  c.average = average_.state();
-  c.best_network = best_network_;
-  c.optimizer = optimizer_.state();
-  c.generators = generators_of(net_);
-  if (guidance_) {
-    c.partner = guidance_->partner().state_dict();
-    std::ranges::copy(generators_of(guidance_->partner()), std::back_inserter(c.generators));
-  }
-  c.log = log_ = events.sync_log ? events.sync_log() : log_;
-  write_checkpoint(options_.checkpoint, c);
+  if (events.sync_log) log_ = events.sync_log();
+  write_checkpoint(options_.checkpoint, {options_.config, build_commit(), states_of(parts_)});
 }
 
 bool Trainer::due() const {
-  return (options_.save_steps > 0 && step_ % options_.save_steps == 0) ||
+  return (options_.save_steps > 0 && steps_taken() % options_.save_steps == 0) ||
          Clock::now() - saved_ > std::chrono::duration<double>(60 * options_.save_minutes);
 }
 
@@ -148,10 +199,9 @@ void Trainer::run(const TrainerEvents& events) {
   const std::int64_t per_epoch = loader_.batches_per_epoch();
   saved_ = Clock::now();
   Progress progress(options_.label, options_.epochs * images_per_epoch(), options_.quiet, images_done());
-  if (epoch() < options_.epochs) loader_.seek(epoch(), step_ % per_epoch);
   try {
     while (finished_epochs() < options_.epochs) {
-      while (step_ < (finished_epochs() + 1) * per_epoch) {
+      while (steps_taken() < (finished_epochs() + 1) * per_epoch) {
         check_stop();
         const double loss = train_step(events);
         progress.update(images_done(), cat("loss ", number(loss), latest_test()));
@@ -168,37 +218,40 @@ void Trainer::run(const TrainerEvents& events) {
 
 double Trainer::train_step(const TrainerEvents& events) {
   const datasets::Batch& batch = loader_.next();
-  optimizer_.lr = options_.rate(step_);
-  advance_schedules();
-  if (rule_) rule_->project();
-  if (gradients_) gradients_->set_step(step_);
-  const auto [loss, value] = loss_of(batch);
+  const std::int64_t step = steps_taken();
+  optimizer_.lr = options_.rate(step);
   optimizer_.zero_grad();
+  const auto [loss, value] = loss_of(batch);
   loss.backward();
-  check_gradients(net_);
-  if (guidance_) check_gradients(guidance_->partner());
-  if (rule_) rule_->before_step();
+  check_gradients();
   optimizer_.step();
-  if (rule_) rule_->after_step(optimizer_.lr);
-  if (average_.on()) average_.update(step_);
+  if (average_.on()) average_.update(step);
   loss_sum_ += value;
   window_sum_ += value;
-  if (++step_ % std::max<std::int64_t>(1, options_.loss_window) == 0) {
+  if (steps_taken() % std::max<std::int64_t>(1, options_.loss_window) == 0) {
     if (options_.loss_window > 0)
       loss_curve_.push_back(
-          {static_cast<double>(step_), window_sum_ / static_cast<double>(options_.loss_window)});
+          {static_cast<double>(steps_taken()), window_sum_ / static_cast<double>(options_.loss_window)});
     window_sum_ = 0;
   }
-  if (events.step) events.step(step_, optimizer_.lr, value);
+  if (events.step) events.step(steps_taken(), optimizer_.lr, value);
   return value;
+}
+
+// Those that move something: of float copies, not of the weights that the network computed with.
+void Trainer::check_gradients() {
+  optimizer_.collect_gradients();
+  expect_finite_gradients(net_.named_parameters());
+  if (rule()) expect_finite_gradients(rule()->named_parameters());
+  if (guidance_) expect_finite_gradients(guidance_->partner().named_parameters());
 }
 
 // With a partner the sum of both losses: each reaches the parameters of its own network alone.
 Trainer::StepLoss Trainer::loss_of(const datasets::Batch& batch) {
   const auto outcome = [&](nn::Module& net) {
-    const Var logits = net(batch.images);
+    const Var logits = net(batch["image"]);
     return quant::Outcome{logits,
-                          cross_entropy(logits, batch.labels, static_cast<Real>(options_.label_smoothing))};
+                          cross_entropy(logits, batch["label"], static_cast<Real>(options_.label_smoothing))};
   };
   const quant::Outcome own = outcome(net_);
   Var total = own.task;
@@ -208,16 +261,9 @@ Trainer::StepLoss Trainer::loss_of(const datasets::Batch& batch) {
   }
   for (const double value : {double(own.task.item()), double(total.item())})
     if (!std::isfinite(value))
-      throw Diverged(cat("training loss is ", value, " at step ", step_, "; what is not finite first is ",
-                         first_not_finite(net_, batch.images)));
+      throw Diverged(cat("training loss is ", value, " at step ", steps_taken(), "; what is not finite first is ",
+                         first_not_finite(net_, batch["image"])));
   return {total, own.task.item()};
-}
-
-void Trainer::advance_schedules() {
-  const quant::Progress at{static_cast<double>(step_) / static_cast<double>(loader_.batches_per_epoch()),
-                           static_cast<double>(options_.epochs)};
-  if (rule_) rule_->advance(at);
-  quant::advance(net_, at);
 }
 
 std::string Trainer::latest_test() const {
@@ -228,21 +274,15 @@ std::string Trainer::latest_test() const {
 // estimated anew. Returns its state, from which the same network is deployed again: projections that remember
 // something are in it as they were before they did so here.
 nn::StateDict Trainer::judge(const std::function<void()>& f) {
-  nn::StateDict judged;
-  {
-    NetworkScope scope(net_, rule_);
-    if (average_.on()) load_state(net_, rule_, average_.state());
-    judged = state_of(net_, rule_);
-    if (rule_) rule_->deploy();
-    if (options_.norm_batches > 0) {
-      estimate_norm_statistics(net_, loader_, epoch(), options_.norm_batches);
-      std::ranges::copy(net_.state_dict(), judged.begin());
-    }
-    f();
-    scope.give_back();
-    if (rule_) rule_->project();  // what that changes in the projections is taken back, too
+  const NetworkScope scope(net_, rule());
+  if (average_.on()) load_state(net_, rule(), average_.values());
+  nn::StateDict judged = state_of(net_, rule());
+  const quant::EvaluationScope deployed(net_, rule());
+  if (options_.norm_batches > 0) {
+    estimate_norm_statistics(net_, loader_, epoch(), options_.norm_batches);
+    std::ranges::copy(net_.state_dict(), judged.begin());
   }
-  if (options_.norm_batches > 0) loader_.seek(epoch(), step_ % loader_.batches_per_epoch());
+  f();
   return judged;
 }
 
@@ -286,7 +326,7 @@ std::int64_t Trainer::images_per_epoch() const {
 }
 
 std::int64_t Trainer::images_done() const {
-  return epoch() * images_per_epoch() + step_ % loader_.batches_per_epoch() * loader_.batch_size();
+  return epoch() * images_per_epoch() + batch() * loader_.batch_size();
 }
 
 }  // namespace coarsegrad::experiments

@@ -10,13 +10,13 @@
 
 #include "experiments/support/run_log.h"
 #include "experiments/training/checkpoint.h"
+#include "experiments/training/json_values.h"
 #include "experiments/training/training.h"
 #include "experiments/training/weight_average.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
-#include "quant/gradients/gradient_rule.h"
 #include "quant/guidance.h"
-#include "quant/weights/weight_rule.h"
+#include "quant/quantized_optimizer.h"
 
 namespace coarsegrad::experiments {
 
@@ -40,6 +40,7 @@ struct TrainerOptions {
   std::filesystem::path checkpoint = {};  ///< empty: none is kept
   std::int64_t save_steps = 0;            ///< saved every so many steps; 0: no
   double save_minutes = 5;                ///< and after so many minutes; each epoch ends with one, too
+  std::vector<Part> parts = {};           ///< of one's own, whose memory is saved and restored with the others
   bool quiet = false;                     ///< no progress on the terminal
 };
 
@@ -75,12 +76,15 @@ struct TrainerParts {
 
 class Trainer {
  public:
-  /// All references and parts must outlive the trainer; the loader serves data.train, `optimizer` moves the
-  /// parameters of the network and of its parts. Throws Error for options out of range.
+  /// All references and parts must outlive the trainer; the loader serves data.train, from its first batch on,
+  /// `optimizer` moves the parameters of the network and of its parts. Throws Error for options out of range, and for
+  /// an optimizer that lacks what the weight rule trains.
   Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData& data,
           TrainerOptions options, const TrainerParts& parts = {});
   Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData&& data,
           TrainerOptions options, const TrainerParts& parts = {}) = delete;  // it would be gone
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   /// Goes back to where the checkpoint stands; false when there is none. Throws UsageError when it belongs to
   /// another configuration, Error when it is damaged or does not fit; it is left as it is then.
@@ -97,7 +101,7 @@ class Trainer {
   const Rows& notes() const { return notes_; }
 
   bool finished() const { return finished_epochs() == options_.epochs; }
-  std::int64_t steps_taken() const { return step_; }
+  std::int64_t steps_taken() const { return optimizer_.steps_taken(); }
   std::int64_t steps_per_epoch() const { return loader_.batches_per_epoch(); }
   /// Seconds spent on the training until it was saved last, breaks left out.
   double seconds() const { return seconds_; }
@@ -114,6 +118,8 @@ class Trainer {
   const nn::StateDict& best_network() const { return best_network_; }
   /// The network as it is judged now.
   nn::StateDict judged_network();
+  /// What quantizes its weights; null: nothing does.
+  quant::WeightRule* rule() const { return optimizer_.weights(); }
 
  private:
   struct StepLoss {
@@ -122,28 +128,33 @@ class Trainer {
   };
   StepLoss loss_of(const datasets::Batch& batch);
   double train_step(const TrainerEvents& events);
-  void advance_schedules();
+  void check_gradients();
   void finish_epoch(const TrainerEvents& events);
   nn::StateDict judge(const std::function<void()>& f);
+  std::vector<Part> all_parts();
+  State own_state() const;
+  void load_own_state(const State& state);
+  void check_place() const;
   void save(const TrainerEvents& events);
   bool due() const;
-  std::int64_t epoch() const { return step_ / loader_.batches_per_epoch(); }
+  std::int64_t epoch() const { return steps_taken() / loader_.batches_per_epoch(); }
+  std::int64_t batch() const { return steps_taken() % loader_.batches_per_epoch(); }
   std::int64_t finished_epochs() const { return static_cast<std::int64_t>(results_.size()); }
   std::int64_t images_per_epoch() const;
   std::int64_t images_done() const;
   std::string latest_test() const;
 
   nn::Module& net_;
-  optim::Optimizer& optimizer_;
   datasets::DataLoader& loader_;
   const SplitData& data_;
   const TrainerOptions options_;
-  quant::WeightRule* rule_;
+  quant::QuantizedOptimizer optimizer_;
   quant::GradientRule* gradients_;
   quant::Guidance* guidance_;
-
   WeightAverage average_;
-  std::int64_t step_ = 0, best_ = -1;
+  const std::vector<Part> parts_;  // all of the above that remember something, and what follows
+
+  std::int64_t best_ = -1;
   double loss_sum_ = 0, window_sum_ = 0;
   Rows loss_curve_, notes_, earlier_;
   std::vector<EpochResult> results_;

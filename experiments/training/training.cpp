@@ -28,20 +28,20 @@ SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed
   const std::vector<std::int64_t> indices = datasets::held_out_indices(size, count, seed);
   Split about{name, size, count, seed, sha256({std::as_bytes(std::span(indices))})};
   if (count == 0) {
-    datasets::Dataset none = first_images(data.train, 0);
+    datasets::ImageDataset none = first_images(data.train, 0);
     return {std::move(data.train), std::move(none), std::move(data.test), std::move(about)};
   }
   auto [rest, held_out] = datasets::hold_out(data.train, count, seed);
   return {std::move(rest), std::move(held_out), std::move(data.test), std::move(about)};
 }
 
-datasets::Dataset first_images(const datasets::Dataset& data, std::int64_t count) {
+datasets::ImageDataset first_images(const datasets::ImageDataset& data, std::int64_t count) {
   std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(count, data.size())));
   std::iota(indices.begin(), indices.end(), 0);
   return datasets::subset(data, indices);
 }
 
-Evaluation evaluate(nn::Module& net, const datasets::Dataset& data,
+Evaluation evaluate(nn::Module& net, const datasets::ImageDataset& data,
                     const std::function<void(const Tensor& logits)>& see) {
   if (data.size() == 0) return {std::nan(""), std::nan("")};
   const NoGrad constant;
@@ -52,14 +52,14 @@ Evaluation evaluate(nn::Module& net, const datasets::Dataset& data,
   Evaluation sum;
   for (const datasets::Batch& batch : loader.epoch(0)) {
     check_stop();
-    const Var logits = net(batch.images);
-    const double loss = cross_entropy(logits, batch.labels).item();
+    const Var logits = net(batch["image"]);
+    const double loss = cross_entropy(logits, batch["label"]).item();
     if (!all_finite(logits.value().view()) || !std::isfinite(loss))
       throw Diverged(cat("evaluation of ", data.name, ": what is not finite first is ",
-                         first_not_finite(net, batch.images)));
+                         first_not_finite(net, batch["image"])));
     if (see) see(logits.value());
-    sum.loss += loss * static_cast<double>(batch.labels.size());
-    sum.accuracy += static_cast<double>(count_correct(logits.value(), batch.labels));
+    sum.loss += loss * static_cast<double>(batch["label"].numel());
+    sum.accuracy += static_cast<double>(count_correct(logits.value(), batch["label"]));
   }
   const double n = static_cast<double>(data.size());
   return {sum.loss / n, sum.accuracy / n};
@@ -74,8 +74,8 @@ bool all_finite(std::span<const Real> values) {
   return carried >> 31 == 0;
 }
 
-void check_gradients(nn::Module& net) {
-  for (const auto& [name, parameter] : net.named_parameters())
+void expect_finite_gradients(const std::vector<std::pair<std::string, Parameter*>>& parameters) {
+  for (const auto& [name, parameter] : parameters)
     if (!all_finite(parameter->grad().view()))
       throw Diverged(cat("the gradient of ", name, " is not finite"));
 }

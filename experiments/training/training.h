@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "datasets/images.h"
 #include "datasets/loader.h"
 #include "experiments/support/tensor_file.h"
 #include "nn/module.h"
@@ -26,7 +27,7 @@ struct Split {
 
 /// What a net learns from, what its best epoch is chosen by (may be empty), and what it is judged by.
 struct SplitData {
-  datasets::Dataset train, held_out, test;
+  datasets::ImageDataset train, held_out, test;
   Split split = {};
 };
 /// Sets `count` of the training images aside, chosen by `seed` alone; `name` is what --dataset calls them.
@@ -35,7 +36,7 @@ SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed
                 const std::string& name = "");
 
 /// The first `count` images, or all when there are fewer.
-datasets::Dataset first_images(const datasets::Dataset& data, std::int64_t count);
+datasets::ImageDataset first_images(const datasets::ImageDataset& data, std::int64_t count);
 
 struct Evaluation {
   double loss = 0;      ///< mean cross entropy
@@ -45,7 +46,7 @@ struct Evaluation {
 /// Diverged, naming the first layer whose output is not finite, when a logit or the loss is not: logits that
 /// are NaN have no largest one. `see` is called with the logits of each batch, in the order of the data. Polls
 /// stop requests.
-Evaluation evaluate(nn::Module& net, const datasets::Dataset& data,
+Evaluation evaluate(nn::Module& net, const datasets::ImageDataset& data,
                     const std::function<void(const Tensor& logits)>& see = {});
 
 /// Puts a network into a mode and back.
@@ -64,7 +65,7 @@ class ModeScope {
 /// No element is NaN or infinite. Costs one pass over memory.
 bool all_finite(std::span<const Real> values);
 /// Throws Diverged, naming the parameter, when a gradient is not finite.
-void check_gradients(nn::Module& net);
+void expect_finite_gradients(const std::vector<std::pair<std::string, Parameter*>>& parameters);
 /// Where numbers that are not finite come from: "the input", "the output of NAME", the first module in order
 /// of execution, or "the loss". Runs the network once in its present mode.
 std::string first_not_finite(nn::Module& net, const Tensor& images);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/base/check.h"
-#include "core/base/short_text.h"
 #include "core/map.h"
 #include "experiments/training/network_state.h"
 
@@ -34,15 +33,9 @@ void WeightAverage::update(std::int64_t step) {
   }
 }
 
-void WeightAverage::load(const nn::StateDict& state) {
-  check(state.size() == average_.size(), "weight average: given ", state.size(), " tensors, expected ",
-        average_.size());
-  for (std::size_t i = 0; i < state.size(); ++i)
-    check(state[i].first == average_[i].first && state[i].second.defined() &&
-              state[i].second.shape() == average_[i].second.shape(),
-          "weight average: given ", in_quotes(state[i].first), " of shape ", state[i].second.shape(),
-          ", expected '", average_[i].first, "' of shape ", average_[i].second.shape());
-  average_ = state;
+void WeightAverage::load_state(const State& given) {
+  given.expect_shapes_of(state());
+  average_ = given.tensors;
 }
 
 }  // namespace coarsegrad::experiments

@@ -18,10 +18,12 @@ class WeightAverage {
   /// buffers alike.
   void update(std::int64_t step);
 
-  /// Empty when off.
-  const nn::StateDict& state() const { return average_; }
+  /// The averages, as state_of() lists what they are of; empty when off.
+  const nn::StateDict& values() const { return average_; }
+  /// The same, for a checkpoint.
+  State state() const { return {average_, {}, {}, {}}; }
   /// Throws Error unless names and shapes are those of that state (none when off).
-  void load(const nn::StateDict& state);
+  void load_state(const State& state);
 
  private:
   std::vector<const Tensor*> live_;  // in the order of the state dict

@@ -1,7 +1,7 @@
 #include "quant/activations/activation_codes.h"
 
 #include "core/base/check.h"
-#include "core/ops.h"
+#include "core/map.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -35,7 +35,7 @@ Tensor values(const Tensor& x, kernels::Quantizer<Real> quantizer) {
 Tensor normalized_values(const Normalized& n, const Tensor& shortcut) {
   Tensor t = Tensor::uninitialized(n.x.shape());
   batch_norm_apply<Real>(n.rows(), n.channels(), n.x.value().data(), n.columns(), t.mutable_data());
-  return shortcut.defined() ? (Var(t) + Var(shortcut)).value() : t;
+  return shortcut.defined() ? zip(t, shortcut, [](Real a, Real b) { return a + b; }) : t;
 }
 
 }  // namespace

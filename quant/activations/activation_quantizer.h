@@ -18,6 +18,7 @@ namespace quant {
 class ActivationQuantizer : public nn::Activation {
  public:
   virtual int bits() const = 0;
+  Attributes attributes() const override { return {{"bits", bits()}}; }
 };
 
 /// What the methods understand; what does not apply to one is ignored.

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
 
 #include "core/base/check.h"
 #include "core/map.h"
 #include "core/ops.h"
-#include "nn/trace.h"
+#include "nn/graph.h"
 #include "quant/math/unit_interval.h"
 
 namespace coarsegrad {
@@ -16,9 +18,32 @@ namespace {
 
 // quantize_k of values in [0, 1], without codes: for more bits than these have.
 Var quantize_values(const Var& r, int bits) {
-  const auto n = static_cast<Real>(highest_unit_level(bits));
-  return record("quantize_k", map(r.value(), [n](Real v) { return std::nearbyint(n * v) / n; }), {r},
-                [](const Tensor& g) -> Gradients { return {g}; });
+  const int levels = highest_unit_level(bits);
+  const auto n = static_cast<Real>(levels);
+  return record(
+      "quantize_activation", map(r.value(), [n](Real v) { return std::nearbyint(n * v) / n; }), {r},
+      [](const Tensor& g) -> Gradients { return {g}; },
+      [=] {
+        return Attributes{{"bits", bits},   {"levels", levels},      {"alpha", 1.0},           {"steps", n},
+                          {"scale", 1 / n}, {"rounding", "nearest"}, {"surrogate", "identity"}};
+      });
+}
+
+// The activation whose output the last dense layer or convolution reads, maybe after pooling; null where it
+// is called elsewhere, too, or something else is read.
+nn::Activation* last_activation(nn::Module& net, const nn::Graph& graph) {
+  std::map<std::string, nn::Module*> modules;
+  for (const auto& [name, module] : net.named_modules()) modules[name] = module;
+  const auto is_product = [](const nn::Graph::Node& n) { return n.op == "conv2d" || n.op == "linear"; };
+  const auto last = std::ranges::find_if(graph.nodes.rbegin(), graph.nodes.rend(), is_product);
+  if (last == graph.nodes.rend()) return nullptr;
+  for (const nn::Graph::Node* at = &*last; !at->inputs.empty() && at->inputs.front() != nn::Graph::kNone;) {
+    at = &graph.nodes[static_cast<std::size_t>(at->inputs.front())];
+    if (is_product(*at)) return nullptr;
+    if (nn::Activation* const found = modules.at(at->module)->activation())
+      return graph.uses(at->module) == 1 ? found : nullptr;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -62,16 +87,8 @@ nn::MakeActivation dorefa_activation(int bits, Bounding h, const Surrogate& surr
 }
 
 bool keep_last_activation_float(nn::Module& net, const Shape& image) {
-  std::vector<nn::Module*> calls;
-  nn::trace(net, image, [&](const std::string&, nn::Module& module, const Var&, const Var&) {
-    if (nn::weight_of(module) || dynamic_cast<DorefaActivation*>(&module)) calls.push_back(&module);
-  });
-  while (!calls.empty() && !nn::weight_of(*calls.back())) calls.pop_back();
-  if (calls.size() < 2) return false;
-  auto* const last = dynamic_cast<DorefaActivation*>(calls[calls.size() - 2]);
-  if (!last || std::ranges::count(calls, last) > 1) return false;
-  last->quantize(false);
-  return true;
+  nn::Activation* const last = last_activation(net, nn::trace_image(net, image));
+  return last && last->quantize(false);
 }
 
 }  // namespace quant

@@ -29,7 +29,10 @@ class DorefaActivation : public GridActivation {
   Bounding bounding() const { return h_; }
 
   /// Off: h(x) alone.
-  void quantize(bool on) { quantizing_ = on; }
+  bool quantize(bool on) override {
+    quantizing_ = on;
+    return true;
+  }
 
  protected:
   GridMap map() const override;
@@ -46,8 +49,9 @@ nn::MakeActivation dorefa_activation(int bits, Bounding h = Bounding::clip,
                                      const Surrogate& surrogate = coarsegrad::surrogate("clipped_relu"));
 
 /// The rule of section 2.7: what the last dense layer or convolution of `net` reads is bounded and not
-/// quantized. `image` (H, W, C) is what the net takes. Returns whether there was such an activation: one that
-/// serves another place, too, as in the last block of a ResNet, stays quantized.
+/// quantized, where the activation that it comes from can do without levels (nn::Activation::quantize).
+/// `image` (H, W, C) is what the net takes. Returns whether there was such an activation: one that serves
+/// another place, too, as in the last block of a ResNet, stays quantized.
 bool keep_last_activation_float(nn::Module& net, const Shape& image);
 
 }  // namespace quant

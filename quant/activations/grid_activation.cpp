@@ -43,10 +43,22 @@ Tensor times_surrogate(const Tensor& g, const Tensor& x, const kernels::Quantize
 Tensor normalized_input(const Normalized& n, const Tensor& shortcut) {
   Tensor t = Tensor::uninitialized(n.x.shape());
   batch_norm_apply<Real>(n.rows(), n.channels(), n.x.value().data(), n.columns(), t.mutable_data());
-  return shortcut.defined() ? (Var(t) + Var(shortcut)).value() : t;
+  return shortcut.defined() ? zip(t, shortcut, [](Real a, Real b) { return a + b; }) : t;
 }
 
 }  // namespace
+
+Attributes attributes_of(const GridMap& map) {
+  constexpr const char* kRoundings[] = {"up", "nearest", "sign"};
+  const kernels::Quantizer<Real>& q = map.quantizer;
+  return {{"bits", map.bits},
+          {"levels", q.levels},
+          {"alpha", q.alpha},
+          {"steps", q.steps},
+          {"scale", q.scale()},
+          {"rounding", kRoundings[static_cast<int>(q.rounding)]},
+          {"surrogate", map.surrogate->name()}};
+}
 
 Var quantize_activation(const Var& x, const GridMap& map) {
   const auto rule = mask_rule(*map.surrogate);
@@ -55,12 +67,14 @@ Var quantize_activation(const Var& x, const GridMap& map) {
       encode_activation(x.value(), map.quantizer, map.bits, rule.value_or(Ste::identity), wanted);
   const Tensor input = rule && !map.reads_input ? Tensor() : x.value();
   const ActivationCodes kept{{}, map.parameter_gradient ? out.coded : nullptr, out.mask};
-  return record("quantize_activation", out.value, {x, map.parameter},
-                [=, quantizer = map.quantizer, surrogate = map.surrogate,
-                 gradient = map.parameter_gradient](const Tensor& g) -> Gradients {
-                  return {rule ? masked(g, kept.mask) : times_surrogate(g, input, quantizer, *surrogate),
-                          gradient ? gradient(g, kept, input) : Tensor()};
-                });
+  return record(
+      "quantize_activation", out.value, {x, map.parameter},
+      [=, quantizer = map.quantizer, surrogate = map.surrogate,
+       gradient = map.parameter_gradient](const Tensor& g) -> Gradients {
+        return {rule ? masked(g, kept.mask) : times_surrogate(g, input, quantizer, *surrogate),
+                gradient ? gradient(g, kept, input) : Tensor()};
+      },
+      [&map] { return attributes_of(map); });
 }
 
 Var GridActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
@@ -81,7 +95,8 @@ Var GridActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& sho
       return gradient(g, kept, input.x.defined() ? normalized_input(input, added) : Tensor());
     };
   }
-  return record_activated("norm_quantize", n, shortcut, result);
+  return record_activated("norm_quantize", n, shortcut, result, "quantize_activation",
+                          [&map] { return attributes_of(map); });
 }
 
 }  // namespace quant

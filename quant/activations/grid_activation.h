@@ -29,14 +29,16 @@ struct GridMap {
 /// Throws Error for a quantizer out of range.
 Var quantize_activation(const Var& x, const GridMap& map);
 
+/// What a graph says of the op "quantize_activation": "bits", "levels", "alpha", "steps" and "scale" of the
+/// grid, "rounding" ("up", "nearest", "sign") and the "surrogate".
+Attributes attributes_of(const GridMap& map);
+
 class GridActivation : public ActivationQuantizer {
  public:
   Var forward(const Var& x) override { return quantize_activation(x, map()); }
   /// In one pass over memory where one bit per element is enough.
   Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
   int bits() const override { return map().bits; }
-  /// What it maps to now.
-  kernels::Quantizer<Real> quantizer() const { return map().quantizer; }
 
  protected:
   virtual GridMap map() const = 0;

@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/compute/stochastic.h"
 #include "core/ops.h"
+#include "core/tracer.h"
 #include "quant/activations/grid_activation.h"
 
 namespace coarsegrad {
@@ -14,7 +15,17 @@ namespace quant {
 
 MinMaxActivation::MinMaxActivation(int bits) : bits_(bits) { highest_level(bits); }
 
+// Whatever is in the batch, it is one op of a graph. Its grid has no scale before the batch is there.
 Var MinMaxActivation::forward(const Var& x) {
+  const auto attributes = [this] {
+    return Attributes{
+        {"bits", bits_}, {"levels", highest_level(bits_)}, {"rounding", "nearest"}, {"surrogate", "relu"}};
+  };
+  return as_one_op(
+      "quantize_activation", attributes, [&] { return quantized(x); }, x);
+}
+
+Var MinMaxActivation::quantized(const Var& x) const {
   if (x.numel() == 0) return relu(x);
   const FlushDenormals flush;
   Real high = value_range<Real>(x.numel(), x.value().data()).high;

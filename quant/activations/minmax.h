@@ -21,6 +21,8 @@ class MinMaxActivation : public ActivationQuantizer {
   int bits() const override { return bits_; }
 
  private:
+  Var quantized(const Var& x) const;
+
   int bits_;
 };
 

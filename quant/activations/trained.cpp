@@ -82,11 +82,6 @@ nn::MakeActivation trained_activation(const TrainedActivationOptions& options, b
   };
 }
 
-void record_ranges(nn::Module& net, bool on) {
-  for (const auto& [name, module] : net.named_modules())
-    if (auto* activation = dynamic_cast<TrainedActivation*>(module)) activation->record_range(on);
-}
-
 void load_state_with_any_alphas(nn::Module& net, const nn::StateDict& state) {
   const auto named = [](const nn::StateDict& list, const std::string& name) {
     return std::ranges::find(list, name, [](const auto& entry) { return entry.first; });

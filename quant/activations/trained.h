@@ -63,9 +63,6 @@ class TrainedActivation : public GridActivation {
 /// A TrainedActivation at every place.
 nn::MakeActivation trained_activation(const TrainedActivationOptions& options, bool record_range = false);
 
-/// Turns record_range() of every TrainedActivation in `net` on or off.
-void record_ranges(nn::Module& net, bool on);
-
 /// net.load_state_dict(state), but for what quantized activations train (entries "alpha" and "step", and
 /// "....alpha" and "....step"): one that the state lacks
 /// keeps its value, one that the net lacks is passed over. So a float net's state starts a quantized one.

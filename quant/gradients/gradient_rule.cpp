@@ -1,7 +1,9 @@
 #include "quant/gradients/gradient_rule.h"
 
+#include <algorithm>
+
 #include "core/base/check.h"
-#include "nn/layers.h"
+#include "core/ops.h"
 #include "quant/weights/layer_choice.h"
 
 namespace coarsegrad {
@@ -24,6 +26,10 @@ class Draws {
     }
     measured_ = Tensor();
   }
+
+  /// Calls within the step.
+  std::vector<std::uint64_t> calls() const { return {calls_[0], calls_[1]}; }
+  void set_calls(const std::vector<std::uint64_t>& calls) { std::ranges::copy(calls, calls_); }
 
   // If the weight's product follows, it need not look for the ranges of the samples again.
   Tensor for_input(const Tensor& g) {
@@ -69,7 +75,7 @@ GradientRule::GradientRule(nn::Module& net, GradientRuleOptions options, const R
     : options_(std::move(options)) {
   check(options_.input != nullptr, "gradient rule: given no quantizer, expected one for the input");
   for (const auto& [name, module] : net.named_modules())
-    if (OutputGradientMap* map = nn::gradient_map_of(*module))
+    if (OutputGradientMap* map = module->output_gradient_map())
       layers_.push_back({name, map, std::make_shared<Draws>(rng.split(name), options_)});
   drop_ends(layers_, options_.quantize_first, options_.quantize_last);
   for (const Layer& layer : layers_)
@@ -87,7 +93,25 @@ GradientRule::~GradientRule() {
 }
 
 void GradientRule::set_step(std::int64_t step) {
-  for (const Layer& layer : layers_) layer.draws->set_step(static_cast<std::uint64_t>(step));
+  step_ = static_cast<std::uint64_t>(step);
+  for (const Layer& layer : layers_) layer.draws->set_step(step_);
+}
+
+State GradientRule::state() const {
+  State all;
+  for (const Layer& layer : layers_) all.counts["calls." + layer.name] = layer.draws->calls();
+  all.counts["step"] = {step_};
+  return all;
+}
+
+void GradientRule::load_state(const State& given) {
+  given.expect_entries_of(state());
+  const auto calls_of = [&given](const Layer& layer) { return given.counts_of("calls." + layer.name); };
+  for (const Layer& layer : layers_)
+    check(calls_of(layer).size() == 2, "gradient rule: given ", calls_of(layer).size(), " numbers of calls for ",
+          layer.name, ", expected 2");
+  set_step(static_cast<std::int64_t>(given.count("step")));
+  for (const Layer& layer : layers_) layer.draws->set_calls(calls_of(layer));
 }
 
 std::vector<std::string> GradientRule::layers() const {

@@ -3,8 +3,7 @@
 // quantized before the two products of its backward pass.
 //   GradientRule rule(net, {.input = gradient_quantizer("psq", {.bits = 5}),
 //                           .weight = gradient_quantizer("ptq", {.bits = 8})}, rng.split("gradients"));
-//   rule.set_step(step);                  // before each backward pass
-// What is drawn depends on the random stream, the name of the layer and the step alone (and on how many times
+// A QuantizedOptimizer tells it the step; whoever takes gradients without one calls set_step(). What is drawn depends on the random stream, the name of the layer and the step alone (and on how many times
 // the layer was passed backwards within the step), so a training that was broken off goes on with the same
 // bits.
 #include <cstdint>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "core/compute/random.h"
+#include "core/state.h"
 #include "nn/module.h"
 #include "quant/gradients/gradient_quantizer.h"
 
@@ -37,9 +37,9 @@ GradientRuleOptions bifurcated_gradients(std::string_view name, int bits);
 
 class GradientRule {
  public:
-  /// Of every Conv2d and Linear in `net`, which must outlive the rule; "first" and "last" are meant in the
-  /// order of named_modules(). Throws Error where a layer has a gradient map already, or options.input is
-  /// null.
+  /// Of every module of `net` that has an output_gradient_map(), as Conv2d and Linear do. The net must outlive
+  /// the rule; "first" and "last" are meant in the order of named_modules(). Throws Error where a layer has a
+  /// gradient map already, or options.input is null.
   GradientRule(nn::Module& net, GradientRuleOptions options, const Rng& rng);
   /// The layers pass on their gradients as they are again.
   ~GradientRule();
@@ -49,6 +49,11 @@ class GradientRule {
   /// The next backward passes belong to this step (0 at first).
   void set_step(std::int64_t step);
 
+  /// `step`, and as `calls.LAYER` how often its gradient was quantized within it: {for the input, for the weight}.
+  State state() const;
+  /// Throws Error, naming the entry, for a state of other layers.
+  void load_state(const State& state);
+
   const GradientRuleOptions& options() const { return options_; }
   /// The names of the layers, in order.
   std::vector<std::string> layers() const;
@@ -57,6 +62,7 @@ class GradientRule {
   struct Layer;
   const GradientRuleOptions options_;
   std::vector<Layer> layers_;
+  std::uint64_t step_ = 0;
 };
 
 }  // namespace quant

@@ -51,15 +51,15 @@ class Dorefa : public WeightProjection {
     return Tensor::deferred(w.shape(), coded);
   }
 
-  Tensor gradient(const Tensor& w, const Tensor& g) override {
-    Tensor same = WeightProjection::gradient(w, g);
+  ProjectionGradient gradient(const Tensor& w, const Tensor& g) override {
+    ProjectionGradient same = WeightProjection::gradient(w, g);
     const Real max = magnitude<Real>(w.view()).max;
     if (max < std::numeric_limits<Real>::min()) return same;
     const Real m = tanh_of(max);
     const Tensor t = tanh_of(w);
     Tensor result = zip(g, t, [m](Real dy, Real at) { return dy * ((1 - at) * (1 + at) / m); });
     if (!detach_max_) subtract_max_term(w, max, t, g, result);
-    return result;
+    return {result};
   }
 
  private:

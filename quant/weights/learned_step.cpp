@@ -51,15 +51,15 @@ class LearnedStep : public WeightProjection {
     return Tensor::deferred(w.shape(), coded);
   }
 
-  Tensor gradient(const Tensor& w, const Tensor& g) override {
-    const Tensor straight = WeightProjection::gradient(w, g);
+  ProjectionGradient gradient(const Tensor& w, const Tensor& g) override {
+    ProjectionGradient straight = WeightProjection::gradient(w, g);
     if (!started()) return straight;
-    const Real *at = w.data(), *slope = straight.data();
+    const Real *at = w.data(), *slope = g.data();
     const double sum = sum_in_pieces(
         w.numel(), [=, grid = grid()](std::int64_t i) { return slope[i] * grid.step_derivative(at[i]); });
     const Real own = static_cast<Real>(sum) * step_gradient_scale<Real>(w.numel(), q_p_);
-    step_.set_grad(Tensor::scalar(step_.grad().defined() ? step_.grad().item() + own : own));
-    return zip(g, w, [grid = grid()](Real dy, Real v) { return grid.inside(v) ? dy : Real(0); });
+    return {zip(g, w, [grid = grid()](Real dy, Real v) { return grid.inside(v) ? dy : Real(0); }),
+            {Tensor::scalar(own)}};
   }
 
  private:

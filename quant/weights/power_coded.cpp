@@ -53,7 +53,9 @@ void PowerCoded::read(std::int64_t begin, std::int64_t end, Real* out) const {
   }
 }
 
-const PowerCoded* power_codes(const Tensor& w) { return dynamic_cast<const PowerCoded*>(w.source()); }
+std::optional<PowerCodes> power_codes(const Tensor& w) {
+  return w.source() ? w.source()->powers() : std::nullopt;
+}
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -11,7 +11,7 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 /// Element i is scale Q with the code of quant/math/power_of_two.h: 0, or +-2^(|k| - n) with |k| <= n.
-/// codes() are what a deployed network packs and shifts by. Up to n = 4 the elements are also multiples
+/// powers() are what a deployed network packs and shifts by. Up to n = 4 the elements are also multiples
 /// +-2^(|k| - 1) of scale 2^(1-n) that fit a signed byte, and coded() has those: products with integer
 /// activations are then computed as integers. For n = 8 the largest would be 128, one too many.
 class PowerCoded : public Deferred {
@@ -24,11 +24,11 @@ class PowerCoded : public Deferred {
 
   void read(std::int64_t begin, std::int64_t end, Real* out) const override;
   const Coded* coded() const override { return linear_.get(); }
+  std::optional<PowerCodes> powers() const override {
+    return PowerCodes{{codes_.data(), static_cast<std::size_t>(size_)}, magnitudes_, scales_};
+  }
   int bits() const override { return bits_; }
   std::span<const Real> scales() const override { return scales_; }
-
-  int magnitudes() const { return magnitudes_; }
-  std::span<const std::int8_t> codes() const { return {codes_.data(), static_cast<std::size_t>(size_)}; }
 
  private:
   std::int64_t size_;
@@ -38,8 +38,8 @@ class PowerCoded : public Deferred {
   std::unique_ptr<Coded> linear_;
 };
 
-/// The codes behind a tensor of power-of-two weights; null for others.
-const PowerCoded* power_codes(const Tensor& w);
+/// The codes behind a tensor of power-of-two weights, which must outlive them; none for others.
+std::optional<PowerCodes> power_codes(const Tensor& w);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

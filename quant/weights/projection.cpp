@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -106,15 +107,26 @@ Registry<MakeProjection>& registry() {
 
 }  // namespace
 
-Tensor WeightProjection::gradient(const Tensor& w, const Tensor& g) {
+ProjectionGradient WeightProjection::gradient(const Tensor& w, const Tensor& g) {
   check(g.shape() == w.shape(), name(), " weights: given a gradient of shape ", g.shape(), ", expected ",
         w.shape());
-  return g;
+  return {g};
 }
 
 Var WeightProjection::forward(const Var& w) {
-  return record("project", project(w.value()), {w},
-                [this, value = w.value()](const Tensor& g) -> Gradients { return {gradient(value, g)}; });
+  std::vector<Var> inputs{w};
+  for (const Parameter* p : parameters()) inputs.push_back(p->var());
+  return record("project", project(w.value()), inputs,
+                [this, value = w.value(), count = inputs.size()](const Tensor& g) {
+                  ProjectionGradient found = gradient(value, g);
+                  Gradients all{std::move(found.weight)};
+                  std::ranges::move(found.parameters, std::back_inserter(all));
+                  all.resize(count);
+                  return all;
+                },
+                [this] {
+                  return Attributes{{"projection", name()}, {"bits", bits()}};
+                });
 }
 
 CodedProjection::CodedProjection(std::string name, const ProjectionOptions& options)

@@ -16,6 +16,12 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
+/// What the gradient at projected weights means for what they were made of.
+struct ProjectionGradient {
+  Tensor weight;                        ///< of the float weight; undefined: it stays where it is
+  std::vector<Tensor> parameters = {};  ///< of the projection's parameters(), in their order; empty: none
+};
+
 class WeightProjection : public nn::Module {
  public:
   virtual std::string name() const = 0;
@@ -29,10 +35,10 @@ class WeightProjection : public nn::Module {
   /// neither is remembered. Bitwise the same for any number of threads; those shipped also for every kernel
   /// table, but for dorefa.
   virtual Tensor project(const Tensor& w) = 0;
-  /// The gradient with respect to w from that with respect to project(w), both of the shape of w; parameters
-  /// of the projection get theirs here. By default the first is the second, straight through.
-  virtual Tensor gradient(const Tensor& w, const Tensor& g);
-  /// project() and gradient() as an op.
+  /// The gradients with respect to w and to the projection's own parameters from g, that with respect to
+  /// project(w); w and g have one shape. By default g itself, straight through, and none for parameters.
+  virtual ProjectionGradient gradient(const Tensor& w, const Tensor& g);
+  /// project() and gradient() as an op of w and of the projection's parameters.
   Var forward(const Var& w) override;
 };
 

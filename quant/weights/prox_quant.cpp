@@ -39,8 +39,8 @@ class ProxQuant : public Relaxation {
   Tensor used(WeightProjection& projection, const Tensor& w) override {
     return frozen() ? projection.project(w) : w;
   }
-  Tensor gradient(WeightProjection&, const Tensor&, const Tensor& g) override {
-    return frozen() ? Tensor() : g;
+  ProjectionGradient gradient(WeightProjection&, const Tensor&, const Tensor& g) override {
+    return {frozen() ? Tensor() : g};
   }
   void after_step(WeightProjection& projection, double rate, Tensor& w) override {
     const double amount = rate * lambda_;

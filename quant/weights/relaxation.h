@@ -18,14 +18,15 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-class Relaxation : public Scheduled {
+class Relaxation {
  public:
+  virtual ~Relaxation() = default;
   virtual std::string name() const = 0;
   /// x = R(w). By default the projection: the network is quantized from the first step on.
   virtual Tensor used(WeightProjection& projection, const Tensor& w) { return projection.project(w); }
-  /// The gradient with respect to w from that with respect to used(w). By default what the projection makes
-  /// of it. Undefined: w stays where it is.
-  virtual Tensor gradient(WeightProjection& projection, const Tensor& w, const Tensor& g) {
+  /// The gradients with respect to w and to the projection's parameters from that with respect to used(w). By
+  /// default what the projection makes of it.
+  virtual ProjectionGradient gradient(WeightProjection& projection, const Tensor& w, const Tensor& g) {
     return projection.gradient(w, g);
   }
   /// Right before the optimizer's step: x = used(w) may pull w.
@@ -34,7 +35,8 @@ class Relaxation : public Scheduled {
   virtual void after_step(WeightProjection& projection, double rate, Tensor& w) {
     static_cast<void>(projection), static_cast<void>(rate), static_cast<void>(w);
   }
-  void advance(const Progress& at) override { static_cast<void>(at); }
+  /// Called before each step. Depends on `at` alone, so that a training which was broken off needs no state.
+  virtual void advance(const Progress& at) { static_cast<void>(at); }
   /// What advance() moves, in the paper's units, for logs; 0 for a relaxation that has no strength.
   virtual double strength() const { return 0; }
 };

@@ -30,9 +30,9 @@ class Xnor : public Sign {
  public:
   explicit Xnor(ProjectionOptions o) : Sign("xnor", (o.per_channel = true, o)) {}
 
-  Tensor gradient(const Tensor& w, const Tensor& g) override {
-    Tensor result = Tensor::uninitialized(Sign::gradient(w, g).shape());
-    if (w.numel() == 0) return result;
+  ProjectionGradient gradient(const Tensor& w, const Tensor& g) override {
+    Tensor result = Tensor::uninitialized(Sign::gradient(w, g).weight.shape());
+    if (w.numel() == 0) return {result};
     const std::int64_t channels = groups(w), n = w.numel() / channels;
     const Real *from = g.data(), *at = w.data();
     Real* to = result.mutable_data();
@@ -44,7 +44,7 @@ class Xnor : public Sign {
       for (std::int64_t i = c * n; i < (c + 1) * n; ++i)
         to[i] = from[i] * (std::abs(at[i]) <= 1 ? inside : outside);
     });
-    return result;
+    return {result};
   }
 
  private:

@@ -1,99 +1,159 @@
 #include "quant/weights/weight_rule.h"
 
+#include <map>
+
 #include "core/base/check.h"
-#include "nn/layers.h"
+#include "core/deferred.h"
 #include "quant/weights/layer_choice.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
+namespace {
+
+// In the place of a weight that nobody has made: whoever reads it is told so.
+class NotMade : public Deferred {
+ public:
+  void read(std::int64_t, std::int64_t, Real*) const override {
+    throw Error("weight rule: given a forward pass with weights that were not made, expected zero_grad() of the "
+                "QuantizedOptimizer before each forward pass of a training, and an EvaluationScope around others");
+  }
+};
+
+Tensor not_made(const Shape& shape) {
+  static const auto source = std::make_shared<const NotMade>();
+  return Tensor::deferred(shape, source);
+}
+
+}  // namespace
 
 WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make,
                        std::unique_ptr<Relaxation> relaxation, const WeightRuleOptions& options)
     : relaxation_(std::move(relaxation)) {
+  std::map<const Parameter*, std::string> names;
+  for (const auto& [name, parameter] : net.named_parameters()) names[parameter] = name;
   for (const auto& [name, module] : net.named_modules())
-    if (Parameter* weight = nn::weight_of(*module))
-      weights_.push_back({cat(name, name.empty() ? "" : ".", "weight"), weight, nullptr});
+    if (Parameter* weight = module->weight_parameter())
+      weights_.push_back({names.at(weight), weight, nullptr});
   drop_ends(weights_, options.quantize_first, options.quantize_last);
   for (Entry& e : weights_) {
+    check(!e.weight->used.defined(), "weight rule: given '", e.name, "', which is under another rule already");
     e.projection = make(e.name);
     e.projection->begin(e.weight->value);
   }
+  forget();
 }
 
 WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make, const WeightRuleOptions& options)
     : WeightRule(net, make, quant::relaxation("none"), options) {}
 
-void WeightRule::project() {
+WeightRule::~WeightRule() {
+  for (const Entry& e : weights_) e.weight->used = Tensor();
+}
+
+void WeightRule::make(const std::function<Tensor(const Entry& entry)>& maker) {
   for (const Entry& e : weights_) {
     e.weight->used = Tensor();  // its memory serves the next one
-    e.weight->used = relaxation_->used(*e.projection, e.weight->value);
+    e.weight->used = maker(e);
   }
+}
+
+void WeightRule::forget() {
+  for (const Entry& e : weights_) e.weight->used = not_made(e.weight->value.shape());
+  projected_ = false;
+}
+
+void WeightRule::project() {
+  make([this](const Entry& e) { return relaxation_->used(*e.projection, e.weight->value); });
   projected_ = true;
 }
 
 void WeightRule::deploy() {
-  for (const Entry& e : weights_) {
-    e.weight->used = Tensor();
-    e.weight->used = e.projection->project(e.weight->value);
-  }
+  make([](const Entry& e) { return e.projection->project(e.weight->value); });
   projected_ = false;
 }
 
-void WeightRule::before_step() {
-  check(std::exchange(projected_, false),
-        "weight rule: given a step without project() since the one before, expected project() before each "
-        "forward pass of the training");
-  for (const Entry& e : weights_)
-    for (const auto& [name, p] : e.projection->named_parameters())
-      check(!p->grad().defined(), "weight rule: given a gradient of an earlier step in ", e.name, ".", name,
-            ", expected the optimizer to have the rule's parameters() and to clear them");
+std::vector<Tensor> WeightRule::relaxed() {
+  const State before = state();
+  std::vector<Tensor> all;
+  for (const Entry& e : weights_) all.push_back(relaxation_->used(*e.projection, e.weight->value));
+  load_state(before);
+  return all;
+}
+
+WeightRule::Made WeightRule::made() {
+  Made now{{}, state(), projected_};
+  for (const Entry& e : weights_) now.used.push_back(e.weight->used);
+  return now;
+}
+
+void WeightRule::bring_back(const Made& made) {
+  for (std::size_t i = 0; i < weights_.size(); ++i) weights_[i].weight->used = made.used[i];
+  load_state(made.projections);
+  projected_ = made.projected;
+}
+
+void WeightRule::pull_gradients_back() {
   for (const Entry& e : weights_) {
-    if (e.weight->grad().defined())
-      e.weight->set_grad(relaxation_->gradient(*e.projection, e.weight->value, e.weight->grad()));
-    relaxation_->before_step(e.weight->used, e.weight->value);
+    if (!e.weight->grad().defined()) continue;
+    ProjectionGradient g = relaxation_->gradient(*e.projection, e.weight->value, e.weight->grad());
+    const std::vector<Parameter*> own = e.projection->parameters();
+    check(g.parameters.empty() || g.parameters.size() == own.size(), "weight rule: given gradients of ",
+          g.parameters.size(), " parameters of ", e.projection->name(), ", expected ", own.size());
+    e.weight->set_grad(std::move(g.weight));
+    for (std::size_t i = 0; i < g.parameters.size(); ++i) own[i]->set_grad(std::move(g.parameters[i]));
   }
+}
+
+void WeightRule::before_step() {
+  for (const Entry& e : weights_) relaxation_->before_step(e.weight->used, e.weight->value);
 }
 
 void WeightRule::after_step(double rate) {
   for (const Entry& e : weights_)
     relaxation_->after_step(*e.projection, rate * e.weight->rate_factor, e.weight->value);
+  forget();
 }
 
-void WeightRule::release() {
-  for (const Entry& e : weights_) e.weight->used = Tensor();
-  projected_ = false;
+std::vector<std::pair<std::string, Parameter*>> WeightRule::named_parameters() {
+  std::vector<std::pair<std::string, Parameter*>> all;
+  for (const Entry& e : weights_)
+    for (const auto& [name, p] : e.projection->named_parameters()) all.emplace_back(cat(e.name, ".", name), p);
+  return all;
 }
 
 std::vector<Parameter*> WeightRule::parameters() {
   std::vector<Parameter*> all;
-  for (const Entry& e : weights_)
-    for (Parameter* p : e.projection->parameters()) all.push_back(p);
+  for (const auto& [name, p] : named_parameters()) all.push_back(p);
   return all;
 }
 
-nn::StateDict WeightRule::state_dict() {
-  nn::StateDict all;
-  for (const Entry& e : weights_)
-    for (auto& [name, value] : e.projection->state_dict()) all.emplace_back(cat(e.name, ".", name), value);
+nn::StateDict WeightRule::state_dict() { return state().tensors; }
+
+void WeightRule::load_state_dict(const nn::StateDict& tensors) {
+  State whole = state();
+  whole.tensors = tensors;
+  load_state(whole);
+}
+
+State WeightRule::state() {
+  State all;
+  for (const Entry& e : weights_) all.add(e.name, e.projection->state());
   return all;
 }
 
-void WeightRule::load_state_dict(const nn::StateDict& state) {
+void WeightRule::load_state(const State& given) {
   std::size_t taken = 0;
   for (const Entry& e : weights_) {
-    const std::string prefix = cat(e.name, ".");
-    nn::StateDict own;
-    for (const auto& [name, value] : state)
-      if (name.starts_with(prefix)) own.emplace_back(name.substr(prefix.size()), value);
+    const State own = given.part(e.name);
     taken += own.size();
     try {
-      e.projection->load_state_dict(own);
+      e.projection->load_state(own);
     } catch (const Error& error) {
       throw Error(cat(e.name, ": ", error.what()));
     }
   }
-  check(taken == state.size(), "weight rule: given ", state.size(), " entries, of which ", taken,
+  check(taken == given.size(), "weight rule: given ", given.size(), " entries, of which ", taken,
         " belong to its weights");
 }
 

@@ -1,14 +1,10 @@
 #pragma once
-// Training with quantized weights. The optimizer moves float copies and knows nothing of it; the network
-// computes with what the projection and the relaxation make of them:
-//   rule.advance({epoch, epochs});        // the relaxation's schedule
-//   rule.project();                       // used = R(value)
-//   loss(net(batch)).backward();          // gradients at the used weights
-//   rule.before_step();                   // ... become those of the float copies, and the relaxation may
-//   pull optimizer.step();                     // value moves on from there, weight decay acts on it
-//   rule.after_step(optimizer.lr);
-// and deploy() before each evaluation, so that what is judged is what is deployed. Methods differ in the
-// parts alone: quant/weights/projection.h, quant/weights/relaxation.h.
+// WeightRule: which weights of a network are quantized, and how. The optimizer moves float copies and knows nothing
+// of it; the network computes with what a projection and a relaxation make of them. Methods differ in these parts
+// alone: quant/weights/projection.h, quant/weights/relaxation.h. A training makes the weights step by step
+// (quant/quantized_optimizer.h), an evaluation as they are deployed (quant/evaluation_scope.h): there is no other
+// way to a forward pass, since a weight under a rule that nobody has made has no elements.
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,27 +25,22 @@ struct WeightRuleOptions {
 
 class WeightRule {
  public:
-  /// Of the weights of every Conv2d and Linear in `net`, which must outlive the rule; "first" and "last" are
-  /// meant in the order of named_modules(). Biases and normalisations stay float.
+  /// Of the weight_parameter() of every module of `net` that has one, as Conv2d and Linear do. The network must outlive
+  /// the rule; "first" and "last" are meant in the order of named_modules(). Biases and normalisations stay float.
+  /// Throws Error for a weight that is under another rule already. From here on a forward pass is refused with an
+  /// Error, until the weights were made.
   WeightRule(nn::Module& net, const MakeWeightProjection& make, std::unique_ptr<Relaxation> relaxation,
              const WeightRuleOptions& options = {});
   /// Without a relaxation: BinaryConnect, straight through.
   WeightRule(nn::Module& net, const MakeWeightProjection& make, const WeightRuleOptions& options = {});
-
-  void advance(const Progress& at) { relaxation_->advance(at); }
-  /// used = R(value): before each forward pass of the training that follows a change of the values.
-  void project();
-  /// used = proj(value), whatever the relaxation.
-  void deploy();
-  /// Between the backward pass and the optimizer's step. Throws Error unless there was a project() since the
-  /// step before, without which the network computed with weights that are one step old or not quantized, and
-  /// where a parameter of the rule still has the gradient of the step before, since the optimizer that clears
-  /// gradients lacks it.
-  void before_step();
-  /// Right after the optimizer's step, which had the learning rate `rate`.
-  void after_step(double rate);
   /// The network computes with the float copies again.
-  void release();
+  ~WeightRule();
+  WeightRule(const WeightRule&) = delete;
+  WeightRule& operator=(const WeightRule&) = delete;
+
+  /// used = proj(value), whatever the relaxation: for a network that is not trained any more. Within a training
+  /// EvaluationScope does it, and brings back what was there.
+  void deploy();
 
   Relaxation& relaxation() { return *relaxation_; }
 
@@ -60,17 +51,46 @@ class WeightRule {
   };
   /// In order.
   const std::vector<Entry>& weights() const { return weights_; }
+  /// R(value) of each of them, as the relaxation stands. Nothing is made or remembered by this.
+  std::vector<Tensor> relaxed();
 
   /// What the projections train; for the optimizer, beside the parameters of the network.
   std::vector<Parameter*> parameters();
+  /// The same by "WEIGHT.NAME".
+  std::vector<std::pair<std::string, Parameter*>> named_parameters();
   /// What the projections train and remember, by "WEIGHT.NAME".
   nn::StateDict state_dict();
   /// Throws Error, naming the entry, on a missing, unknown or misshapen one.
   void load_state_dict(const nn::StateDict& state);
+  /// The same with the random streams of the projections (nn::Module::state()).
+  State state();
+  void load_state(const State& state);
 
  private:
+  // A step of a training, in this order: weights are made, gradients at them become those of the float copies and of
+  // what the projections train, float copies are pulled by the relaxation, the optimizer moves them, and after it
+  // the relaxation once more.
+  friend class QuantizedOptimizer;
+  void project();
+  void pull_gradients_back();
+  void before_step();
+  void after_step(double rate);
+
+  // What an evaluation puts aside.
+  friend class EvaluationScope;
+  struct Made {
+    std::vector<Tensor> used = {};
+    State projections = {};
+    bool projected = false;
+  };
+  Made made();
+  void bring_back(const Made& made);
+
+  void make(const std::function<Tensor(const Entry& entry)>& maker);
+  void forget();
+
   std::vector<Entry> weights_;
-  bool projected_ = false;  // since the last step, and not deployed
+  bool projected_ = false;  // by project(), and not moved or deployed since
   std::unique_ptr<Relaxation> relaxation_;
 };
 

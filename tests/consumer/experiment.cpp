@@ -1,4 +1,4 @@
-// Does a softsign surrogate train 2-bit activations as well as the clipped ReLU does?
+// Does a softsign surrogate train a network of 1-bit weights and 2-bit activations as well as the clipped ReLU does?
 //   experiment --ste softsign --seed 3 --out results/softsign.h5
 #include <cmath>
 
@@ -10,6 +10,7 @@
 #include "optim/schedule.h"
 #include "optim/sgd.h"
 #include "quant/activations/uniform.h"
+#include "quant/quantized_optimizer.h"
 
 using namespace coarsegrad;
 
@@ -22,7 +23,7 @@ int main(int argc, char** argv) {
   int bits = 2, epochs = 2, images = 4000;
   double lr = 0.05;
   experiments::Args args("experiment",
-                         "Does a softsign surrogate train 2-bit activations as well as the clipped ReLU?");
+                         "Does a softsign surrogate train a binary network as well as the clipped ReLU?");
   args.add("ste", ste, "surrogate of the backward pass", surrogate_names());
   args.add("bits", bits, "bits of the activations", {1, 8});
   args.add("epochs", epochs, "passes over the images", {1, 1000});
@@ -35,19 +36,21 @@ int main(int argc, char** argv) {
     const Rng rng(args.seed());  // the only source of randomness, split by name
     const auto digits = datasets::drawn_digits(images, args.seed());
     const auto net = nn::lenet5(quant::uniform_activation(bits, surrogate(ste)), rng.split("net"));
+    quant::WeightRule binary(*net, quant::weight_projections("binary", {.bits = 1}));
     datasets::DataLoader loader(digits, {.batch_size = 64, .seed = args.seed()});
     optim::Sgd sgd(net->parameters(), {.lr = lr, .momentum = 0.9});
+    quant::QuantizedOptimizer optimizer(sgd, *net, {.weights = &binary}, {loader.batches_per_epoch(), epochs});
     const auto rate = optim::cosine(lr, epochs * loader.batches_per_epoch());
     std::int64_t step = 0;
     for (int epoch = 0; epoch < epochs; ++epoch)
       for (const auto& batch : loader.epoch(epoch)) {
         experiments::check_stop();  // Ctrl-C ends the run cleanly here
-        sgd.lr = rate(step);
-        const Var loss = cross_entropy((*net)(batch.images), batch.labels);
+        optimizer.lr = rate(step);
+        optimizer.zero_grad();  // makes the weights that the network computes with
+        const Var loss = cross_entropy((*net)(batch["image"]), batch["label"]);
         train_loss.add(step++, experiments::check_finite("loss", loss.item()));
-        sgd.zero_grad();
-        loss.backward();  // through the hard quantizer with the surrogate's derivative
-        sgd.step();
+        loss.backward();   // through the hard quantizer with the surrogate's derivative
+        optimizer.step();  // moves their float copies
       }
   });
 }

@@ -70,8 +70,8 @@ Var apply(const json& c, const std::vector<Var>& v, Statistics& running) {
   if (op == "log_softmax") return log_softmax(v[0]);
   if (op == "mse_loss") return mse_loss(v[0], v[1]);
   REQUIRE(op == "cross_entropy");
-  return cross_entropy(v[0], o.at("labels").get<std::vector<std::uint8_t>>(),
-                       o.at("label_smoothing").get<Real>());
+  const auto labels = o.at("labels").get<std::vector<std::int32_t>>();
+  return cross_entropy(v[0], Tensor::of<std::int32_t>({v[0].shape()[0]}, labels), o.at("label_smoothing").get<Real>());
 }
 
 json golden() {

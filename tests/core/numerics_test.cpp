@@ -135,7 +135,7 @@ TEST_CASE("an op that cuts a NaN off, forward or backward, is found") {
 }
 
 TEST_CASE("a NaN in one pixel or one weight reaches the loss of LeNet-5, float and quantized") {
-  const std::uint8_t labels[] = {3, 1};
+  const Tensor labels = Tensor::of<std::int32_t>({2}, {3, 1});
   with_each_table([&] {
     for (const int bits : {0, 2}) {
       const auto net = nn::lenet5(
@@ -265,5 +265,5 @@ TEST_CASE("layers take one-element and empty batches, and keep the other extents
     CHECK(in.grad().shape() == Shape{n, 8});
     for (Real v : fc.bias->grad().view()) CHECK(v == static_cast<Real>(n));
   }
-  CHECK_THROWS_AS(cross_entropy(Tensor({0, 3}), {}), Error);
+  CHECK_THROWS_AS(cross_entropy(Tensor({0, 3}), Tensor::of<std::int32_t>({0}, {})), Error);
 }

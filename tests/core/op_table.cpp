@@ -11,10 +11,10 @@ namespace coarsegrad::tests {
 namespace {
 
 using Vars = std::vector<Var>;
-const std::uint8_t kLabels[] = {2, 0, 3, 1, 2};
+const std::int32_t kLabels[] = {2, 0, 3, 1, 2};
 
-std::span<const std::uint8_t> labels(const Var& logits) {
-  return {kLabels, static_cast<std::size_t>(logits.shape()[0])};
+Tensor labels(const Var& logits) {
+  return Tensor::of<std::int32_t>({logits.shape()[0]}, std::span(kLabels).first(static_cast<std::size_t>(logits.shape()[0])));
 }
 
 template <class Op>

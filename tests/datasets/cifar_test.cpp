@@ -25,9 +25,9 @@ constexpr const char* kFiles10[] = {"data_batch_1.bin", "data_batch_2.bin", "dat
                                     "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
 
 /// Small data sets under the names of CIFAR-10: file i holds 3 images of part i.
-class Cifar10Files : public TempFolder {
+class Cifar10Fixture : public TempFolder {
  public:
-  Cifar10Files() {
+  Cifar10Fixture() {
     fs::create_directory(*this / "cifar10");
     for (std::uint64_t i = 0; i < 6; ++i) write_cifar10(file(kFiles10[i]), drawn_shapes(3, 1, i));
   }
@@ -45,26 +45,26 @@ class Cifar100Files : public TempFolder {
  public:
   Cifar100Files() : train(gaussian_classes(20, {32, 32, 3}, 100, 1, 1)) {
     fs::create_directory(*this / "cifar100");
-    for (const std::uint8_t fine : train.labels) coarse.push_back(fine / 5);
+    for (const std::int32_t fine : train.labels) coarse.push_back(fine / 5);
     write_cifar100(file("train.bin"), train, coarse);
     write_cifar100(file("test.bin"), train, coarse);
   }
   fs::path file(const std::string& name) const { return path() / "cifar100" / name; }
 
-  Dataset train;
-  std::vector<std::uint8_t> coarse;
+  ImageDataset train;
+  std::vector<std::int32_t> coarse;
 };
 
 }  // namespace
 
 TEST_CASE("cifar: the files' images, channels last, and labels, in the order of the files") {
-  const Cifar10Files files;
+  const Cifar10Fixture files;
   const TrainTest cifar = load_cifar10(files.path(), Verify::layout);
   CHECK(cifar.train.size() == 15);
   CHECK(cifar.train.image == Shape{32, 32, 3});
   for (std::uint64_t i = 0; i < 6; ++i) {
-    const Dataset part = drawn_shapes(3, 1, i);
-    const Dataset& whole = i < 5 ? cifar.train : cifar.test;
+    const ImageDataset part = drawn_shapes(3, 1, i);
+    const ImageDataset& whole = i < 5 ? cifar.train : cifar.test;
     const auto first = static_cast<std::int64_t>(i < 5 ? 3 * i : 0);
     for (std::int64_t k = 0; k < 3; ++k) {
       const auto found = whole.pixels_of(first + k), expected = part.pixels_of(k);
@@ -75,7 +75,7 @@ TEST_CASE("cifar: the files' images, channels last, and labels, in the order of 
 }
 
 TEST_CASE("cifar: a record is a label and the planes red, green, blue, each row by row") {
-  const Cifar10Files files;
+  const Cifar10Fixture files;
   std::string record(3073, '\0');
   record[0] = 7;
   const auto plane = [](std::size_t c, std::size_t row, std::size_t column) {
@@ -85,8 +85,8 @@ TEST_CASE("cifar: a record is a label and the planes red, green, blue, each row 
   record[plane(1, 2, 5)] = 20;
   record[plane(2, 31, 0)] = 30;
   write_file(files.file("test_batch.bin"), record);
-  const Dataset test = load_cifar10(files.path(), Verify::layout).test;
-  CHECK(test.labels == std::vector<std::uint8_t>{7});
+  const ImageDataset test = load_cifar10(files.path(), Verify::layout).test;
+  CHECK(test.labels == std::vector<std::int32_t>{7});
   CHECK(test.pixels[(2 * 32 + 5) * 3 + 0] == 10);
   CHECK(test.pixels[(2 * 32 + 5) * 3 + 1] == 20);
   CHECK(test.pixels[(31 * 32 + 0) * 3 + 2] == 30);
@@ -107,7 +107,7 @@ TEST_CASE("cifar: CIFAR-100 has a coarse and a fine label") {
 }
 
 TEST_CASE("cifar: a file that is a byte short, a byte long or empty is refused with both sizes") {
-  const Cifar10Files files;
+  const Cifar10Fixture files;
   files.grow();
   for (const std::uintmax_t size :
        {kFileSize10 - 1, kFileSize10 + 1, kFileSize10 - 3073, std::uintmax_t{0}}) {
@@ -124,7 +124,7 @@ TEST_CASE("cifar: a file that is a byte short, a byte long or empty is refused w
 }
 
 TEST_CASE("cifar: CIFAR-100 given as CIFAR-10 is refused, and the other way round") {
-  const Cifar10Files files;
+  const Cifar10Fixture files;
   fs::resize_file(files.file("data_batch_1.bin"), kTrainSize100);
   CHECK_SAYS(files.complaint(Verify::checksums), "found 153700000 bytes, expected 30730000");
   const Cifar100Files hundred;
@@ -134,7 +134,7 @@ TEST_CASE("cifar: CIFAR-100 given as CIFAR-10 is refused, and the other way roun
 }
 
 TEST_CASE("cifar: a web page, a folder and a missing file are named for what they are") {
-  const Cifar10Files files;
+  const Cifar10Fixture files;
   write_file(files.file("data_batch_2.bin"), "<!DOCTYPE html><html></html>");
   CHECK_SAYS(files.complaint(Verify::layout), "data_batch_2.bin: found a web page, expected a CIFAR-10 file");
   fs::remove(files.file("data_batch_2.bin"));
@@ -147,7 +147,7 @@ TEST_CASE("cifar: a web page, a folder and a missing file are named for what the
 }
 
 TEST_CASE("cifar: labels out of range are named with their image") {
-  const Cifar10Files files;
+  const Cifar10Fixture files;
   std::string content = file_content(files.file("data_batch_4.bin"));
   content[2 * 3073] = 10;
   write_file(files.file("data_batch_4.bin"), content);
@@ -166,7 +166,7 @@ TEST_CASE("cifar: labels out of range are named with their image") {
 }
 
 TEST_CASE("cifar: content of the right size that is not the published one is refused") {
-  const Cifar10Files files;
+  const Cifar10Fixture files;
   files.grow();
   const std::string text = files.complaint(Verify::checksums);
   CHECK_SAYS(text, "data_batch_1.bin: found content with SHA-256");
@@ -175,7 +175,7 @@ TEST_CASE("cifar: content of the right size that is not the published one is ref
 
 TEST_CASE("cifar: images and labels that the layout cannot hold are not written") {
   const TempFolder folder;
-  const Dataset digits = drawn_digits(2, 1), hundred = gaussian_classes(50, {32, 32, 3}, 100, 1, 1);
+  const ImageDataset digits = drawn_digits(2, 1), hundred = gaussian_classes(50, {32, 32, 3}, 100, 1, 1);
   CHECK_SAYS(complaint_of([&] { write_cifar10(folder / "a", digits); }), "expected (32,32,3)");
   CHECK_SAYS(complaint_of([&] { write_cifar10(folder / "a", hundred); }), "expected 0 to 9");
   CHECK_SAYS(complaint_of([&] { write_cifar100(folder / "a", hundred, {}); }),

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <numeric>
+#include <set>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -16,9 +17,11 @@
 #include "core/base/check.h"
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
+#include "datasets/cifar.h"
 #include "datasets/synthetic.h"
 #include "tests/support/child.h"
 #include "tests/support/errors.h"
+#include "tests/support/temp_folder.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::datasets;
@@ -28,23 +31,28 @@ namespace {
 constexpr Augmentation kAll{.pad = 4, .flip = true, .cutout = 8};
 
 /// n images; all bytes of image i and its label are i.
-Dataset numbered(int n, const Shape& image = {1, 2, 3}) {
-  Dataset data{"numbered", image, 256, {{0, 0.5, 0.25}, {1, 0.5, 2}}, {}, {}};
+ImageDataset numbered(int n, const Shape& image = {1, 2, 3}) {
+  ImageDataset data{"numbered", image, 256, {{0, 0.5, 0.25}, {1, 0.5, 2}}, {}, {}};
   for (int i = 0; i < n; ++i) {
     data.pixels.insert(data.pixels.end(), static_cast<std::size_t>(image.numel()),
                        static_cast<std::uint8_t>(i));
-    data.labels.push_back(static_cast<std::uint8_t>(i));
+    data.labels.push_back(i);
   }
   return data;
 }
 
-using Labels = std::vector<std::uint8_t>;
-Labels labels_of(const Batch& batch) { return {batch.labels.begin(), batch.labels.end()}; }
+using Labels = std::vector<std::int32_t>;
+Labels labels_of(const Batch& batch) {
+  const auto labels = batch["label"].view_of<std::int32_t>();
+  return {labels.begin(), labels.end()};
+}
 
 Labels labels_of_epoch(DataLoader& loader, std::int64_t epoch) {
   Labels all;
-  for (const Batch& batch : loader.epoch(epoch))
-    all.insert(all.end(), batch.labels.begin(), batch.labels.end());
+  for (const Batch& batch : loader.epoch(epoch)) {
+    const Labels some = labels_of(batch);
+    all.insert(all.end(), some.begin(), some.end());
+  }
   return all;
 }
 
@@ -54,7 +62,7 @@ struct Served {
   friend bool operator==(const Served&, const Served&) = default;
 };
 Served copy_of(const Batch& batch) {
-  return {labels_of(batch), {batch.images.view().begin(), batch.images.view().end()}};
+  return {labels_of(batch), {batch["image"].view().begin(), batch["image"].view().end()}};
 }
 
 std::vector<Served> serve(const Dataset& data, const LoaderOptions& options, int batches,
@@ -69,14 +77,14 @@ std::vector<Served> serve(const Dataset& data, const LoaderOptions& options, int
 }  // namespace
 
 TEST_CASE("loader: without shuffling an epoch is the data set in its order, cut into batches") {
-  const Dataset data = numbered(10);
+  const ImageDataset data = numbered(10);
   DataLoader loader(data, {.batch_size = 4, .shuffle = false});
   CHECK(loader.batches_per_epoch() == 3);
   std::vector<Labels> batches;
   for (const Batch& batch : loader.epoch(5)) {
     CHECK(batch.epoch == 5);
     CHECK(batch.index == static_cast<std::int64_t>(batches.size()));
-    CHECK(batch.images.shape() == Shape{static_cast<std::int64_t>(batch.labels.size()), 1, 2, 3});
+    CHECK(batch["image"].shape() == Shape{batch["label"].numel(), 1, 2, 3});
     batches.push_back(labels_of(batch));
   }
   CHECK(batches == std::vector<Labels>{{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9}});
@@ -84,19 +92,19 @@ TEST_CASE("loader: without shuffling an epoch is the data set in its order, cut 
 }
 
 TEST_CASE("loader: images are normalised per channel and stay with their labels") {
-  const Dataset data = numbered(200);
+  const ImageDataset data = numbered(200);
   DataLoader loader(data, {.batch_size = 7, .seed = 3});
   for (const Batch& batch : loader.epoch(0))
-    for (std::size_t i = 0; i < batch.images.view().size(); ++i) {
+    for (std::size_t i = 0; i < batch["image"].view().size(); ++i) {
       const std::size_t channel = i % 3;
-      const double expected = (batch.labels[i / 6] / 255. - data.normalisation.mean[channel]) /
+      const double expected = (labels_of(batch)[i / 6] / 255. - data.normalisation.mean[channel]) /
                               data.normalisation.deviation[channel];
-      CHECK(batch.images.view()[i] == static_cast<Real>(expected));
+      CHECK(batch["image"].view()[i] == static_cast<Real>(expected));
     }
 }
 
 TEST_CASE("loader: a shuffled epoch holds every image once, in an order that seed and epoch decide") {
-  const Dataset data = numbered(100);
+  const ImageDataset data = numbered(100);
   DataLoader loader(data, {.batch_size = 8, .seed = 1}), same(data, {.batch_size = 9, .seed = 1}),
       other(data, {.batch_size = 8, .seed = 2});
   const Labels first = labels_of_epoch(loader, 0), second = labels_of_epoch(loader, 1);
@@ -111,7 +119,7 @@ TEST_CASE("loader: a shuffled epoch holds every image once, in an order that see
 }
 
 TEST_CASE("loader: over many epochs every image is as likely at the start as at the end") {
-  const Dataset data = numbered(8);
+  const ImageDataset data = numbered(8);
   DataLoader loader(data, {.batch_size = 8, .seed = 5});
   std::map<std::pair<int, int>, int> count;  // (place, image) -> epochs
   const int epochs = 4000;
@@ -126,8 +134,71 @@ TEST_CASE("loader: over many epochs every image is as likely at the start as at 
   CHECK(chi2 < 85.4);
 }
 
+/// Points on a line: x (2) with a mask of bytes, y (1) = the sum; a kind of sample that has no image.
+class Points : public Dataset {
+ public:
+  Description description() const override {
+    return {"points", {{.name = "x", .shape = {2}}, {.name = "mask", .shape = {2}, .type = ElementType::uint8},
+                       {.name = "y", .shape = {1}}}};
+  }
+  std::int64_t size() const override { return 10; }
+  Sample sample(std::int64_t i) const override {
+    Sample s;
+    const auto v = static_cast<Real>(i);
+    s.add("x", Tensor({2}, {v, -v / 2}));
+    s.add("mask", Tensor::of<std::uint8_t>({2}, {1, static_cast<std::uint8_t>(i % 2)}));
+    s.add("y", Tensor({1}, {v / 2}));
+    return i == broken ? Sample() : s;
+  }
+  std::int64_t broken = -1;
+};
+
+TEST_CASE("loader: samples of a data set of one's own come in batches, each field with its type") {
+  Points data;
+  DataLoader loader(data, {.batch_size = 4, .seed = 2});
+  std::multiset<Real> seen;
+  for (const Batch& batch : loader.epoch(1)) {
+    const std::int64_t n = batch["y"].size(0);
+    CHECK(batch["x"].shape() == Shape{n, 2});
+    CHECK(batch["mask"].type() == ElementType::uint8);
+    CHECK(batch["mask"].shape() == Shape{n, 2});
+    for (std::int64_t i = 0; i < n; ++i) {
+      const Real v = batch["x"][2 * i];
+      CHECK(batch["y"][i] == v / 2);
+      CHECK(batch["mask"].view_of<std::uint8_t>()[static_cast<std::size_t>(2 * i + 1)] == static_cast<int>(v) % 2);
+      seen.insert(v);
+    }
+  }
+  CHECK(seen == std::multiset<Real>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  CHECK_SAYS(complaint_of([&] { loader.next()["label"]; }), "given 'label', expected one of: x mask y");
+  CHECK_SAYS(complaint_of([&] { DataLoader(data, {.augmentation = kCropAndFlip}); }), "there are no images");
+  data.broken = 3;
+  CHECK_SAYS(complaint_of([&] {
+               for (const Batch& batch : loader.epoch(2)) static_cast<void>(batch);
+             }),
+             "given 'x', expected one of:");
+}
+
+TEST_CASE("loader: images read from their files when asked for are those in memory, in the same order and augmented alike") {
+  const TempFolder folder;
+  std::filesystem::create_directory(folder / "cifar10");
+  for (int i = 1; i <= 5; ++i)
+    write_cifar10(folder / cat("cifar10/data_batch_", i, ".bin"), drawn_shapes(7 + i, 1, static_cast<std::uint64_t>(i)));
+  write_cifar10(folder / "cifar10/test_batch.bin", drawn_shapes(3, 1));
+  const ImageDataset whole = load_cifar10(folder.path(), Verify::layout).train;
+  const Cifar10Files files(folder.path(), Cifar10Files::Part::train);
+  REQUIRE(files.size() == whole.size());
+  const LoaderOptions options{.batch_size = 6, .seed = 4, .augmentation = kAll};
+  CHECK(serve(files, options, 20) == serve(whole, options, 20));
+  const std::vector<std::int64_t> some{41, 3, 12};
+  const Subset part(files, some);
+  CHECK(serve(part, options, 3) == serve(subset(whole, some), options, 3));
+  CHECK_THROWS_AS(Subset(files, {files.size()}), Error);
+  CHECK_THROWS_AS(files.sample(-1), Error);
+}
+
 TEST_CASE("loader: drop_last leaves out the smaller batch") {
-  const Dataset data = numbered(10);
+  const ImageDataset data = numbered(10);
   DataLoader loader(data, {.batch_size = 4, .drop_last = true});
   CHECK(loader.batches_per_epoch() == 2);
   CHECK(labels_of_epoch(loader, 0).size() == 8);
@@ -136,7 +207,7 @@ TEST_CASE("loader: drop_last leaves out the smaller batch") {
 }
 
 TEST_CASE("loader: prefetching and the number of threads change nothing, with and without augmentation") {
-  const Dataset data = drawn_shapes(50, 1);
+  const ImageDataset data = drawn_shapes(50, 1);
   for (const Augmentation& augmentation : {Augmentation{}, kAll}) {
     const auto with = [&](int prefetch, int threads) {
       set_num_threads(threads);
@@ -150,14 +221,14 @@ TEST_CASE("loader: prefetching and the number of threads change nothing, with an
 }
 
 TEST_CASE("loader: augmentation goes with the image and the epoch, whatever the batch size and the order") {
-  const Dataset data = numbered(60, {32, 32, 3});
+  const ImageDataset data = numbered(60, {32, 32, 3});
   const auto images_of_epoch = [&](const LoaderOptions& options, std::int64_t epoch) {
     DataLoader loader(data, options);
     std::map<int, std::vector<Real>> images;
     for (const Batch& batch : loader.epoch(epoch))
-      for (std::size_t i = 0; i < batch.labels.size(); ++i) {
-        const auto image = batch.images.view().subspan(i * 3072, 3072);
-        images[batch.labels[i]].assign(image.begin(), image.end());
+      for (std::size_t i = 0; i < labels_of(batch).size(); ++i) {
+        const auto image = batch["image"].view().subspan(i * 3072, 3072);
+        images[labels_of(batch)[i]].assign(image.begin(), image.end());
       }
     return images;
   };
@@ -170,7 +241,7 @@ TEST_CASE("loader: augmentation goes with the image and the epoch, whatever the 
 }
 
 TEST_CASE("loader: starting at (epoch, batch) gives what an unbroken run sees from there on") {
-  const Dataset data = drawn_shapes(50, 1);
+  const ImageDataset data = drawn_shapes(50, 1);
   for (int prefetch : {0, 2}) {
     const LoaderOptions options{.batch_size = 16, .seed = 4, .prefetch = prefetch, .augmentation = kAll};
     const auto whole = serve(data, options, 12);  // 3 epochs of 4
@@ -182,8 +253,27 @@ TEST_CASE("loader: starting at (epoch, batch) gives what an unbroken run sees fr
   }
 }
 
+TEST_CASE("loader: its state is the batch that comes next, and another loader goes on with that one") {
+  const ImageDataset data = drawn_shapes(50, 1);
+  const LoaderOptions options{.batch_size = 16, .seed = 4, .augmentation = kAll};
+  DataLoader whole(data, options);
+  for (int served = 0; served < 10; ++served) {
+    DataLoader other(data, options);
+    const State state = whole.state();
+    CHECK(state.count("epoch") == static_cast<std::uint64_t>(served / 4));
+    CHECK(state.count("batch") == static_cast<std::uint64_t>(served % 4));
+    other.load_state(state);
+    CHECK(copy_of(other.next()) == copy_of(whole.next()));
+  }
+  State wrong = whole.state();
+  wrong.counts["batch"] = {4};
+  CHECK_SAYS(complaint_of([&] { whole.load_state(wrong); }), "given batch 4 of epoch 2");
+  wrong.counts.erase("epoch");
+  CHECK_SAYS(complaint_of([&] { whole.load_state(wrong); }), "'epoch' is missing");
+}
+
 TEST_CASE("loader: seeking while batches are being prepared always lands where it should") {
-  const Dataset data = numbered(40);
+  const ImageDataset data = numbered(40);
   DataLoader in_order(data, {.batch_size = 4, .shuffle = false, .prefetch = 3});
   std::uint32_t place = 1;
   for (int i = 0; i < 2000; ++i) {
@@ -193,13 +283,13 @@ TEST_CASE("loader: seeking while batches are being prepared always lands where i
     for (std::uint32_t k = 0; k < (place >> 8) % 3; ++k) {
       const Batch& batch = in_order.next();
       CHECK(batch.epoch * 10 + batch.index == epoch * 10 + index + k);
-      CHECK(batch.labels[0] == 4 * batch.index);
+      CHECK(labels_of(batch)[0] == 4 * batch.index);
     }
   }
 }
 
 TEST_CASE("loader: an epoch can be entered late, left early, or have nothing left") {
-  const Dataset data = numbered(20);
+  const ImageDataset data = numbered(20);
   DataLoader loader(data, {.batch_size = 4, .shuffle = false});
   std::vector<std::int64_t> seen;
   for (const Batch& batch : loader.epoch(2, 3)) seen.push_back(batch.index);
@@ -216,7 +306,7 @@ TEST_CASE("loader: an epoch can be entered late, left early, or have nothing lef
 
 TEST_CASE("loader: what goes wrong in the prefetch thread reaches the consumer at its batch") {
   for (int prefetch : {0, 2}) {
-    Dataset data = numbered(10);
+    ImageDataset data = numbered(10);
     DataLoader loader(data, {.batch_size = 4, .shuffle = false, .prefetch = prefetch});
     data.pixels.resize(5 * 6);  // behind the loader's back
     CHECK(labels_of(loader.next()) == Labels{0, 1, 2, 3});
@@ -227,24 +317,23 @@ TEST_CASE("loader: what goes wrong in the prefetch thread reaches the consumer a
 }
 
 TEST_CASE("loader: once warm, batches of every size reuse the same buffers and ask for no memory") {
-  const Dataset data = drawn_digits(300, 1);
+  const ImageDataset data = drawn_digits(300, 1);
   for (int prefetch : {0, 2}) {
     DataLoader loader(data, {.batch_size = 128, .prefetch = prefetch});
     for (int i = 0; i < 4; ++i) loader.next();
     const auto before = pool_stats();
     std::map<const Real*, int> buffers;
-    for (int i = 0; i < 60; ++i) ++buffers[loader.next().images.data()];
+    for (int i = 0; i < 60; ++i) ++buffers[loader.next()["image"].data()];
     CHECK(pool_stats().misses == before.misses);
-    CHECK(pool_stats().hits == before.hits);
     CHECK(buffers.size() == static_cast<std::size_t>(prefetch) + 1);
   }
 }
 
 TEST_CASE("loader: a batch that somebody keeps is never written to again") {
-  const Dataset data = numbered(30);
+  const ImageDataset data = numbered(30);
   for (int prefetch : {0, 2}) {
     DataLoader loader(data, {.batch_size = 4, .shuffle = false, .prefetch = prefetch});
-    const Tensor kept = loader.next().images;
+    const Tensor kept = loader.next()["image"];
     const std::vector<Real> before(kept.view().begin(), kept.view().end());
     for (int i = 0; i < 40; ++i) loader.next();
     CHECK(before == std::vector<Real>(kept.view().begin(), kept.view().end()));
@@ -252,7 +341,7 @@ TEST_CASE("loader: a batch that somebody keeps is never written to again") {
 }
 
 TEST_CASE("loader: batches are prepared while the consumer computes") {
-  const Dataset data = drawn_digits(64, 1);
+  const ImageDataset data = drawn_digits(64, 1);
   DataLoader loader(data, {.batch_size = 16, .prefetch = 2});
   loader.next();
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -263,7 +352,7 @@ TEST_CASE("loader: batches are prepared while the consumer computes") {
 }
 
 TEST_CASE("loader: a loader that was never used, or is dropped in mid-epoch, ends cleanly") {
-  const Dataset data = numbered(30);
+  const ImageDataset data = numbered(30);
   { DataLoader unused(data, {}); }
   for (int i = 0; i < 50; ++i) {
     DataLoader loader(data, {.batch_size = 2, .prefetch = 3});
@@ -272,7 +361,7 @@ TEST_CASE("loader: a loader that was never used, or is dropped in mid-epoch, end
 }
 
 TEST_CASE("loader: in a process forked after its first batch it says so, others work there") {
-  const Dataset data = numbered(10);
+  const ImageDataset data = numbered(10);
   auto used = std::make_unique<DataLoader>(data, LoaderOptions{.batch_size = 4});
   DataLoader unused(data, {.batch_size = 4}), alone(data, {.batch_size = 4, .prefetch = 0});
   used->next();
@@ -288,16 +377,16 @@ TEST_CASE("loader: in a process forked after its first batch it says so, others 
   const int code = testing::in_child([&] {
     if (!says_so([&] { used->next(); }) || !says_so([&] { used->seek(1, 0); })) return 1;
     used.reset();
-    return unused.next().images.numel() == alone.next().images.numel() ? 0 : 2;
+    return unused.next()["image"].numel() == alone.next()["image"].numel() ? 0 : 2;
   });
   CHECK(code == 0);
   CHECK(used->next().index == 1);
 }
 
 TEST_CASE("loader: options and data that make no sense are refused") {
-  static_assert(!std::is_constructible_v<DataLoader, Dataset, LoaderOptions>);  // dangling from the start
-  static_assert(std::is_constructible_v<DataLoader, const Dataset&, LoaderOptions>);
-  const Dataset data = numbered(10);
+  static_assert(!std::is_constructible_v<DataLoader, ImageDataset, LoaderOptions>);  // dangling from the start
+  static_assert(std::is_constructible_v<DataLoader, const ImageDataset&, LoaderOptions>);
+  const ImageDataset data = numbered(10);
   CHECK_THROWS_AS(DataLoader(data, {.batch_size = 0}), Error);
   CHECK_THROWS_AS(DataLoader(data, {.batch_size = -1}), Error);
   CHECK_THROWS_AS(DataLoader(data, {.batch_size = 11, .drop_last = true}), Error);
@@ -305,7 +394,7 @@ TEST_CASE("loader: options and data that make no sense are refused") {
   CHECK_THROWS_AS(DataLoader(data, {.prefetch = -1}), Error);
   CHECK_THROWS_AS(DataLoader(data, {.prefetch = 65}), Error);
   CHECK_THROWS_AS(DataLoader(data, {.augmentation = {.pad = 4}}), Error);
-  Dataset bad = data;
+  ImageDataset bad = data;
   bad.classes = 5;
   CHECK_THROWS_AS(DataLoader(bad, {}), Error);
 }

@@ -24,13 +24,16 @@ class Fixture : public TempFolder {
  public:
   Fixture() {
     std::filesystem::create_directory(*this / "mnist");
-    const Dataset train = drawn_digits(20, 1), test = drawn_digits(10, 1, 1);
+    const ImageDataset train = drawn_digits(20, 1), test = drawn_digits(10, 1, 1);
     write_idx(file(kTrainImages), {20, 28, 28}, train.pixels);
-    write_idx(file(kTrainLabels), {20}, train.labels);
+    write_idx(file(kTrainLabels), {20}, bytes(train.labels));
     write_idx(file(kTestImages) += ".gz", {10, 28, 28}, test.pixels);
-    write_idx(file(kTestLabels) += ".gz", {10}, test.labels);
+    write_idx(file(kTestLabels) += ".gz", {10}, bytes(test.labels));
   }
   std::filesystem::path file(const std::string& name) const { return path() / "mnist" / name; }
+
+ private:
+  static std::vector<std::uint8_t> bytes(const std::vector<std::int32_t>& labels) { return {labels.begin(), labels.end()}; }
 };
 
 std::string complaint(const Fixture& fixture, Verify verify = Verify::layout) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "datasets/loader.h"
 #include "datasets/synthetic.h"
 #include "experiments/training/network_state.h"
 #include "nn/networks.h"
@@ -24,8 +23,8 @@ std::unique_ptr<nn::Module> quantized(const std::string& ste, int bits) {
   return small_resnet(quant::uniform_activation(bits, surrogate(ste)));
 }
 
-const datasets::Dataset& images() {
-  static const datasets::Dataset data = datasets::drawn_shapes(12, 3);
+const datasets::ImageDataset& images() {
+  static const datasets::ImageDataset data = datasets::drawn_shapes(12, 3);
   return data;
 }
 
@@ -50,8 +49,7 @@ TEST_CASE("diagnostics: a network beside itself points the same way, another est
 TEST_CASE(
     "diagnostics: layers come in the order of the forward pass, an activation belongs to the one before it") {
   const auto net = quantized("clipped_relu", 4);
-  datasets::DataLoader loader(images(), {.batch_size = 4, .prefetch = 0});
-  const auto names = layer_names(*net, loader.next().images);
+  const auto names = layer_names(*net, images().image);
   REQUIRE(names.size() == 20);
   CHECK(names.front() == "conv");
   CHECK(names.back() == "fc");

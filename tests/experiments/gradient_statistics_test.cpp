@@ -33,7 +33,7 @@ struct Net {
     weights = std::make_unique<quant::WeightRule>(
         net, quant::weight_projections("minmax", {.bits = 8}),
         quant::WeightRuleOptions{.quantize_first = true, .quantize_last = true});
-    weights->project();
+    weights->deploy();
   }
   Var loss() { return mse_loss(net(x), target); }
 };

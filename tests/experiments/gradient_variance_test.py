@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "experiments" / "plot"))
-import gradient_variance
-from reader import LogError, read_run
-from style import plt
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "experiments" / "python"))
+from coarsegrad import LogError, read_run
+from coarsegrad.figures import gradient_variance
+from coarsegrad.figures.style import plt
 
 MAIN = os.environ["GRADIENT_VARIANCE"]
 QUANTIZERS = ["dorefa", "ptq", "psq", "bhq"]

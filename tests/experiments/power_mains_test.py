@@ -1,6 +1,4 @@
 """Runs the experiments on projections of weights and on smooth maps small, recomputes rows, compares figures with logs."""
-import importlib.machinery
-import importlib.util
 import sys
 import unittest
 from math import erfc, sqrt
@@ -9,17 +7,14 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from relax_mains_test import MainTest, lines  # noqa: E402  (finds experiments/plot, too)
+from relax_mains_test import MainTest, lines  # noqa: E402  (finds the package, too)
 
-import power_of_two_error as error_plot  # noqa: E402
-import projection_jumps as jumps_plot  # noqa: E402
+from coarsegrad import write_tensor_file  # noqa: E402
+from coarsegrad.figures import power_of_two_error as error_plot  # noqa: E402
+from coarsegrad.figures import projection_jumps as jumps_plot  # noqa: E402
 
 DISTRIBUTIONS = ["gaussian", "laplace", "uniform"]
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
-NETWORK = EXPERIMENTS / "zoo" / "resnet20_float.safetensors"
-loader = importlib.machinery.SourceFileLoader("torch_file", str(EXPERIMENTS / "tools" / "torch_file"))
-torch_file = importlib.util.module_from_spec(importlib.util.spec_from_loader("torch_file", loader))
-loader.exec_module(torch_file)
+NETWORK = Path(__file__).resolve().parents[2] / "experiments" / "zoo" / "resnet20_float.safetensors"
 
 
 class power_of_two_error(MainTest):
@@ -68,7 +63,7 @@ class power_of_two_error(MainTest):
 class projection_jumps(MainTest):
     def network(self, weights):
         path = self.folder / "made.safetensors"
-        torch_file.write_safetensors(path, {"fc.weight": np.zeros((1, 2), np.float32), "layer": weights})
+        write_tensor_file(path, {"fc.weight": np.zeros((1, 2), np.float32), "layer": weights})
         return path
 
     def test_signs_flip_as_often_as_gaussian_steps_carry_weights_over_zero(self):

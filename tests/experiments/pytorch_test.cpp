@@ -97,6 +97,55 @@ TEST_CASE("pytorch: batch normalisation has PyTorch's names, and its counters ar
   CHECK(same_state(*net, *other));
 }
 
+namespace {
+
+/// A convolution and a dense layer behind it as ops, without a layer.
+class Functional : public nn::Module {
+ public:
+  Functional()
+      : kernel(register_parameter("kernel", Tensor({2, 3, 3, 1}))),
+        dense(register_parameter("dense", Tensor({5, 2 * 2 * 2}))) {
+    for (Parameter* p : parameters())
+      for (std::int64_t i = 0; i < p->value.numel(); ++i) p->value.mutable_data()[i] = static_cast<Real>(i);
+  }
+  Var forward(const Var& x) override {
+    const Var y = relu(conv2d(x, kernel.var()));
+    return linear(tanh(reshape(y, {y.shape()[0], -1})), dense.var());
+  }
+  Parameter &kernel, &dense;
+};
+
+}  // namespace
+
+TEST_CASE("pytorch: a parameter is what the op that reads it makes of it, whatever it is called") {
+  Functional net;
+  const TensorFile file = to_pytorch(net, {4, 4, 1});
+  CHECK(at(file, "kernel").shape == Shape{2, 1, 3, 3});
+  const StoredTensor& dense = at(file, "dense");
+  CHECK(dense.shape == Shape{5, 8});
+  for (int c : {0, 1})  // behind a flattened (2, 2, 2)
+    for (int p : {0, 1, 2, 3}) CHECK(dense.values[static_cast<std::size_t>(8 + c * 4 + p)] == 8 + p * 2 + c);
+  Functional other;
+  for (Parameter* p : other.parameters()) p->value = Tensor(p->value.shape());
+  from_pytorch(file, other, {4, 4, 1});
+  CHECK(same_state(net, other));
+}
+
+TEST_CASE("pytorch: a matrix that no op reads is refused, since nobody says how its elements are ordered") {
+  nn::Sequential net;
+  net.add<nn::Linear>("fc", 4, 2, Rng(1));
+  class Aside : public nn::Module {
+   public:
+    Aside() { register_parameter("unused", Tensor({2, 2})); }
+    Var forward(const Var& x) override { return reshape(x, {x.shape()[0], -1}); }
+  };
+  net.add<Aside>("aside");
+  CHECK_SAYS(complaint_of([&] {
+               pytorch_entries(net, nn::trace(net, {{1, 4}}));
+             }),
+             "'aside.unused' takes no part in the forward pass");
+}
+
 TEST_CASE("pytorch: what does not fit the network is named, and changes nothing") {
   CHECK(complaint([](TensorFile&) {}).empty());
   CHECK_SAYS(complaint([](TensorFile& f) { f.tensors.erase(f.tensors.begin()); }),

@@ -15,8 +15,8 @@
 #include "optim/sgd.h"
 #include "quant/activations/activation_quantizer.h"
 #include "quant/math/power_of_two.h"
+#include "quant/quantized_optimizer.h"
 #include "quant/weights/power_coded.h"
-#include "quant/weights/weight_rule.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;
@@ -43,7 +43,7 @@ std::unique_ptr<nn::Sequential> digits_net(const nn::MakeActivation& act) {
 }
 
 struct Digits {
-  datasets::Dataset train = datasets::drawn_digits(kImages, 3), test = datasets::drawn_digits(kTest, 3, 1);
+  datasets::ImageDataset train = datasets::drawn_digits(kImages, 3), test = datasets::drawn_digits(kTest, 3, 1);
 };
 const Digits& digits() {
   static const Digits d;
@@ -54,22 +54,16 @@ const Digits& digits() {
 void train(nn::Module& net, quant::WeightRule* rule, int epochs, double lr) {
   datasets::DataLoader loader(digits().train, {.batch_size = kBatch, .drop_last = true, .seed = 5});
   optim::Sgd sgd(net.parameters(), {.lr = lr, .momentum = 0.9});
+  quant::QuantizedOptimizer optimizer(sgd, net, {.weights = rule}, {loader.batches_per_epoch(), epochs});
   const std::int64_t steps = epochs * loader.batches_per_epoch();
   const auto rate = optim::cosine(lr, steps);
   std::int64_t step = 0;
   for (int epoch = 0; epoch < epochs; ++epoch)
     for (const auto& batch : loader.epoch(epoch)) {
-      const quant::Progress at{static_cast<double>(step), static_cast<double>(steps)};
-      sgd.lr = rate(step++);
-      quant::advance(net, at);
-      if (rule) rule->advance(at);
-      if (rule) rule->project();
-      const Var loss = cross_entropy(net(batch.images), batch.labels);
-      sgd.zero_grad();
-      loss.backward();
-      if (rule) rule->before_step();
-      sgd.step();
-      if (rule) rule->after_step(sgd.lr);
+      optimizer.lr = rate(step++);
+      optimizer.zero_grad();
+      cross_entropy(net(batch["image"]), batch["label"]).backward();
+      optimizer.step();
     }
 }
 
@@ -115,13 +109,13 @@ TEST_SUITE("paper-lbw-net") {
       MESSAGE(bits, " bits: ", before, " %, after training ", reached[bits], " %; float ", reached_float,
               " %");
       for (const auto& entry : start.rule->weights()) {
-        const quant::PowerCoded* codes = quant::power_codes(entry.weight->used);
+        const auto codes = quant::power_codes(entry.weight->used);
         REQUIRE(codes);
-        std::vector<std::int8_t> expected(codes->codes().size());
+        std::vector<std::int8_t> expected(codes->codes.size());
         const double scale =
             encode_powers_by_max<Real>(entry.weight->value.view(), bits, 0.75, expected.data());
-        CHECK(std::ranges::equal(expected, codes->codes()));
-        CHECK(static_cast<double>(codes->scales()[0]) == scale);
+        CHECK(std::ranges::equal(expected, codes->codes));
+        CHECK(static_cast<double>(codes->scales[0]) == scale);
       }
     }
     CHECK(reached[4] >= reached[2] - 0.5);

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-PLOT = Path(__file__).resolve().parents[2] / "experiments" / "plot"
-sys.path.insert(0, str(PLOT))
-import binary_relax_regression  # noqa: E402
-import weight_histograms  # noqa: E402
-from reader import read_run  # noqa: E402
-from style import plt  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "experiments" / "python"))
+from coarsegrad import read_run  # noqa: E402
+from coarsegrad.figures import binary_relax_regression, weight_histograms  # noqa: E402
+from coarsegrad.figures.style import plt  # noqa: E402
 
 BIN = Path(os.environ["BIN"])
 

@@ -1,6 +1,7 @@
 #pragma once
 // A training small enough to be run dozens of times, with everything in it that has a state: momentum,
 // running statistics, a random stream, a moving average of the weights.
+#include <algorithm>
 #include <memory>
 
 #include "datasets/synthetic.h"
@@ -12,6 +13,15 @@
 namespace coarsegrad::tests {
 
 using namespace coarsegrad::experiments;
+
+inline bool same(const Tensor& a, const Tensor& b) {
+  return a.defined() == b.defined() &&
+         (!a.defined() || (a.shape() == b.shape() && std::ranges::equal(a.view(), b.view())));
+}
+inline bool same(const nn::StateDict& a, const nn::StateDict& b) {
+  return std::ranges::equal(
+      a, b, [](const auto& x, const auto& y) { return x.first == y.first && same(x.second, y.second); });
+}
 
 inline std::unique_ptr<nn::Sequential> small_net(const Rng& rng) {
   auto net = std::make_unique<nn::Sequential>();

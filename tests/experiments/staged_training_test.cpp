@@ -5,8 +5,10 @@
 
 #include "core/ops.h"
 #include "experiments/studies/step_time.h"
+#include "experiments/training/network_state.h"
 #include "experiments/training/staged.h"
 #include "quant/activations/activation_quantizer.h"
+#include "quant/evaluation_scope.h"
 #include "quant/method.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
@@ -67,8 +69,9 @@ OptimSettings optim_settings() {
 /// Everything that a checkpoint holds but clock, log and the writing program.
 std::string outcome(const std::filesystem::path& path) {
   Checkpoint c = read_checkpoint(path);
-  c.seconds = 0;
-  c.log = c.commit = "";
+  c.parts.at("training").numbers.at("seconds") = {0};
+  c.parts.erase("log");
+  c.commit = "";
   const auto plain = path.string() + ".plain";
   write_checkpoint(plain, c);
   return file_content(plain);
@@ -182,7 +185,7 @@ TEST_SUITE("paper-telcnn") {
     const NoGrad constant;
     datasets::DataLoader loader(images().test, {.batch_size = 40, .shuffle = false});
     loader.seek(0, 0);
-    const Tensor logits = net(loader.next().images).value();
+    const Tensor logits = net(loader.next()["image"]).value();
     return {logits.view().begin(), logits.view().end()};
   }
 
@@ -204,11 +207,14 @@ TEST_SUITE("paper-telcnn") {
     // A second stage with the very same bits: what it starts from, and its own quantizers.
     const auto next = classifier(method.net, Rng(9));
     next->load_state_dict(first.net().state_dict());
-    const auto rule = make_rule(method.rule, *next);
-    rule->project();
-    const std::vector<Real> last = logits_of(first.net()), begun = logits_of(*next);
+    auto rule = make_rule(method.rule, *next);
+    const auto deployed_logits = [&](nn::Module& net, quant::WeightRule* of_net) {
+      const quant::EvaluationScope scope(net, of_net);
+      return logits_of(net);
+    };
+    const auto last = deployed_logits(first.net(), first.trainer().rule()), begun = deployed_logits(*next, rule.get());
     for (std::size_t i = 0; i < last.size(); ++i) CHECK(std::abs(last[i] - begun[i]) <= 1e-6);
-    rule->release();
+    rule.reset();
     CHECK(logits_of(*next) != last);
   }
 
@@ -261,6 +267,7 @@ TEST_SUITE("paper-telcnn") {
       StagedTraining training = training_by(method, optim, {});
       training.run();
       nn::Module& net = training.net();
+      const quant::EvaluationScope scope(net, training.trainer().rule());
       const auto distinct = [](const Tensor& t) {
         return std::set<Real>(t.view().begin(), t.view().end()).size();
       };

@@ -34,7 +34,7 @@ def run(log, changes={}, **options):
 
 
 def tensors_and_state(path):
-    """({name: (shape, bytes)}, state) of a checkpoint, read by the format's description alone."""
+    """({name: (shape, bytes)}, states of the parts) of a checkpoint, read by the format's description alone."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header, values = json.loads(content[8:8 + length]), content[8 + length:]
@@ -44,10 +44,14 @@ def tensors_and_state(path):
     return tensors, state
 
 
+def steps_taken(state):
+    return state["optimizer"]["counts"]["schedule.step"][0]
+
+
 def outcome(log):
     """Everything that a run leaves, but for what a clock says."""
     tensors, state = tensors_and_state(log.with_suffix(".checkpoint"))
-    del state["seconds"], state["log"]
+    del state["training"]["numbers"]["seconds"], state["log"]
     found = {f"checkpoint {name}": value for name, value in tensors.items()} | {"state": state}
     for kind in ("best", "last"):
         found[kind] = log.with_suffix(f".{kind}.safetensors").read_bytes()
@@ -136,8 +140,9 @@ class Methods(TrainTest):
                     if not content:
                         continue
                     meta = json.loads(content[8:8 + struct.unpack("<Q", content[:8])[0]])["__metadata__"]
-                    if json.loads(meta["config"]).get("stage", 0) >= stage and json.loads(meta["state"])["step"] >= 2:
-                        seen.add(json.loads(meta["config"]).get("stage", 0))
+                    now = json.loads(meta["config"]).get("stage", 0)
+                    if now >= stage and steps_taken(json.loads(meta["state"])) >= 2:
+                        seen.add(now)
                         break
                 time.sleep(0.001)
             process.kill()
@@ -203,7 +208,7 @@ class EveryCall(TrainTest):
             self.checkpoint = self.log.with_suffix(".checkpoint")
             done = run(self.log, TINY, env=self.environment(n))
             self.assertEqual(done.returncode, -signal.SIGKILL, (n, done.stderr))
-            steps.append(tensors_and_state(self.checkpoint)[1]["step"] if self.checkpoint.exists() else 0)
+            steps.append(steps_taken(tensors_and_state(self.checkpoint)[1]) if self.checkpoint.exists() else 0)
             self.assert_same(self.finishes(self.log, TINY), wanted)
             self.assertEqual([p.name for p in self.log.parent.iterdir() if p.name.startswith(".")], [])
         return steps

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <csignal>
+#include <iterator>
 #include <limits>
 
 #include "core/ops.h"
@@ -12,6 +13,7 @@
 #include "experiments/support/run.h"
 #include "experiments/training/norm_statistics.h"
 #include "experiments/training/settings.h"
+#include "quant/evaluation_scope.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"
@@ -20,80 +22,6 @@ using namespace coarsegrad;
 using namespace coarsegrad::tests;
 
 namespace {
-
-struct Broken {};  // thrown where a run is broken off
-
-bool same(const Tensor& a, const Tensor& b) {
-  return a.defined() == b.defined() &&
-         (!a.defined() || (a.shape() == b.shape() && std::ranges::equal(a.view(), b.view())));
-}
-bool same(const nn::StateDict& a, const nn::StateDict& b) {
-  return std::ranges::equal(
-      a, b, [](const auto& x, const auto& y) { return x.first == y.first && same(x.second, y.second); });
-}
-
-/// Everything that a training ends with.
-struct Outcome {
-  nn::StateDict network, best, judged;
-  optim::OptimizerState optimizer;
-  Rows rows, curve, notes;
-  std::uint64_t drawn;
-
-  explicit Outcome(SmallTraining& t)
-      : network(t.net->state_dict()),
-        best(t.trainer.best_network()),
-        judged(t.trainer.judged_network()),
-        optimizer(t.optimizer.state()),
-        curve(t.trainer.loss_curve()),
-        notes(t.trainer.notes()),
-        drawn(t.net->named_generators().front().second->position()) {
-    // NaN, which nothing equals, stands for what was not asked for.
-    for (const EpochResult& r : t.trainer.results()) {
-      rows.push_back(r.row());
-      for (double& v : rows.back()) v = std::isnan(v) ? -1 : v;
-    }
-  }
-  bool operator==(const Outcome& o) const {
-    return same(network, o.network) && same(best, o.best) && same(judged, o.judged) &&
-           same(optimizer.tensors, o.optimizer.tensors) && optimizer.steps == o.optimizer.steps &&
-           optimizer.lr == o.optimizer.lr && rows == o.rows && curve == o.curve && notes == o.notes &&
-           drawn == o.drawn;
-  }
-};
-
-/// Notes something of every epoch.
-TrainerEvents noting(SmallTraining& t) {
-  return {.epoch = [&t](const EpochResult& r) { t.trainer.note({r.epoch, r.loss}); }};
-}
-
-/// Runs until `stop` steps are taken, with the last save at `saved`; both at most the number of all steps.
-void broken_off(const std::filesystem::path& checkpoint, std::int64_t saved, std::int64_t stop) {
-  TrainerOptions options = SmallTraining::options(checkpoint);
-  options.save_steps = saved;
-  SmallTraining t(options);
-  const auto at = [stop](std::int64_t step, double, double) {
-    if (step == stop) throw Broken();
-  };
-  TrainerEvents events = noting(t);
-  events.step = at;
-  CHECK_THROWS_AS(t.trainer.run(events), Broken);
-}
-
-const Outcome& uninterrupted() {
-  static const Outcome outcome = [] {
-    SmallTraining t;
-    t.trainer.run(noting(t));
-    return Outcome(t);
-  }();
-  return outcome;
-}
-
-Outcome resumed(const std::filesystem::path& checkpoint) {
-  SmallTraining t(SmallTraining::options(checkpoint));
-  REQUIRE(t.trainer.restore());
-  t.trainer.run(noting(t));
-  return Outcome(t);
-}
 
 /// A module that puts a number that is not finite into its output, or its gradient, from its n-th call on.
 class Poison : public nn::Module {
@@ -119,125 +47,10 @@ class Poison : public nn::Module {
 
 }  // namespace
 
-TEST_CASE(
-    "trainer: broken off at any step, in the middle of an epoch or at its end, it goes on to the same bits") {
-  const TempFolder folder;
-  for (std::int64_t stop = 2; stop <= 15; ++stop) {
-    CAPTURE(stop);
-    const auto path = folder / std::to_string(stop);
-    broken_off(path, 1, stop);
-    CHECK(read_checkpoint(path).step == stop - 1);
-    CHECK(resumed(path) == uninterrupted());
-  }
-}
-
-TEST_CASE("trainer: broken off again and again, and steps after the last checkpoint are taken once more") {
-  const TempFolder folder;
-  const auto path = folder / "run";
-  broken_off(path, 4, 7);
-  for (const std::int64_t stop : {8, 12, 14}) {
-    TrainerOptions options = SmallTraining::options(path);
-    options.save_steps = 3;
-    SmallTraining t(options);
-    REQUIRE(t.trainer.restore());
-    CHECK(t.trainer.steps_taken() < stop);
-    const auto at = [stop](std::int64_t step, double, double) {
-      if (step == stop) throw Broken();
-    };
-    TrainerEvents events = noting(t);
-    events.step = at;
-    CHECK_THROWS_AS(t.trainer.run(events), Broken);
-  }
-  CHECK(resumed(path) == uninterrupted());
-}
-
-TEST_CASE("trainer: each part of a checkpoint is needed, without it the end is another one") {
-  const TempFolder folder;
-  const auto path = folder / "run";
-  broken_off(path, 7, 8);
-  const Checkpoint whole = read_checkpoint(path);
-  CHECK(resumed(path) == uninterrupted());
-  const auto without = [&](auto&& change) {
-    Checkpoint c = whole;
-    change(c);
-    write_checkpoint(path, c);
-    return !(resumed(path) == uninterrupted());
-  };
-  const auto fill = [](nn::StateDict& state) {
-    for (auto& [name, value] : state) std::ranges::fill(value.mut(), Real(0.5));
-  };
-  CHECK(without([&](Checkpoint& c) { c.network[0].second.mutable_data()[0] += Real(1e-3); }));
-  CHECK(without([&](Checkpoint& c) { c.network.back().second.mutable_data()[0] += Real(1e-3); }));
-  CHECK(without([&](Checkpoint& c) { fill(c.average); }));
-  CHECK(without([&](Checkpoint& c) { c.optimizer.tensors[0].second = Tensor(); }));
-  CHECK(without([&](Checkpoint& c) { c.optimizer.steps[0] = 0; }));
-  CHECK(without([&](Checkpoint& c) { c.generators[0].position = 0; }));
-  CHECK(without([&](Checkpoint& c) { --c.step; }));
-  CHECK(without([&](Checkpoint& c) { c.loss_sum += 1e-9; }));
-  CHECK(without([&](Checkpoint& c) { c.window_sum += 1e-9; }));
-  CHECK(without([&](Checkpoint& c) { c.loss_curve.pop_back(); }));
-  CHECK(without([&](Checkpoint& c) { c.notes.pop_back(); }));
-  CHECK(without([&](Checkpoint& c) { c.rows[0][1] += 1e-9; }));
-  CHECK(without([&](Checkpoint& c) {  // a best epoch that nothing surpasses
-    c.rows[0][3] = 2;
-    fill(c.best_network);
-  }));
-  CHECK_FALSE(without([](Checkpoint&) {}));
-}
-
-TEST_CASE("trainer: a checkpoint that does not fit is refused by name and left as it is") {
-  const TempFolder folder;
-  const auto path = folder / "run";
-  broken_off(path, 7, 8);
-  const Checkpoint whole = read_checkpoint(path);
-  const auto refused = [&](auto&& change) {
-    Checkpoint c = whole;
-    change(c);
-    write_checkpoint(path, c);
-    const std::string before = file_content(path);
-    SmallTraining t(SmallTraining::options(path));
-    const std::string said = complaint_of([&] { t.trainer.restore(); });
-    CHECK(file_content(path) == before);
-    return said;
-  };
-  CHECK_SAYS(refused([](Checkpoint& c) { c.config = R"({"lr":0.2})"; }),
-             "was begun with lr = 0.2, given 0.1");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.config = R"({"lr":0.1,"bits":2})"; }), "bits = 2, given null");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.config = "[]"; }), "configuration is damaged");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.network[0].first = "conv.wait"; }), "conv.weight");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.network[0].second = Tensor({2}); }), "conv.weight");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.average.pop_back(); }), "weight average");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.average[1].second = Tensor({7}); }), "weight average");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.optimizer.steps.pop_back(); }), "step counts");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.optimizer.lr = std::nan(""); }), "learning rate");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.generators.clear(); }), "random streams");
-  CHECK_SAYS(refused([](Checkpoint& c) { ++c.generators[0].key; }), "random stream");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.rows[0].pop_back(); }), "given 7 numbers");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.step = 4; }), "1 finished epochs and 4 steps");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.step = 11; }), "steps");
-  CHECK_SAYS(refused([](Checkpoint& c) { c.best_network.pop_back(); }), "best");
-  SmallTraining t(SmallTraining::options(folder / "nowhere"));
-  CHECK_FALSE(t.trainer.restore());
-}
-
-TEST_CASE("trainer: a run that is over is restored with its results and does nothing more") {
-  const TempFolder folder;
-  const auto path = folder / "run";
-  SmallTraining first(SmallTraining::options(path));
-  first.trainer.run(noting(first));
-  const std::string before = file_content(path);
-  SmallTraining again(SmallTraining::options(path));
-  REQUIRE(again.trainer.restore());
-  int steps = 0;
-  again.trainer.run({.step = [&](std::int64_t, double, double) { ++steps; }});
-  CHECK(steps == 0);
-  CHECK(Outcome(again) == uninterrupted());
-  CHECK(file_content(path) == before);
-}
-
 TEST_CASE("trainer: the log is brought to the disk before each checkpoint, which remembers where it stood") {
   const TempFolder folder;
   const auto path = folder / "run";
+  const auto log_in = [](const auto& file) { return read_checkpoint(file).parts.at("log").text("position"); };
   TrainerOptions options = SmallTraining::options(path);
   options.save_steps = 2;
   SmallTraining t(options);
@@ -246,12 +59,12 @@ TEST_CASE("trainer: the log is brought to the disk before each checkpoint, which
   t.trainer.run({.step = [&](std::int64_t step, double, double) { steps = step; },
                  .sync_log =
                      [&] {
-                       if (!stood.empty()) CHECK(read_checkpoint(path).log == std::to_string(stood.back()));
+                       if (!stood.empty()) CHECK(log_in(path) == std::to_string(stood.back()));
                        stood.push_back(steps);
                        return std::to_string(steps);
                      }});
   CHECK(stood == std::vector<std::int64_t>{2, 4, 5, 6, 8, 10, 10, 12, 14, 15});
-  CHECK(read_checkpoint(path).log == "15");
+  CHECK(log_in(path) == "15");
 }
 
 TEST_CASE("settings: weight decay leaves norms alone, unless it is to act on them") {
@@ -298,16 +111,15 @@ TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written o
   const auto mine = small_net(Rng(5));
   datasets::DataLoader batches(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   optim::Sgd sgd(mine->parameters(), {.lr = 0.1, .momentum = 0.9});
-  quant::WeightRule rule(*mine, projections, blend(), {.quantize_last = true});
+  auto rule = std::make_unique<quant::WeightRule>(*mine, projections, blend(),
+                                                  quant::WeightRuleOptions{.quantize_last = true});
+  quant::QuantizedOptimizer mine_optimizer(sgd, *mine, {.weights = rule.get()}, {5, 2});
   for (std::int64_t step = 0; step < 10; ++step) {
     const datasets::Batch& batch = batches.next();
-    sgd.lr = rate(step);
-    rule.advance({static_cast<double>(step / 5), 2});
-    rule.project();
-    sgd.zero_grad();
-    cross_entropy((*mine)(batch.images), batch.labels, Real(0.1)).backward();
-    rule.before_step();
-    sgd.step();
+    mine_optimizer.lr = rate(step);
+    mine_optimizer.zero_grad();
+    cross_entropy((*mine)(batch["image"]), batch["label"], Real(0.1)).backward();
+    mine_optimizer.step();
   }
 
   const auto net = small_net(Rng(5));
@@ -323,9 +135,11 @@ TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written o
   trainer.run();
   CHECK(same(net->state_dict(), mine->state_dict()));
   // What is judged is the projection of the float copies as they are now.
-  rule.project();
-  CHECK(evaluate(*mine, data.test).loss == trainer.results().back().test.loss);
-  rule.release();
+  {
+    const quant::EvaluationScope scope(*mine, rule.get());
+    CHECK(evaluate(*mine, data.test).loss == trainer.results().back().test.loss);
+  }
+  rule.reset();
   CHECK(evaluate(*mine, data.test).loss != trainer.results().back().test.loss);
 }
 
@@ -383,8 +197,51 @@ TEST_CASE(
     const auto parameters = poisoned.parameters();
     for (std::size_t i = 0; i < parameters.size(); ++i) CHECK(same(parameters[i]->value, before.at(i)));
     CHECK(saved.size() > 1000);
-    CHECK(all_finite(read_checkpoint(options.checkpoint).network[0].second.view()));
+    CHECK(all_finite(read_checkpoint(options.checkpoint).parts.at("network").tensors[0].second.view()));
   }
+}
+
+TEST_CASE("trainer: a gradient of a projection's own parameter that is not finite is refused like any other") {
+  // Straight through, but for a gradient of its own that becomes infinite with the third step.
+  class Shift : public quant::WeightProjection {
+   public:
+    std::string name() const override { return "shift"; }
+    int bits() const override { return 8; }
+    Tensor project(const Tensor& w) override { return w; }
+    quant::ProjectionGradient gradient(const Tensor&, const Tensor& g) override {
+      const double own = ++calls_ < 3 ? 1 : std::numeric_limits<double>::infinity();
+      return {g, {Tensor::scalar(static_cast<Real>(own))}};
+    }
+
+   private:
+    Parameter& shift_ = register_parameter("shift", Tensor::scalar(0));
+    int calls_ = 0;
+  };
+  const SplitData data = small_data();
+  const auto net = small_net(Rng(5));
+  datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  quant::WeightRule rule(*net, [](const std::string&) { return std::make_unique<Shift>(); });
+  std::vector<Parameter*> parameters = net->parameters();
+  std::ranges::copy(rule.parameters(), std::back_inserter(parameters));
+  optim::Sgd sgd(parameters, {.lr = 0.1});
+  TrainerOptions options;
+  options.quiet = true;
+  Trainer trainer(*net, sgd, loader, data, options, {&rule});
+  std::vector<Tensor> before;
+  const auto note = [&](std::int64_t, double, double) {
+    before.clear();
+    for (const Parameter* p : parameters) before.push_back(p->value);
+  };
+  std::string reason;
+  try {
+    trainer.run({.step = note});
+  } catch (const Diverged& e) {
+    reason = e.what();
+  }
+  CHECK_SAYS(reason, "the gradient of conv.weight.shift is not finite");
+  CHECK(trainer.steps_taken() == 2);
+  for (std::size_t i = 0; i < parameters.size(); ++i) CHECK(same(parameters[i]->value, before.at(i)));
+  CHECK(parameters.back()->value.item() == Real(-0.2));
 }
 
 TEST_CASE("training: finite is everything but NaN and the infinities") {
@@ -411,7 +268,7 @@ TEST_CASE("norm statistics: the mean over batches of what each batch has, whatev
   const auto variance_of = [&](std::int64_t index) {  // momentum 0.1 from 0: a tenth of the batch's own
     std::ranges::fill(running_var.mut(), Real(0));
     loader.seek(4, index);
-    (*net)(loader.next().images);
+    (*net)(loader.next()["image"]);
     return static_cast<double>(running_var.view()[2]) * 10;
   };
   const double wanted = (variance_of(0) + variance_of(1)) / 2;
@@ -419,6 +276,30 @@ TEST_CASE("norm statistics: the mean over batches of what each batch has, whatev
   estimate_norm_statistics(*net, loader, 4, 2);
   CHECK(running_var.view()[2] == doctest::Approx(wanted).epsilon(1e-5));
   CHECK(wanted != doctest::Approx(variance_of(0)).epsilon(1e-5));
+}
+
+TEST_CASE("norm statistics: those that a module of a user's own offers are estimated with the others") {
+  class Centre : public nn::Module {
+   public:
+    Centre() : mean(register_buffer("mean", Tensor(Shape{}))) {}
+    Var forward(const Var& x) override {
+      if (training())
+        mean = Tensor::scalar(Real(0.75) * mean.item() + Real(0.25) * coarsegrad::mean(x.detach()).item());
+      return x - mean;
+    }
+    std::vector<nn::RunningStatistic> running_statistics() override { return {{mean, 0.25}}; }
+    Tensor& mean;
+  } net;
+  const SplitData data = small_data();
+  datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  double wanted = 0;
+  for (int batch = 0; batch < 3; ++batch) {
+    loader.seek(4, batch);
+    wanted += static_cast<double>(mean(Var(loader.next()["image"])).item()) / 3;
+  }
+  net.mean = Tensor::scalar(77);
+  estimate_norm_statistics(net, loader, 4, 3);
+  CHECK(net.mean.item() == doctest::Approx(wanted).epsilon(1e-5));
 }
 
 TEST_CASE("weight average: follows its definition and refuses decays outside of 0 <= d < 1") {
@@ -432,7 +313,7 @@ TEST_CASE("weight average: follows its definition and refuses decays outside of 
     average.update(step);
     const double d = std::min(0.5, (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step)));
     expected = d * expected + (1 - d) * static_cast<double>(step);
-    CHECK(average.state().front().second.view()[0] == doctest::Approx(expected).epsilon(1e-5));
+    CHECK(average.values().front().second.view()[0] == doctest::Approx(expected).epsilon(1e-5));
   }
   CHECK_FALSE(WeightAverage(*net, 0).on());
   CHECK_THROWS_AS(WeightAverage(*net, 1), Error);

@@ -23,8 +23,8 @@ namespace {
 
 constexpr std::int64_t kImages = 200;
 
-const datasets::Dataset& images() {
-  static const datasets::Dataset drawn = datasets::drawn_shapes(kImages, 1);
+const datasets::ImageDataset& images() {
+  static const datasets::ImageDataset drawn = datasets::drawn_shapes(kImages, 1);
   return drawn;
 }
 
@@ -37,7 +37,7 @@ std::unique_ptr<nn::Module> from_zoo(const std::string& name, const NetSettings&
 
 Tensor batch() {
   datasets::DataLoader loader(images(), {.batch_size = kImages, .shuffle = false});
-  return loader.next().images;
+  return loader.next()["image"];
 }
 
 // Mean of each logit over the images.
@@ -66,8 +66,8 @@ nn::Module& part(nn::Module& net, std::string_view wanted) {
   throw Error(cat("given no module ", wanted));
 }
 
-// The 3x3 convolution of images that are no codes, with one sum in double for each output: the kernel table,
-// and the BLAS behind it, do not matter.
+// The 3x3 convolution of images that are no codes, with one sum in double for each output: the kernel table
+// does not matter.
 Tensor first_convolution(const Tensor& x, const Tensor& weight) {
   const std::int64_t side = x.size(1), in = x.size(3), out = weight.size(0);
   const ConvShape s{.batch = x.size(0),
@@ -112,7 +112,7 @@ TEST_CASE(
     quant::WeightRule rule(*net, quant::weight_projections("binary", {.bits = 1}));
     rule.weights()[10].weight->value.mutable_data()[0] += shift;
     rule.deploy();
-    if (!y.defined()) y = first_convolution(batch(), nn::weight_of(part(*net, "conv"))->used);
+    if (!y.defined()) y = first_convolution(batch(), part(*net, "conv").weight_parameter()->used);
     return digest_of_codes(*net, y, table);
   };
   const std::string kStored = "7ed99cb7048b5533b8b0e94251f354f12c2d73792d77bcf3a3067bdf1499cb89";

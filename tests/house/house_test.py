@@ -39,7 +39,8 @@ FOLDERS = sorted({prefix.split("/")[0] for prefix in MAY_INCLUDE})
 # Header of an outside library -> the only files that may see it.
 SEEN_BY = {
     "hdf5.h": {"experiments/support/hdf5_objects.h"},
-    "cblas.h": {"core/compute/gemm.cpp", "experiments/support/provenance.cpp"},  # the latter asks for its version
+    "cblas.h": {"core/matrix_product.cpp", "experiments/support/provenance.cpp"},  # the latter asks for its version
+    "omp.h": {"core/base/parallel.cpp"},
 }
 # Vector kernels are compiled for processors that the rest of the program may not run on: nothing whose functions
 # another object could use in its place.

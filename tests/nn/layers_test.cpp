@@ -83,8 +83,9 @@ MakeModule small_lenet(const nn::MakeActivation& activation) {
   };
 }
 
-const std::uint8_t kLabels[] = {2, 0, 3};
-Var loss_of(const Var& logits) { return cross_entropy(logits, kLabels, Real(0.1)); }
+Var loss_of(const Var& logits) {
+  return cross_entropy(logits, Tensor::of<std::int32_t>({3}, {2, 0, 3}), Real(0.1));
+}
 
 }  // namespace
 

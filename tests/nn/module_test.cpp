@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -120,6 +121,36 @@ TEST_CASE("state dict: the order of the entries does not matter") {
   std::swap(state.front(), state.back());
   target.load_state_dict(state);
   CHECK(values(source.state_dict()) == values(target.state_dict()));
+}
+
+TEST_CASE("state: values and random streams go on together, and another module's streams change nothing") {
+  const auto make = [](std::uint64_t seed) {
+    auto net = std::make_unique<nn::Sequential>();
+    net->add<Scale>("scale");
+    net->add<nn::Dropout>("drop", Real(0.5), Rng(seed));
+    return net;
+  };
+  const Var x(Tensor({64, 2}, Real(1)));
+  const auto whole = make(1), resumed = make(1), forgetful = make(1), other = make(2);
+  (*whole)(x);
+  const State state = whole->state();
+  CHECK(state.counts_of("drop.rng").size() == 2);
+  resumed->load_state(state);
+  forgetful->load_state_dict(state.tensors);
+  const auto next = values((*whole)(x).value());
+  CHECK(values((*resumed)(x).value()) == next);
+  CHECK(values((*forgetful)(x).value()) != next);
+  const auto before = values(other->state_dict());
+  CHECK_SAYS(complaint_of([&] { other->load_state(state); }), "a random stream for 'drop.rng' that is another one");
+  State damaged = state;
+  damaged.counts.clear();
+  CHECK_SAYS(complaint_of([&] { other->load_state(damaged); }), "given 0 random streams, expected 1");
+  damaged = state;
+  damaged.tensors.pop_back();
+  const auto position = whole->named_generators().front().second->position();
+  CHECK_SAYS(complaint_of([&] { whole->load_state(damaged); }), "is missing");
+  CHECK(whole->named_generators().front().second->position() == position);
+  CHECK(values(other->state_dict()) == before);
 }
 
 TEST_CASE(

@@ -172,18 +172,19 @@ TEST_CASE("joint optimizer: each rule does what it does alone, at the common rat
 TEST_CASE("joint optimizer: a restored state goes on bit for bit, without it the results differ") {
   Mixed whole;
   for (std::uint64_t s = 0; s < 4; ++s) whole.step(s);
-  const OptimizerState state = whole.optimizer.state();
+  const State state = whole.optimizer.state();
   CHECK(state.tensors.size() == 3);
   CHECK(state.tensors[0].first == "0.mean.0");
   CHECK(state.tensors[2].first == "1.square.0");
-  CHECK(state.steps == std::vector<std::int64_t>{4, 4});
+  CHECK(state.counts_of("0.steps") == std::vector<std::uint64_t>{4});
+  CHECK(state.counts_of("1.steps") == std::vector<std::uint64_t>{4});
   Mixed resumed, forgetful;
   for (Mixed* m : {&resumed, &forgetful}) {
     m->binary.value = whole.binary.value;
     m->other.value = whole.other.value;
   }
   resumed.optimizer.load_state(state);
-  CHECK(resumed.optimizer.lr == state.lr);
+  CHECK(resumed.optimizer.lr == state.number("0.lr"));
   for (std::uint64_t s = 4; s < 8; ++s)
     for (Mixed* m : {&whole, &resumed, &forgetful}) m->step(s);
   CHECK(resumed.all() == whole.all());
@@ -194,18 +195,19 @@ TEST_CASE("joint optimizer: a state that does not fit is refused and changes not
   Mixed mixed;
   mixed.step(0);
   const auto refusal = [&](auto&& spoil) {
-    OptimizerState state = mixed.optimizer.state();
+    State state = mixed.optimizer.state();
     for (auto& [name, value] : state.tensors) value = Tensor(value.shape(), Real(7));
     spoil(state);
     const std::string complaint = complaint_of([&] { mixed.optimizer.load_state(state); });
     CHECK(values_of(mixed.optimizer.state().tensors[0].second)[0] != 7);
     return complaint;
   };
-  CHECK_SAYS(refusal([](OptimizerState& s) { s.tensors.pop_back(); }), "given 2 tensors and 2 step counts");
-  CHECK_SAYS(refusal([](OptimizerState& s) { s.steps.push_back(1); }), "3 step counts, expected 3 and 2");
-  CHECK_SAYS(refusal([](OptimizerState& s) { s.tensors[1].first = "mean"; }),
-             "given 'mean', expected '1.mean.0'");
-  CHECK_SAYS(refusal([](OptimizerState& s) { s.tensors[2].second = Tensor({9}); }),
+  CHECK_SAYS(refusal([](State& s) { s.tensors.pop_back(); }), "'1.square.0' is missing");
+  CHECK_SAYS(refusal([](State& s) { s.counts["1.steps"].push_back(1); }), "given 2 step counts, expected 1");
+  CHECK_SAYS(refusal([](State& s) { s.numbers["1.lr"] = {0.3}; }), "learning rates of");
+  CHECK_SAYS(refusal([](State& s) { s.tensors[1].first = "mean"; }),
+             "'1.mean.0' is missing");
+  CHECK_SAYS(refusal([](State& s) { s.tensors[2].second = Tensor({9}); }),
              "'square.0' of shape (9)");
   CHECK_THROWS_AS(Joint({}), Error);
   std::vector<std::unique_ptr<Optimizer>> rules;

@@ -9,8 +9,8 @@
 
 #include "nn/layers.h"
 #include "optim/sgd.h"
+#include "quant/quantized_optimizer.h"
 #include "quant/theory/two_layer.h"
-#include "quant/weights/weight_rule.h"
 #include "tests/support/random_points.h"
 
 using namespace coarsegrad;
@@ -36,9 +36,10 @@ class Run {
       : layer_(static_cast<std::int64_t>(start.size()), 1, Rng(1), false),
         rule_(layer_, quant::weight_projections(o.projection.name, {.bits = o.projection.bits}),
               quant::relaxation("blend", {.strength = o.rho}), {.quantize_last = true}),
-        sgd_({&layer_.weight}, {.lr = o.eta, .momentum = o.momentum, .weight_decay = o.decay}) {
+        sgd_({&layer_.weight}, {.lr = o.eta, .momentum = o.momentum, .weight_decay = o.decay}),
+        optimizer_(sgd_, layer_, {.weights = &rule_}, {1, 1}) {
     layer_.weight.value = row(start);
-    rule_.project();
+    optimizer_.zero_grad();
   }
 
   /// The projected weights, and the float copy.
@@ -46,9 +47,8 @@ class Run {
   Vector w_float() const { return vector(layer_.weight.value); }
   void step(const Vector& gradient) {
     layer_.weight.set_grad(row(gradient));
-    rule_.before_step();
-    sgd_.step();
-    rule_.project();
+    optimizer_.step();
+    optimizer_.zero_grad();
   }
 
  private:
@@ -58,6 +58,7 @@ class Run {
   nn::Linear layer_;
   quant::WeightRule rule_;
   optim::Sgd sgd_;
+  quant::QuantizedOptimizer optimizer_;
 };
 
 // f = w'Hw / 2 - b'w.

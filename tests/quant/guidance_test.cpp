@@ -37,7 +37,7 @@ const std::vector<Real> kNu{Real(.6066), Real(.7295), Real(.5436), Real(.9351), 
 
 /// A float network and a low-bit one beside it, the same start.
 struct Couple {
-  static constexpr std::uint8_t kLabels[] = {0, 1, 2, 3, 4, 5, 6, 7};
+  const Tensor labels_ = Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7});
   std::unique_ptr<nn::Module> student =
       nn::lenet5(quant::uniform_activation(2, surrogate("clipped_relu")), Rng(1));
   std::unique_ptr<nn::Module> partner = nn::lenet5(nn::relu_activation(), Rng(1));
@@ -47,7 +47,7 @@ struct Couple {
 
   quant::Outcome look(nn::Module& net) const {
     const Var logits = net(images);
-    return {logits, cross_entropy(logits, kLabels)};
+    return {logits, cross_entropy(logits, labels_)};
   }
 };
 

@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 #include <sstream>
@@ -12,7 +14,9 @@
 #include "core/ops.h"
 #include "nn/init.h"
 #include "nn/networks.h"
+#include "optim/sgd.h"
 #include "quant/activations/trained.h"
+#include "quant/quantized_optimizer.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -25,14 +29,15 @@ void passes(const quant::WeightParts& weights, const quant::ActivationParts& act
   const auto net = nn::lenet5(quant::make_activation(activations), Rng(1));
   const auto rule = quant::make_rule(weights, *net);
   CHECK((rule == nullptr) == (weights.options.bits == 0));
-  if (rule) {
-    rule->advance({0, 10});
-    rule->project();
-  }
+  std::vector<Parameter*> parameters = net->parameters();
+  if (rule) std::ranges::copy(rule->parameters(), std::back_inserter(parameters));
+  optim::Sgd sgd(parameters, {});
+  quant::QuantizedOptimizer optimizer(sgd, *net, {.weights = rule.get()}, {1, 10});
+  optimizer.zero_grad();
   const Var logits = (*net)(nn::uniform({4, 28, 28, 1}, 1, Rng(2)));
-  const std::uint8_t labels[] = {1, 2, 3, 4};
+  const Tensor labels = Tensor::of<std::int32_t>({4}, {1, 2, 3, 4});
   cross_entropy(logits, labels).backward();
-  if (rule) rule->before_step();
+  optimizer.collect_gradients();
   for (const auto& parameter : net->named_parameters()) {
     INFO(parameter.first);
     CHECK(parameter.second->grad().defined());

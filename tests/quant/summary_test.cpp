@@ -6,7 +6,9 @@
 #include <tuple>
 #include <utility>
 
+#include "core/map.h"
 #include "nn/networks.h"
+#include "quant/activations/minmax.h"
 #include "quant/activations/uniform.h"
 #include "quant/weights/projection.h"
 #include "tests/support/errors.h"
@@ -40,6 +42,36 @@ class Twice : public nn::Module {
 
  private:
   nn::Module& dense_;
+};
+
+/// Two inputs: one is embedded by a matrix of its own, both go through one dense layer, whose weight is read once
+/// more by an op; then come an op that quantizes, a dense layer, and a normalisation without a module.
+class Own : public nn::Module {
+ public:
+  Own()
+      : embedding(register_parameter("embedding", Tensor({6, 4}))),
+        shift(register_parameter("shift", Tensor({3}))),
+        shared(register_module<nn::Linear>("shared", 4, 4, Rng(1))),
+        head(register_module<nn::Sequential>("head")) {
+    head.add<nn::Linear>("fc", 8, 3, Rng(2), false);
+  }
+  Var forward_inputs(const std::vector<Var>& in) override {
+    const Var left = shared(matmul(in[0], embedding.var())),
+              right = linear(shared(in[1]), shared.weight.var());
+    const Var coarse = quantize_activation(concatenate({left, right}, 1), Real(0.5), 3, surrogate("relu"));
+    return batch_norm_eval(head(coarse), {}, shift.var(), Tensor({3}), Tensor({3}, Real(1)), Real(1e-5));
+  }
+  Parameter &embedding, &shift;
+  nn::Linear& shared;
+  nn::Sequential& head;
+};
+
+/// The same ops in a module that has no parameters of its own.
+class Around : public nn::Module {
+ public:
+  Around() : fc(register_module<nn::Linear>("fc", 4, 4, Rng(1), false)) {}
+  Var forward(const Var& x) override { return fc(relu(linear(x, fc.weight.var()))); }
+  nn::Linear& fc;
 };
 
 }  // namespace
@@ -121,4 +153,62 @@ TEST_CASE("summary: the network is left as it was, also when it refuses the imag
   for (std::size_t i = 0; i < before.size(); ++i)
     CHECK(std::equal(before[i].second.view().begin(), before[i].second.view().end(),
                      after[i].second.view().begin()));
+}
+
+TEST_CASE(
+    "summary: functional ops, two inputs and a shared module have their shapes, parameters, MACs and uses") {
+  Own net;
+  const Summary s = summarize(net, nn::trace(net, {{1, 6}, {1, 4}}));
+  REQUIRE(s.layers.size() == 4);
+  const LayerSummary &whole = s.layers[0], &first = s.layers[1], &second = s.layers[2], &fc = s.layers[3];
+  CHECK(whole.kind == "Own");
+  CHECK(whole.name.empty());
+  CHECK(whole.output == Shape{3});
+  CHECK(whole.parameters == 24 + 3 + 16);  // the shared weight, which an op of this row reads
+  CHECK(whole.macs == 6 * 4 + 4 * 4);
+  CHECK(whole.bops == whole.macs * 32 * 32);
+  CHECK(whole.bytes == 4 * (24 + 16) + 8 * 3);  // the normalisation: a factor and an offset
+  CHECK(whole.uses == 1);
+  CHECK(std::tuple(first.name, first.kind, first.uses) == std::tuple("shared", "Linear", 2));
+  CHECK(first.parameters == 4);  // the bias
+  CHECK(first.macs == 16);
+  CHECK(std::tuple(second.name, second.parameters, second.bytes) == std::tuple("shared", 0, 0));
+  CHECK(second.macs == 16);
+  CHECK(std::tuple(fc.name, fc.input_bits, fc.output_bits) == std::tuple("head.fc", 3, 32));
+  CHECK(fc.bops == fc.macs * 32 * 3);
+  CHECK(s.parameters == 24 + 3 + 20 + 24);
+  CHECK(s.macs == 24 + 3 * 16 + 24);
+}
+
+TEST_CASE("summary: an op with a weight between the layers of a module is a row by its own name") {
+  Around net;
+  const Summary s = summarize(net, nn::trace(net, {{1, 4}}));
+  REQUIRE(s.layers.size() == 2);
+  CHECK(std::tuple(s.layers[0].name, s.layers[0].kind) == std::tuple("", "linear"));
+  CHECK(std::tuple(s.layers[1].name, s.layers[1].kind) == std::tuple("fc", "Linear"));
+  CHECK(s.parameters == 16);
+  CHECK(s.macs == 32);
+  CHECK(s.bytes == 64);
+  CHECK_SAYS(complaint_of([&] {
+               summarize(*nn::lenet5(four_bits(), Rng(1)), nn::trace(net, {{1, 4}}));
+             }),
+             "given a graph with the parameter 'fc.weight', expected one of this network");
+}
+
+TEST_CASE("summary: a quantizer says its bits, whatever ops it is made of and whatever it sees") {
+  class Halves : public ActivationQuantizer {
+    Var forward(const Var& x) override {
+      return record("halves", map(x.value(), [](Real v) { return v > 0 ? Real(0.5) : Real(0); }), {x},
+                    [](const Tensor& g) -> Gradients { return {g}; });
+    }
+    int bits() const override { return 1; }
+  };
+  nn::Sequential net;
+  net.add<Halves>("own");
+  net.add<nn::Linear>("fc1", 4, 4, Rng(1), false);  // zeros come out
+  net.add<MinMaxActivation>("minmax", 6);
+  net.add<nn::Linear>("fc2", 4, 4, Rng(2));
+  const Summary s = summarize(net, nn::trace(net, {{1, 4}}));
+  CHECK(layer(s, "fc1").input_bits == 1);
+  CHECK(layer(s, "fc2").input_bits == 6);
 }

@@ -1,6 +1,7 @@
-# Script: writes a ctest file (OUT) with one test for each doctest case of EXECUTABLE, labelled with LABELS and with its test suite.
+# Script: writes a ctest file (OUT) with one test for each doctest case of EXECUTABLE (run by EMULATOR where it is
+# compiled for another processor), labelled with LABELS and with its test suite.
 # (doctest's own script looks suites up by test name and finds none for a name with a comma.)
-execute_process(COMMAND ${EXECUTABLE} --reporters=xml --list-test-cases OUTPUT_VARIABLE listing
+execute_process(COMMAND ${EMULATOR} ${EXECUTABLE} --reporters=xml --list-test-cases OUTPUT_VARIABLE listing
                 COMMAND_ERROR_IS_FATAL ANY)
 # Names come as XML; what CMake's lists cannot hold in one, and a quotation mark, is asked for with doctest's wildcard.
 string(REGEX REPLACE "[][;]" "?" listing "${listing}")
@@ -19,7 +20,7 @@ foreach(case IN LISTS cases)
     message(FATAL_ERROR "${EXECUTABLE}: a test case without a name, which would run all of them: ${case}")
   endif()
   string(REPLACE "," "\\," filter "${name}")
-  string(APPEND script "add_test([==[${name}]==] [==[${EXECUTABLE}]==] [==[--test-case=${filter}]==])\n"
+  string(APPEND script "add_test([==[${name}]==] ${EMULATOR} [==[${EXECUTABLE}]==] [==[--test-case=${filter}]==])\n"
                        "set_tests_properties([==[${name}]==] PROPERTIES LABELS [==[${LABELS};${suite}]==])\n")
 endforeach()
 file(WRITE ${OUT} "${script}")

@@ -27,7 +27,7 @@ class LenetTraining {
   /// Takes the next batch; returns its loss.
   Real step() {
     const datasets::Batch& batch = loader_.next();
-    const Var loss = cross_entropy((*net_)(batch.images), batch.labels);
+    const Var loss = cross_entropy((*net_)(batch["image"]), batch["label"]);
     optimizer_.zero_grad();
     loss.backward();
     optimizer_.step();
@@ -37,7 +37,7 @@ class LenetTraining {
   nn::Module& net() { return *net_; }
 
  private:
-  datasets::Dataset data_;
+  datasets::ImageDataset data_;
   datasets::DataLoader loader_;
   std::unique_ptr<nn::Module> net_;
   optim::Sgd optimizer_;

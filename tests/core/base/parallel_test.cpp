@@ -2,10 +2,18 @@
 
 #include <doctest/doctest.h>
 #include <sched.h>
+#include <sys/resource.h>
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/base/check.h"
@@ -13,6 +21,65 @@
 #include "tests/support/child.h"
 
 using namespace coarsegrad;
+
+namespace {
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kLimits = false;  // its shadow memory is beyond every limit
+#else
+constexpr bool kLimits = true;
+#endif
+
+/// Leaves this process so much more address space than it has now, until the end of the scope.
+class AddressSpace {
+ public:
+  explicit AddressSpace(rlim_t more) {
+    getrlimit(RLIMIT_AS, &before_);
+    rlim_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlimit limit{pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + more, before_.rlim_max};
+    setrlimit(RLIMIT_AS, &limit);
+  }
+  ~AddressSpace() { setrlimit(RLIMIT_AS, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+/// Runs the test case "alone: WHAT" in a process of its own, with nothing in the environment that concerns
+/// threads but what is given: 0 when it passes.
+int run_alone(const std::string& what,
+              const std::vector<std::pair<const char*, const char*>>& environment = {}) {
+  return testing::in_child([&] {
+    for (const char* name : {"OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_DYNAMIC", "OMP_WAIT_POLICY",
+                             "OMP_MAX_ACTIVE_LEVELS", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
+      unsetenv(name);
+    for (const auto& [name, value] : environment) setenv(name, value, 1);
+    execl("/proc/self/exe", "core_base_test", "--no-skip", "--out=/dev/null",
+          ("--test-case=alone: " + what).c_str(), nullptr);
+    return 2;
+  });
+}
+
+/// Returns when two tasks have waited for each other, which takes two threads.
+void meet() {
+  std::atomic<int> here{0};
+  parallel_for(2, [&](std::int64_t) {
+    ++here;
+    while (here < 2) std::this_thread::yield();
+  });
+}
+
+/// Every task of a region does its own work, and all of it is done.
+bool all_tasks_are_done(std::int64_t tasks) {
+  std::vector<std::int64_t> seen(static_cast<std::size_t>(tasks));
+  parallel_for(tasks, [&](std::int64_t t) { seen[static_cast<std::size_t>(t)] += t + 1; });
+  for (std::int64_t t = 0; t < tasks; ++t)
+    if (seen[static_cast<std::size_t>(t)] != t + 1) return false;
+  return true;
+}
+
+}  // namespace
 
 TEST_CASE("parallel_for: every task runs exactly once, with 1 and with 2 threads") {
   for (int threads : {1, 2}) {
@@ -72,9 +139,50 @@ TEST_CASE("set_num_threads: absurd counts throw") {
   CHECK_THROWS_AS(set_num_threads(100000), Error);
 }
 
-TEST_CASE("the default number of threads, asked for in a process of its own" * doctest::skip()) {
+TEST_CASE("thread_in_region: of tasks that run at the same time no two have the same number") {
+  set_num_threads(3);
+  std::array<std::atomic<bool>, 3> in_use{};
+  std::atomic<int> clashes{0}, strangers{0}, shared{0};
+  const auto many_regions = [&] {
+    for (int round = 0; round < 200; ++round)
+      parallel_for(8, [&](std::int64_t) {
+        const int thread = thread_in_region();
+        if (thread < 0) return;
+        ++shared;
+        if (thread >= 3) {
+          ++strangers;
+          return;
+        }
+        std::atomic<bool>& mine = in_use[static_cast<std::size_t>(thread)];
+        if (mine.exchange(true)) ++clashes;
+        std::this_thread::yield();
+        mine = false;
+      });
+  };
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 4; ++i) callers.emplace_back(many_regions);
+  for (std::thread& caller : callers) caller.join();
+  CHECK(clashes == 0);
+  CHECK(strangers == 0);
+  CHECK(shared > 0);
+  CHECK(thread_in_region() == -1);
+}
+
+TEST_CASE("parallel_for: user threads that come and go have threads, and leave none behind") {
+  set_num_threads(2);
+  const auto threads = [] { return std::filesystem::hard_link_count("/proc/self/task"); };
+  meet();
+  const auto before = threads();
+  for (int round = 0; round < 20; ++round) std::thread(meet).join();
+  for (int wait = 0; wait < 1000 && threads() > before + 2; ++wait)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  CHECK(threads() <= before + 2);
+}
+
+TEST_CASE("alone: the default number of threads" * doctest::skip()) {
   const char* expected = std::getenv("EXPECTED_THREADS");
   CHECK(num_threads() == std::atoi(expected ? expected : "0"));
+  CHECK(all_tasks_are_done(100));
 }
 
 TEST_CASE("threads: by default as many as there are processors in the affinity mask") {
@@ -83,41 +191,107 @@ TEST_CASE("threads: by default as many as there are processors in the affinity m
   if (CPU_COUNT(&all) == 1) MESSAGE("skipped: this process may use one processor only");
   int first = 0;
   while (!CPU_ISSET(first, &all)) ++first;
-  const int code = testing::in_child([first] {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(first, &one);
-    unsetenv("OMP_NUM_THREADS");
-    setenv("EXPECTED_THREADS", "1", 1);
-    if (sched_setaffinity(0, sizeof one, &one) == 0)
-      execl("/proc/self/exe", "core_base_test", "--no-skip", "--out=/dev/null",
-            "--test-case=the default number of threads*", nullptr);
-    return 2;
-  });
-  CHECK(code == 0);
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+  CHECK(run_alone("the default number of threads", {{"EXPECTED_THREADS", "1"}}) == 0);
+  REQUIRE(sched_setaffinity(0, sizeof all, &all) == 0);
+  const std::string processors = std::to_string(CPU_COUNT(&all));
+  CHECK(run_alone("the default number of threads", {{"EXPECTED_THREADS", processors.c_str()}}) == 0);
+  CHECK(run_alone("the default number of threads", {{"EXPECTED_THREADS", "0"}}) != 0);
 }
 
-namespace {
-
-/// Two tasks that wait for each other: it takes two threads, and both are well under way when it returns.
-void meet() {
-  std::atomic<int> here{0};
-  parallel_for(2, [&](std::int64_t) {
-    ++here;
-    while (here < 2) std::this_thread::yield();
-  });
+TEST_CASE("threads: OMP_NUM_THREADS and OMP_THREAD_LIMIT are the default's") {
+  CHECK(run_alone("the default number of threads", {{"OMP_NUM_THREADS", "3"}, {"EXPECTED_THREADS", "3"}}) ==
+        0);
+  CHECK(run_alone("the default number of threads", {{"OMP_NUM_THREADS", "3,2"}, {"EXPECTED_THREADS", "3"}}) ==
+        0);
+  CHECK(run_alone("the default number of threads",
+                  {{"OMP_NUM_THREADS", "3"}, {"OMP_THREAD_LIMIT", "1"}, {"EXPECTED_THREADS", "1"}}) == 0);
 }
 
-}  // namespace
+TEST_CASE("alone: four threads" * doctest::skip()) {
+  set_num_threads(4);
+  for (int round = 0; round < 50; ++round) CHECK(all_tasks_are_done(100));
+}
 
-TEST_CASE("parallel_for: a forked process has threads of its own") {
+TEST_CASE("parallel_for: where OpenMP gives fewer threads than asked for every task is done") {
+  CHECK(run_alone("four threads", {{"OMP_THREAD_LIMIT", "1"}}) == 0);
+  CHECK(run_alone("four threads", {{"OMP_THREAD_LIMIT", "2"}}) == 0);
+  CHECK(run_alone("four threads", {{"OMP_DYNAMIC", "true"}}) == 0);
+  CHECK(run_alone("four threads", {{"OMP_MAX_ACTIVE_LEVELS", "0"}}) == 0);
+}
+
+TEST_CASE("where threads cannot be started the error says how many were asked for and how many there are") {
+  if (!kLimits) {
+    MESSAGE("skipped: the sanitizers need more memory than the limit leaves");
+    return;
+  }
+  const int before = num_threads();
+  {
+    const AddressSpace little(rlim_t{20} << 20);  // two stacks
+    set_num_threads(64);
+    CHECK_THROWS_WITH_AS(parallel_for(64, [](std::int64_t) {}),
+                         doctest::Contains("given 64 threads, expected at most"), Error);
+  }
+  CHECK(all_tasks_are_done(64));  // there is room again
+  set_num_threads(before);
+}
+
+TEST_CASE("alone: no room for threads" * doctest::skip()) {
+  REQUIRE(num_threads() == 64);
+  const AddressSpace little(rlim_t{20} << 20);
+  CHECK(all_tasks_are_done(100));
+  CHECK(num_threads() == 1);
+}
+
+TEST_CASE(
+    "parallel_for: where the threads of the default number cannot be started one thread does the work") {
+  if (!kLimits) {
+    MESSAGE("skipped: the sanitizers need more memory than the limit leaves");
+    return;
+  }
+  CHECK(run_alone("no room for threads", {{"OMP_NUM_THREADS", "64"}}) == 0);
+}
+
+TEST_CASE("alone: waiting threads use no processor" * doctest::skip()) {
+  const auto used_ms = [] {
+    timespec t{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return 1e3 * static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_nsec);
+  };
   set_num_threads(2);
-  meet();  // a thread that still starts may hold a lock of the sanitizers' allocator, which the child would wait for
-  const int together = testing::in_child([] {
-    meet();
-    return 0;
+  meet();
+  const double before = used_ms();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  CHECK(used_ms() - before < 20);  // of 200
+}
+
+TEST_CASE(
+    "threads that wait sleep soon where a main() asks for that, unless the environment asks for something "
+    "else") {
+  CHECK(run_alone("waiting threads use no processor") == 0);
+  CHECK(run_alone("waiting threads use no processor", {{"OMP_WAIT_POLICY", "active"}}) != 0);
+}
+
+TEST_CASE(
+    "parallel_for: a forked process has threads of its own, and the one that forks goes on with its own") {
+  set_num_threads(2);
+  meet();
+  CHECK(testing::in_child([] { return meet(), 0; }) == 0);
+  meet();
+}
+
+TEST_CASE("parallel_for: a process that was forked while another thread's tasks run has threads of its own") {
+  set_num_threads(2);
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) parallel_for(4, [](std::int64_t) { std::this_thread::yield(); });
   });
-  CHECK(together == 0);
+  for (int round = 0; round < 20; ++round) CHECK(testing::in_child([] { return meet(), 0; }) == 0);
+  stop = true;
+  busy.join();
 }
 
 TEST_CASE("memory: a process that was forked while another thread asks for memory gets some") {

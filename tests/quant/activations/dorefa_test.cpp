@@ -1,7 +1,6 @@
 // DoReFa-Net's weights and activations: golden values, grids, the backward pass by differences, and what of a
 // network is quantized.
 #include "quant/activations/dorefa.h"
-#include "quant/weights/dorefa.h"
 
 #include <doctest/doctest.h>
 
@@ -13,9 +12,10 @@
 #include "core/deferred.h"
 #include "core/map.h"
 #include "core/ops.h"
+#include "nn/graph.h"
 #include "nn/init.h"
 #include "nn/networks.h"
-#include "nn/trace.h"
+#include "quant/weights/dorefa.h"
 #include "quant/weights/weight_rule.h"
 #include "tests/support/tables.h"
 
@@ -74,10 +74,10 @@ TEST_SUITE("paper-dorefa") {
   TEST_CASE("paper-dorefa 7.1: golden gradients of the weights, with the maximum's term and without") {
     const Tensor w({8}, kWeights), g({8}, kSlopes);
     Values expected{-.281953, -2.476209, .688078, 4.177749, -1.395509, .248353, 2.683361, -.697964};
-    for (const int bits : {2, 3, 8}) check_close(dorefa(bits)->gradient(w, g), expected, 2e-6);
+    for (const int bits : {2, 3, 8}) check_close(dorefa(bits)->gradient(w, g).weight, expected, 2e-6);
     expected[0] = .679769;
-    check_close(dorefa(4, true)->gradient(w, g), expected, 2e-6);
-    CHECK(std::ranges::equal(dorefa(1)->gradient(w, g).view(), g.view()));
+    check_close(dorefa(4, true)->gradient(w, g).weight, expected, 2e-6);
+    CHECK(std::ranges::equal(dorefa(1)->gradient(w, g).weight.view(), g.view()));
   }
 
   TEST_CASE("paper-dorefa 7.1: golden activations of 1, 2 and 3 bits, ties to the even level") {
@@ -126,21 +126,21 @@ TEST_SUITE("paper-dorefa") {
       "paper-dorefa 7.8: quantized are the weights but the first and the last, and all activations but the "
       "one into the last layer") {
     const auto net = nn::bnn_convnet(quant::dorefa_activation(2), Rng(1), {.classes = 10, .width = 8});
+    REQUIRE(quant::keep_last_activation_float(*net, {32, 32, 3}));
     quant::WeightRule rule(*net, quant::weight_projections("dorefa", {.bits = 1}),
                            {.quantize_first = false, .quantize_last = false});
-    REQUIRE(quant::keep_last_activation_float(*net, {32, 32, 3}));
-    rule.project();
+    rule.deploy();
     std::set<std::string> weights, activations, all_activations;
     for (const auto& [name, parameter] : net->named_parameters())
       if (parameter->used.defined() && parameter->used.coded()) weights.insert(name);
-    nn::trace(*net, {32, 32, 3},
-              [&](const std::string& name, nn::Module& module, const Var&, const Var& out) {
-                if (const auto* act = dynamic_cast<quant::DorefaActivation*>(&module)) {
-                  all_activations.insert(name);
-                  if (out.value().coded()) activations.insert(name);
-                  CHECK(act->bits() == (out.value().coded() ? 2 : 32));
-                }
-              });
+    const nn::Graph graph = nn::trace_image(*net, {32, 32, 3});
+    for (const nn::Graph::Call& call : graph.calls)
+      if (call.kind == "DorefaActivation") all_activations.insert(call.module);
+    for (const nn::Graph::Node& node : graph.nodes)
+      if (node.op == "quantize_activation") {
+        activations.insert(node.module);
+        CHECK(*find_attribute<std::int64_t>(node.attributes, "bits") == 2);
+      }
     CHECK(weights == std::set<std::string>{"conv2.weight", "conv3.weight", "conv4.weight", "conv5.weight",
                                            "conv6.weight", "fc1.weight", "fc2.weight"});
     CHECK(activations == std::set<std::string>{"act1", "act2", "act3", "act4", "act5", "act6", "act7"});
@@ -160,6 +160,24 @@ TEST_SUITE("quant") {
       if (const auto* act = dynamic_cast<quant::DorefaActivation*>(module)) CHECK(act->bits() == 2);
     const auto plain = nn::lenet5(nn::relu_activation(), Rng(1));
     CHECK(!quant::keep_last_activation_float(*plain, {28, 28, 1}));
+    nn::Sequential bare;
+    bare.add<nn::Flatten>("flatten");
+    CHECK(!quant::keep_last_activation_float(bare, {4, 4, 1}));
+    CHECK_THROWS_AS(quant::keep_last_activation_float(*plain, {28, 28}), Error);
+  }
+
+  TEST_CASE("dorefa: the last activation is found behind pooling, too, and with more bits than codes have") {
+    for (const int bits : {2, 12}) {
+      const auto net = nn::make_network("preresnet20", quant::dorefa_activation(bits), Rng(1), {.width = 8});
+      const auto last_bits = [&] {
+        const auto modules = net->named_modules();
+        const auto act = std::ranges::find(modules, "act", [](const auto& m) { return m.first; });
+        return dynamic_cast<quant::DorefaActivation&>(*act->second).bits();
+      };
+      CHECK(last_bits() == bits);
+      CHECK(quant::keep_last_activation_float(*net, {32, 32, 3}));
+      CHECK(last_bits() == 32);
+    }
   }
 
   TEST_CASE("dorefa: zero, not finite and empty weights") {
@@ -170,7 +188,7 @@ TEST_SUITE("quant") {
         for (const Real v : dorefa(bits)->project(Tensor({3}, {1, bad, 2})).view()) CHECK(std::isnan(v));
     }
     const Tensor g({3}, {1, 2, 3});
-    CHECK(std::ranges::equal(dorefa(4)->gradient(Tensor({3}), g).view(), g.view()));
+    CHECK(std::ranges::equal(dorefa(4)->gradient(Tensor({3}), g).weight.view(), g.view()));
     CHECK_THROWS_AS(dorefa(4)->gradient(Tensor({2}), g), Error);
     CHECK_THROWS_AS(quant::weight_projection("dorefa", {.bits = 17}), UsageError);
     CHECK_THROWS_AS(quant::weight_projection("dorefa", {.bits = 0}), UsageError);
@@ -218,7 +236,7 @@ TEST_SUITE("quant") {
   TEST_CASE("dorefa: gradients have the same bits for 1 and 2 threads") {
     const Tensor w = nn::uniform({100001}, 1, Rng(4)), g = nn::uniform({100001}, 1, Rng(5));
     CHECK(same_with_two_threads([&] {
-      const Tensor d = dorefa(4)->gradient(w, g);
+      const Tensor d = dorefa(4)->gradient(w, g).weight;
       return std::vector<Real>(d.view().begin(), d.view().end());
     }));
   }
@@ -230,7 +248,7 @@ TEST_SUITE("quant") {
       const std::vector<double> at(w.view().begin(), w.view().end());
       double max = 0;
       for (const double v : at) max = std::max(max, std::abs(std::tanh(v)));
-      const Tensor d = dorefa(3, detached)->gradient(w, g);
+      const Tensor d = dorefa(3, detached)->gradient(w, g).weight;
       const double h = 1e-6, fixed = detached ? max : 0;
       for (std::size_t i = 0; i < at.size(); ++i) {
         std::vector<double> right = at, left = at;

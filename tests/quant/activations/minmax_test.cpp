@@ -101,7 +101,7 @@ TEST_SUITE("paper-statquant") {
         CHECK(levels.size() >= 8);
       }
       const Tensor g = nn::uniform(w.shape(), 1, Rng(4));
-      CHECK(std::ranges::equal(projection->gradient(w, g).view(), g.view()));
+      CHECK(std::ranges::equal(projection->gradient(w, g).weight.view(), g.view()));
     }
   }
 

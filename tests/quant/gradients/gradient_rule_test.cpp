@@ -27,7 +27,7 @@ Values values(const Tensor& t) { return {t.view().begin(), t.view().end()}; }
 struct Problem {
   std::unique_ptr<nn::Module> net;
   Tensor images = Tensor::uninitialized({6, 32, 32, 3});
-  std::vector<std::uint8_t> labels{0, 1, 2, 3, 4, 5};
+  Tensor labels = Tensor::of<std::int32_t>({6}, {0, 1, 2, 3, 4, 5});
 
   Problem() : net(nn::resnet(8, nn::relu_activation(), Rng(1), {.width = 4})) {
     Rng(2).normal(images.mutable_data(), static_cast<std::size_t>(images.numel()));
@@ -108,6 +108,35 @@ TEST_SUITE("quant") {
     CHECK(first != other);
     CHECK(other != again);
     CHECK(same_with_two_threads([&] { return at(7); }));
+  }
+
+  TEST_CASE("gradient rule: from its state another one draws what it would have drawn next, within a step, too") {
+    Problem p;
+    State state;
+    Values next;
+    {
+      GradientRule rule(*p.net, bifurcated_gradients("psq", 4), Rng(3));
+      rule.set_step(5);
+      p.backward();
+      state = rule.state();
+      p.backward();
+      next = p.all_gradients();
+    }
+    GradientRule rule(*p.net, bifurcated_gradients("psq", 4), Rng(3));
+    CHECK(state.count("step") == 5);
+    CHECK(state.counts_of("calls.fc") == std::vector<std::uint64_t>{1, 1});
+    rule.load_state(state);
+    p.backward();
+    CHECK(p.all_gradients() == next);
+    rule.set_step(5);
+    p.backward();
+    CHECK(p.all_gradients() != next);  // the first pass of the step
+    State wrong = state;
+    wrong.counts.erase("calls.fc");
+    CHECK_SAYS(complaint_of([&] { rule.load_state(wrong); }), "calls.fc");
+    wrong = state;
+    wrong.counts["calls.fc"] = {1};
+    CHECK_SAYS(complaint_of([&] { rule.load_state(wrong); }), "given 1 numbers of calls for fc, expected 2");
   }
 
   TEST_CASE("gradient rule: a training that was broken off goes on with the same bits") {

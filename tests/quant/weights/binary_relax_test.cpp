@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <set>
 
 #include "core/deferred.h"
@@ -13,7 +14,7 @@
 #include "nn/networks.h"
 #include "optim/sgd.h"
 #include "quant/math/lloyd.h"
-#include "quant/weights/weight_rule.h"
+#include "quant/quantized_optimizer.h"
 #include "tests/support/brute_force.h"
 
 using namespace coarsegrad;
@@ -92,22 +93,21 @@ struct PhaseTwo {
   explicit PhaseTwo(const Alphabet& a)
       : rule(*net, quant::weight_projections(a.projection, {.bits = a.bits}),
              quant::relaxation("relax", {.strength = 1, .hard_from = 0}), {.quantize_last = true}),
-        sgd(net->parameters(), {.lr = 0.05}) {}
+        sgd(net->parameters(), {.lr = 0.05}),
+        optimizer(sgd, *net, {.weights = &rule}, {10, 1}) {}
 
-  void step() {
-    static constexpr std::uint8_t kLabels[] = {0, 1, 2, 3};
-    rule.advance({0, 1});
-    rule.project();
-    sgd.zero_grad();
-    cross_entropy((*net)(images), kLabels).backward();
-    rule.before_step();
-    sgd.step();
-    rule.after_step(sgd.lr);
+  /// Calls `see` before the weights move.
+  void step(const std::function<void()>& see) {
+    optimizer.zero_grad();
+    cross_entropy((*net)(images), Tensor::of<std::int32_t>({4}, {0, 1, 2, 3})).backward();
+    see();
+    optimizer.step();
   }
 
   std::unique_ptr<nn::Module> net = nn::lenet5(nn::relu_activation(), Rng(1));
   quant::WeightRule rule;
   optim::Sgd sgd;
+  quant::QuantizedOptimizer optimizer;
   Tensor images = nn::uniform({4, 28, 28, 1}, 1, Rng(2));
 };
 
@@ -255,13 +255,17 @@ TEST_SUITE("paper-binary-relax") {
     for (const Alphabet& a : kAlphabets) {
       PhaseTwo phase(a);
       for (int i = 0; i < 3; ++i) {
-        std::vector<Tensor> before;
-        for (const auto& entry : phase.rule.weights()) before.push_back(entry.weight->value);
-        phase.step();
+        std::vector<Tensor> before, used;
+        phase.step([&] {
+          for (const auto& entry : phase.rule.weights()) {
+            before.push_back(entry.weight->value);
+            used.push_back(entry.weight->used);
+          }
+        });
         std::size_t layer = 0;
         for (const auto& entry : phase.rule.weights()) {
-          const Tensor& w = before[layer++];
-          const Vector x = values(entry.weight->used);
+          const Tensor& w = before[layer];
+          const Vector x = values(used[layer++]);
           CHECK(std::set<double>(x.begin(), x.end()).size() <=
                 static_cast<std::size_t>(a.bits == 1 ? 2 : 2 * highest_weight_level(a.bits) + 1));
           CHECK(x == values(projected(a, w)));
@@ -389,7 +393,7 @@ TEST_SUITE("quant") {
     const Tensor w({2, 4}, {0.5, -2, 1, -0.5, 4, -0.25, 0, 0.75});  // means 1 and 1.25
     const auto xnor = quant::weight_projection("xnor", {});
     CHECK(values(xnor->project(w)) == Vector{1, -1, 1, -1, 1.25, -1.25, 1.25, 1.25});
-    const Tensor g = xnor->gradient(w, Tensor({2, 4}, {1, 1, 1, 2, 1, 1, 1, 1}));
+    const Tensor g = xnor->gradient(w, Tensor({2, 4}, {1, 1, 1, 2, 1, 1, 1, 1})).weight;
     check_close(g, {1.25, 0.25, 1.25, 2.5, 0.25, 1.5, 1.5, 1.5}, 1e-15);
     CHECK(values(quant::weight_projection("sign", {})->project(w)) == Vector{1, -1, 1, -1, 1, -1, 1, 1});
     CHECK(values(quant::weight_projection("sign", {.sign_of_zero = 0})->project(w))[6] == 0);

@@ -11,7 +11,7 @@
 #include "nn/layers.h"
 #include "optim/adam.h"
 #include "optim/sgd.h"
-#include "quant/weights/weight_rule.h"
+#include "quant/quantized_optimizer.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
@@ -39,6 +39,19 @@ double strength_at(quant::Relaxation& r, double epoch, double epochs = 100) {
 }  // namespace
 
 TEST_SUITE("quant") {
+  TEST_CASE("advance: every module of a network is told where the training stands") {
+    class Sharper : public nn::Sequential {
+     public:
+      void advance(const quant::Progress& at) override { share = at.share(); }
+      double share = 0;
+    } net;
+    auto& inner = net.add<Sharper>("inner");
+    net.add<nn::Flatten>("flatten");  // which does not care
+    quant::advance(net, {3, 4});
+    CHECK(net.share == 0.75);
+    CHECK(inner.share == 0.75);
+  }
+
   TEST_CASE("relax: (w + lambda proj(w)) / (1 + lambda), weight by weight") {
     for (const double lambda : {0.25, 1.0, 7.0, 1e6}) {
       const auto relax = quant::relaxation("relax", {.strength = lambda});
@@ -48,7 +61,7 @@ TEST_SUITE("quant") {
       for (std::int64_t i = 0; i < 6; ++i)
         CHECK(x[i] == static_cast<Real>((some_weights()[i] + lambda * kSigns[i]) / (1 + lambda)));
       const Tensor g({6}, {1, 2, 3, 4, 5, 6});
-      CHECK(values(relax->gradient(*projection, some_weights(), g)) == values(g));
+      CHECK(values(relax->gradient(*projection, some_weights(), g).weight) == values(g));
     }
   }
 
@@ -138,25 +151,20 @@ TEST_SUITE("quant") {
       else
         optimizer = std::make_unique<optim::Sgd>(
             layer.parameters(), optim::SgdOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.1});
-      const auto step = [&](double epoch) {
-        rule.advance({epoch, 10});
-        rule.project();
-        optimizer->zero_grad();
+      quant::QuantizedOptimizer quantized(*optimizer, layer, {.weights = &rule}, {1, 10});
+      const auto step = [&](bool hard) {
+        quantized.zero_grad();
+        CHECK((layer.weight.used.coded() != nullptr) == hard);
         layer(Tensor({1, 3}, {1, 2, 3})).backward(Tensor({1, 2}, {1, -1}));
-        rule.before_step();
-        optimizer->step();
-        rule.after_step(optimizer->lr);
+        quantized.step();
       };
-      for (double epoch = 0; epoch < 5; ++epoch) {
+      for (int epoch = 0; epoch < 5; ++epoch) {
         const auto before = values(layer.weight.value);
-        step(epoch);
+        step(false);
         CHECK(values(layer.weight.value) != before);
       }
       const auto weights = values(layer.weight.value), bias = values(layer.bias->value);
-      for (double epoch = 5; epoch < 10; ++epoch) {
-        step(epoch);
-        CHECK(layer.weight.used.coded() != nullptr);
-      }
+      for (int epoch = 5; epoch < 10; ++epoch) step(true);
       CHECK(values(layer.weight.value) == weights);
       CHECK(values(layer.bias->value) != bias);
     }
@@ -177,13 +185,12 @@ TEST_SUITE("quant") {
       quant::WeightRule rule(layer, quant::weight_projections("sign", {}), quant::relaxation(name),
                              {.quantize_last = true});
       optim::Sgd sgd(layer.parameters(), {.lr = 0.25});
+      quant::QuantizedOptimizer optimizer(sgd, layer, {.weights = &rule}, {20, 1});
       for (int i = 0; i < 20; ++i) {
-        rule.project();
+        optimizer.zero_grad();
         for (const Real x : layer.weight.used.view()) CHECK(std::abs(x) == 1);
         layer(Tensor({1, 3}, {1, -2, 3})).backward(Tensor({1, 2}, {1, -1}));
-        rule.before_step();
-        sgd.step();
-        rule.after_step(sgd.lr);
+        optimizer.step();
       }
       const std::vector<Real> expected{-1, 1, -1, 1, -1, 1};
       CHECK((values(layer.weight.value) == expected) == (std::string(name) == "clip"));

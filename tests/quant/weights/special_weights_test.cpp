@@ -94,7 +94,7 @@ std::string gradient_fault(const Make& make, const std::vector<Real>& w) {
   const auto projection = make();
   projection->begin(row(w));
   projected(*projection, w);
-  const Tensor d = projection->gradient(row(w), Tensor({1, static_cast<std::int64_t>(w.size())}, Real(1)));
+  const Tensor d = projection->gradient(row(w), Tensor({1, static_cast<std::int64_t>(w.size())}, Real(1))).weight;
   if (d.numel() != static_cast<std::int64_t>(w.size())) return "another size";
   return finite({d.data(), d.data() + d.numel()}) || !finite(w) ? "" : "infinite or NaN";
 }
@@ -252,7 +252,7 @@ TEST_SUITE("quant") {
         for (Real& v : p.mut()) v = f_(v, memory_);
         return p;
       }
-      Tensor gradient(const Tensor&, const Tensor& g) override { return project(g); }
+      quant::ProjectionGradient gradient(const Tensor&, const Tensor& g) override { return {project(g)}; }
 
      private:
       std::function<Real(Real, Real&)> f_;

@@ -12,6 +12,7 @@
 #include "nn/networks.h"
 #include "optim/sgd.h"
 #include "quant/activations/trained.h"
+#include "quant/quantized_optimizer.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
@@ -34,29 +35,37 @@ Names names_of(nn::Module& net, const quant::WeightRuleOptions& options) {
   return names;
 }
 
+// A layer of a user's own, with a weight under a name of its own.
+class Scaled : public nn::Module {
+ public:
+  Scaled() : matrix(register_parameter("matrix", Tensor({3, 4}, Real(0.3)))) {}
+  Var forward(const Var& x) override { return linear(x, matrix.var()) * Real(2); }
+  Parameter* weight_parameter() override { return &matrix; }
+  Parameter& matrix;
+};
+
 // LeNet-5 with quantized weights and 4-bit activations with trained alpha, on eight images.
 class Training {
  public:
   Training(const char* name, int bits)
       : rule_(*net_, projections(name, bits), blend(1e-3)),
         sgd_(net_->parameters(), {.lr = 0.02, .momentum = 0.9}),
+        optimizer_(sgd_, *net_, {.weights = &rule_}, {12, 1}),
         images_(nn::uniform({8, 28, 28, 1}, 1, Rng(2))) {}
   Real step() {
-    rule_.project();
-    const Var loss = cross_entropy((*net_)(images_), kLabels);
-    sgd_.zero_grad();
+    optimizer_.zero_grad();
+    const Var loss = cross_entropy((*net_)(images_), labels_);
     loss.backward();
-    rule_.before_step();
-    sgd_.step();
-    rule_.after_step(sgd_.lr);
+    optimizer_.step();
     return loss.item();
   }
 
  private:
-  static constexpr std::uint8_t kLabels[] = {0, 1, 2, 3, 4, 5, 6, 7};
+  const Tensor labels_ = Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7});
   std::unique_ptr<nn::Module> net_ = nn::lenet5(quant::trained_activation({.bits = 4}), Rng(1));
   quant::WeightRule rule_;
   optim::Sgd sgd_;
+  quant::QuantizedOptimizer optimizer_;
   Tensor images_;
 };
 
@@ -90,14 +99,22 @@ TEST_SUITE("quant") {
     CHECK(names_of(layer, {.quantize_last = true}) == Names{"weight"});
   }
 
-  TEST_CASE("weight rule: the network computes with projections of the float copies, until released") {
+  TEST_CASE("weight rule: the weight that a layer of a user's own offers is one of them, by its own name") {
+    nn::Sequential net;
+    net.add<Scaled>("own");
+    net.add<nn::Linear>("fc", 3, 2, Rng(1));
+    CHECK(names_of(net, {.quantize_last = true}) == Names{"own.matrix", "fc.weight"});
+  }
+
+  TEST_CASE("weight rule: the network computes with projections of the float copies as long as it is there") {
     const auto net = nn::lenet5(nn::relu_activation(), Rng(1));
     net->eval();
     const NoGrad no_grad;
     const Tensor x = nn::uniform({2, 28, 28, 1}, 1, Rng(2));
-    quant::WeightRule rule(*net, projections("ternary", 2), {.quantize_last = true});
     const std::vector<Real> plain = values((*net)(x).value());
-    rule.project();
+    auto rule = std::make_unique<quant::WeightRule>(*net, projections("ternary", 2),
+                                                    quant::WeightRuleOptions{.quantize_last = true});
+    rule->deploy();
     const std::vector<Real> projected = values((*net)(x).value());
     CHECK(projected != plain);
     // The same from a network whose weights are the projections.
@@ -111,14 +128,14 @@ TEST_SUITE("quant") {
     const std::vector<Real> expected = values((*hard)(x).value());
     for (std::size_t i = 0; i < expected.size(); ++i)
       CHECK(projected[i] == doctest::Approx(expected[i]).epsilon(1e-4));
-    rule.release();
+    rule.reset();
     CHECK(values((*net)(x).value()) == plain);
   }
 
   TEST_CASE("weight rule: gradients reach the float copies, biases stay float, codes are carried") {
     const auto net = nn::lenet5(nn::relu_activation(), Rng(1));
     quant::WeightRule rule(*net, projections("binary", 1));
-    rule.project();
+    rule.deploy();
     (*net)(nn::uniform({2, 28, 28, 1}, 1, Rng(2))).backward(Tensor({2, 10}, Real(1)));
     for (const auto& [name, p] : net->named_parameters()) {
       CHECK(p->grad().defined());
@@ -129,78 +146,50 @@ TEST_SUITE("quant") {
     }
   }
 
-  TEST_CASE("weight rule: a training step is refused whose forward pass had no project() of its own") {
+  TEST_CASE("weight rule: a forward pass before the weights were made is refused, in training and in evaluation") {
     nn::Linear layer(3, 2, Rng(1));
     quant::WeightRule rule(layer, projections("binary", 1), {.quantize_last = true});
-    const std::string missing = "given a step without project() since the one before";
-    const auto step = [&] { return complaint_of([&] { rule.before_step(); }); };
-    CHECK_SAYS(step(), missing);
-    rule.project();
-    CHECK(step() == "");
-    CHECK_SAYS(step(), missing);
-    rule.project();
+    const auto forward = [&] { return complaint_of([&] { layer(Tensor({1, 3})); }); };
+    CHECK_SAYS(forward(), "given a forward pass with weights that were not made");
+    layer.eval();
+    CHECK_SAYS(forward(), "given a forward pass with weights that were not made");
     rule.deploy();
-    CHECK_SAYS(step(), missing);
-    rule.project();
-    rule.release();
-    CHECK_SAYS(step(), missing);
+    CHECK(forward() == "");
   }
 
-  TEST_CASE("weight rule: an optimizer that lacks what the rule trains is refused in the second step") {
-    for (const bool complete : {true, false}) {
-      nn::Linear layer(3, 2, Rng(1));
-      quant::WeightRule rule(layer, projections("lsq", 2), {.quantize_last = true});
-      std::vector<Parameter*> parameters = layer.parameters();
-      if (complete) std::ranges::copy(rule.parameters(), std::back_inserter(parameters));
-      optim::Sgd sgd(parameters, {.lr = 0.1});
-      const auto step = [&] {
-        rule.project();
-        const Var y = layer(nn::uniform({4, 3}, 1, Rng(2)));
-        sgd.zero_grad();
-        y.backward(Tensor({4, 2}, Real(1)));
-        rule.before_step();
-        sgd.step();
-      };
-      step();
-      const std::string second = complaint_of(step);
-      if (complete)
-        CHECK(second == "");
-      else
-        CHECK_SAYS(second,
-                   "given a gradient of an earlier step in weight.step, expected the optimizer to have");
+  TEST_CASE("weight rule: a second rule over the same weights is refused, and leaves the first one alone") {
+    nn::Linear layer(3, 2, Rng(1));
+    {
+      quant::WeightRule rule(layer, projections("binary", 1), {.quantize_last = true});
+      const auto second = [&] { quant::WeightRule(layer, projections("ternary", 2), {.quantize_last = true}); };
+      CHECK_SAYS(complaint_of(second), "given 'weight', which is under another rule already");
+      rule.deploy();
+      CHECK_SAYS(complaint_of(second), "given 'weight', which is under another rule already");
+      CHECK(layer.weight.used.coded()->bits() == 1);
     }
+    quant::WeightRule next(layer, projections("ternary", 2), {.quantize_last = true});
+    next.deploy();
+    CHECK(layer.weight.used.coded()->bits() == 2);
   }
 
-  // What follows is possible as long as rules and networks are put together by hand.
-  TEST_CASE("weight rule: a forward pass before project() is refused" * doctest::should_fail()) {
-    nn::Linear layer(3, 2, Rng(1));
-    const quant::WeightRule rule(layer, projections("binary", 1), {.quantize_last = true});
-    CHECK_THROWS_AS(layer(Tensor({1, 3})), Error);
-  }
-
-  TEST_CASE("weight rule: a second rule over the same weights is refused" * doctest::should_fail()) {
-    nn::Linear layer(3, 2, Rng(1));
-    const quant::WeightRule rule(layer, projections("binary", 1), {.quantize_last = true});
-    CHECK_THROWS_AS(quant::WeightRule(layer, projections("ternary", 2), {.quantize_last = true}), Error);
-  }
-
-  TEST_CASE("blend: rho = 0 leaves the float copies alone, another pulls them, and projecting comes first") {
-    nn::Linear layer(3, 2, Rng(1));
-    layer.weight.value = Tensor({2, 3}, {1, -3, 2, Real(0.5), -1, Real(1.5)});
-    const std::vector<Real> before = values(layer.weight.value);
-    quant::WeightRule still(layer, projections("binary", 1), blend(0), {.quantize_last = true});
-    CHECK_THROWS_AS(still.before_step(), Error);
-    still.project();
-    still.before_step();
-    CHECK(values(layer.weight.value) == before);
-    quant::WeightRule rule(layer, projections("binary", 1), blend(0.25), {.quantize_last = true});
-    rule.project();
-    const Tensor kept = layer.weight.value;
-    rule.before_step();
-    const std::vector<Real> blended = values(layer.weight.value);
-    for (std::size_t i = 0; i < 6; ++i)
-      CHECK(blended[i] == doctest::Approx(0.75 * before[i] + 0.25 * (before[i] < 0 ? -1.5 : 1.5)));
-    CHECK(values(kept) == before);
+  TEST_CASE("blend: rho = 0 leaves the float copies alone, another one pulls them") {
+    for (const double rho : {0.0, 0.25}) {
+      nn::Linear layer(3, 2, Rng(1), false);
+      layer.weight.value = Tensor({2, 3}, {1, -3, 2, Real(0.5), -1, Real(1.5)});
+      const Tensor kept = layer.weight.value;
+      const std::vector<Real> before = values(kept);
+      quant::WeightRule rule(layer, projections("binary", 1), blend(rho), {.quantize_last = true});
+      optim::Sgd still(layer.parameters(), {.lr = 0});
+      quant::QuantizedOptimizer optimizer(still, layer, {.weights = &rule}, {1, 1});
+      optimizer.zero_grad();
+      layer.weight.set_grad(Tensor({2, 3}));
+      optimizer.step();
+      const std::vector<Real> blended = values(layer.weight.value);
+      for (std::size_t i = 0; i < 6; ++i)
+        CHECK(blended[i] == doctest::Approx((1 - rho) * before[i] + rho * (before[i] < 0 ? -1.5 : 1.5)));
+      CHECK((blended == before) == (rho == 0));
+      CHECK(values(kept) == before);
+    }
   }
 
   TEST_CASE("blend: a factor per epoch up to a cap, options out of range are refused") {
@@ -232,11 +221,10 @@ TEST_SUITE("quant") {
         ++calls.mutable_data()[0];
         return map(w, [s = step.value.item()](Real v) { return s * std::round(v / s); });
       }
-      Tensor gradient(const Tensor&, const Tensor& g) override {
+      quant::ProjectionGradient gradient(const Tensor&, const Tensor& g) override {
         Real sum = 0;
         for (const Real v : g.view()) sum += v;
-        step.set_grad(Tensor({}, sum));
-        return map(g, [](Real v) { return 2 * v; });
+        return {map(g, [](Real v) { return 2 * v; }), {Tensor({}, sum)}};
       }
       Parameter& step = register_parameter("step", Tensor({}, Real(1)));
       Tensor& calls = register_buffer("calls", Tensor({1}));
@@ -259,13 +247,19 @@ TEST_SUITE("quant") {
     REQUIRE(rule.parameters().size() == 1);
     Parameter& step = *rule.parameters()[0];
     CHECK(step.value.item() == 6);
-    rule.project();
+    std::vector<Parameter*> parameters = layer.parameters();
+    parameters.push_back(&step);
+    step.rate_factor = 0;
+    optim::Sgd sgd(parameters, {.lr = 0.5});
+    quant::QuantizedOptimizer optimizer(sgd, layer, {.weights = &rule}, {1, 1});
+    optimizer.zero_grad();
     CHECK(values(layer.weight.used) == std::vector<Real>{0.5, -4.5, 1, 5, -0.5, 7});
     layer(Tensor({1, 3}, {1, 2, 3})).backward(Tensor({1, 2}, {1, 10}));
-    rule.before_step();
+    optimizer.collect_gradients();
     CHECK(values(layer.weight.grad()) == std::vector<Real>{2, 4, 6, 20, 40, 60});
     CHECK(step.grad().item() == 66);
-    rule.after_step(0.5);
+    layer.weight.set_grad(Tensor({2, 3}));  // so that the relaxation alone moves it
+    optimizer.step();
     CHECK(values(layer.weight.value) == std::vector<Real>{1.5, -2.5, 2.5, 4.5, -0.5, 8.5});
     rule.deploy();
     CHECK(values(layer.weight.used) == std::vector<Real>{0, 0, 0, 6, 0, 6});
@@ -283,6 +277,10 @@ TEST_SUITE("quant") {
     CHECK_THROWS_AS(rule.load_state_dict(strange), Error);
     strange = {state[0]};
     CHECK_THROWS_AS(rule.load_state_dict(strange), Error);
+    layer.weight.value = Tensor({2, 3}, {1, -3, 2, 4, -1, 8});
+    const std::vector<Real> relaxed = values(rule.relaxed().at(0));
+    CHECK(relaxed == std::vector<Real>{0.5, -4.5, 1, 5, -0.5, 7});
+    CHECK(rule.state_dict()[1].second[0] == 2);  // what it is asked for is not remembered
   }
 
   TEST_CASE("projection as an op: its value and its gradient") {
@@ -293,6 +291,14 @@ TEST_SUITE("quant") {
     q.backward(Tensor({3}, {5, 6, 7}));
     CHECK(values(w.grad()) == std::vector<Real>{5, 6, 7});
     CHECK_THROWS_AS(binary->gradient(w.value(), Tensor({2})), Error);
+    // What a projection trains has its gradient from the same pass, which adds up as all of them do.
+    const auto lsq = quant::weight_projection("lsq", {.bits = 2});
+    lsq->begin(w.value());
+    const Tensor seed({3}, {5, 6, 7});
+    const quant::ProjectionGradient once = lsq->gradient(w.value(), seed);
+    for (int pass = 0; pass < 2; ++pass) (*lsq)(w).backward(seed);
+    REQUIRE(once.parameters.size() == 1);
+    CHECK(lsq->parameters()[0]->grad().item() == 2 * once.parameters[0].item());
   }
 
   TEST_CASE("training quantized weights and activations: the same bits for 1 and 2 threads, a falling loss") {

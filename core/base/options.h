@@ -1,0 +1,126 @@
+#pragma once
+// Options described once. A part that users name (a projection, an activation, a relaxation, ...) has a plain struct of
+// options and one function that describes it, field by field:
+//
+//   struct BlendOptions {
+//     double rho = 1e-5;
+//     bool warm = false;
+//   };
+//   void describe(OptionVisitor& v, BlendOptions& o) {
+//     v.number({"rho", "1", "share of the projection in a step"}, o.rho, {0, 1});
+//     v.flag({"warm", "", "goes on from the step before"}, o.warm);
+//   }
+//
+// Flags, JSON keys, help, checks, log attributes and tables in READMEs are made of that description.
+#include <memory>
+#include <string>
+#include <string_view>
+#include <typeindex>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/base/check.h"
+
+namespace coarsegrad {
+
+/// What is said of an option: its name (small letters, digits and hyphens), the unit of a number ("1": none; "" for what is
+/// no number) and one line of help.
+struct OptionText {
+  std::string name, unit, help;
+};
+
+/// Both ends belong to it.
+template <class T>
+struct OptionRange {
+  T least, most;
+};
+
+/// Is shown the fields of a struct of options, in order.
+class OptionVisitor {
+ public:
+  virtual ~OptionVisitor() = default;
+  virtual void number(const OptionText& text, double& value, OptionRange<double> range) = 0;
+  virtual void integer(const OptionText& text, int& value, OptionRange<int> range) = 0;
+  virtual void flag(const OptionText& text, bool& value) = 0;
+  /// One of `choices`, which has two or more.
+  virtual void choice(const OptionText& text, std::string& value, const std::vector<std::string>& choices) = 0;
+};
+
+/// The value of any option.
+using OptionValue = std::variant<bool, int, double, std::string>;
+
+/// A field of a struct of options as data.
+struct OptionField {
+  OptionText text;
+  OptionValue value;
+  std::string limits;  ///< "a number from 0 to 1", "one of none, fitted", "true or false"
+};
+
+/// A struct of options of any type, with its description; a value.
+class AnyOptions {
+ public:
+  /// No options: a struct without fields.
+  AnyOptions() : AnyOptions(None{}) {}
+  /// Of a type that describe() is declared for.
+  template <class Options>
+    requires requires(OptionVisitor& v, Options& o) { describe(v, o); }
+  AnyOptions(Options options)  // NOLINT(google-explicit-constructor): a struct of options is meant where one is asked for
+      : held_(std::make_unique<Model<Options>>(std::move(options))) {
+    check_description();
+  }
+  AnyOptions(const AnyOptions& other) : held_(other.held_->copy()) {}
+  AnyOptions(AnyOptions&&) noexcept = default;
+  AnyOptions& operator=(AnyOptions other) noexcept {
+    held_ = std::move(other.held_);
+    return *this;
+  }
+  ~AnyOptions() = default;
+
+  /// The struct itself. Throws Error when it is one of another type.
+  template <class Options>
+  const Options& as() const {
+    check(held_->type() == typeid(Options), "options: given those of another part, expected its own");
+    return static_cast<const Model<Options>&>(*held_).options;
+  }
+
+  std::vector<OptionField> fields() const;
+  bool has(std::string_view name) const;
+  /// Throws UsageError, listing the options, if there is none of this name.
+  OptionValue get(std::string_view name) const;
+  /// Sets one of them. An integer is taken for a number. Throws UsageError "name: given, expected" for an unknown name, a
+  /// value of another type, or one outside of its limits; nothing has changed then.
+  void set(std::string_view name, const OptionValue& value);
+  /// The same from text, as a flag has it.
+  void set_text(std::string_view name, const std::string& text);
+
+  /// The same type and the same values.
+  friend bool operator==(const AnyOptions& a, const AnyOptions& b);
+
+ private:
+  struct None {};
+  friend void describe(OptionVisitor&, None&) {}
+  struct Held {
+    virtual ~Held() = default;
+    virtual std::unique_ptr<Held> copy() const = 0;
+    virtual void show(OptionVisitor& v) = 0;
+    virtual std::type_index type() const = 0;
+  };
+  template <class Options>
+  struct Model : Held {
+    explicit Model(Options o) : options(std::move(o)) {}
+    std::unique_ptr<Held> copy() const override { return std::make_unique<Model>(options); }
+    void show(OptionVisitor& v) override { describe(v, options); }
+    std::type_index type() const override { return typeid(Options); }
+    Options options;
+  };
+  /// Throws Error for a description that contradicts itself: a name twice, a default outside of its limits.
+  void check_description() const;
+
+  std::unique_ptr<Held> held_;
+};
+
+/// "rho 1e-05, warm": values that differ from those of `standard`, which is of the same type; "" where none does.
+std::string changes(const AnyOptions& options, const AnyOptions& standard);
+
+}  // namespace coarsegrad

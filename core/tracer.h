@@ -1,0 +1,73 @@
+#pragma once
+// Tracer: sees every op that its thread carries out, with or without a history, and the calls of modules that
+// the ops belong to. nn/graph.h makes the graph of a network with it. An op asks whether there is one, which
+// is the test of one pointer, and notes nothing where there is none.
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/autograd.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+
+class Tracer {
+ public:
+  /// What a tracer knows a value by. 0 stands for none.
+  using Mark = std::uint64_t;
+
+  Tracer() = default;
+  virtual ~Tracer() = default;
+  Tracer(const Tracer&) = delete;
+  Tracer& operator=(const Tracer&) = delete;
+
+  /// An op was carried out on these inputs, some of which may be undefined. Returns the mark of its value, of
+  /// the given shape.
+  virtual Mark op(const char* name, const std::vector<Var>& inputs, const Shape& shape,
+                  const Attributes& attributes) = 0;
+  /// A parameter was asked for. Returns its mark.
+  virtual Mark parameter(const Parameter& parameter) = 0;
+  /// A call of the module with this dotted path and type begins: the ops that follow belong to it.
+  virtual void enter(const std::string& path, const std::string& kind, const std::vector<Var>& inputs,
+                     const Attributes& attributes) = 0;
+  /// The call that began last ends; `output` is undefined where an exception ended it.
+  virtual void leave(const Var& output) = 0;
+
+  static Mark mark_of(const Var& value) { return value.mark_; }
+  static Var marked(Var value, Mark mark) {
+    value.mark_ = mark;
+    return value;
+  }
+};
+
+/// The tracer that is active on this thread, or null.
+Tracer* tracer();
+
+/// Makes a tracer the active one of this thread, or, given null, lets nothing be noted. The one that was
+/// active before is active again when the scope ends.
+class TracerScope {
+ public:
+  explicit TracerScope(Tracer* active);
+  ~TracerScope();
+  TracerScope(const TracerScope&) = delete;
+  TracerScope& operator=(const TracerScope&) = delete;
+
+ private:
+  Tracer* const before_;
+};
+
+/// The result of f(), as that of one op: the ops that f carries it out with are not noted.
+template <class F, class... Inputs>
+Var as_one_op(const char* op, const LazyAttributes& attributes, F&& f, const Inputs&... inputs) {
+  Tracer* const active = tracer();
+  if (!active) return f();
+  Var value = [&f] {
+    const TracerScope nothing(nullptr);
+    return f();
+  }();
+  const Tracer::Mark mark = active->op(op, {inputs...}, value.shape(), attributes());
+  return Tracer::marked(std::move(value), mark);
+}
+
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

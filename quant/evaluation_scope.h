@@ -1,0 +1,37 @@
+#pragma once
+// EvaluationScope: for as long as it lives a network is what it is deployed as.
+//   {
+//     const quant::EvaluationScope scope(*net, &rule);
+//     accuracy = evaluate(*net, test);
+//   }
+#include <utility>
+#include <vector>
+
+#include "nn/module.h"
+#include "quant/weights/weight_rule.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// Weights are the projections of the float copies, and the network is in evaluation mode. At its end the weights that
+/// the network computes with, what the projections remember and the mode are what they were, so that a scope may stand
+/// anywhere in a training. (Float copies, running statistics and random streams are the network's own: whoever changes
+/// them within the scope brings them back.)
+class EvaluationScope {
+ public:
+  /// Both must outlive the scope; null: float weights. A network under a rule cannot be evaluated without it.
+  explicit EvaluationScope(nn::Module& net, WeightRule* rule = nullptr);
+  ~EvaluationScope();
+  EvaluationScope(const EvaluationScope&) = delete;
+  EvaluationScope& operator=(const EvaluationScope&) = delete;
+
+ private:
+  std::vector<std::pair<nn::Module*, bool>> training_;  // of each module: some may have been in evaluation mode before
+  WeightRule* rule_;
+  WeightRule::Made made_;
+};
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
