@@ -16,13 +16,6 @@ std::string shown(double value) {
   return {text, end};
 }
 
-std::string shown(const OptionValue& value) {
-  if (const auto* b = std::get_if<bool>(&value)) return *b ? "true" : "false";
-  if (const auto* i = std::get_if<int>(&value)) return std::to_string(*i);
-  if (const auto* d = std::get_if<double>(&value)) return shown(*d);
-  return std::get<std::string>(value);
-}
-
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
@@ -30,9 +23,12 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 std::string limits_of(OptionRange<double> r) {
-  return cat("a number from ", shown(r.least), " to ", shown(r.most));
+  return r.most == kNoEnd ? cat("a number >= ", shown(r.least))
+                          : cat("a number from ", shown(r.least), " to ", shown(r.most));
 }
-std::string limits_of(OptionRange<int> r) { return cat("an integer from ", r.least, " to ", r.most); }
+std::string limits_of(OptionRange<int> r) {
+  return r.least == r.most ? std::to_string(r.least) : cat("an integer from ", r.least, " to ", r.most);
+}
 std::string limits_of(const std::vector<std::string>& choices) { return "one of " + joined(choices); }
 constexpr const char* kFlagLimits = "true or false";
 
@@ -131,6 +127,13 @@ bool is_name(const std::string& text) {
 }
 
 }  // namespace
+
+std::string shown(const OptionValue& value) {
+  if (const auto* b = std::get_if<bool>(&value)) return *b ? "true" : "false";
+  if (const auto* i = std::get_if<int>(&value)) return std::to_string(*i);
+  if (const auto* d = std::get_if<double>(&value)) return shown(*d);
+  return std::get<std::string>(value);
+}
 
 std::vector<OptionField> AnyOptions::fields() const {
   Lister lister;

@@ -25,12 +25,13 @@ namespace {
 
 struct Setting {
   std::string name;
-  quant::GradientRuleOptions options;  // no quantizer: a plain step
+  Part gradients;
+  quant::LayerExceptions exceptions = {};
 };
 std::vector<Setting> settings() {
-  std::vector<Setting> all{{"float", {}}, {"dorefa 6 bits", quant::dorefa_gradients(6)}};
-  for (const char* name : {"ptq", "psq", "bhq"})
-    all.push_back({cat(name, " 5 bits, weights ptq 8 bits"), quant::bifurcated_gradients(name, 5)});
+  std::vector<Setting> all{{"float", {"none"}},
+                           {"dorefa 6 bits", {"dorefa"}, quant::LayerExceptions({"first: float", "last: float"})}};
+  for (const char* name : {"ptq", "psq", "bhq"}) all.push_back({cat(name, " 5 bits, weights ptq 8 bits"), {name}});
   return all;
 }
 
@@ -53,7 +54,9 @@ struct Training {
 
   double step_seconds(const Setting& setting) {
     std::unique_ptr<quant::GradientRule> rule;
-    if (setting.options.input) rule = std::make_unique<quant::GradientRule>(*net, setting.options, Rng(1));
+    if (setting.gradients.name != "none")
+      rule = std::make_unique<quant::GradientRule>(*net, quant::gradient_rules().make(setting.gradients), Rng(1),
+                                                   setting.exceptions);
     quant::QuantizedOptimizer optimizer(sgd, *net, {.gradients = rule.get()}, {1, 1});
     const auto start = std::chrono::steady_clock::now();
     optimizer.zero_grad();

@@ -83,9 +83,9 @@ struct Times {
   double around_step() const { return step.median - project.median; }
 };
 Times times_of(nn::Module& net, const Setting& s) {
-  quant::WeightRule rule(
-      net, quant::weight_projections(s.projection, {.bits = s.bits, .per_channel = s.per_channel}),
-      quant::relaxation(s.relaxation, {.strength = 1e-5}), {.quantize_last = true});
+  Part projection = quant::weight_projections().part(s.projection).with("bits", s.bits);
+  if (s.per_channel) projection.options.set("per-channel", true);
+  quant::WeightRule rule(net, projection, Part{s.relaxation});
   std::vector<Parameter*> parameters = rule.parameters();
   std::vector<Tensor> start;
   for (const auto& entry : rule.weights()) {

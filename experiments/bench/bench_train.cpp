@@ -35,7 +35,13 @@ double peak_mib() {
 
 nn::MakeActivation activation_for(const std::string& name, const std::string& bits) {
   if (bits == "float") return nn::relu_activation();
-  return quant::activation_quantizer(name, {.bits = std::stoi(bits)});
+  return quant::make_activation(quant::activations().part(name).with("bits", std::stoi(bits)));
+}
+
+std::vector<std::string> quantized_activations() {
+  auto names = quant::activations().names();
+  std::erase(names, "relu");
+  return names;
 }
 
 struct Problem {
@@ -48,9 +54,8 @@ struct Problem {
 std::unique_ptr<quant::WeightRule> rule_for(nn::Module& net, const std::string& bits) {
   if (bits == "float") return nullptr;
   const int b = std::stoi(bits);
-  return std::make_unique<quant::WeightRule>(
-      net, quant::weight_projections(b <= 2 ? "exact" : "lloyd", {.bits = b}),
-      quant::relaxation("blend", {.strength = 1e-5}));
+  return std::make_unique<quant::WeightRule>(net, quant::weight_projections().part(b <= 2 ? "exact" : "lloyd").with("bits", b),
+                                             Part{"blend"}, quant::LayerExceptions({"last: weights=float"}));
 }
 
 Problem make_problem(const std::string& net, int batch, const std::string& weights,
@@ -116,7 +121,7 @@ int main(int argc, char** argv) {
            {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
   args.add("activations", activations, "bits of the activations",
            {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
-  args.add("activation", activation, "which quantized ones", quant::activation_names());
+  args.add("activation", activation, "which quantized ones", quantized_activations());
   args.add_need({"activation"}, "activations", "without --activations",
                 [&activations] { return activations != "float"; });
   args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});

@@ -97,8 +97,6 @@ std::vector<LayerStatistics> gradient_statistics(nn::Module& net, const std::fun
                                                  const Rng& rng) {
   check(draws >= 2 && predictions >= 1 && predictions <= draws, "gradient statistics: given ", draws,
         " draws and ", predictions, " predictions, expected 2 draws or more, some of them predicted from");
-  check(options.quantize_first && options.quantize_last,
-        "gradient statistics: given layers without a quantizer, expected none");
   const std::vector<Layer> layers = layers_of(net);
   std::vector<LayerStatistics> all;
   zero_gradients(layers);

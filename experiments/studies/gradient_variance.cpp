@@ -180,8 +180,7 @@ struct Net {
     layer("middle", 10, 8);
     net.add<quant::MinMaxActivation>("act2", 8);
     layer("top", 8, 5);
-    weights = std::make_unique<quant::WeightRule>(net, quant::weight_projections("minmax", {.bits = 8}),
-                                                  quant::WeightRuleOptions{true, true});
+    weights = std::make_unique<quant::WeightRule>(net, Part{"minmax"});
     weights->deploy();
   }
 };
@@ -195,7 +194,7 @@ void log_layers(const lab::Table& table, const Flags& f, const Rng& rng, lab::Te
         return std::shared_ptr<const quant::GradientQuantizer>(quant::gradient_quantizer(which, {.bits = b}));
       };
       const quant::GradientRuleOptions options{quantizer(name, bits),
-                                               name == "dorefa" ? nullptr : quantizer("ptq", 8), true, true};
+                                               name == "dorefa" ? nullptr : quantizer("ptq", 8)};
       const auto layers = lab::gradient_statistics(
           net.net, [&net] { return mse_loss(net.net(net.x), net.target); }, options, f.layer_draws,
           std::max(1, f.layer_draws / 10), rng.split(name).split(static_cast<std::uint64_t>(bits)));

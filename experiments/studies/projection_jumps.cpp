@@ -34,7 +34,7 @@ struct Settings {
 
 void declare(Args& args, Settings& s) {
   args.add("networks", s.networks, "tensor files with float weights, such as FILE.last.safetensors of train");
-  args.add("projections", s.projections, "one for each network", quant::projection_names());
+  args.add("projections", s.projections, "one for each network", quant::weight_projections().names());
   args.add("bits", s.bits, "of each projection", {1, 8});
   for (const char* list : {"networks", "projections", "bits"}) args.allow_repeats(list);
   args.add("without", s.without,
@@ -94,7 +94,7 @@ struct Case {
   std::vector<Layer> layers;
 
   Tensor project(const Tensor& w) const {
-    const auto p = quant::weight_projection(projection, {.bits = bits});
+    const auto p = quant::weight_projection(quant::weight_projections().part(projection).with("bits", bits));
     p->begin(w);
     return p->project(w);
   }

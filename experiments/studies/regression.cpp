@@ -83,12 +83,12 @@ Tensor Regression::solve() const {
   return Tensor({1, static_cast<std::int64_t>(n)}, std::vector<Real>(x.begin(), x.end()));
 }
 
-RegressionResult descend(const Regression& problem, const quant::MakeWeightProjection& projection,
-                         std::unique_ptr<quant::Relaxation> relaxation, const RegressionSchedule& schedule,
+RegressionResult descend(const Regression& problem, const Part& projection, const Part& relaxation,
+                         const RegressionSchedule& schedule,
                          const std::function<void(const RegressionState&)>& observe) {
   nn::Linear layer(problem.least_squares().size(1), 1, Rng(), false);
   layer.weight.value = problem.least_squares();
-  quant::WeightRule rule(layer, projection, std::move(relaxation), {.quantize_last = true});
+  quant::WeightRule rule(layer, projection, relaxation);
   std::vector<Parameter*> parameters = layer.parameters();
   std::ranges::copy(rule.parameters(), std::back_inserter(parameters));
   optim::Sgd sgd(parameters, {});

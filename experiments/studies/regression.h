@@ -57,8 +57,8 @@ struct RegressionResult {
   double last = 0;   ///< f of the quantized weight at the end
 };
 /// The relaxation's epochs are the steps. `observe` may be empty.
-RegressionResult descend(const Regression& problem, const quant::MakeWeightProjection& projection,
-                         std::unique_ptr<quant::Relaxation> relaxation, const RegressionSchedule& schedule,
+RegressionResult descend(const Regression& problem, const Part& projection, const Part& relaxation,
+                         const RegressionSchedule& schedule,
                          const std::function<void(const RegressionState&)>& observe = {});
 
 }  // namespace coarsegrad::experiments

@@ -12,6 +12,7 @@
 #include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
+#include "quant/activations/uniform.h"
 #include "quant/math/surrogate.h"
 
 using namespace coarsegrad;
@@ -33,7 +34,6 @@ void declare(Args& args, Settings& s) {
   args.add("bits", s.bits, "bits of the activations", {1, 8});
   args.add("seeds", s.seeds, "fine-tuning runs per (STE, bits): seeds 1 to this", {1, 1000});
   declare(args, s.optim);
-  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
   args.add("instability", s.instability,
            "epochs for which each STE goes on from the net of another, with the last of --bits; 0: none",
            {0, 10000});
@@ -44,11 +44,8 @@ void declare(Args& args, Settings& s) {
                 [&s] { return s.instability > 0; });
 }
 
-NetSettings quantized(const Settings& s, const std::string& ste, int bits) {
-  NetSettings net = s.net;
-  net.ste = ste;
-  net.activation_bits = bits;
-  return net;
+quant::Method quantized(const std::string& ste, int bits) {
+  return {.activations = {"uniform", quant::UniformOptions{.bits = bits, .surrogate = ste}}};
 }
 
 std::string name(const std::string& ste, int bits) { return cat(ste, "-", bits, "bit"); }
@@ -71,19 +68,19 @@ class Instability {
     const int bits = s_.bits.back();
     const auto from = sweep.network(cat(name(s_.instability_from, bits), "-seed1.last"));
     for (std::size_t i = 0; i < s_.ste.size(); ++i) {
-      const auto start = [&](const TrainingStage&) {
-        return loaded(quantized(s_, s_.ste[i], bits), data, args, from);
-      };
+      const quant::Method method = quantized(s_.ste[i], bits);
+      const auto start = network_maker(s_.net, data.train, args.seed(), from);
       const std::string cell = cat("instability-", s_.instability, "x", s_.instability_lr, "-from-",
                                    s_.instability_from, "-", name(s_.ste[i], bits));
       const CellRows before = sweep.cell(cell + "-start", [&] {
-        const auto net = start({});
+        const auto net = quant::make_network(method, start, data.train.image);
         return CellRows{point(0, std::nan(""), evaluate(*net, data.held_out), evaluate(*net, data.test),
                               evaluate(*net, data.train))};
       });
       CellPlan plan;
       plan.name = cell;
-      plan.method.net = quantized(s_, s_.ste[i], bits);
+      plan.net = s_.net;
+      plan.method = method;
       plan.optim = s_.optim;
       plan.augmentation = augmentation_of(s_.data);
       plan.loss_window = s_.loss_window;
@@ -147,14 +144,13 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       for (std::size_t i = 0; i < s.ste.size(); ++i) {
         CellPlan plan;
         plan.name = cat(name(s.ste[i], bits), "-seed", seed);
-        plan.method.net = quantized(s, s.ste[i], bits);
+        plan.net = s.net;
+        plan.method = quantized(s.ste[i], bits);
         plan.seed = static_cast<std::uint64_t>(seed);
         plan.optim = s.optim;
         plan.augmentation = augmentation_of(s.data);
         plan.may_diverge = true;
-        const auto start = [&](const TrainingStage&) {
-          return loaded(quantized(s, s.ste[i], bits), data, args, sweep.network("float"));
-        };
+        const auto start = network_maker(s.net, data.train, args.seed(), sweep.network("float"));
         comparison.add({static_cast<double>(i), static_cast<double>(bits)}, seed,
                        train_cell(sweep, plan, data, start, args.quiet()));
       }

@@ -33,7 +33,6 @@ void declare(Args& args, Settings& s) {
            "epochs that the relaxations' schedules are meant for; they are compressed to --epochs",
            {1, 100000});
   declare(args, s.optim);
-  need_bop(args, "methods", [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); });
 }
 
 const std::vector<Column> kSizes{
@@ -76,18 +75,27 @@ std::vector<std::string> weight_names(nn::Module& net) {
   return names;
 }
 
+// The method with float activations, the schedule of its relaxation stretched.
+quant::Method weights_of(const std::string& name, double stretch) {
+  quant::Method m = quant::method(name);
+  m.activations = {"relu"};
+  AnyOptions& relaxation = m.relaxation.options;
+  if (relaxation.has("every")) relaxation.set("every", std::get<double>(relaxation.get("every")) * stretch);
+  return m;
+}
+
 CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, const Sweep& sweep,
                   const std::string& method) {
   const auto file = sweep.network("float");
-  const auto start = loaded(s.net, data, args, file);
+  const auto network = network_maker(s.net, data.train, args.seed(), file);
+  const auto start = network(nn::relu_activation());
   CellPlan plan;
   plan.name = method;
   plan.seed = args.seed();
   plan.optim = s.optim;
-  plan.method.net = s.net;
-  choose(method, plan.method, plan.optim);
-  plan.method.net.activation_bits = 0;
-  plan.method.rule.every *= static_cast<double>(s.optim.epochs) / s.schedule_epochs;
+  plan.net = s.net;
+  plan.method = weights_of(method, static_cast<double>(s.optim.epochs) / s.schedule_epochs);
+  if (!plan.method.optimizer.empty()) plan.optim.optimizer = plan.method.optimizer;
   plan.augmentation = augmentation_of(s.data);
   plan.judge_train = TrainerOptions::JudgeTrain::never;
   plan.after_epoch = [&](Trainer& trainer, nn::Module&) {
@@ -95,7 +103,7 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
     if (trainer.finished()) trainer.note({-1, trainer.results().back().test.accuracy});
   };
   return train_cell(
-      sweep, plan, data, [&](const TrainingStage&) { return loaded(s.net, data, args, file); }, args.quiet(),
+      sweep, plan, data, network, args.quiet(),
       [](StagedTraining& training) { return training.trainer().notes(); });
 }
 
@@ -135,7 +143,7 @@ struct Tables {
 void run_all(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s, args);
   const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"methods"}));
-  const Tables tables(log, s, weight_names(*make_net(s.net, data.train, args.seed())));
+  const Tables tables(log, s, weight_names(*make_net(s.net, nn::relu_activation(), data.train, args.seed())));
   log.start();
   float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args);
   TextTable text({"method", "test %", "distance", "flips %"});

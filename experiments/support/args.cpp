@@ -76,6 +76,7 @@ template <class T>
 Json json_from_text(const std::string& text) {
   if constexpr (is_list<T>) {
     Json list = Json::array();
+    if (text.empty()) return list;
     std::size_t begin = 0;
     for (std::size_t comma; (comma = text.find(',', begin)) != std::string::npos; begin = comma + 1)
       list.push_back(json_from_text<typename T::value_type>(text.substr(begin, comma - begin)));
@@ -127,7 +128,7 @@ bool within(bool, std::monostate) { return true; }
 template <class T, class Limits>
 bool accept(const Json& value, const Limits& limits, T& out) {
   if constexpr (is_list<T>) {
-    if (!value.is_array() || value.empty() || value.size() > kMaxList) return false;
+    if (!value.is_array() || value.size() > kMaxList) return false;
     out.clear();
     for (const Json& entry : value) {
       typename T::value_type v{};
@@ -138,6 +139,12 @@ bool accept(const Json& value, const Limits& limits, T& out) {
   } else {
     return convert(value, out) && within(out, limits);
   }
+}
+
+template <class T>
+bool is_empty(const T& value) {
+  if constexpr (is_list<T>) return value.empty();
+  return false;
 }
 
 template <class T>
@@ -179,6 +186,7 @@ struct Args::Knob {
   void set_text(const std::string& text, const std::string& where) { set(from_text(text), where, text); }
   virtual Json from_text(const std::string& text) const = 0;
   virtual Json value() const = 0;
+  virtual std::string shown_value() const { return shown(value()); }
   virtual std::string limits() const = 0;
   virtual bool is_switch() const = 0;
 
@@ -194,7 +202,7 @@ template <class T, class Limits>
 class Args::TypedKnob : public Args::Knob {
  public:
   TypedKnob(const std::string& name_, T& target, std::string help_, Limits limits)
-      : Knob(name_, std::move(help_)), target_(target), limits_(std::move(limits)) {
+      : Knob(name_, std::move(help_)), target_(target), limits_(std::move(limits)), may_be_empty_(is_empty(target)) {
     T same{};
     check(accept(Json(target), limits_, same), "Args: default of --", name, ": given ", shown(target),
           ", expected ", this->limits());
@@ -202,8 +210,8 @@ class Args::TypedKnob : public Args::Knob {
   using Knob::set;
   void set(const Json& value, const std::string& where, const std::string& text) override {
     T accepted{};
-    check_usage(accept(value, limits_, accepted), where, ": given ", shortened(text), ", expected ",
-                limits(), hint);
+    check_usage(accept(value, limits_, accepted) && (may_be_empty_ || !is_empty(accepted)), where, ": given ",
+                shortened(text), ", expected ", limits(), hint);
     check_usage(repeatable || !repeats(accepted), where, ": given ", shortened(shown(value)),
                 ", expected each entry once");
     target_ = std::move(accepted);
@@ -216,10 +224,106 @@ class Args::TypedKnob : public Args::Knob {
  private:
   T& target_;
   Limits limits_;
+  const bool may_be_empty_;
 };
 
-template <class T, class Limits>
-void Args::add_knob(const std::string& name, T& value, std::string help, Limits limits) {
+// ---- parts and their options
+
+class Args::PartKnob : public Args::Knob {
+ public:
+  PartKnob(const std::string& name_, Part& target, std::string help_, const PartCatalogue& parts)
+      : Knob(name_, std::move(help_)), target_(target), parts_(parts) {
+    target_ = parts_.complete(target_);
+  }
+  using Knob::set;
+  void set(const Json& value, const std::string& where, const std::string& text) override {
+    check_usage(value.is_string() || (value.is_object() && value.contains("name") && value["name"].is_string()), where,
+                ": given ", shortened(text), ", expected ", limits());
+    const auto wanted = (value.is_string() ? value : value["name"]).get<std::string>();
+    try {
+      Part part = wanted == target_.name ? target_ : parts_.part(wanted);
+      if (value.is_object())
+        for (const auto& [option, setting] : value.items())
+          if (option != "name") part.options.set(option, option_value(setting));
+      target_ = std::move(part);
+    } catch (const UsageError& e) {
+      throw UsageError(cat(where, ": ", e.what(), hint));
+    }
+  }
+  Json from_text(const std::string& text) const override {
+    const Json object = text.starts_with('{') ? Json::parse(text, nullptr, false) : Json();
+    return object.is_object() ? object : Json(text);
+  }
+  Json value() const override {
+    Json json{{"name", target_.name}};
+    for (const OptionField& field : target_.options.fields())
+      std::visit([&](const auto& v) { json[field.text.name] = v; }, field.value);
+    return json;
+  }
+  std::string shown_value() const override { return target_.name; }
+  std::string limits() const override { return cat("one of ", joined(parts_.names())); }
+  bool is_switch() const override { return false; }
+
+ private:
+  static OptionValue option_value(const Json& json) {
+    if (json.is_boolean()) return json.get<bool>();
+    if (json.is_string()) return json.get<std::string>();
+    if (int whole = 0; json.is_number() && convert(json, whole)) return whole;
+    return json.is_number() ? OptionValue(json.get<double>()) : OptionValue(dump(json));
+  }
+
+  Part& target_;
+  const PartCatalogue& parts_;
+};
+
+// One option, of whichever of the parts have it.
+class Args::PartOptionKnob : public Args::Knob {
+ public:
+  PartOptionKnob(const std::string& part, std::string option, Part& target, const PartCatalogue& parts)
+      : Knob(cat(part, ".", option), ""), part_(part), option_(std::move(option)), target_(target), parts_(parts) {
+    recorded = false;  // the part's entry has it
+    for (const std::string& owner : parts_.names())
+      for (const OptionField& field : parts_.part(owner).options.fields())
+        if (field.text.name == option_) describe(owner, field);
+    for (const auto& [what, owners] : described_) help += cat(help.empty() ? "" : "; ", joined(owners), ": ", what);
+  }
+  void set(const Json&, const std::string& where, const std::string& text) override {
+    check_usage(target_.options.has(option_), where, ": has no effect with --", part_, ' ', target_.name, "; ",
+                joined(owners_), owners_.size() == 1 ? " has it" : " have it");
+    try {
+      target_.options.set_text(option_, text);
+    } catch (const UsageError& e) {
+      const std::string words = e.what();
+      throw UsageError(cat(where, words.substr(words.find(':'))));
+    }
+  }
+  Json from_text(const std::string& text) const override { return text; }
+  Json value() const override { return target_.options.has(option_) ? shown(target_.options.get(option_)) : ""; }
+  std::string limits() const override { return ""; }
+  bool is_switch() const override { return is_switch_; }
+
+ private:
+  void describe(const std::string& owner, const OptionField& field) {
+    const std::string unit = field.text.unit.empty() || field.text.unit == "1" ? "" : cat(" [", field.text.unit, "]");
+    const std::string what = cat(field.text.help, unit, "; ", field.limits, " (default ", shown(field.value), ")");
+    const auto same = std::ranges::find(described_, what, [](const auto& d) { return d.first; });
+    if (same == described_.end())
+      described_.push_back({what, {owner}});
+    else
+      same->second.push_back(owner);
+    is_switch_ = is_switch_ && std::holds_alternative<bool>(field.value);
+    owners_.push_back(owner);
+  }
+
+  const std::string part_, option_;
+  Part& target_;
+  const PartCatalogue& parts_;
+  std::vector<std::string> owners_;
+  std::vector<std::pair<std::string, std::vector<std::string>>> described_;
+  bool is_switch_ = true;
+};
+
+void Args::check_new(const std::string& name) const {
   check(!name.empty() &&
             name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos &&
             name.front() != '-',
@@ -227,6 +331,11 @@ void Args::add_knob(const std::string& name, T& value, std::string help, Limits 
   const auto same = [&](const auto& knob) { return knob->name == name; };
   check(name != "help" && name != "config" && std::none_of(knobs_.begin(), knobs_.end(), same), "Args: --",
         name, " is there already");
+}
+
+template <class T, class Limits>
+void Args::add_knob(const std::string& name, T& value, std::string help, Limits limits) {
+  check_new(name);
   knobs_.push_back(std::make_unique<TypedKnob<T, Limits>>(name, value, std::move(help), std::move(limits)));
 }
 
@@ -256,6 +365,17 @@ void Args::add(const std::string& name, std::vector<double>& value, std::string 
 }
 void Args::add(const std::string& name, std::vector<std::string>& value, std::string help, Choices choices) {
   add_knob(name, value, std::move(help), std::move(choices));
+}
+
+void Args::add(const std::string& name, Part& value, std::string help, const PartCatalogue& parts) {
+  check_new(name);
+  knobs_.push_back(std::make_unique<PartKnob>(name, value, std::move(help), parts));
+  std::vector<std::string> options;
+  for (const std::string& part : parts.names())
+    for (const OptionField& field : parts.part(part).options.fields())
+      if (std::ranges::find(options, field.text.name) == options.end()) options.push_back(field.text.name);
+  for (std::string& option : options)
+    knobs_.push_back(std::make_unique<PartOptionKnob>(name, std::move(option), value, parts));
 }
 
 void Args::allow_repeats(const std::string& name) { knob(name, "Args").repeatable = true; }
@@ -357,7 +477,7 @@ bool Args::parse(int argc, const char* const* argv) {
   for (const auto& knob : knobs_) knob->given = Knob::Given::nowhere;
   for (const auto& [key, value] : from_file.items())
     if (key != "comment" || !value.is_string()) {
-      Knob& named = knob(key, file);
+      Knob& named = recorded_knob(key, file);
       named.set(value, where(key));
       named.given = Knob::Given::file;
     }
@@ -378,7 +498,7 @@ bool Args::parse(int argc, const char* const* argv) {
 void Args::read(const std::string& json, const std::string& where) {
   const Json object = Json::parse(json, nullptr, false);
   check_usage(object.is_object(), where, ": expected a JSON object");
-  for (const auto& [key, value] : object.items()) knob(key, where).set(value, cat(where, ": ", key));
+  for (const auto& [key, value] : object.items()) recorded_knob(key, where).set(value, cat(where, ": ", key));
 }
 
 void Args::apply_preset(const std::string& chosen) {
@@ -388,6 +508,14 @@ void Args::apply_preset(const std::string& chosen) {
         Knob& target = knob(name, "--" + preset_knob_);
         target.set_text(text, cat("--", preset_knob_, " ", chosen, ": ", name));
       }
+}
+
+Args::Knob& Args::recorded_knob(const std::string& name, const std::string& where) const {
+  const auto dot = name.find('.');
+  Knob& named = knob(name, where);
+  check_usage(dot == std::string::npos, where, ": given the key '", shortened(name), "', expected ", name.substr(0, dot),
+              ": {\"name\": ..., \"", shortened(name.substr(dot + 1)), "\": ...}");
+  return named;
 }
 
 Args::Knob& Args::knob(const std::string& name, const std::string& where) const {
@@ -431,7 +559,8 @@ std::string Args::help() const {
     const Knob& knob =
         *knobs_[(i + standard_knobs_) % knobs_.size()];  // the experiment's own first, the standard ones last
     line(knob.is_switch() ? "[no-]" + knob.name : knob.name + " VALUE",
-         knob.help + "; " + knob.limits() + " (default " + shown(knob.value()) + ")");
+         knob.limits().empty() ? knob.help
+                               : cat(knob.help, "; ", knob.limits(), " (default ", knob.shown_value(), ")"));
   }
   line("config FILE.json",
        "an object of these names without the dashes, and perhaps a comment; flags win over it");

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/part_registry.h"
+
 namespace coarsegrad::experiments {
 
 /// Smallest and largest value allowed, both included. Not given: everything that T holds (finite numbers
@@ -48,10 +50,15 @@ class Args {
   void add(const std::string& name, double& value, std::string help, Range<double> range = {});
   void add(const std::string& name, bool& value, std::string help);
   void add(const std::string& name, std::string& value, std::string help, Choices choices = {});
-  /// Lists have 1 to 1000 entries, no two the same; the range or the choices hold for each of them.
+  /// Lists have 1 to 1000 entries, no two the same; the range or the choices hold for each of them. One that is empty as
+  /// nobody sets it may be so again: `--name ''`, or [].
   void add(const std::string& name, std::vector<int>& value, std::string help, Range<int> range = {});
   void add(const std::string& name, std::vector<double>& value, std::string help, Range<double> range = {});
   void add(const std::string& name, std::vector<std::string>& value, std::string help, Choices choices = {});
+  /// A part chosen by its name, --name blend, with its options, --name.rho 1e-4; in a file {"name": "blend", "rho": 1e-4}
+  /// or "blend". The options of a part that is chosen are as nobody sets them, unless it was that part before. `parts`
+  /// must outlive the Args.
+  void add(const std::string& name, Part& value, std::string help, const PartCatalogue& parts);
   /// Entries of a list may be equal from now on, as in lists that go side by side. Otherwise each is given once.
   void allow_repeats(const std::string& name);
   /// A knob that gives others their values, where neither the file nor a flag gives them; its own default
@@ -97,6 +104,8 @@ class Args {
   struct Knob;
   template <class T, class Limits>
   class TypedKnob;
+  class PartKnob;
+  class PartOptionKnob;
   struct Need {
     std::vector<std::string> names;
     std::string other, words;
@@ -105,6 +114,9 @@ class Args {
 
   template <class T, class Limits>
   void add_knob(const std::string& name, T& value, std::string help, Limits limits);
+  void check_new(const std::string& name) const;
+  /// That an entry of a file names: options of parts are in the entry of the part.
+  Knob& recorded_knob(const std::string& name, const std::string& where) const;
   Knob& knob(const std::string& name, const std::string& where) const;
   void apply_preset(const std::string& chosen);
   void refuse_without_effect(const std::string& file) const;

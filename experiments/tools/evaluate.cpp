@@ -77,7 +77,7 @@ void judge(const Settings& s, const Args& args, RunLog& log) {
                                               {"loss", "1", "mean cross entropy"},
                                               {"accuracy", "1", "share right"}});
   log.start();
-  std::printf("%s: %s\n", s.network.c_str(), description(settings).c_str());
+  std::printf("%s: %s\n", s.network.c_str(), words(settings).c_str());
   TextTable table({"images", "count", "loss", "right %"});
   StoredTensor logits{"logits", {data.test.size(), data.test.classes}, {}};
   std::function<void(const Tensor&)> keep_logits;

@@ -70,7 +70,7 @@ struct Settings {
 void add_knobs(experiments::Args& args, Settings& s) {
   declare(args, s.made.net);
   args.add("classes", s.made.classes, "classes", {1, 256});
-  declare_projection(args, s.made.rule);
+  declare_quantization(args, s.made.method);
   args.add("import", s.in, "read weights in PyTorch's layout from this file");
   args.add("matching", s.matching, "how entries of that file are recognised", {"names", "order"});
   args.add("unchecked", s.unchecked, "import without --check");
@@ -115,12 +115,12 @@ std::unique_ptr<nn::Module> network(const NetworkSettings& made, std::uint64_t s
   datasets::ImageDataset images;
   images.image = nn::network_input(made.net.net);
   images.classes = made.classes;
-  return make_net(made.net, images, seed);
+  return quant::make_network(made.method, experiments::network_maker(made.net, images, seed), images.image);
 }
 
 // The rule of the loaded network, null for float weights, with what its projections have kept in the file.
 std::unique_ptr<quant::WeightRule> rule_of(const Settings& s, nn::Module& net, const TensorFile& file) {
-  auto rule = make_rule(s.made.rule, net);
+  auto rule = quant::make_rule(s.made.method, net);
   if (!rule) return nullptr;
   nn::StateDict kept;
   for (const auto& [name, value] : rule->state_dict())
@@ -137,12 +137,12 @@ void export_weights(const Settings& s, nn::Module& net, quant::WeightRule* rule)
                                                        : experiments::to_pytorch(net, image, rule));
   if (!rule)
     std::printf(
-        "exported the weights of the file; if they are quantized, give --weight-bits and --projection\n");
+        "exported the weights of the file; if they are quantized, give --weights\n");
   else if (s.float_copies)
     std::printf("exported float copies, which the network does not compute with\n");
   else
-    std::printf("exported weights of %d bits (%s), as the network computes with them\n", s.made.rule.weight_bits,
-                s.made.rule.projection.c_str());
+    std::printf("exported the weights that the network computes with: %s\n",
+                quant::words(s.made.method.weights, quant::weight_projections()).c_str());
 }
 
 }  // namespace

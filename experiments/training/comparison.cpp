@@ -98,7 +98,7 @@ CellRows epoch_rows(StagedTraining& training) {
 }
 
 CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data,
-                    const StagedTraining::MakeNet& make, bool quiet, const RowsOf& rows_of) {
+                    const quant::MakeNetwork& make, bool quiet, const RowsOf& rows_of) {
   return sweep.cell(plan.name, [&] {
     const auto best = sweep.network(plan.name), last = sweep.network(plan.name + ".last");
     for (const auto& path : {best, last, sweep.checkpoint(plan.name)}) check_place(path);
@@ -108,7 +108,7 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
     whole.options.loss_window = plan.loss_window;
     whole.options.checkpoint = sweep.checkpoint(plan.name);
     whole.options.quiet = quiet;
-    std::printf("%s: %s\n", plan.name.c_str(), description(plan.method).c_str());
+    std::printf("%s: %s; %s\n", plan.name.c_str(), plan.net.net.c_str(), words(plan.method).c_str());
     StagedTraining training(std::move(whole), data, make);
     training.restore();
     try {
@@ -123,7 +123,7 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
     Trainer& trainer = training.trainer();
     const auto keep = [&](const std::filesystem::path& path, const EpochResult& result,
                           const nn::StateDict& state) {
-      Metadata about = metadata_of({plan.method.net, plan.method.rule, data.train.classes}, data.split);
+      Metadata about = metadata_of({plan.net, plan.method, data.train.classes}, data.split);
       about.merge(measured(result.test.accuracy));
       about["cell"] = plan.name;
       save_network(path, state, about);
@@ -151,7 +151,7 @@ void ComparisonSettings::start_from_mnist() {
 
 void declare_start(Args& args, ComparisonSettings& s) {
   declare(args, s.data);
-  declare_float(args, s.net);
+  declare(args, s.net);
   declare(args, s.float_net);
 }
 
@@ -161,13 +161,11 @@ SplitData load_data(const ComparisonSettings& s, const Args& args) {
   return data;
 }
 
-CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
+CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSettings& net,
                     const DataSettings& data_settings, const SplitData& data, int batch, const Args& args) {
-  net.activation_bits = 0;
-  net.record_alpha = false;
   if (!s.file.empty())
     return sweep.cell("float", [&] {
-      const auto given = loaded(net, data, args, s.file);
+      const auto given = network_maker(net, data.train, args.seed(), s.file)(nn::relu_activation());
       const double test = evaluate(*given, data.test).accuracy;
       Metadata about = metadata_of({net, {}, data.train.classes}, data.split);
       about.merge(measured(test));
@@ -177,7 +175,7 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
                        evaluate(*given, data.train).loss}};
     });
   CellPlan plan;
-  plan.method.net = net;
+  plan.net = net;
   plan.name = "float";
   plan.seed = args.seed();
   plan.augmentation = augmentation_of(data_settings);
@@ -186,16 +184,7 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
   plan.optim.lr = s.lr;
   plan.optim.nesterov = true;
   plan.optim.label_smoothing = 0.1;
-  return train_cell(
-      sweep, plan, data, [&](const TrainingStage&) { return make_net(net, data.train, args.seed()); },
-      args.quiet());
-}
-
-std::unique_ptr<nn::Module> loaded(const NetSettings& s, const SplitData& data, const Args& args,
-                                   const std::filesystem::path& file) {
-  auto net = make_net(s, data.train, args.seed());
-  load_network(file, *net);
-  return net;
+  return train_cell(sweep, plan, data, network_maker(net, data.train, args.seed()), args.quiet());
 }
 
 std::string cell_settings(const Args& args, const std::vector<std::string>& choices) {

@@ -9,6 +9,7 @@
 #include "core/map.h"
 #include "core/ops.h"
 #include "nn/graph.h"
+#include "quant/activations/option_text.h"
 #include "quant/math/unit_interval.h"
 
 namespace coarsegrad {
@@ -79,6 +80,13 @@ Var DorefaActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& s
 }
 
 int DorefaActivation::bits() const { return quantizing_ ? bits_ : 32; }
+
+void describe(OptionVisitor& v, DorefaOptions& o) {
+  v.integer(option_text::kActivationBits, o.bits, {1, 16});
+  option_text::describe_surrogate(v, o.surrogate);
+}
+
+void describe(OptionVisitor& v, BoundedOptions& o) { v.integer(option_text::kActivationBits, o.bits, {1, 16}); }
 
 nn::MakeActivation dorefa_activation(int bits, Bounding h, const Surrogate& surrogate) {
   return [bits, h, &surrogate](const std::string&) {

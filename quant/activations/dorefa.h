@@ -44,6 +44,17 @@ class DorefaActivation : public GridActivation {
   bool quantizing_ = true;
 };
 
+struct DorefaOptions {
+  int bits = 2;                            ///< 1 to 16
+  std::string surrogate = "clipped_relu";  ///< its name; another one only up to 8 bits
+};
+void describe(OptionVisitor& v, DorefaOptions& o);
+/// Of those that are bounded in another way.
+struct BoundedOptions {
+  int bits = 2;  ///< 1 to 16
+};
+void describe(OptionVisitor& v, BoundedOptions& o);
+
 /// A DorefaActivation at every place.
 nn::MakeActivation dorefa_activation(int bits, Bounding h = Bounding::clip,
                                      const Surrogate& surrogate = coarsegrad::surrogate("clipped_relu"));

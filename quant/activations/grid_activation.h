@@ -5,6 +5,7 @@
 #include "quant/activations/activation_codes.h"
 #include "quant/activations/activation_quantizer.h"
 #include "quant/math/surrogate.h"
+#include "quant/math/uniform_activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/pieces.h"
+#include "quant/activations/option_text.h"
 #include "quant/math/learned_step.h"
 
 namespace coarsegrad {
@@ -20,6 +21,12 @@ LearnedStepActivation::LearnedStepActivation(const LearnedStepOptions& o)
   step.bounds = Parameter::Bounds{Real(kLeastStep<Real>), Real(kMostStep<Real>)};
   step.decay = false;
   step.rate_factor = o.rate_factor;
+}
+
+void describe(OptionVisitor& v, LearnedStepOptions& o) {
+  v.integer(option_text::kActivationBits, o.bits, {1, 8});
+  v.number({"step", "1", "its step at the start; 0: from the first batch"}, o.step, {0, static_cast<double>(kMostStep<Real>)});
+  v.number(option_text::kRateFactor, o.rate_factor, {0, 100});
 }
 
 GridMap LearnedStepActivation::map() const {

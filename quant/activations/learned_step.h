@@ -11,6 +11,7 @@ struct LearnedStepOptions {
   double step = 0;         ///< at the start; 0: from the first batch of the training
   double rate_factor = 1;  ///< of the learning rate of the step
 };
+void describe(OptionVisitor& v, LearnedStepOptions& o);
 
 /// "lsq" activations: Q_N = 0, Q_P = 2^bits - 1, so that the ReLU that stands before the paper's quantizer is
 /// a part of it: v = max(x, 0). N is the number of elements of one image. The window is 0 < v / s <= Q_P.

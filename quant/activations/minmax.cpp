@@ -8,6 +8,7 @@
 #include "core/ops.h"
 #include "core/tracer.h"
 #include "quant/activations/grid_activation.h"
+#include "quant/activations/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -41,11 +42,7 @@ Var MinMaxActivation::quantized(const Var& x) const {
                                         .surrogate = &surrogate("relu")});
 }
 
-nn::MakeActivation minmax_activation(const ActivationOptions& o) {
-  check_usage(o.surrogate.empty() || o.surrogate == "relu", "minmax activation: given the surrogate ",
-              o.surrogate, ", expected relu");
-  return [bits = o.bits](const std::string&) { return std::make_unique<MinMaxActivation>(bits); };
-}
+void describe(OptionVisitor& v, MinMaxOptions& o) { v.integer(option_text::kActivationBits, o.bits, {1, 8}); }
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "quant/activations/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -16,6 +17,13 @@ PactActivation::PactActivation(const PactOptions& o)
         kLeastAlpha, " to ", kMostAlpha, " and one >= 0");
   alpha.bounds = Parameter::Bounds{Real(kLeastAlpha), Real(kMostAlpha)};
   alpha.rate_factor = o.rate_factor;
+}
+
+void describe(OptionVisitor& v, PactOptions& o) {
+  v.integer(option_text::kActivationBits, o.bits, {1, 8});
+  v.number({"alpha", "1", "its clipping level at the start"}, o.alpha,
+           {PactActivation::kLeastAlpha, PactActivation::kMostAlpha});
+  v.number(option_text::kRateFactor, o.rate_factor, {0, 100});
 }
 
 GridMap PactActivation::map() const {

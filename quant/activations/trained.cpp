@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/ops.h"
+#include "quant/activations/option_text.h"
 #include "quant/math/uniform_weight.h"
 
 namespace coarsegrad {
@@ -42,7 +43,8 @@ TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
     : alpha(register_parameter(
           "alpha", Tensor::scalar(static_cast<Real>(options.alpha == 0 ? half_gaussian_alpha(options.bits)
                                                                        : options.alpha)))),
-      options_(options) {
+      options_(options),
+      recording_(options.record_range) {
   check(options.rate_factor >= 0 && std::isfinite(options.rate_factor) &&
             alpha.value.item() >= Real(kLeastAlpha) && alpha.value.item() <= Real(kMostAlpha),
         "trained activation: given alpha = ", options.alpha, " and a rate factor of ", options.rate_factor,
@@ -74,12 +76,17 @@ Var TrainedActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& 
   return recording_ ? in_passes(norm, x, shortcut) : GridActivation::after_norm(norm, x, shortcut);
 }
 
-nn::MakeActivation trained_activation(const TrainedActivationOptions& options, bool record_range) {
-  return [options, record_range](const std::string&) {
-    auto activation = std::make_unique<TrainedActivation>(options);
-    activation->record_range(record_range);
-    return activation;
-  };
+void describe(OptionVisitor& v, TrainedActivationOptions& o) {
+  v.integer(option_text::kActivationBits, o.bits, {1, 8});
+  std::string rule = name_of(o.rule);
+  v.choice({"alpha-rule", "", "what stands for the derivative in alpha"}, rule, alpha_rule_names());
+  o.rule = alpha_rule(rule);
+  v.number({"alpha", "1", "its resolution at the start; 0: the one for half-Gaussian input"}, o.alpha,
+           {0, TrainedActivation::kMostAlpha});
+  v.number(option_text::kRateFactor, o.rate_factor, {0, 100});
+  v.flag({"clamp-gradient", "", "that factor multiplies the gradient instead, which is then clamped to [-1, 1]"},
+         o.clamp_gradient);
+  v.flag({"record-range", "", "a float ReLU that leaves max|x| / (2^bits - 1) in alpha as a later start"}, o.record_range);
 }
 
 void load_state_with_any_alphas(nn::Module& net, const nn::StateDict& state) {

@@ -31,7 +31,10 @@ struct TrainedActivationOptions {
   /// code does so, the paper does not.
   double rate_factor = 0.01;
   bool clamp_gradient = false;
+  /// At first a ReLU that leaves the range of its input in alpha (TrainedActivation::record_range()).
+  bool record_range = false;
 };
+void describe(OptionVisitor& v, TrainedActivationOptions& o);
 
 /// The quantizer as a module. One module used at several places has one alpha, whose gradient is the sum over
 /// the places.
@@ -57,11 +60,8 @@ class TrainedActivation : public GridActivation {
 
  private:
   const TrainedActivationOptions options_;
-  bool recording_ = false;
+  bool recording_;
 };
-
-/// A TrainedActivation at every place.
-nn::MakeActivation trained_activation(const TrainedActivationOptions& options, bool record_range = false);
 
 /// net.load_state_dict(state), but for what quantized activations train (entries "alpha" and "step", and
 /// "....alpha" and "....step"): one that the state lacks

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/in_range.h"
+#include "quant/activations/option_text.h"
 #include "quant/math/uniform_activation.h"
 
 namespace coarsegrad {
@@ -18,6 +19,16 @@ UniformActivation::UniformActivation(int bits, double alpha, const Surrogate& su
     : bits_(bits), alpha_(alpha), surrogate_(surrogate) {
   highest_level(bits);
   check(is_positive(alpha), "uniform activation: given alpha = ", alpha, ", expected a positive number");
+}
+
+UniformActivation::UniformActivation(const UniformOptions& o)
+    : UniformActivation(o.bits, o.alpha == 0 ? half_gaussian_alpha(o.bits) : o.alpha,
+                        coarsegrad::surrogate(o.surrogate)) {}
+
+void describe(OptionVisitor& v, UniformOptions& o) {
+  v.integer(option_text::kActivationBits, o.bits, {1, 8});
+  option_text::describe_surrogate(v, o.surrogate);
+  v.number({"alpha", "1", "its resolution; 0: the one for half-Gaussian input"}, o.alpha, {0, 1000});
 }
 
 GridMap UniformActivation::map() const {

@@ -56,6 +56,8 @@ LevelScale level_scale(std::string_view name) {
   return static_cast<LevelScale>(found - names.begin());
 }
 
+std::string name_of(LevelScale scale) { return level_scale_names()[static_cast<std::size_t>(scale)]; }
+
 LevelSet level_set(int bits, ThreeBits three_bits) {
   check_usage(bits >= 1 && bits <= 3, "bits of a level set: given ", bits, ", expected 1 to 3");
   if (bits == 1) return LevelSet({-1, 1});

@@ -10,6 +10,7 @@
 #include "core/compute/elementwise.h"
 #include "core/map.h"
 #include "quant/math/unit_interval.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -29,7 +30,7 @@ Real tanh_of(Real x) {
 
 class Dorefa : public WeightProjection {
  public:
-  explicit Dorefa(const ProjectionOptions& o)
+  explicit Dorefa(const DorefaWeightOptions& o)
       : bits_(o.bits), n_(highest_unit_level(o.bits)), detach_max_(o.detach_max) {}
   std::string name() const override { return "dorefa"; }
   int bits() const override { return bits_; }
@@ -103,11 +104,16 @@ class Dorefa : public WeightProjection {
 
 }  // namespace
 
-std::unique_ptr<WeightProjection> dorefa_projection(const ProjectionOptions& o) {
-  check_usage(!o.per_channel, "dorefa weights: given a scale per channel, expected one for the layer");
+void describe(OptionVisitor& v, DorefaWeightOptions& o) {
+  v.integer(option_text::kBits, o.bits, {1, 16});
+  v.integer(option_text::kSignOfZero, o.sign_of_zero, {0, 1});
+  v.flag({"detach-max", "", "the largest weight is a constant to the backward pass"}, o.detach_max);
+}
+
+std::unique_ptr<WeightProjection> dorefa_projection(const DorefaWeightOptions& o) {
   if (o.bits > 1) return std::make_unique<Dorefa>(o);
   return uniform_projection(
-      "dorefa", o,
+      "dorefa", {o.bits, false},
       [thresholds = binary_thresholds<Real>(o.sign_of_zero)](std::span<const Real>) { return thresholds; });
 }
 

@@ -5,6 +5,7 @@
 #include "core/compute/elementwise.h"
 #include "core/map.h"
 #include "quant/math/learned_step.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -81,9 +82,10 @@ class LearnedStep : public WeightProjection {
 
 }  // namespace
 
-std::unique_ptr<WeightProjection> learned_step_projection(const ProjectionOptions& o) {
+void describe(OptionVisitor& v, LearnedStepWeightOptions& o) { v.integer(option_text::kBits, o.bits, {2, 8}); }
+
+std::unique_ptr<WeightProjection> learned_step_projection(const LearnedStepWeightOptions& o) {
   check_usage(o.bits >= 2 && o.bits <= 8, "lsq weights: given ", o.bits, " bits, expected 2 to 8");
-  check_usage(!o.per_channel, "lsq weights: given a step per channel, expected one for the layer");
   return std::make_unique<LearnedStep>(o.bits);
 }
 

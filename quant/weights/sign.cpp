@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -12,8 +13,8 @@ namespace {
 
 class Sign : public CodedProjection {
  public:
-  Sign(std::string name, const ProjectionOptions& o)
-      : CodedProjection(std::move(name), o), thresholds_(binary_thresholds<Real>(o.sign_of_zero)) {
+  Sign(std::string name, const SignOptions& o, bool per_channel)
+      : CodedProjection(std::move(name), {o.bits, per_channel}), thresholds_(binary_thresholds<Real>(o.sign_of_zero)) {
     check_usage(o.bits == 1, this->name(), " weights: given ", o.bits, " bits, expected 1");
   }
 
@@ -28,7 +29,7 @@ class Sign : public CodedProjection {
 
 class Xnor : public Sign {
  public:
-  explicit Xnor(ProjectionOptions o) : Sign("xnor", (o.per_channel = true, o)) {}
+  explicit Xnor(const SignOptions& o) : Sign("xnor", o, true) {}
 
   ProjectionGradient gradient(const Tensor& w, const Tensor& g) override {
     Tensor result = Tensor::uninitialized(Sign::gradient(w, g).weight.shape());
@@ -55,11 +56,16 @@ class Xnor : public Sign {
 
 }  // namespace
 
-std::unique_ptr<WeightProjection> sign_projection(const ProjectionOptions& options) {
-  return std::make_unique<Sign>("sign", options);
+void describe(OptionVisitor& v, SignOptions& o) {
+  v.integer(option_text::kBits, o.bits, {1, 1});
+  v.integer(option_text::kSignOfZero, o.sign_of_zero, {0, 1});
 }
 
-std::unique_ptr<WeightProjection> xnor_projection(const ProjectionOptions& options) {
+std::unique_ptr<WeightProjection> sign_projection(const SignOptions& options) {
+  return std::make_unique<Sign>("sign", options, false);
+}
+
+std::unique_ptr<WeightProjection> xnor_projection(const SignOptions& options) {
   return std::make_unique<Xnor>(options);
 }
 

@@ -30,9 +30,7 @@ struct Net {
     net.add<nn::Linear>("fc2", 8, 6, rng.split("fc2"));
     net.add<quant::MinMaxActivation>("act2", 8);
     net.add<nn::Linear>("fc3", 6, 4, rng.split("fc3"));
-    weights = std::make_unique<quant::WeightRule>(
-        net, quant::weight_projections("minmax", {.bits = 8}),
-        quant::WeightRuleOptions{.quantize_first = true, .quantize_last = true});
+    weights = std::make_unique<quant::WeightRule>(net, Part{"minmax", quant::MinMaxWeightOptions{.bits = 8}});
     weights->deploy();
   }
   Var loss() { return mse_loss(net(x), target); }
@@ -55,7 +53,7 @@ TEST_SUITE("paper-statquant") {
       "paper-statquant 8.8 and 8.9: the mean is the gradient without quantizers, its variance the sum over "
       "layers") {
     constexpr std::int64_t kDraws = 20000;
-    for (const auto& options : {quant::bifurcated_gradients("psq", 3), quant::bifurcated_gradients("ptq", 4),
+    for (const auto& options : {quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 3}}), quant::gradient_rules().make({"ptq", quant::BifurcatedGradientOptions{.bits = 4}}),
                                 dorefa_everywhere(3)}) {
       INFO(options.input->name());
       const auto layers = statistics(options, kDraws);
@@ -90,9 +88,9 @@ TEST_SUITE("paper-statquant") {
   TEST_CASE("gradient statistics: what it cannot tell is refused") {
     Net net;
     const auto loss = [&net] { return net.loss(); };
-    const auto psq = quant::bifurcated_gradients("psq", 3);
+    const auto psq = quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 3}});
     CHECK_THROWS_AS(gradient_statistics(net.net, loss, psq, 1, 1, Rng(1)), Error);
     CHECK_THROWS_AS(gradient_statistics(net.net, loss, psq, 10, 20, Rng(1)), Error);
-    CHECK_THROWS_AS(gradient_statistics(net.net, loss, quant::dorefa_gradients(3), 10, 5, Rng(1)), Error);
+    CHECK_THROWS_AS(gradient_statistics(net.net, loss, quant::gradient_rules().make({"dorefa", quant::DorefaGradientOptions{.bits = 3}}), 10, 5, Rng(1)), Error);
   }
 }

@@ -32,8 +32,8 @@ struct GuidedTraining {
   std::unique_ptr<nn::Sequential> net = small_net(Rng(5)), partner = small_net(Rng(6));
   datasets::DataLoader loader{data.train, {.batch_size = 20, .drop_last = true, .seed = 3}};
   quant::WeightRule rule{*net,
-                         quant::weight_projections("warm_lloyd", {.bits = 3}),
-                         quant::relaxation("blend", {.strength = 1e-3}),
+                         Part{"warm_lloyd", quant::LloydOptions{.bits = 3}},
+                         quant::relaxation({"blend", quant::BlendOptions{.rho = 1e-3}}),
                          {.quantize_last = true}};
   optim::Sgd optimizer{joined(*net, *partner), {.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-3}};
   quant::Guidance guidance;
@@ -79,9 +79,7 @@ nn::StateDict alone(int seed, bool with_rule) {
   datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   std::unique_ptr<quant::WeightRule> rule;
   if (with_rule)
-    rule = std::make_unique<quant::WeightRule>(*net, quant::weight_projections("warm_lloyd", {.bits = 3}),
-                                               quant::relaxation("blend", {.strength = 1e-3}),
-                                               quant::WeightRuleOptions{.quantize_last = true});
+    rule = std::make_unique<quant::WeightRule>(*net, Part{"warm_lloyd", quant::LloydOptions{.bits = 3}}, Part{"blend", quant::BlendOptions{.rho = 1e-3}});
   optim::Sgd optimizer(net->parameters(), {.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-3});
   Trainer trainer(*net, optimizer, loader, data, GuidedTraining::options(), {rule.get()});
   trainer.run();

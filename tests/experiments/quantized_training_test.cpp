@@ -85,8 +85,7 @@ struct Deployed {
   explicit Deployed(int bits) {
     net->load_state_dict(float_net());
     rule =
-        std::make_unique<quant::WeightRule>(*net, quant::weight_projections("power_of_two", {.bits = bits}),
-                                            quant::WeightRuleOptions{.quantize_last = true});
+        std::make_unique<quant::WeightRule>(*net, Part{"power_of_two", quant::PowerOfTwoOptions{.bits = bits}});
     rule->deploy();
   }
 };

@@ -14,11 +14,10 @@ using namespace coarsegrad::experiments;
 
 namespace {
 
-RegressionResult solved(const Regression& problem, const char* relaxation) {
+RegressionResult solved(const Regression& problem, const Part& relaxation) {
   const RegressionSchedule schedule;
-  return descend(problem, quant::weight_projections("binary", {}),
-                 quant::relaxation(relaxation, {.strength = 1, .growth = 1.02, .hard_from = 450.0 / 600}),
-                 schedule);
+  return descend(problem, Part{"binary"},
+                 relaxation, schedule);
 }
 
 }  // namespace
@@ -65,8 +64,8 @@ TEST_CASE("regression: descent reports the states that it went through, and what
   const RegressionSchedule schedule{.steps = 20, .last_steps = 10};
   std::vector<double> losses, strengths;
   const RegressionResult r =
-      descend(problem, quant::weight_projections("ternary", {.bits = 2}),
-              quant::relaxation("relax", {.strength = 1, .growth = 2, .hard_from = 20.0 / 30}), schedule,
+      descend(problem, Part{"ternary", quant::TernaryOptions{.bits = 2}},
+              {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .hard_from = 20.0 / 30}}, schedule,
               [&](const RegressionState& s) {
                 CHECK(s.step == static_cast<std::int64_t>(losses.size()));
                 losses.push_back(s.loss_quantized);

@@ -104,15 +104,14 @@ TEST_CASE("settings: weight decay leaves norms alone, unless it is to act on the
 
 TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written out") {
   const SplitData data = small_data();
-  const auto projections = quant::weight_projections("exact", {.bits = 1});
-  const auto blend = [] { return quant::relaxation("blend", {.strength = 0.25, .growth = 2}); };
+  const auto projections = Part{"exact", quant::ExactOptions{.bits = 1}};
+  const auto blend = [] { return quant::relaxation({"blend", quant::BlendOptions{.rho = 0.25, .growth = 2}}); };
   const auto rate = optim::cosine(0.1, 10);
 
   const auto mine = small_net(Rng(5));
   datasets::DataLoader batches(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   optim::Sgd sgd(mine->parameters(), {.lr = 0.1, .momentum = 0.9});
-  auto rule = std::make_unique<quant::WeightRule>(*mine, projections, blend(),
-                                                  quant::WeightRuleOptions{.quantize_last = true});
+  auto rule = std::make_unique<quant::WeightRule>(*mine, projections, blend());
   quant::QuantizedOptimizer mine_optimizer(sgd, *mine, {.weights = rule.get()}, {5, 2});
   for (std::int64_t step = 0; step < 10; ++step) {
     const datasets::Batch& batch = batches.next();
@@ -125,7 +124,7 @@ TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written o
   const auto net = small_net(Rng(5));
   datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   optim::Sgd optimizer(net->parameters(), {.lr = 0.1, .momentum = 0.9});
-  quant::WeightRule its_rule(*net, projections, blend(), {.quantize_last = true});
+  quant::WeightRule its_rule(*net, projections, blend());
   TrainerOptions options;
   options.epochs = 2;
   options.rate = rate;

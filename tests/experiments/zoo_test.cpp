@@ -109,7 +109,7 @@ TEST_CASE(
   Tensor y;
   const auto digest_with = [&](const char* table, Real shift) {
     const auto net = from_zoo("resnet20_1w4a", four_bit_activations());
-    quant::WeightRule rule(*net, quant::weight_projections("binary", {.bits = 1}));
+    quant::WeightRule rule(*net, Part{"binary", quant::BinaryOptions{.bits = 1}}, Part{"none"}, quant::LayerExceptions({"last: weights=float"}));
     rule.weights()[10].weight->value.mutable_data()[0] += shift;
     rule.deploy();
     if (!y.defined()) y = first_convolution(batch(), part(*net, "conv").weight_parameter()->used);

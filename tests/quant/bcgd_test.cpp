@@ -34,8 +34,8 @@ class Run {
   };
   Run(const Vector& start, const Options& o)
       : layer_(static_cast<std::int64_t>(start.size()), 1, Rng(1), false),
-        rule_(layer_, quant::weight_projections(o.projection.name, {.bits = o.projection.bits}),
-              quant::relaxation("blend", {.strength = o.rho}), {.quantize_last = true}),
+        rule_(layer_, quant::weight_projections().part(o.projection.name).with("bits", o.projection.bits),
+              Part{"blend", quant::BlendOptions{.rho = o.rho}}),
         sgd_({&layer_.weight}, {.lr = o.eta, .momentum = o.momentum, .weight_decay = o.decay}),
         optimizer_(sgd_, layer_, {.weights = &rule_}, {1, 1}) {
     layer_.weight.value = row(start);

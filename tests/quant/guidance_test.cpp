@@ -92,7 +92,7 @@ TEST_SUITE("paper-telcnn") {
       CAPTURE(name);
       Couple pair;
       quant::Guidance guidance(*pair.student, *pair.partner,
-                               {.guide = quant::guide(name), .weight = 2, .partner_weight = 3}, two_bits);
+                               {.guide = name, .weight = 2, .partner_weight = 3}, two_bits);
       const auto losses = [&] {
         pair.student_step.zero_grad();
         pair.partner_step.zero_grad();
@@ -119,7 +119,7 @@ TEST_SUITE("paper-telcnn") {
     const auto train = [](const std::string& guide, double weight) {
       Couple pair;
       const quant::GuidanceOptions options{
-          .guide = quant::guide(guide), .weight = weight, .partner_weight = weight};
+          .guide = guide, .weight = weight, .partner_weight = weight};
       quant::Guidance guidance(*pair.student, *pair.partner, options, two_bits);
       for (int step = 0; step < 4; ++step) {
         pair.student_step.zero_grad();
@@ -237,7 +237,7 @@ TEST_SUITE("paper-telcnn") {
       CHECK_THROWS_AS(made({.weight = bad}), Error);
       CHECK_THROWS_AS(made({.temperature = bad}), Error);
     }
-    CHECK_THROWS_AS(quant::guide("attention"), UsageError);
+    CHECK_THROWS_AS(made({.guide = "attention"}), UsageError);
     // A pass without gradients, an evaluation say, is not taken for one of the training.
     quant::Guidance guidance(*pair.student, *pair.partner, {}, two_bits);
     {

@@ -28,8 +28,8 @@ const LayerSummary& layer(const Summary& summary, const std::string& name) {
 }
 
 /// Leaves the projections of all weights of convolutions where a training rule leaves them.
-void quantize_convolutions(nn::Module& net, const ProjectionOptions& options) {
-  const auto projection = weight_projection("exact", options);
+void quantize_convolutions(nn::Module& net, const ExactOptions& options) {
+  const auto projection = weight_projection({"exact", options});
   for (const auto& [name, p] : net.named_parameters())
     if (p->value.shape().rank() == 4) p->used = projection->project(p->value);
 }

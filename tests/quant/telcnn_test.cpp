@@ -7,22 +7,20 @@
 #include "core/base/check.h"
 #include "core/deferred.h"
 #include "nn/init.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/method.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 
 namespace {
 
 std::unique_ptr<quant::WeightProjection> projection(int bits) {
-  quant::ProjectionOptions options = quant::method("telcnn").weights.options;
-  options.bits = bits;
-  return quant::weight_projection(quant::method("telcnn").weights.projection, options);
+  return quant::weight_projection(quant::method("telcnn").weights.with("bits", bits));
 }
 
 std::unique_ptr<nn::Activation> activation(int bits) {
-  quant::ActivationParts parts = quant::method("telcnn").activations;
-  parts.options.bits = bits;
-  return quant::make_activation(parts)("act");
+  return quant::make_activation(quant::method("telcnn").activations.with("bits", bits))("act");
 }
 
 // Sum of (quantized z - z)^2 with z = tanh(w) / (2 max|tanh w|) + 1/2.

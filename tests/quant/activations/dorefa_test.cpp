@@ -31,7 +31,7 @@ const std::vector<Real> kWeights{Real(.9),  Real(-.35), Real(.12), Real(-.05),
 const std::vector<Real> kSlopes{1, -2, Real(.5), 3, -1, Real(.25), 2, Real(-.5)};
 
 std::unique_ptr<quant::WeightProjection> dorefa(int bits, bool detach_max = false) {
-  return quant::weight_projection("dorefa", {.bits = bits, .detach_max = detach_max});
+  return quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = bits, .detach_max = detach_max}});
 }
 
 Tensor activated(const std::vector<Real>& x, int bits, Bounding h = Bounding::clip) {
@@ -127,8 +127,7 @@ TEST_SUITE("paper-dorefa") {
       "one into the last layer") {
     const auto net = nn::bnn_convnet(quant::dorefa_activation(2), Rng(1), {.classes = 10, .width = 8});
     REQUIRE(quant::keep_last_activation_float(*net, {32, 32, 3}));
-    quant::WeightRule rule(*net, quant::weight_projections("dorefa", {.bits = 1}),
-                           {.quantize_first = false, .quantize_last = false});
+    quant::WeightRule rule(*net, Part{"dorefa", quant::DorefaWeightOptions{.bits = 1}}, Part{"none"}, quant::LayerExceptions({"first: weights=float", "last: weights=float"}));
     rule.deploy();
     std::set<std::string> weights, activations, all_activations;
     for (const auto& [name, parameter] : net->named_parameters())
@@ -190,9 +189,9 @@ TEST_SUITE("quant") {
     const Tensor g({3}, {1, 2, 3});
     CHECK(std::ranges::equal(dorefa(4)->gradient(Tensor({3}), g).weight.view(), g.view()));
     CHECK_THROWS_AS(dorefa(4)->gradient(Tensor({2}), g), Error);
-    CHECK_THROWS_AS(quant::weight_projection("dorefa", {.bits = 17}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("dorefa", {.bits = 0}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("dorefa", {.bits = 2, .per_channel = true}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = 17}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = 0}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = 2}}), UsageError);
   }
 
   TEST_CASE("dorefa: products of codes in a convolution are those of the values, and exact integers") {

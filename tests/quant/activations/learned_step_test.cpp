@@ -35,7 +35,7 @@ Element lsq(double v, double s, double q_n, double q_p) {
 }
 
 std::unique_ptr<quant::WeightProjection> weights(int bits, const Tensor& w) {
-  auto projection = quant::weight_projection("lsq", {.bits = bits});
+  auto projection = quant::weight_projection({"lsq", quant::LearnedStepWeightOptions{.bits = bits}});
   projection->begin(w);
   return projection;
 }
@@ -151,8 +151,8 @@ TEST_SUITE("quant") {
     for (const Real bad : {std::numeric_limits<Real>::quiet_NaN(), std::numeric_limits<Real>::infinity()})
       for (const Real v : projection->project(Tensor({3}, {1, bad, 2})).view()) CHECK(std::isnan(v));
     for (const int bits : {0, 1, 9})
-      CHECK_THROWS_AS(quant::weight_projection("lsq", {.bits = bits}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("lsq", {.bits = 4, .per_channel = true}), UsageError);
+      CHECK_THROWS_AS(quant::weight_projection({"lsq", quant::LearnedStepWeightOptions{.bits = bits}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"lsq", quant::LearnedStepWeightOptions{.bits = 4}}), UsageError);
     const auto least = static_cast<double>(std::numeric_limits<Real>::denorm_min());
     for (const double step : {-1., least, HUGE_VAL, std::nan("")})
       CHECK_THROWS_AS(LearnedStepActivation({.step = step}), Error);
@@ -161,10 +161,10 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("lsq: a training moves the steps of weights and activations, and a float net's state starts it") {
-    const auto make = quant::activation_quantizer("lsq", {.bits = 2});
+    const auto make = quant::make_activation(Part{"lsq", quant::LearnedStepOptions{.bits = 2}});
     const auto net = nn::lenet5(make, Rng(8));
     quant::load_state_with_any_alphas(*net, nn::lenet5(nn::relu_activation(), Rng(9))->state_dict());
-    quant::WeightRule rule(*net, quant::weight_projections("lsq", {.bits = 2}));
+    quant::WeightRule rule(*net, Part{"lsq", quant::LearnedStepWeightOptions{.bits = 2}}, Part{"none"}, quant::LayerExceptions({"last: weights=float"}));
     std::vector<Parameter*> all = net->parameters(), steps = rule.parameters();
     REQUIRE(steps.size() == rule.weights().size());
     all.insert(all.end(), steps.begin(), steps.end());

@@ -51,7 +51,7 @@ TEST_SUITE("paper-statquant") {
       for (const Real v : act(x).value().view()) CHECK(std::isnan(v));
     }
     CHECK_THROWS_AS(quant::MinMaxActivation(0), UsageError);
-    CHECK_THROWS_AS(quant::activation_quantizer("minmax", {.bits = 8, .surrogate = "tanh"}), UsageError);
+    CHECK_THROWS_AS(quant::activations().part("minmax").with("surrogate", "tanh"), UsageError);
   }
 
   TEST_CASE(
@@ -83,7 +83,7 @@ TEST_SUITE("paper-statquant") {
     for (const int i : {0, 50, 100}) w.mutable_data()[i] = 0;
     w.mutable_data()[7] = Real(0.9);
     for (const bool per_channel : {false, true}) {
-      const auto projection = quant::weight_projection("minmax", {.bits = 4, .per_channel = per_channel});
+      const auto projection = quant::weight_projection({"minmax", quant::MinMaxWeightOptions{.bits = 4, .per_channel = per_channel}});
       CHECK(projection->name() == "minmax");
       CHECK(projection->bits() == 4);
       const Tensor p = projection->project(w);
@@ -106,7 +106,7 @@ TEST_SUITE("paper-statquant") {
   }
 
   TEST_CASE("paper-statquant 4: weights of one sign, zeros, none, and what is not finite") {
-    const auto projection = quant::weight_projection("minmax", {.bits = 8});
+    const auto projection = quant::weight_projection({"minmax", quant::MinMaxWeightOptions{.bits = 8}});
     for (const double mean : {3.0, -3.0}) {
       Tensor w = nn::uniform({500}, 1, Rng(3));
       for (Real& v : w.mut()) v += static_cast<Real>(mean);
@@ -127,6 +127,6 @@ TEST_SUITE("paper-statquant") {
       CHECK(std::abs(double(rounded[i]) - double(wide[i])) <= 0.5 * 6.3e38 / 254 * 1.01);
     CHECK(rounded[1] == 0);
     for (const int bits : {1, 9})
-      CHECK_THROWS_AS(quant::weight_projection("minmax", {.bits = bits}), UsageError);
+      CHECK_THROWS_AS(quant::weight_projection({"minmax", quant::MinMaxWeightOptions{.bits = bits}}), UsageError);
   }
 }

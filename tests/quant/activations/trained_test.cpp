@@ -170,7 +170,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("a residual block uses its activation twice and has one alpha") {
     const auto net =
-        nn::make_network("resnet20", quant::trained_activation({.bits = 4}), Rng(1), {.width = 4});
+        nn::make_network("resnet20", quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1), {.width = 4});
     int alphas = 0;
     for (const auto& [name, p] : net->named_parameters())
       alphas += name.ends_with(".alpha") || name == "alpha";
@@ -252,7 +252,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("states with and without alphas are loaded into nets without and with them, others not") {
     const auto plain = nn::lenet5(nn::relu_activation(), Rng(1)),
-               quantized = nn::lenet5(quant::trained_activation({.bits = 4, .alpha = 0.5}), Rng(2));
+               quantized = nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4, .alpha = 0.5}}), Rng(2));
     quant::load_state_with_any_alphas(*quantized, plain->state_dict());
     const auto weight = [](nn::Module& net) { return net.parameters()[0]->value[0]; };
     CHECK(weight(*quantized) == weight(*plain));

@@ -20,14 +20,25 @@
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
-using quant::ProjectionOptions;
 
 namespace {
 
 constexpr const char* kNames[] = {"power_of_two", "power_of_two_exact"};
 
-Tensor projected(std::string_view name, const ProjectionOptions& options, const Tensor& w) {
-  return quant::weight_projection(name, options)->project(w);
+struct Options {
+  int bits = 4;
+  bool per_channel = false;
+  double mu_over_max = 0.75;  // the exact projection has none
+};
+
+std::unique_ptr<quant::WeightProjection> made(std::string_view name, const Options& o) {
+  Part part = quant::weight_projections().part(name).with("bits", o.bits).with("per-channel", o.per_channel);
+  if (part.options.has("mu-over-max")) part.options.set("mu-over-max", o.mu_over_max);
+  return quant::weight_projection(part);
+}
+
+Tensor projected(std::string_view name, const Options& options, const Tensor& w) {
+  return made(name, options)->project(w);
 }
 
 /// 2^s of a group as its power of two; false for anything else.
@@ -89,7 +100,7 @@ TEST_SUITE("quant") {
     for (const char* name : kNames)
       for (int bits = 2; bits <= 7; ++bits)
         for (const bool per_channel : {false, true}) {
-          const auto projection = quant::weight_projection(name, {.bits = bits, .per_channel = per_channel});
+          const auto projection = made(name, {.bits = bits, .per_channel = per_channel});
           CHECK(projection->name() == name);
           CHECK(projection->bits() == bits);
           const Tensor p = projection->project(w);
@@ -153,7 +164,7 @@ TEST_SUITE("quant") {
   TEST_CASE("power-of-two tensors take no memory from the system once they are warm") {
     const Tensor w = nn::normal({64, 3, 3, 64}, 1, Rng(6));
     for (const char* name : kNames) {
-      const auto projection = quant::weight_projection(name, {.bits = 5});
+      const auto projection = quant::weight_projection(quant::weight_projections().part(name).with("bits", 5));
       for (int i = 0; i < 3; ++i) projection->project(w).data();
       const auto misses = pool_stats().misses;
       for (int i = 0; i < 10; ++i) projection->project(w).data();
@@ -167,8 +178,7 @@ TEST_SUITE("quant") {
     net.add<nn::Linear>("fc1", 16, 8, Rng(7), false);
     net.add<nn::Linear>("fc2", 8, 4, Rng(8), false);
     for (const int bits : {4, 6}) {
-      quant::WeightRule rule(net, quant::weight_projections("power_of_two", {.bits = bits}),
-                             {.quantize_last = true});
+      quant::WeightRule rule(net, Part{"power_of_two", quant::PowerOfTwoOptions{.bits = bits}});
       rule.deploy();
       const auto summary = quant::summarize(net, {1, 1, 16});
       CHECK(summary.layers[1].weight_bits == bits);
