@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/base/part_registry.h"
+#include "core/real.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -25,7 +26,7 @@ namespace quant {
 
 /// A layer with weights among the others of its network.
 struct LayerPlace {
-  std::string name;  ///< dotted name of the module
+  std::string name = {};  ///< dotted name of the module
   bool first = false, last = false;
 };
 

@@ -135,6 +135,13 @@ std::string words(const Part& part, const PartCatalogue& parts) {
   return text;
 }
 
+std::string layers_in_words(const Method& m) {
+  const bool all_float = m.weights.name == "none" && m.activations.name == "relu" && m.gradients.name == "none";
+  std::string text;
+  for (std::size_t i = 0; !all_float && i < m.layers.size(); ++i) text += cat(i == 0 ? "; layers " : ", ", m.layers[i]);
+  return text;
+}
+
 std::string words(const Method& m) {
   std::string text = cat("weights ", words(m.weights, weight_projections()));
   if (m.weights.name != "none")
@@ -142,7 +149,7 @@ std::string words(const Method& m) {
   if (m.update.name != "same") text += cat(", moved by ", words(m.update, weight_updates()));
   text += cat("; activations ", words(m.activations, activations()));
   text += cat("; gradients ", words(m.gradients, gradient_rules()));
-  for (std::size_t i = 0; i < m.layers.size(); ++i) text += cat(i == 0 ? "; layers " : ", ", m.layers[i]);
+  text += layers_in_words(m);
   const auto all = stages(m);
   for (std::size_t i = 0; all.size() > 1 && i < all.size(); ++i)
     text += cat(i == 0 ? "; in stages of " : ", ", all[i].weight_bits, "/", all[i].activation_bits);

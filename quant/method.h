@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/part_registry.h"
+#include "core/real.h"
 #include "quant/guidance.h"
 #include "quant/stages.h"
 
@@ -52,6 +53,8 @@ void check_parts(const Method& method);
 
 /// In one line for a user: "weights exact, 1 bit, blend; activations trained, 4 bits; gradients float; last: weights=float".
 std::string words(const Method& method);
+/// The exceptions alone: "; layers last: weights=float", or "" where all is float anyway.
+std::string layers_in_words(const Method& method);
 /// Of one part: "twn, 2 bits", with those options that are not as nobody sets them; "float" for none and relu.
 std::string words(const Part& part, const PartCatalogue& parts);
 

@@ -9,6 +9,7 @@
 #include "experiments/support/progress.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
+#include "quant/weights/binary_relax.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;

@@ -69,10 +69,8 @@ std::string words(const Split& s) {
 
 std::string words(const NetworkSettings& s) {
   const quant::Method& m = s.method;
-  std::string text = cat(s.net.net, "; weights ", quant::words(m.weights, quant::weight_projections()),
-                         "; activations ", quant::words(m.activations, quant::activations()));
-  for (std::size_t i = 0; i < m.layers.size(); ++i) text += cat(i == 0 ? "; layers " : ", ", m.layers[i]);
-  return text;
+  return cat(s.net.net, "; weights ", quant::words(m.weights, quant::weight_projections()), "; activations ",
+             quant::words(m.activations, quant::activations()), layers_in_words(m));
 }
 
 Metadata metadata_of(const NetworkSettings& s) { return {{"settings", json_of(s).dump()}}; }

@@ -61,19 +61,21 @@ json layers(const json& old) {
 }  // namespace
 
 std::string settings_of_today(const std::string& text) {
-  json settings = json::parse(text, nullptr, false);
-  if (!settings.is_object() || !(settings.contains("weight-bits") || settings.contains("activation-bits"))) return text;
+  const json old = json::parse(text, nullptr, false);
+  if (!old.is_object()) return text;
+  json settings = old;
+  std::size_t erased = 0;
+  for (const char* key : kNoMore) erased += settings.erase(key);
+  for (const Names* names : {&kOfWeights, &kOfActivations})
+    for (const auto& [option, key] : *names) erased += settings.erase(key);
+  for (const char* key : {"projection", "activation", "quantize-first", "quantize-last", "quantize-last-activation"})
+    erased += settings.erase(key);
+  if (erased == 0) return text;
   try {
-    const json old = settings;
     settings.update({{"weights", weights(old)}, {"activations", activations(old)}, {"layers", layers(old)}});
   } catch (const std::exception&) {  // a value that version 0.1 would not have written
     return text;
   }
-  for (const char* key : kNoMore) settings.erase(key);
-  for (const Names* names : {&kOfWeights, &kOfActivations})
-    for (const auto& [option, key] : *names) settings.erase(key);
-  for (const char* key : {"projection", "activation", "quantize-first", "quantize-last", "quantize-last-activation"})
-    settings.erase(key);
   return settings.dump();
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/base/options.h"
+#include "core/real.h"
 #include "quant/math/surrogate.h"
 
 namespace coarsegrad {

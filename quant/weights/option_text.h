@@ -1,6 +1,7 @@
 #pragma once
 // What is said of the options that several parts share.
 #include "core/base/options.h"
+#include "core/real.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {

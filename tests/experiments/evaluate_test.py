@@ -109,11 +109,12 @@ class Evaluate(MainTest):
 
     def test_a_network_is_judged_by_its_file_alone_as_its_training_judged_it(self):
         cases = {"float": {}, "bcgd": {"--method": "bcgd", "--epochs": 2},
-                 "channels": {"--weight-bits": 2, "--projection": "lloyd", "--per-channel": True,
-                              "--quantize-last": True, "--activation-bits": 3, "--ste": "relu", "--alpha-start": 0.4},
+                 "channels": {"--weights": "lloyd", "--weights.bits": 2, "--weights.per-channel": True,
+                              "--layers": "conv1: weights.bits=8 weights.per-channel=false", "--activations": "uniform",
+                              "--activations.bits": 3, "--activations.surrogate": "relu", "--activations.alpha": 0.4},
                  "lsq": {"--method": "lsq"}, "pact": {"--method": "pact"},
-                 "levels": {"--weight-bits": 3, "--projection": "fixed_levels", "--level-powers": 3},
-                 "warm": {"--weight-bits": 2, "--projection": "warm_lloyd"}, "dorefa": {"--method": "dorefa"},
+                 "levels": {"--weights": "fixed_levels", "--weights.bits": 3, "--weights.powers": 3},
+                 "warm": {"--weights": "warm_lloyd", "--weights.bits": 2}, "dorefa": {"--method": "dorefa"},
                  "bop": {"--method": "bop", "--lr": 0.01}, "averaged": {"--average-decay": 0.9, "--norm-batches": 2},
                  "seeds": {"--seed": 5, "--data-seed": 9}, "all": {"--held-out": 0}}
         if SANITIZED:
@@ -140,7 +141,7 @@ class Evaluate(MainTest):
         self.assertLess(-np.log((shares / shares.sum(1, keepdims=True)).max(1)).mean(), found["test"][1])
 
     def test_the_last_stage_and_the_partner_are_judged_alike(self):
-        stages = {"--method": "telcnn", "--weight-bits": 2, "--activation-bits": 2, "--stage-bits": 4}
+        stages = {"--method": "telcnn", "--stage-bits": 4}
         said = self.train("telcnn", stages)
         self.assertIn("in stages of 4/0, 4/4, 2/0, 2/2 bits", said)
         with h5py.File(self.folder / "telcnn.h5") as log:
@@ -155,16 +156,16 @@ class Evaluate(MainTest):
         with h5py.File(self.folder / "bcgd_cifar10.h5") as log:
             wanted = log["tables/epochs/test_accuracy"][-1]
         self.assertEqual(self.found(cell)["test"][2], wanted)
-        self.assertIn("weights 1 bit exact, last layer float; activations 4 bits uniform", self.said)
+        self.assertIn("weights exact, 1 bit; activations uniform, 4 bits; layers last: weights=float", self.said)
 
     def test_a_file_that_does_not_say_enough_is_refused_and_can_be_completed(self):
-        self.train("x", {"--weight-bits": 1, "--projection": "sign"})
+        self.train("x", {"--weights": "sign"})
         wanted = self.found(self.net("x"))
         settings, file = metadata_of(self.net("x")), self.net("x")
         rewritten(file, without("settings", "split"))
         self.assertIn("describe_network", self.run_main("evaluate", {}, file, code=1))
         described = {flag: SMALL[flag] for flag in ("--dataset", "--images", "--held-out", "--net")}
-        described |= {"--weight-bits": 1, "--projection": "sign"}
+        described |= {"--weights": "sign"}
         self.assertIn("--source", self.run_main("describe_network", described, file, code=2))
         described |= {"--source": "a test"}
         wrong = described | {"--dataset": "drawn_shapes", "--net": "vgg11"}
@@ -176,10 +177,10 @@ class Evaluate(MainTest):
         self.assertIn("already", self.run_main("describe_network", described, file, code=2))
 
     def test_the_summary_of_a_file_is_that_of_its_settings(self):
-        self.train("x", {"--weight-bits": 2, "--projection": "twn", "--activation-bits": 4})
-        flags = {"--net": "lenet5", "--weights": 2, "--projection": "twn", "--activations": 4}
+        self.train("x", {"--weights": "twn", "--activations": "uniform"})
+        flags = {"--net": "lenet5", "--weights": "twn", "--activations": "uniform"}
         self.assertEqual(self.run_main("summary", {}, self.net("x")), self.run_main("summary", flags))
-        said = self.run_main("summary", {"--weights": 2}, self.net("x"), code=2)
+        said = self.run_main("summary", {"--weights": "twn"}, self.net("x"), code=2)
         self.assertIn("--weights: has no effect with the file", said)
         rewritten(self.net("x"), without("settings"))
         self.assertIn("describe_network", self.run_main("summary", {}, self.net("x"), code=1))
@@ -241,45 +242,47 @@ class Effect(MainTest):
         self.assertIn(text, self.run_main(main, small | flags, code=2))
         self.assertEqual(list(self.folder.glob("*.h5*")), [])
 
-    def test_a_quantizer_without_bits_is_refused_with_the_flag_that_it_needs(self):
-        for flag, value, needed in (("--ste", "relu", "--activation-bits"), ("--alpha", "exact", "--activation-bits"),
-                                    ("--activation", "pact", "--activation-bits"),
-                                    ("--projection", "twn", "--weight-bits"),
-                                    ("--projection", "exact", "--weight-bits"),
-                                    ("--per-channel", True, "--weight-bits"),
-                                    ("--relaxation", "relax", "--weight-bits"), ("--rho", 0.1, "--weight-bits"),
-                                    ("--gradients", "bhq", "--gradient-bits"), ("--guide-weight", 2, "--guide"),
-                                    ("--two-stage", True, "--activation-bits"), ("--stage-bits", 8, "--weight-bits"),
-                                    ("--bop-rate", 1e-3, "--optimizer"), ("--factor", 0.1, "--schedule steps"),
+    def test_a_flag_without_what_it_is_about_is_refused_with_what_it_needs(self):
+        for flag, value, needed in (("--activations.surrogate", "relu", "--activations relu"),
+                                    ("--weights.bits", 2, "--weights none"),
+                                    ("--weights.per-channel", True, "exact"),
+                                    ("--relaxation", "relax", "--weights"), ("--relaxation.rho", 0.1, "blend has it"),
+                                    ("--gradients.bits", 5, "--gradients none"), ("--guide-weight", 2, "--guide"),
+                                    ("--two-stage", True, "--activations"), ("--stage-bits", 8, "--weights"),
+                                    ("--update", "bop", "--weights"), ("--factor", 0.1, "--schedule steps"),
                                     ("--data", "x", "images that are drawn"), ("--width", 8, "--net lenet5"),
                                     ("--shortcut", "projection", "ResNet")):
             with self.subTest(flag):
                 self.refused(f"{flag}: has no effect", {flag: value})
                 self.refused(needed, {flag: value})
 
-    def test_a_part_that_another_choice_leaves_unused_is_refused(self):
-        for flags, text in (({"--weight-bits": 2, "--rho": 0.1, "--relaxation": "relax"}, "--rho"),
-                            ({"--weight-bits": 2, "--strength": 2}, "--strength"),
-                            ({"--weight-bits": 2, "--lloyd-steps": 3}, "--lloyd-steps"),
-                            ({"--weight-bits": 2, "--sign-of-zero": 0}, "--sign-of-zero"),
-                            ({"--activation-bits": 2, "--activation": "pact", "--alpha": "exact"}, "--alpha"),
-                            ({"--method": "dorefa", "--alpha-start": 0.1}, "--alpha-start"),
-                            ({"--activation-bits": 2, "--alpha-rate": 0.1}, "--alpha-rate"),
+    def test_an_option_of_another_part_is_refused(self):
+        for flags, text in (({"--weights": "exact", "--relaxation": "relax", "--relaxation.rho": 0.1},
+                             "--relaxation.rho: has no effect with --relaxation relax; blend has it"),
+                            ({"--weights": "exact", "--weights.steps": 3}, "lloyd, warm_lloyd have it"),
+                            ({"--weights": "twn", "--weights.bits": 3}, "--weights.bits: given 3, expected 2"),
+                            ({"--weights": "ternary", "--weights.sign-of-zero": 0}, "--weights.sign-of-zero"),
+                            ({"--activations": "pact", "--activations.alpha-rule": "exact"}, "trained has it"),
+                            ({"--method": "dorefa", "--activations.alpha": 0.1}, "--activations.alpha"),
                             ({"--optimizer": "adam", "--momentum": 0.5}, "--momentum"),
-                            ({"--method": "binary_relax", "--ste": "relu"}, "--activation-bits")):
+                            ({"--method": "binary_relax", "--activations.surrogate": "relu"}, "--activations relu"),
+                            ({"--weights": "twn", "--layers": "conv9: weights=exact"}, "given 'conv9: weights=exact'"),
+                            ({"--weights": "twn", "--layers": "conv1 float"}, "expected LAYER: SETTING"),
+                            ({"--weights": "twn", "--layers": "conv1: weights.bits=9"}, "bits: given 9, expected 2")):
             with self.subTest(flags):
                 self.refused(text, flags)
         self.refused("--float-epochs", {"--float-net": "x", "--float-epochs": 3}, "ste_cifar10")
         self.refused("--loss-window", {"--loss-window": 3}, "ste_cifar10")
-        self.refused("--bop-rate", {"--bop-rate": 0.1, "--methods": "ste"}, "compare_methods")
+        self.refused("--bop-lr", {"--bop-lr": 0.1, "--methods": "ste"}, "compare_methods")
         self.refused("--data", {"--digits": "drawn", "--data": "x"}, "mnist_ste")
 
     def test_a_file_is_refused_likewise_but_not_where_the_switch_is_given(self):
         file = self.folder / "x.json"
-        file.write_text(json.dumps({"projection": "twn"}))
-        self.refused("x.json: projection: has no effect without --weight-bits", {"--config": file})
-        self.assertIn("weights float", self.train("off", {"--config": file, "--weight-bits": 0}))
-        self.assertIn("weights 2 bits twn", self.train("on", {"--config": file, "--weight-bits": 2}))
+        file.write_text(json.dumps({"relaxation": {"name": "relax", "lambda": 2}}))
+        self.refused("x.json: relaxation: has no effect without --weights", {"--config": file})
+        self.assertIn("weights float", self.train("off", {"--config": file, "--weights": "none"}))
+        self.assertIn("weights twn, 2 bits, relaxed by relax, lambda 2",
+                      self.train("on", {"--config": file, "--weights": "twn"}))
         for name in ("off", "on"):  # the configuration in a log repeats it
             with h5py.File(self.folder / f"{name}.h5") as log:
                 file.write_text(log.attrs["config"])
@@ -289,17 +292,17 @@ class Effect(MainTest):
                 path.unlink()
 
     def test_every_training_says_what_it_trains(self):
-        self.assertIn("trains lenet5, weights float; activations float; gradients float\n", self.train("float"))
-        said = self.train("x", {"--weight-bits": 1, "--activation-bits": 4, "--gradient-bits": 6,
+        self.assertIn("trains lenet5; weights float; activations float; gradients float\n", self.train("float"))
+        said = self.train("x", {"--weights": "exact", "--relaxation": "blend", "--activations": "uniform",
                                 "--gradients": "dorefa"})
-        self.assertIn("trains lenet5, weights 1 bit exact, last layer float, relaxed by blend; activations 4 bits "
-                      "uniform; gradients 6 bits dorefa\n", said)
+        self.assertIn("trains lenet5; weights exact, 1 bit, relaxed by blend; activations uniform, 4 bits; "
+                      "gradients dorefa, 6 bits; layers last: weights=float\n", said)
         said = self.run_main("mnist_ste", {"--digits": "drawn", "--images": 100, "--held-out": 80, "--batch": 10,
                                            "--epochs": 1, "--float-epochs": 1, "--ste": "relu", "--bits": 2,
                                            "--seeds": 1})
-        self.assertIn("float: lenet5, weights float; activations float; gradients float\n", said)
-        self.assertIn("relu-2bit-seed1: lenet5, weights float; activations 2 bits uniform relu; gradients float\n",
-                      said)
+        self.assertIn("float: lenet5; weights float; activations float; gradients float\n", said)
+        self.assertIn("relu-2bit-seed1: lenet5; weights float; activations uniform, 2 bits, surrogate relu; "
+                      "gradients float", said)
 
     def test_no_epoch_is_refused_with_the_tool_that_judges(self):
         for main in ("train", "ste_cifar10", "compare_methods"):
@@ -319,7 +322,7 @@ class HeldOut(MainTest):
         for name, changes in (("same", {}), ("seed", {"--seed": 2, "--data-seed": 1}), ("all", {"--held-out": 0})):
             said = self.train(name, init | changes)
             self.assertNotIn("independent", said)
-            self.assertIn(f"starts from {self.net('x')}: lenet5, weights float; activations float", said)
+            self.assertIn(f"starts from {self.net('x')}: lenet5; weights float; activations float", said)
         for changes, given in (({"--held-out": 40}, "40 of 160 images of drawn_digits held out by seed 1"),
                                ({"--images": 200}, "32 of 200 images of drawn_digits held out by seed 1"),
                                ({"--seed": 2}, "32 of 160 images of drawn_digits held out by seed 2")):

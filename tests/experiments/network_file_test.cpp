@@ -9,6 +9,8 @@
 
 #include "core/base/sha256.h"
 #include "experiments/support/run.h"
+#include "quant/activations/trained.h"
+#include "quant/weights/lloyd.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"
@@ -73,22 +75,41 @@ TEST_CASE("network file: settings of maps that are no more are read over, the ma
   const auto found = settings_in(old, "x");
   REQUIRE(found);
   CHECK(found->net.net == "lenet5");
-  CHECK_SAYS(complaint_of([&] { settings_in(file_with({{"settings", R"({"activation": "asymptotic"})"}}), "x"); }),
+  CHECK_SAYS(complaint_of([&] { settings_in(file_with({{"settings", R"({"activation": "asymptotic", "activation-bits": 2})"}}), "x"); }),
              "x: settings");
 }
 
+TEST_CASE("network file: what version 0.1 wrote is read in the words of today") {
+  const TensorFile old = file_with({{"settings", R"({"activation": "uniform", "activation-bits": 4, "alpha": "pact",
+      "alpha-rate": 0.5, "alpha-start": 0.0, "ste": "own", "clamp-alpha-gradient": true, "record-alpha": false,
+      "weight-bits": 2, "projection": "lloyd", "lloyd-steps": 3, "per-channel": true, "sign-of-zero": 1,
+      "mu-over-max": 0.75, "level-scale": "fitted", "level-powers": 2, "quantize-first": false, "quantize-last": false,
+      "quantize-last-activation": false, "net": "vgg11", "classes": 10})"}});
+  const auto found = settings_in(old, "x");
+  REQUIRE(found);
+  CHECK(found->net.net == "vgg11");
+  CHECK(found->method.weights == Part{"lloyd", quant::LloydOptions{.bits = 2, .per_channel = true, .steps = 3}});
+  CHECK(found->method.activations ==
+        Part{"trained", quant::TrainedActivationOptions{
+                            .bits = 4, .rule = AlphaRule::pact, .rate_factor = 0.5, .clamp_gradient = true}});
+  CHECK(found->method.layers ==
+        std::vector<std::string>{"first: weights=float", "last: weights=float", "last: activations=float"});
+}
+
 TEST_CASE("network file: settings and split come back as they were written") {
-  NetworkSettings s{{.net = "vgg11", .ste = "relu", .width = 8, .activation_bits = 3, .alpha_start = 1.0 / 3},
-                    {.weight_bits = 2, .projection = "lloyd", .lloyd_steps = 4, .per_channel = true},
-                    100};
+  NetworkSettings s{{.net = "vgg11", .width = 8}, {}, 100};
+  s.method.weights = {"lloyd", quant::LloydOptions{.bits = 2, .per_channel = true, .steps = 4}};
+  s.method.activations = {"uniform", quant::UniformOptions{.bits = 3, .surrogate = "relu", .alpha = 1.0 / 3}};
+  s.method.layers = {"conv1: weights.bits=8", "last: weights=float"};
   const Split before = drawn_split(5, std::numeric_limits<std::uint64_t>::max());
   const TensorFile file = file_with(metadata_of(s, before));
   const auto found = settings_in(file, "x");
   REQUIRE(found);
-  CHECK(description(*found) ==
-        "vgg11, weights 2 bits lloyd per channel, last layer float; activations 3 bits uniform relu");
-  CHECK(found->net.alpha_start == s.net.alpha_start);
-  CHECK(found->rule.lloyd_steps == 4);
+  CHECK(words(*found) ==
+        "vgg11; weights lloyd, 2 bits, per-channel true, steps 4; activations uniform, 3 bits, surrogate relu, alpha "
+        "0.3333333333333333; layers conv1: weights.bits=8, last: weights=float");
+  CHECK(found->method.weights == s.method.weights);
+  CHECK(found->method.activations == s.method.activations);
   CHECK(found->classes == 100);
   const auto split = split_in(file, "x");
   REQUIRE(split);

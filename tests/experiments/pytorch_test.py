@@ -35,7 +35,7 @@ torch_file = importlib.util.module_from_spec(importlib.util.spec_from_loader("to
 loader.exec_module(torch_file)
 NO_TORCH = "skipped: PyTorch is not installed"
 ZOO = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "zoo"
-QUANTIZED = ("--weight-bits", 1, "--projection", "binary", "--activation-bits", 4)
+QUANTIZED = ("--weights", "binary", "--activations", "uniform")
 
 
 def zoo_program():

@@ -70,11 +70,9 @@ TEST_CASE("trainer: the log is brought to the disk before each checkpoint, which
 TEST_CASE("settings: weight decay leaves norms alone, unless it is to act on them") {
   for (const bool all : {false, true}) {
     NetSettings net_settings;
-    net_settings.activation_bits = 4;
-    net_settings.alpha = "three_valued";
     net_settings.net = "resnet20";
     net_settings.width = 8;
-    const auto net = make_net(net_settings, datasets::drawn_shapes(10, 1), 1);
+    const auto net = make_net(net_settings, quant::make_activation(Part{"trained"}), datasets::drawn_shapes(10, 1), 1);
     OptimSettings s;
     s.decay_norms = all;
     s.lr = 0.5;

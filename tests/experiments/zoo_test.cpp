@@ -28,9 +28,8 @@ const datasets::ImageDataset& images() {
   return drawn;
 }
 
-std::unique_ptr<nn::Module> from_zoo(const std::string& name, const NetSettings& settings) {
-  auto net = make_net(settings, images(), 1);
-  load_network(cat(COARSEGRAD_SOURCE, "/experiments/zoo/", name, ".safetensors"), *net);
+std::unique_ptr<nn::Module> from_zoo(const std::string& name, const nn::MakeActivation& activation) {
+  auto net = network_maker({}, images(), 1, cat(COARSEGRAD_SOURCE, "/experiments/zoo/", name, ".safetensors"))(activation);
   net->eval();
   return net;
 }
@@ -54,11 +53,7 @@ double largest(const Tensor& t) {
   return most;
 }
 
-NetSettings four_bit_activations() {
-  NetSettings s;
-  s.activation_bits = 4;
-  return s;
-}
+nn::MakeActivation four_bit_activations() { return quant::make_activation(Part{"uniform"}); }
 
 nn::Module& part(nn::Module& net, std::string_view wanted) {
   for (const auto& [name, module] : net.named_modules())
