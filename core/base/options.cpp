@@ -10,7 +10,7 @@
 namespace coarsegrad {
 namespace {
 
-std::string shown(double value) {
+std::string decimal(double value) {
   char text[32];
   const auto end = std::to_chars(text, text + sizeof text, value).ptr;
   return {text, end};
@@ -23,8 +23,8 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 std::string limits_of(OptionRange<double> r) {
-  return r.most == kNoEnd ? cat("a number >= ", shown(r.least))
-                          : cat("a number from ", shown(r.least), " to ", shown(r.most));
+  return r.most == kNoEnd ? cat("a number >= ", decimal(r.least))
+                          : cat("a number from ", decimal(r.least), " to ", decimal(r.most));
 }
 std::string limits_of(OptionRange<int> r) {
   return r.least == r.most ? std::to_string(r.least) : cat("an integer from ", r.least, " to ", r.most);
@@ -131,7 +131,7 @@ bool is_name(const std::string& text) {
 std::string shown(const OptionValue& value) {
   if (const auto* b = std::get_if<bool>(&value)) return *b ? "true" : "false";
   if (const auto* i = std::get_if<int>(&value)) return std::to_string(*i);
-  if (const auto* d = std::get_if<double>(&value)) return shown(*d);
+  if (const auto* d = std::get_if<double>(&value)) return decimal(*d);
   return std::get<std::string>(value);
 }
 

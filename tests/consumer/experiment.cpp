@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
     const Rng rng(args.seed());  // the only source of randomness, split by name
     const auto digits = datasets::drawn_digits(images, args.seed());
     const auto net = nn::lenet5(quant::uniform_activation(bits, surrogate(ste)), rng.split("net"));
-    quant::WeightRule binary(*net, Part{"binary", quant::BinaryOptions{.bits = 1}}, Part{"none"}, quant::LayerExceptions({"last: weights=float"}));
+    quant::WeightRule binary(*net, {"binary"});
     datasets::DataLoader loader(digits, {.batch_size = 64, .seed = args.seed()});
     optim::Sgd sgd(net->parameters(), {.lr = lr, .momentum = 0.9});
     quant::QuantizedOptimizer optimizer(sgd, *net, {.weights = &binary}, {loader.batches_per_epoch(), epochs});
