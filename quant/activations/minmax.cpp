@@ -33,12 +33,8 @@ Var MinMaxActivation::quantized(const Var& x) const {
   if (std::isnan(high)) return x * Var(high);
   if (!(high >= std::numeric_limits<Real>::min())) return relu(x);  // zeros
   const int levels = highest_level(bits_);
-  return quantize_activation(x, GridMap{.quantizer = {.alpha = high,
-                                                      .levels = levels,
-                                                      .rounding = kernels::Rounding::nearest,
-                                                      .steps = static_cast<Real>(levels)},
-                                        .bits = bits_,
-                                        .surrogate = &surrogate("relu")});
+  return activate(
+      x, onto_grid({high, levels, kernels::Rounding::nearest, static_cast<Real>(levels)}, bits_, surrogate("relu")));
 }
 
 nn::MakeActivation minmax_activation(const ActivationOptions& o) {

@@ -16,7 +16,9 @@ class SignActivation : public GridActivation {
       : surrogate_(surrogate) {}
 
  protected:
-  GridMap map() const override { return {{1, 1, kernels::Rounding::sign}, 1, &surrogate_}; }
+  ActivationMap map() const override {
+    return onto_grid({1, 1, kernels::Rounding::sign}, 1, surrogate_);
+  }
 
  private:
   const Surrogate& surrogate_;

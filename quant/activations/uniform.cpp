@@ -11,7 +11,7 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate) {
-  return quantize_activation(x, GridMap{{alpha, highest_level(bits)}, bits, &surrogate});
+  return activate(x, onto_grid({alpha, highest_level(bits)}, bits, surrogate));
 }
 
 UniformActivation::UniformActivation(int bits, double alpha, const Surrogate& surrogate)
@@ -20,8 +20,8 @@ UniformActivation::UniformActivation(int bits, double alpha, const Surrogate& su
   check(is_positive(alpha), "uniform activation: given alpha = ", alpha, ", expected a positive number");
 }
 
-GridMap UniformActivation::map() const {
-  return {{static_cast<Real>(alpha_), highest_level(bits_)}, bits_, &surrogate_};
+ActivationMap UniformActivation::map() const {
+  return onto_grid({static_cast<Real>(alpha_), highest_level(bits_)}, bits_, surrogate_);
 }
 
 nn::MakeActivation uniform_activation(int bits, const Surrogate& surrogate) {
