@@ -295,7 +295,7 @@ TEST_CASE("norm statistics: those that a module of a user's own offers are estim
   double wanted = 0;
   for (int batch = 0; batch < 3; ++batch) {
     loader.seek(4, batch);
-    wanted += static_cast<double>(mean(Var(loader.next().images)).item()) / 3;
+    wanted += static_cast<double>(mean(Var(loader.next()["image"])).item()) / 3;
   }
   net.mean = Tensor::scalar(77);
   estimate_norm_statistics(net, loader, 4, 3);
