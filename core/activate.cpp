@@ -80,22 +80,26 @@ kernels::Interval<Real> interval_of(const Slope& slope) {
 // There is no code for NaN: values that hold one are kept as they are.
 Tensor values_on_grid(const Tensor& x, const ActivationGrid& grid) {
   Tensor y = Tensor::uninitialized(x.shape());
-  quantize_forward<Real>(x.numel(), x.data(), grid.quantizer, interval_of({}), y.mutable_data(), nullptr, nullptr);
+  quantize_forward<Real>(x.numel(), x.data(), grid.quantizer, interval_of({}), y.mutable_data(), nullptr,
+                         nullptr);
   return y;
 }
 
-Forward on_grid(const Tensor& x, const std::shared_ptr<const Normalization>& n, const ActivationGrid& grid, bool with_mask) {
+Forward on_grid(const Tensor& x, const std::shared_ptr<const Normalization>& n, const ActivationGrid& grid,
+                bool with_mask) {
   const bool with_sign = grid.quantizer.rounding == kernels::Rounding::sign;
   const auto coded = std::make_shared<Coded>(x.numel(), grid.bits,
                                              with_sign ? Coded::Sign::two_s_complement : Coded::Sign::none,
                                              std::vector<Real>{grid.quantizer.scale()});
   const MutableMask mask = mask_of(x.numel(), with_mask);
   const kernels::Interval<Real> pass = interval_of(grid.slope);
-  const bool any_nan =
-      n ? batch_norm_quantize<Real>(n->rows(), n->channels(), n->x.data(), n->columns(), n->shortcut.elements(),
-                                    grid.quantizer, pass, coded->codes(), data_of(mask))
-        : quantize_forward<Real>(x.numel(), x.data(), grid.quantizer, pass, nullptr, coded->codes(), data_of(mask));
-  return {any_nan ? values_on_grid(x, grid) : Tensor::deferred(x.shape(), coded), [mask] { return mask; }, coded};
+  const bool any_nan = n ? batch_norm_quantize<Real>(n->rows(), n->channels(), n->x.data(), n->columns(),
+                                                     n->shortcut.elements(), grid.quantizer, pass,
+                                                     coded->codes(), data_of(mask))
+                         : quantize_forward<Real>(x.numel(), x.data(), grid.quantizer, pass, nullptr,
+                                                  coded->codes(), data_of(mask));
+  return {any_nan ? values_on_grid(x, grid) : Tensor::deferred(x.shape(), coded), [mask] { return mask; },
+          coded};
 }
 
 // g times the slope at x, piece by piece: x may be a recipe.
@@ -149,7 +153,8 @@ Var activate(const Var& x, const ActivationMap& map) {
   const auto backward = [kept, mask = out.mask, behind_norm, has_shortcut,
                          quantizer = map.grid ? map.grid->quantizer : kernels::Quantizer<Real>{1, 1},
                          slope = map.grid ? map.grid->slope.function : nullptr,
-                         gradient = map.grid ? map.grid->parameter_gradient : nullptr](const Tensor& g) -> Gradients {
+                         gradient = map.grid ? map.grid->parameter_gradient
+                                             : nullptr](const Tensor& g) -> Gradients {
     KeptActivation with_mask = kept;
     with_mask.mask = mask();
     const DerivativeMask& bits = with_mask.mask;

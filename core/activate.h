@@ -34,8 +34,8 @@ struct KeptActivation {
 /// A map onto a grid, with everything in units of it: q = x * steps / alpha.
 struct ActivationGrid {
   kernels::Quantizer<Real> quantizer;
-  int bits;          ///< of the codes
-  Slope slope = {};  ///< of q
+  int bits;            ///< of the codes
+  Slope slope = {};    ///< of q
   Var parameter = {};  ///< trained along with the network; undefined where nothing is
   /// Its gradient, of its shape, from that of the output.
   using ParameterGradient = std::function<Tensor(const Tensor& grad, const KeptActivation& kept)>;
@@ -44,8 +44,8 @@ struct ActivationGrid {
 };
 
 struct ActivationMap {
-  const char* op;                                ///< its name in a graph
-  std::optional<ActivationGrid> grid = {};                 ///< none: max(x, 0) with its own derivative, 1 for x > 0
+  const char* op;                               ///< its name in a graph
+  std::optional<ActivationGrid> grid = {};      ///< none: max(x, 0) with its own derivative, 1 for x > 0
   std::function<Attributes()> attributes = {};  ///< what a graph says of it
 };
 

@@ -13,10 +13,10 @@ inline namespace COARSEGRAD_REAL {
 /// `shortcut`.
 class Normalization : public Deferred {
  public:
-  Tensor x;                        ///< (N, ..., C)
-  Tensor scale, shift;             ///< (C), or undefined: 1 and 0
-  Tensor mean, inv_std;            ///< (C)
-  Tensor shortcut;                 ///< of the shape of x, or undefined
+  Tensor x;                           ///< (N, ..., C)
+  Tensor scale, shift;                ///< (C), or undefined: 1 and 0
+  Tensor mean, inv_std;               ///< (C)
+  Tensor shortcut;                    ///< of the shape of x, or undefined
   bool shortcut_has_history = false;  ///< whether a gradient of the sum is one of the shortcut, too
 
   void read(std::int64_t begin, std::int64_t end, Real* out) const override;

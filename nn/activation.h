@@ -1,5 +1,5 @@
 #pragma once
-// Activations: what networks put between their layers. act(norm(x) + shortcut) is one pass over memory (core/activate.h).
+// Activations: elementwise maps. act(norm(x) + shortcut) is one pass over memory (core/activate.h).
 #include <functional>
 #include <memory>
 #include <string>

@@ -151,8 +151,8 @@ class ResNet : public Module {
 
   Var forward(const Var& x) override {
     const Var start = conv_(x);
-    const Var features = preactivation_ ? (*act_)((*norm_)((*stages_)(start)))
-                                        : (*stages_)((*act_)((*norm_)(start)));
+    const Var features =
+        preactivation_ ? (*act_)((*norm_)((*stages_)(start))) : (*stages_)((*act_)((*norm_)(start)));
     return (*fc_)(global_avg_pool2d(features));
   }
 

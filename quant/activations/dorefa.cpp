@@ -51,7 +51,8 @@ nn::Activation* last_activation(nn::Module& net, const nn::Graph& graph) {
 DorefaActivation::DorefaActivation(int bits, Bounding h, const Surrogate& surrogate)
     : bits_(bits), h_(h), surrogate_(surrogate) {
   highest_unit_level(bits);
-  check_usage((h == Bounding::clip && bits <= kMostCodedUnitBits) || &surrogate == &coarsegrad::surrogate("clipped_relu"),
+  check_usage((h == Bounding::clip && bits <= kMostCodedUnitBits) ||
+                  &surrogate == &coarsegrad::surrogate("clipped_relu"),
               "dorefa activation: given the surrogate ", surrogate.name(),
               ", expected that of its own bounding function");
 }

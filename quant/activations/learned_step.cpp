@@ -31,8 +31,8 @@ ActivationMap LearnedStepActivation::map() const {
   return onto_trained_grid(
       quantizer, bits_, started ? step.var() : Var(),
       [quantizer](const Tensor& g, const KeptActivation& kept) {
-        const double sum = quantize_step_gradient<Real>(g.numel(), kept.x.data(), kept.coded->codes(), g.data(),
-                                                        quantizer);
+        const double sum =
+            quantize_step_gradient<Real>(g.numel(), kept.x.data(), kept.coded->codes(), g.data(), quantizer);
         const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.size(0), 1) : 1;
         return Tensor::scalar(static_cast<Real>(sum) *
                               step_gradient_scale<Real>(g.numel() / images, quantizer.levels));

@@ -32,9 +32,7 @@ ActivationMap map_of(const TrainedAlpha& trained) {
 
 }  // namespace
 
-Var quantize_activation(const Var& x, const TrainedAlpha& trained) {
-  return activate(x, map_of(trained));
-}
+Var quantize_activation(const Var& x, const TrainedAlpha& trained) { return activate(x, map_of(trained)); }
 
 TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
     : alpha(register_parameter(

@@ -10,9 +10,7 @@ namespace coarsegrad {
 namespace {
 
 // Hinton's straight-through estimator (Bengio, Leonard, Courville, arXiv 1308.3432).
-Surrogate identity() {
-  return Surrogate::straight_through("identity");
-}
+Surrogate identity() { return Surrogate::straight_through("identity"); }
 
 // The ReLU family: derivatives at kinks are those of the left side, so 0 at 0, as sigma(0) = 0, and 1 at the
 // window's right end, which is the last point rounded up to a level.
@@ -27,7 +25,9 @@ Surrogate relu() {
 Surrogate clipped_relu() {
   return Surrogate::indicator(
       "clipped_relu", [](auto x, auto window) { return std::clamp(x, decltype(x)(0), window); },
-      [](auto window) { return kernels::Interval<decltype(window)>{0, window}; });
+      [](auto window) {
+        return kernels::Interval<decltype(window)>{0, window};
+      });
 }
 
 Surrogate leaky_relu() {

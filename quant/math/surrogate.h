@@ -45,8 +45,8 @@ class Surrogate {
     s.needs_ = Needs::nothing;
     return s;
   }
-  /// A derivative of 1 for above < x <= upto and 0 elsewhere, also for NaN. `interval` is generic, too: from a window of
-  /// type T to kernels::Interval<T>{above, upto}.
+  /// A derivative of 1 for above < x <= upto and 0 elsewhere, also for NaN. `interval` is generic, too: it maps a
+  /// window of type T to kernels::Interval<T>{above, upto}.
   template <class Value, class Interval>
   static Surrogate indicator(std::string name, Value value, Interval interval) {
     Surrogate s(std::move(name), value, [interval](auto x, auto window) {

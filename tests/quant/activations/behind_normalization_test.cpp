@@ -43,7 +43,8 @@ std::vector<std::vector<Real>> everything(nn::Activation& act, const Case& c) {
   norm.train(c.training);
   act.train(c.training);
   const Shape shape{3, 5, 5, n};
-  const Var x = Var::leaf(nn::uniform(shape, 3, Rng(23))), shortcut = Var::leaf(nn::uniform(shape, 1, Rng(24)));
+  const Var x = Var::leaf(nn::uniform(shape, 3, Rng(23))),
+            shortcut = Var::leaf(nn::uniform(shape, 1, Rng(24)));
   const auto stop = [&c](const Var& v) { return c.in_one_pass ? v : in_memory(v); };
   const Var t = stop(norm(x));
   const Var y = act(c.with_shortcut ? stop(t + shortcut) : t);
@@ -68,7 +69,8 @@ struct Named {
 std::vector<Named> shipped() {
   std::vector<Named> all{{"relu", [] { return std::make_unique<nn::ReLU>(); }}};
   for (const Surrogate* s : all_surrogates()) {
-    all.push_back({"uniform " + s->name(), [s] { return std::make_unique<quant::UniformActivation>(2, 0.4, *s); }});
+    all.push_back(
+        {"uniform " + s->name(), [s] { return std::make_unique<quant::UniformActivation>(2, 0.4, *s); }});
     all.push_back({"sign " + s->name(), [s] { return std::make_unique<quant::SignActivation>(*s); }});
   }
   for (const AlphaRule rule : {AlphaRule::exact, AlphaRule::three_valued, AlphaRule::pact})
@@ -78,7 +80,8 @@ std::vector<Named> shipped() {
                            .bits = 4, .rule = rule, .alpha = 0.1, .clamp_gradient = clamped});
                      }});
   all.push_back({"trained that records", [] {
-                   auto act = std::make_unique<quant::TrainedActivation>(quant::TrainedActivationOptions{.bits = 2});
+                   auto act =
+                       std::make_unique<quant::TrainedActivation>(quant::TrainedActivationOptions{.bits = 2});
                    act->record_range(true);
                    return act;
                  }});
@@ -112,19 +115,23 @@ std::vector<Real> slopes_at(const Tensor& x, const Surrogate& s) {
 }  // namespace
 
 TEST_SUITE("quant") {
-  TEST_CASE("every shipped activation behind a normalisation has in one pass the bits of three, gradients and all") {
+  TEST_CASE(
+      "every shipped activation behind a normalisation has in one pass the bits of three, gradients and "
+      "all") {
     for (const Named& a : shipped())
       for (const bool training : {true, false})
         for (const bool with_shortcut : {false, true})
           for (const std::int64_t channels : {16, 5}) {
-            INFO(a.name, training ? " in training" : " in evaluation", with_shortcut ? " with a shortcut, " : ", ",
-                 channels, " channels");
+            INFO(a.name, training ? " in training" : " in evaluation",
+                 with_shortcut ? " with a shortcut, " : ", ", channels, " channels");
             CHECK(everything(*a.make(), {true, training, with_shortcut, channels}) ==
                   everything(*a.make(), {false, training, with_shortcut, channels}));
           }
   }
 
-  TEST_CASE("a surrogate called relu that nobody registered gets its own derivative, behind a normalisation as well") {
+  TEST_CASE(
+      "a surrogate called relu that nobody registered gets its own derivative, behind a normalisation as "
+      "well") {
     const Surrogate own(
         "relu", [](auto x, auto) { return x * x / 2; }, [](auto x, auto) { return x; });
     const Tensor x({4}, {-1, Real(0.25), Real(0.5), 2});
@@ -139,10 +146,13 @@ TEST_SUITE("quant") {
     CHECK(gradient(true) != everything(shipped_relu, {true, true, true, 16}));
   }
 
-  TEST_CASE("an indicator of a user's own is one bit per element, whatever its name, ends as it declares them") {
+  TEST_CASE(
+      "an indicator of a user's own is one bit per element, whatever its name, ends as it declares them") {
     const Surrogate own = Surrogate::indicator(
         "tanh", [](auto x, auto window) { return std::clamp(x, window / 3, window); },
-        [](auto window) { return kernels::Interval<decltype(window)>{window / 3, window}; });
+        [](auto window) {
+          return kernels::Interval<decltype(window)>{window / 3, window};
+        });
     CHECK(own.needs() == Surrogate::Needs::bit);
     const Tensor x({5}, {0, Real(0.5), Real(0.75), Real(1.5), Real(1.75)});  // q = 0, 1, 1.5, 3, 3.5
     CHECK(slopes_at(x, own) == std::vector<Real>{0, 0, 1, 1, 0});
