@@ -1,7 +1,6 @@
 #include "core/activate.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "core/base/parallel.h"
 #include "core/normalization.h"
@@ -72,16 +71,10 @@ Forward rectified(const Tensor& x, const std::shared_ptr<const Normalization>& n
   return {y, [mask] { return mask; }};
 }
 
-kernels::Interval<Real> interval_of(const Slope& slope) {
-  constexpr Real kInfinity = std::numeric_limits<Real>::infinity();
-  return slope.interval.value_or(kernels::Interval<Real>{-kInfinity, kInfinity});
-}
-
 // There is no code for NaN: values that hold one are kept as they are.
 Tensor values_on_grid(const Tensor& x, const ActivationGrid& grid) {
   Tensor y = Tensor::uninitialized(x.shape());
-  quantize_forward<Real>(x.numel(), x.data(), grid.quantizer, interval_of({}), y.mutable_data(), nullptr,
-                         nullptr);
+  quantize_forward<Real>(x.numel(), x.data(), grid.quantizer, {}, y.mutable_data(), nullptr, nullptr);
   return y;
 }
 
@@ -92,7 +85,7 @@ Forward on_grid(const Tensor& x, const std::shared_ptr<const Normalization>& n, 
                                              with_sign ? Coded::Sign::two_s_complement : Coded::Sign::none,
                                              std::vector<Real>{grid.quantizer.scale()});
   const MutableMask mask = mask_of(x.numel(), with_mask);
-  const kernels::Interval<Real> pass = interval_of(grid.slope);
+  const auto pass = grid.slope.interval.value_or(kernels::Interval<Real>{});  // read where there is a mask
   const bool any_nan = n ? batch_norm_quantize<Real>(n->rows(), n->channels(), n->x.data(), n->columns(),
                                                      n->shortcut.elements(), grid.quantizer, pass,
                                                      coded->codes(), data_of(mask))
