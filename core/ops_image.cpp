@@ -90,6 +90,27 @@ struct Subsample {
   }
 };
 
+// The pixels that are left of an image in memory, read from there.
+class Subsampled : public Deferred {
+ public:
+  Subsampled(const Subsample& s, Tensor x) : s_(s), x_(std::move(x)) {}
+
+  void read(std::int64_t begin, std::int64_t end, Real* out) const override {
+    for (std::int64_t pixel = begin / granule(); pixel < end / granule(); ++pixel, out += granule()) {
+      const std::int64_t row = pixel / s_.out_width(), n = row / s_.out_height();
+      const std::int64_t y = row % s_.out_height() * s_.stride_h, x = pixel % s_.out_width() * s_.stride_w;
+      const Real* const from = x_.data() + n * s_.image() + (y * s_.width + x) * s_.channels;
+      std::fill_n(out, granule(), Real(0));
+      std::copy_n(from, s_.channels, out + s_.before);
+    }
+  }
+  std::int64_t granule() const override { return std::max<std::int64_t>(s_.out_channels, 1); }
+
+ private:
+  const Subsample s_;
+  const Tensor x_;
+};
+
 Tensor subsampled(const Subsample& s, const Tensor& x) {
   if (const Coded* coded = x.coded(); coded && coded->scales().size() == 1) {
     const auto y =
@@ -101,6 +122,7 @@ Tensor subsampled(const Subsample& s, const Tensor& x) {
     });
     return Tensor::deferred(s.out_shape(), y);
   }
+  if (!x.source()) return Tensor::deferred(s.out_shape(), std::make_shared<const Subsampled>(s, x));
   Tensor y = Tensor::uninitialized(s.out_shape());
   Real* out = y.mutable_data();
   const Elements<Real> in = x.elements();

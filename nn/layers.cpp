@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
-#include "nn/activation.h"
+#include "core/normalization.h"
 #include "nn/init.h"
 
 namespace coarsegrad {
@@ -80,19 +80,8 @@ Var BatchNorm::forward(const Var& x) {
                     &running_mean, &running_var);
 }
 
-Var BatchNorm::forward_before(Activation& next, const Var& x) { return norm_act(*this, next, x); }
-
 std::vector<RunningStatistic> BatchNorm::running_statistics() {
   return {{running_mean, options.momentum}, {running_var, options.momentum}};
-}
-
-Normalized BatchNorm::normalized(const Var& x) {
-  check_input(*this, "batch_norm", x, 0, channels(), kChannelsLast);
-  const Real eps = static_cast<Real>(options.eps);
-  if (!training())
-    return normalized_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);
-  return coarsegrad::normalized(x, optional_var(scale), optional_var(shift), eps,
-                                static_cast<Real>(options.momentum), &running_mean, &running_var);
 }
 
 Var Flatten::forward(const Var& x) {

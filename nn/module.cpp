@@ -10,7 +10,6 @@
 #include "core/base/parallel.h"
 #include "core/base/short_text.h"
 #include "core/tracer.h"
-#include "nn/activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -75,8 +74,6 @@ void Module::run_hooks(const Var& x, const Var& y) {
   const auto hooks = hooks_;  // a hook may remove itself
   for (const auto& [number, hook] : hooks) hook(*this, x, y);
 }
-
-Var Module::forward_before(Activation& next, const Var& x) { return next((*this)(x)); }
 
 std::string Module::kind() const {
   int status = 0;
@@ -221,12 +218,7 @@ Module& Module::adopt(const std::string& name, std::unique_ptr<Module> child) {
 
 Var Sequential::forward(const Var& x) {
   Var y = x;
-  for (std::size_t i = 0; i < order_.size(); ++i) {
-    Module& module = *order_[i];
-    Activation* const next = i + 1 < order_.size() ? order_[i + 1]->activation() : nullptr;
-    if (next) ++i;
-    y = next ? module.forward_before(*next, y) : module(y);
-  }
+  for (Module* const module : order_) y = (*module)(y);
   return y;
 }
 

@@ -67,8 +67,6 @@ class Module {
   virtual std::vector<RunningStatistic> running_statistics() { return {}; }
   /// The module itself where it is an elementwise map (nn/activation.h).
   virtual Activation* activation() { return nullptr; }
-  /// next((*this)(x)), which some modules and activations can do in fewer passes over memory.
-  virtual Var forward_before(Activation& next, const Var& x);
   /// Called before each step of a training: what moves along with it apart from the learning rate, such as
   /// the sharpness of a smooth quantizer. Depends on `at` alone, so that a training which was broken off needs
   /// no state.
@@ -131,8 +129,7 @@ class Module {
   bool training_ = true;
 };
 
-/// Feeds the output of each module to the next; a batch normalisation and the activation behind it are one
-/// step (nn/activation.h).
+/// Feeds the output of each module to the next.
 class Sequential : public Module {
  public:
   Var forward(const Var& x) override;

@@ -83,9 +83,9 @@ class PostActivationBlock : public ResidualBlock {
   }
 
   Var forward(const Var& x) override {
-    const Var inner = norm_act(norm1_, act_, conv1_(x));
+    const Var inner = act_(norm1_(conv1_(x)));
     const Var shortcut = projection_ ? (*projection_norm_)((*projection_)(x)) : plain_shortcut(x);
-    return norm_act(norm2_, act_, conv2_(inner), shortcut);
+    return act_(norm2_(conv2_(inner)) + shortcut);
   }
 
  private:
@@ -111,8 +111,8 @@ class PreActivationBlock : public ResidualBlock {
         projection_(register_projection(rng)) {}
 
   Var forward(const Var& x) override {
-    const Var active = norm_act(norm1_, act_, x);
-    const Var inner = norm_act(norm2_, act_, conv1_(active));
+    const Var active = act_(norm1_(x));
+    const Var inner = act_(norm2_(conv1_(active)));
     return conv2_(inner) + (projection_ ? (*projection_)(active) : plain_shortcut(x));
   }
 
@@ -151,8 +151,8 @@ class ResNet : public Module {
 
   Var forward(const Var& x) override {
     const Var start = conv_(x);
-    const Var features = preactivation_ ? norm_act(*norm_, *act_, (*stages_)(start))
-                                        : (*stages_)(norm_act(*norm_, *act_, start));
+    const Var features =
+        preactivation_ ? (*act_)((*norm_)((*stages_)(start))) : (*stages_)((*act_)((*norm_)(start)));
     return (*fc_)(global_avg_pool2d(features));
   }
 

@@ -61,16 +61,15 @@ void mask_backward(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx)
 }
 
 template <class T>
-bool quantize_forward(std::int64_t n, const T* x, kernels::Quantizer<T> quantizer, Ste ste, T* y,
-                      std::uint8_t* codes, std::uint8_t* mask) {
+bool quantize_forward(std::int64_t n, const T* x, kernels::Quantizer<T> quantizer,
+                      const std::type_identity_t<kernels::Interval<T>>& pass, T* y, std::uint8_t* codes,
+                      std::uint8_t* mask) {
   check_quantizer(quantizer);
-  const auto pass = window_of(quantizer, ste);
-  std::uint8_t* const bits = ste == Ste::identity ? nullptr : mask;
   const auto quantize = real_kernels<T>().activation.quantize;
   std::atomic<bool> any_nan = false;
   parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
     if (quantize(end - begin, x + begin, quantizer, pass, at(y, begin), at(codes, begin),
-                 at(bits, begin / 8)))
+                 at(mask, begin / 8)))
       any_nan = true;
   });
   return any_nan;
@@ -122,8 +121,8 @@ double quantize_step_gradient(std::int64_t n, const T* x, const std::uint8_t* co
   template void check_quantizer(kernels::Quantizer<T>);                                                     \
   template void relu_forward(std::int64_t, const T*, T*, std::uint8_t*);                                    \
   template void mask_backward(std::int64_t, const std::uint8_t*, const T*, T*);                             \
-  template bool quantize_forward(std::int64_t, const T*, kernels::Quantizer<T>, Ste, T*, std::uint8_t*,     \
-                                 std::uint8_t*);                                                            \
+  template bool quantize_forward(std::int64_t, const T*, kernels::Quantizer<T>,                             \
+                                 const kernels::Interval<T>&, T*, std::uint8_t*, std::uint8_t*);            \
   template void quantize_decode(std::int64_t, const std::uint8_t*, T, T*);                                  \
   template double quantize_alpha_gradient(std::int64_t, const T*, const T*, kernels::Quantizer<T>,          \
                                           AlphaRule);                                                       \

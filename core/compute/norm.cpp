@@ -170,17 +170,17 @@ void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const
 template <class T>
 bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
                          const std::type_identity_t<Elements<T>>& add, kernels::Quantizer<T> quantizer,
-                         Ste ste, std::uint8_t* codes, std::uint8_t* mask) {
+                         const std::type_identity_t<kernels::Interval<T>>& pass, std::uint8_t* codes,
+                         std::uint8_t* mask) {
   check_quantizer(quantizer);
-  std::uint8_t* const bits = ste == Ste::identity ? nullptr : mask;
-  check_mask(bits, channels);
+  check_mask(mask, channels);
   std::atomic<bool> any_nan = false;
   sweep_normalized(rows, channels, columns,
                    [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
                      const ElementWindow<T> some(add, first, first + n * cols);
                      if (real_kernels<T>().norm.normalize_quantize(
-                             n, cols, x + first, w.mean, w.factor, w.shift, some.data(), quantizer,
-                             window_of(quantizer, ste), codes + first, at(bits, first / 8)))
+                             n, cols, x + first, w.mean, w.factor, w.shift, some.data(), quantizer, pass,
+                             codes + first, at(mask, first / 8)))
                        any_nan = true;
                    });
   return any_nan;
@@ -223,8 +223,8 @@ void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, c
   template void batch_norm_relu(std::int64_t, std::int64_t, const T*, const NormColumns<T>&,             \
                                 const Elements<T>&, T*, std::uint8_t*);                                  \
   template bool batch_norm_quantize(std::int64_t, std::int64_t, const T*, const NormColumns<T>&,         \
-                                    const Elements<T>&, kernels::Quantizer<T>, Ste, std::uint8_t*,       \
-                                    std::uint8_t*);                                                      \
+                                    const Elements<T>&, kernels::Quantizer<T>,                           \
+                                    const kernels::Interval<T>&, std::uint8_t*, std::uint8_t*);          \
   template void batch_norm_backward(std::int64_t, std::int64_t, const T*, const T*, const std::uint8_t*, \
                                     const NormColumns<T>&, BatchStatistics, const NormGradients<T>&);
 COARSEGRAD_INSTANTIATE(float)

@@ -42,7 +42,7 @@ void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const
 template <class T>
 bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
                          const std::type_identity_t<Elements<T>>& add, kernels::Quantizer<T> quantizer,
-                         Ste ste, std::uint8_t* codes, std::uint8_t* mask);
+                         const std::type_identity_t<kernels::Interval<T>>& pass, std::uint8_t* codes, std::uint8_t* mask);
 
 /// How the statistics came about: from this batch, or as constants that no gradient flows through.
 enum class BatchStatistics { of_batch, constant };

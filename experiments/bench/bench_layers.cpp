@@ -83,7 +83,7 @@ class LeNetLayers {
     const std::int64_t n = rows * channels;
     const double bytes = (2 * 4 + 1.0 / 8) * static_cast<double>(n);
     add("2-bit quantizer", rows, channels, bytes, [this, n] {
-      quantize_forward<float>(n, x_.data(), {0.6511f, 3}, Ste::clipped_relu, y_.data(), nullptr,
+      quantize_forward<float>(n, x_.data(), {0.6511f, 3}, {0, 3}, y_.data(), nullptr,
                               mask_.data());
     });
     add("relu", rows, channels, bytes, [this, n] { relu_forward(n, x_.data(), y_.data(), mask_.data()); });

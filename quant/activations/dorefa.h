@@ -23,7 +23,6 @@ class DorefaActivation : public GridActivation {
   explicit DorefaActivation(int bits, Bounding h = Bounding::clip,
                             const Surrogate& surrogate = coarsegrad::surrogate("clipped_relu"));
   Var forward(const Var& x) override;
-  Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
   /// 32 without quantization.
   int bits() const override;
   Bounding bounding() const { return h_; }
@@ -35,7 +34,7 @@ class DorefaActivation : public GridActivation {
   }
 
  protected:
-  GridMap map() const override;
+  ActivationMap map() const override;
 
  private:
   const int bits_;

@@ -29,22 +29,22 @@ void describe(OptionVisitor& v, LearnedStepOptions& o) {
   v.number(option_text::kRateFactor, o.rate_factor, {0, 100});
 }
 
-GridMap LearnedStepActivation::map() const {
+ActivationMap LearnedStepActivation::map() const {
   const int levels = highest_level(bits_);
   const double gaussian = 1 / std::sqrt(2 * std::numbers::pi);  // E max(x, 0)
   const bool started = step.value.item() != 0;
   const Real s = started ? step.value.item() : static_cast<Real>(step_at_start<Real>(gaussian, levels));
-  return {{s, levels, kernels::Rounding::nearest},
-          bits_,
-          &surrogate("clipped_relu"),
-          started ? step.var() : Var(),
-          [s, levels](const Tensor& g, const ActivationCodes& out, const Tensor& x) {
-            const double sum = quantize_step_gradient<Real>(g.numel(), x.data(), out.coded->codes(), g.data(),
-                                                            {s, levels, kernels::Rounding::nearest});
-            const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.size(0), 1) : 1;
-            return Tensor::scalar(static_cast<Real>(sum) * step_gradient_scale<Real>(g.numel() / images, levels));
-          },
-          true};
+  const kernels::Quantizer<Real> quantizer{s, levels, kernels::Rounding::nearest};
+  return onto_trained_grid(
+      quantizer, bits_, started ? step.var() : Var(),
+      [quantizer](const Tensor& g, const KeptActivation& kept) {
+        const double sum =
+            quantize_step_gradient<Real>(g.numel(), kept.x.data(), kept.coded->codes(), g.data(), quantizer);
+        const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.size(0), 1) : 1;
+        return Tensor::scalar(static_cast<Real>(sum) *
+                              step_gradient_scale<Real>(g.numel() / images, quantizer.levels));
+      },
+      true);
 }
 
 Var LearnedStepActivation::forward(const Var& x) {
@@ -56,11 +56,6 @@ Var LearnedStepActivation::forward(const Var& x) {
   }
   return GridActivation::forward(x);
 }
-
-Var LearnedStepActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
-  return starts() ? in_passes(norm, x, shortcut) : GridActivation::after_norm(norm, x, shortcut);
-}
-
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL
 }  // namespace coarsegrad

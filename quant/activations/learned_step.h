@@ -20,14 +20,13 @@ class LearnedStepActivation : public GridActivation {
   /// Throws UsageError for bits out of range, and Error for a step or a factor out of range.
   explicit LearnedStepActivation(const LearnedStepOptions& options);
   Var forward(const Var& x) override;
-  Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
 
   /// Shape (). 0 until a forward pass in training mode sets it, the first one whose mean of max(x, 0) is
   /// finite and not 0; what comes before that takes the step that N(0, 1) would give, and trains none.
   Parameter& step;
 
  protected:
-  GridMap map() const override;
+  ActivationMap map() const override;
 
  private:
   bool starts() const { return training() && step.value.item() == 0; }

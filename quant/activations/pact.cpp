@@ -26,17 +26,15 @@ void describe(OptionVisitor& v, PactOptions& o) {
   v.number(option_text::kRateFactor, o.rate_factor, {0, 100});
 }
 
-GridMap PactActivation::map() const {
+ActivationMap PactActivation::map() const {
   const int levels = highest_level(bits_);
-  return {{alpha.value.item(), levels, kernels::Rounding::nearest, static_cast<Real>(levels)},
-          bits_,
-          &surrogate("clipped_relu"),
-          alpha.var(),
-          [levels](const Tensor& g, const ActivationCodes& out, const Tensor&) {
-            const double above = quantize_alpha_gradient<Real>(
-                g.numel(), out.coded->codes(), out.mask->data(), g.data(), levels, AlphaRule::pact);
-            return Tensor::scalar(static_cast<Real>(above / levels));
-          }};
+  return onto_trained_grid(
+      {alpha.value.item(), levels, kernels::Rounding::nearest, static_cast<Real>(levels)}, bits_, alpha.var(),
+      [levels](const Tensor& g, const KeptActivation& kept) {
+        const double above = quantize_alpha_gradient<Real>(g.numel(), kept.coded->codes(), kept.mask->data(),
+                                                           g.data(), levels, AlphaRule::pact);
+        return Tensor::scalar(static_cast<Real>(above / levels));
+      });
 }
 
 }  // namespace quant

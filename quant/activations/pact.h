@@ -28,7 +28,7 @@ class PactActivation : public GridActivation {
   Parameter& alpha;  ///< shape (), kept in [kLeastAlpha, kMostAlpha]
 
  protected:
-  GridMap map() const override;
+  ActivationMap map() const override;
 
  private:
   const int bits_;

@@ -23,7 +23,9 @@ class SignActivation : public GridActivation {
   explicit SignActivation(const SignActivationOptions& options) : SignActivation(coarsegrad::surrogate(options.surrogate)) {}
 
  protected:
-  GridMap map() const override { return {{1, 1, kernels::Rounding::sign}, 1, &surrogate_}; }
+  ActivationMap map() const override {
+    return onto_grid({1, 1, kernels::Rounding::sign}, 1, surrogate_);
+  }
 
  private:
   const Surrogate& surrogate_;

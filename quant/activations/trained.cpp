@@ -19,25 +19,21 @@ bool names_alpha(const std::string& name) {
   return last == "alpha" || last == "step";
 }
 
-GridMap map_of(const TrainedAlpha& trained) {
+ActivationMap map_of(const TrainedAlpha& trained) {
   const int levels = highest_level(trained.bits);
-  return {{trained.alpha.item(), levels},
-          trained.bits,
-          &surrogate("clipped_relu"),
-          trained.alpha,
-          [levels, rule = trained.rule, factor = trained.gradient_factor, limit = trained.gradient_limit](
-              const Tensor& g, const ActivationCodes& out, const Tensor&) {
-            const double sum = quantize_alpha_gradient<Real>(g.numel(), out.coded->codes(), out.mask->data(),
-                                                             g.data(), levels, rule);
-            return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
-          }};
+  return onto_trained_grid(
+      {trained.alpha.item(), levels}, trained.bits, trained.alpha,
+      [levels, rule = trained.rule, factor = trained.gradient_factor, limit = trained.gradient_limit](
+          const Tensor& g, const KeptActivation& kept) {
+        const double sum = quantize_alpha_gradient<Real>(g.numel(), kept.coded->codes(), kept.mask->data(),
+                                                         g.data(), levels, rule);
+        return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
+      });
 }
 
 }  // namespace
 
-Var quantize_activation(const Var& x, const TrainedAlpha& trained) {
-  return quantize_activation(x, map_of(trained));
-}
+Var quantize_activation(const Var& x, const TrainedAlpha& trained) { return activate(x, map_of(trained)); }
 
 TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
     : alpha(register_parameter(
@@ -53,7 +49,7 @@ TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
   if (!options.clamp_gradient) alpha.rate_factor = options.rate_factor;
 }
 
-GridMap TrainedActivation::map() const {
+ActivationMap TrainedActivation::map() const {
   TrainedAlpha quantizer{alpha.var(), options_.bits, options_.rule};
   if (options_.clamp_gradient) {
     quantizer.gradient_factor = options_.rate_factor;
@@ -70,10 +66,6 @@ Var TrainedActivation::forward(const Var& x) {
     alpha.value = Tensor::scalar(static_cast<Real>(std::clamp(range, kLeastAlpha, kMostAlpha)));
   }
   return relu(x);
-}
-
-Var TrainedActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
-  return recording_ ? in_passes(norm, x, shortcut) : GridActivation::after_norm(norm, x, shortcut);
 }
 
 void describe(OptionVisitor& v, TrainedActivationOptions& o) {

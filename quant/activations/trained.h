@@ -45,7 +45,6 @@ class TrainedActivation : public GridActivation {
   /// Throws UsageError unless 1 <= bits <= 8, and Error for an alpha or a factor out of range.
   explicit TrainedActivation(const TrainedActivationOptions& options);
   Var forward(const Var& x) override;
-  Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
 
   /// While it is on, forward() is a ReLU and, in training mode, leaves max|x| / K of its input in alpha: so
   /// the last batch of a float training gives the start of the quantized one. Negative x count, as in the
@@ -56,7 +55,7 @@ class TrainedActivation : public GridActivation {
   Parameter& alpha;  ///< shape (), kept in [kLeastAlpha, kMostAlpha]
 
  protected:
-  GridMap map() const override;
+  ActivationMap map() const override;
 
  private:
   const TrainedActivationOptions options_;

@@ -12,7 +12,7 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate) {
-  return quantize_activation(x, GridMap{{alpha, highest_level(bits)}, bits, &surrogate});
+  return activate(x, onto_grid({alpha, highest_level(bits)}, bits, surrogate));
 }
 
 UniformActivation::UniformActivation(int bits, double alpha, const Surrogate& surrogate)
@@ -31,8 +31,8 @@ void describe(OptionVisitor& v, UniformOptions& o) {
   v.number({"alpha", "1", "its resolution; 0: the one for half-Gaussian input"}, o.alpha, {0, 1000});
 }
 
-GridMap UniformActivation::map() const {
-  return {{static_cast<Real>(alpha_), highest_level(bits_)}, bits_, &surrogate_};
+ActivationMap UniformActivation::map() const {
+  return onto_grid({static_cast<Real>(alpha_), highest_level(bits_)}, bits_, surrogate_);
 }
 
 nn::MakeActivation uniform_activation(int bits, const Surrogate& surrogate) {

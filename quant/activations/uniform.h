@@ -31,7 +31,7 @@ class UniformActivation : public GridActivation {
   const Surrogate& surrogate() const { return surrogate_; }
 
  protected:
-  GridMap map() const override;
+  ActivationMap map() const override;
 
  private:
   int bits_;

@@ -1,6 +1,7 @@
 #include "quant/math/surrogate.h"
 
 #include <algorithm>
+#include <limits>
 #include <numbers>
 
 #include "core/base/registry.h"
@@ -9,20 +10,24 @@ namespace coarsegrad {
 namespace {
 
 // Hinton's straight-through estimator (Bengio, Leonard, Courville, arXiv 1308.3432).
-Surrogate identity() {
-  return {"identity", [](auto x, auto) { return x; }, [](auto x, auto) { return decltype(x)(1); }};
-}
+Surrogate identity() { return Surrogate::straight_through("identity"); }
 
 // The ReLU family: derivatives at kinks are those of the left side, so 0 at 0, as sigma(0) = 0, and 1 at the
 // window's right end, which is the last point rounded up to a level.
 Surrogate relu() {
-  return {"relu", [](auto x, auto) { return x < 0 ? decltype(x)(0) : x; },
-          [](auto x, auto) { return decltype(x)(x > 0 ? 1 : 0); }};
+  return Surrogate::indicator(
+      "relu", [](auto x, auto) { return x < 0 ? decltype(x)(0) : x; },
+      [](auto window) {
+        return kernels::Interval<decltype(window)>{0, std::numeric_limits<decltype(window)>::infinity()};
+      });
 }
 
 Surrogate clipped_relu() {
-  return {"clipped_relu", [](auto x, auto window) { return std::clamp(x, decltype(x)(0), window); },
-          [](auto x, auto window) { return decltype(x)(x > 0 && x <= window ? 1 : 0); }};
+  return Surrogate::indicator(
+      "clipped_relu", [](auto x, auto window) { return std::clamp(x, decltype(x)(0), window); },
+      [](auto window) {
+        return kernels::Interval<decltype(window)>{0, window};
+      });
 }
 
 Surrogate leaky_relu() {
@@ -33,8 +38,12 @@ Surrogate leaky_relu() {
 // Of the sign activation; 1 at both ends. Courbariaux, Hubara, Soudry, El-Yaniv, Bengio, arXiv 1602.02830,
 // equation 4: 1 for |x| <= 1.
 Surrogate hard_tanh() {
-  return {"hard_tanh", [](auto x, auto window) { return std::clamp(x, -window, window); },
-          [](auto x, auto window) { return decltype(x)(std::abs(x) <= window ? 1 : 0); }};
+  return Surrogate::indicator(
+      "hard_tanh", [](auto x, auto window) { return std::clamp(x, -window, window); },
+      [](auto window) {
+        const auto outside = std::nextafter(-window, -std::numeric_limits<decltype(window)>::infinity());
+        return kernels::Interval<decltype(window)>{outside, window};
+      });
 }
 
 Surrogate tanh() {

@@ -74,7 +74,7 @@ class Dorefa : public WeightProjection {
   void encode(const Tensor& w, Real twice_m, std::uint8_t* j) const {
     Tensor r = tanh_of(w);
     r = map(r, [twice_m](Real t) { return t / twice_m + Real(0.5); });
-    quantize_forward<Real>(r.numel(), r.data(), unit_interval<Real>(bits_), Ste::identity, nullptr, j, nullptr);
+    quantize_forward<Real>(r.numel(), r.data(), unit_interval<Real>(bits_), {}, nullptr, j, nullptr);
   }
 
   Tensor values(const Shape& shape, const std::uint8_t* j) const {

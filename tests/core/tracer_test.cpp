@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "core/base/check.h"
-#include "core/normalized.h"
 #include "tests/core/op_table.h"
 
 using namespace coarsegrad;
@@ -174,7 +173,8 @@ TEST_CASE("tracer: normalisation, sum and activation in one pass are three ops")
     const TracerScope scope(&notes);
     const Var x = marked_input(notes, Tensor({2, 8}, Real(1))), scale = marked_input(notes, Tensor({8}));
     const Var shortcut = with_shortcut ? marked_input(notes, Tensor({2, 8})) : Var();
-    const Var y = norm_relu(normalized_eval(x, scale, scale, Tensor({8}), Tensor({8}, Real(1)), 0), shortcut);
+    const Var normalized = batch_norm_eval(x, scale, scale, Tensor({8}), Tensor({8}, Real(1)), 0);
+    const Var y = relu(with_shortcut ? normalized + shortcut : normalized);
     std::vector<std::string> names;
     for (const Notes::Op& op : notes.ops) names.push_back(op.name);
     using Names = std::vector<std::string>;

@@ -87,8 +87,7 @@ Tensor first_convolution(const Tensor& x, const Tensor& weight) {
 // Everything from there on is a sum of integers or an elementwise map, which all tables compute alike.
 std::string digest_of_codes(nn::Module& net, const Tensor& y, const char* table) {
   use_kernels(table);
-  const Var first = nn::norm_act(dynamic_cast<nn::BatchNorm&>(part(net, "norm")),
-                                 dynamic_cast<nn::Activation&>(part(net, "act")), Var(y));
+  const Var first = part(net, "act")(part(net, "norm")(Var(y)));
   const Tensor blocks = part(net, "stages")(first).value();
   use_kernels("auto");
   const Coded* coded = blocks.coded();

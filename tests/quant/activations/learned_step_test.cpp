@@ -92,7 +92,7 @@ TEST_SUITE("quant") {
     nn::BatchNorm norm(8);
     Tensor images({256, 8});
     Rng(5).normal(images.mutable_data(), 2048, Real(3), Real(7));
-    nn::norm_act(norm, behind, images);
+    behind(norm(images));
     CHECK(static_cast<double>(behind.step.value.item()) ==
           doctest::Approx(2 * 0.3989 / std::sqrt(15.)).epsilon(0.05));
     // A step that a state brings is kept.
