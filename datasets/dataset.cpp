@@ -48,15 +48,16 @@ void Dataset::validate() const {
   }
 }
 
-Subset::Subset(const Dataset& data, std::vector<std::int64_t> numbers) : data_(data), numbers_(std::move(numbers)) {
-  const std::int64_t size = data.size();
+Subset::Subset(std::shared_ptr<const Dataset> data, std::vector<std::int64_t> numbers)
+    : data_(std::move(data)), numbers_(std::move(numbers)) {
+  const std::int64_t size = data_->size();
   for (const std::int64_t n : numbers_)
-    check(n >= 0 && n < size, data.description().name, ": given sample ", n, ", expected one of ", size);
+    check(n >= 0 && n < size, data_->description().name, ": given sample ", n, ", expected one of ", size);
 }
 
 Sample Subset::sample(std::int64_t i) const {
   check(i >= 0 && i < size(), description().name, ": given sample ", i, ", expected one of ", size());
-  return data_.sample(numbers_[static_cast<std::size_t>(i)]);
+  return data_->sample(numbers_[static_cast<std::size_t>(i)]);
 }
 
 Verify verify(std::string_view name) {

@@ -78,8 +78,8 @@ class Instability {
                                    s_.instability_from, "-", name(s_.ste[i], bits));
       const CellRows before = sweep.cell(cell + "-start", [&] {
         const auto net = start({});
-        return CellRows{point(0, std::nan(""), evaluate(*net, data.held_out), evaluate(*net, data.test),
-                              evaluate(*net, data.train))};
+        return CellRows{{0, std::nan(""), evaluate(*net, *data.held_out).accuracy, evaluate(*net, *data.test).accuracy,
+                         evaluate(*net, *data.train).loss}};
       });
       CellPlan plan;
       plan.name = cell;
@@ -109,19 +109,15 @@ class Instability {
  private:
   static constexpr std::size_t kLast = 4;  // train_loss
 
-  static std::vector<double> point(double step, double loss, Evaluation held_out, Evaluation test,
-                                   Evaluation train) {
-    return {step, loss, held_out.accuracy, test.accuracy, train.loss};
-  }
   // The loss curve and what was found after each epoch, in the order of the steps.
   static CellRows curve(StagedTraining& training) {
     const Trainer& trainer = training.trainer();
-    const Evaluation none{std::nan(""), std::nan("")};
+    const double none = std::nan("");
     CellRows rows;
-    for (const auto& p : trainer.loss_curve()) rows.push_back(point(p[0], p[1], none, none, none));
+    for (const auto& p : trainer.loss_curve()) rows.push_back({p[0], p[1], none, none, none});
     for (const EpochResult& r : trainer.results())
-      rows.push_back(point(r.epoch * static_cast<double>(trainer.steps_per_epoch()), std::nan(""), r.held_out,
-                           r.test, r.train));
+      rows.push_back({r.epoch * static_cast<double>(trainer.steps_per_epoch()), none, r.held_out["accuracy"],
+                      r.test["accuracy"], r.train["loss"]});
     std::ranges::stable_sort(rows, {}, [](const auto& row) { return row.front(); });
     return rows;
   }

@@ -61,8 +61,8 @@ NetSettings quantized(const Settings& s, const std::string& ste, int bits) {
 
 CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, const Sweep& sweep,
                   const std::string& ste, int bits) {
-  const datasets::ImageDataset probe = first_images(data.train, s.probe);
-  const auto reference = make_net(quantized(s, "clipped_relu", bits), data.train, args.seed());
+  const SplitData::Samples probe = first_samples(data.train, s.probe);
+  const auto reference = make_net(quantized(s, "clipped_relu", bits), *data.train, args.seed());
   CellPlan plan;
   plan.name = cat(ste, "-", bits, "bit");
   plan.method.net = quantized(s, ste, bits);
@@ -76,7 +76,7 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
     DiagnosticsOptions options = s.diagnostics;
     if (epoch % s.every != 0) options.directions = 0;
     reference->load_state_dict(net.state_dict());
-    note(trainer, diagnose(net, *reference, probe, options, Rng(args.seed()).split("directions")));
+    note(trainer, diagnose(net, *reference, *probe, options, Rng(args.seed()).split("directions")));
   };
   return train_cell(
       sweep, plan, data,
@@ -105,12 +105,12 @@ std::vector<double> means(const CellRows& rows) {
 void run_all(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s, args);
   const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits"}));
-  const auto example = make_net(quantized(s, "clipped_relu", s.bits.front()), data.train, args.seed());
+  const auto example = make_net(quantized(s, "clipped_relu", s.bits.front()), *data.train, args.seed());
   const Table table = log.table(
       "diagnostics",
       {{"ste", "1", "straight-through estimator", s.ste},
        {"bits", "bit", "bits of the activations"},
-       {"layer", "1", "convolution or dense layer", layer_names(*example, data.train.image)},
+       {"layer", "1", "convolution or dense layer", layer_names(*example, data.train->description().field("image").shape)},
        {"epoch", "1", "epoch of the training"},
        {"cosine_to_clipped", "1", "cosine of the coarse gradient and the clipped ReLU's"},
        {"cosine_to_descent", "1", "cosine of what the coarse gradient says and of differences of the loss"},

@@ -84,9 +84,9 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data, 
   TextTable table({"network", "epoch", "training loss", "held out %", "test %"});
   const auto keep = [&](const char* name, const char* ending, const EpochResult& r,
                         const nn::StateDict& state) {
-    table.row(name, static_cast<int>(r.epoch), r.loss, 100 * r.held_out.accuracy, 100 * r.test.accuracy);
-    Metadata about = metadata_of({s.method.net, s.method.rule, data.train.classes}, data.split);
-    about.merge(measured(r.test.accuracy));
+    table.row(name, static_cast<int>(r.epoch), r.loss, 100 * r.held_out["accuracy"], 100 * r.test["accuracy"]);
+    Metadata about = metadata_of({s.method.net, s.method.rule, classes_of(*data.train)}, data.split);
+    about.merge(measured(r.test["accuracy"]));
     about[kTrainingKey] = digest;
     about["method"] = s.method.method;
     about["epoch"] = std::to_string(static_cast<int>(r.epoch));
@@ -95,12 +95,12 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data, 
   keep("best", kBest, trainer.best(), trainer.best_network());
   keep("last", kLast, trainer.results().back(), trainer.judged_network());
   if (nn::Module* partner = training.partner()) {
-    const Evaluation held_out = evaluate(*partner, data.held_out), test = evaluate(*partner, data.test);
+    const Evaluation held_out = evaluate(*partner, *data.held_out), test = evaluate(*partner, *data.test);
     table.row("float partner", static_cast<int>(trainer.results().back().epoch), std::nan(""),
               100 * held_out.accuracy, 100 * test.accuracy);
     NetSettings float_net = s.method.net;
     float_net.activation_bits = 0;
-    Metadata about = metadata_of({float_net, {}, data.train.classes}, data.split);
+    Metadata about = metadata_of({float_net, {}, classes_of(*data.train)}, data.split);
     about.merge(measured(test.accuracy));
     about[kTrainingKey] = digest;
     save_network(beside(args.out(), kPartner), partner->state_dict(), about);
@@ -116,14 +116,14 @@ void train(const Settings& s, const Args& args, RunLog& log) {
   const auto make = [&](const TrainingStage& stage) {
     NetSettings net_settings = s.method.net;
     net_settings.activation_bits = stage.activation_bits;
-    auto net = make_net(net_settings, data.train, args.seed());
+    auto net = make_net(net_settings, *data.train, args.seed());
     if (!s.init.empty()) load_network(s.init, *net);
     return net;
   };
   StagedTraining training(plan_of(s, args), data, make);
   const Series loss = log.series("loss", "1", "cross entropy of the batch, training mode");
   const Series rate = log.series("learning_rate", "1", "learning rate of the step");
-  const Table epochs = log.table("epochs", EpochResult::columns());
+  const Table epochs = log.table("epochs", EpochResult::columns(training.task()));
   if (training.restore())
     log.resume(training.trainer().log_position());
   else

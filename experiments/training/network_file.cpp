@@ -145,9 +145,10 @@ void go_on_with(const std::filesystem::path& path, Split& split) {
 }
 
 DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
-                         const datasets::ImageDataset& data) {
-  check(data.classes == s.classes, path.string(), ": a network of ", s.classes, " classes, given ", data.name,
-        " with ", data.classes);
+                         const datasets::Dataset& data) {
+  const int classes = classes_of(data);
+  check(classes == s.classes, path.string(), ": a network of ", s.classes, " classes, given ",
+        data.description().name, " with ", classes);
   DeployedNetwork d;
   try {
     d.net = make_net(s.net, data, 1);

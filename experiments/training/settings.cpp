@@ -159,16 +159,17 @@ void declare_activation(Args& args, NetSettings& s) {
 
 nn::MakeActivation make_activation(const NetSettings& s) { return quant::make_activation(activation_of(s)); }
 
-std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::ImageDataset& data,
-                                     std::uint64_t seed) {
-  check_usage(nn::network_input(s.net) == data.image, "net: ", s.net, " takes images of shape ",
-              nn::network_input(s.net), ", given ", data.name, " with ", data.image);
+std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data, std::uint64_t seed) {
+  const datasets::Description about = data.description();
+  const Shape image = about.field("image").shape;
+  check_usage(nn::network_input(s.net) == image, "net: ", s.net, " takes images of shape ",
+              nn::network_input(s.net), ", given ", about.name, " with ", image);
   check_usage(!s.record_alpha || (s.activation_bits > 0 && activation_of(s).map == "trained"),
               "record-alpha: needs activation-bits and a trained alpha");
   auto net = nn::make_network(
       s.net, make_activation(s), Rng(seed).split("net"),
-      {.classes = data.classes, .width = s.width, .shortcut = nn::shortcut(s.shortcut), .affine = s.affine});
-  if (!s.quantize_last_activation) quant::keep_last_activation_float(*net, data.image);
+      {.classes = classes_of(data), .width = s.width, .shortcut = nn::shortcut(s.shortcut), .affine = s.affine});
+  if (!s.quantize_last_activation) quant::keep_last_activation_float(*net, image);
   return net;
 }
 

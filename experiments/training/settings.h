@@ -43,8 +43,9 @@ void declare_float(Args& args, NetSettings& s);
 void declare_activation(Args& args, NetSettings& s);
 /// Float ReLUs for 0 bits.
 nn::MakeActivation make_activation(const NetSettings& s);
-/// Throws UsageError when the network does not take these images, or for an STE that is not the activation's.
-std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::ImageDataset& data, std::uint64_t seed);
+/// For the fields "image" and "label" of `data`. Throws UsageError when the network does not take these images, or for an
+/// STE that is not the activation's.
+std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data, std::uint64_t seed);
 
 struct RuleSettings {
   int weight_bits = 0, sign_of_zero = 1;

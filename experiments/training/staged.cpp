@@ -24,6 +24,9 @@ struct StagedTraining::Assembly {
 
 StagedTraining::StagedTraining(TrainingPlan plan, const SplitData& data, MakeNet make)
     : plan_(std::move(plan)),
+      task_(plan_.task ? plan_.task
+                       : std::make_shared<Classification>(
+                             ClassificationOptions{.label_smoothing = plan_.optim.label_smoothing})),
       data_(data),
       make_(std::move(make)),
       stages_(
@@ -58,17 +61,16 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
                                           [&q = *a->quantize](const Var& map) { return q(map); });
   }
   a->optimizer = make_optimizer(optim, *a->net, a->rule.get(), a->partner.get());
-  check_usage(optim.batch <= data_.train.size(), "batch: given ", optim.batch, ", expected at most ",
-              data_.train.size(), ", the training images without those held out");
+  check_usage(optim.batch <= data_.train->size(), "batch: given ", optim.batch, ", expected at most ",
+              data_.train->size(), ", the training images without those held out");
   a->loader = std::make_unique<datasets::DataLoader>(
-      data_.train, datasets::LoaderOptions{.batch_size = optim.batch,
+      *data_.train, datasets::LoaderOptions{.batch_size = optim.batch,
                                            .drop_last = true,
                                            .seed = plan_.seed,
                                            .augmentation = plan_.augmentation});
   TrainerOptions options = plan_.options;
   options.epochs = optim.epochs;
   options.rate = make_schedule(optim, a->loader->batches_per_epoch());
-  options.label_smoothing = optim.label_smoothing;
   if (stages_.size() > 1) {
     options.label = cat(options.label, ", stage ", number + 1, " of ", stages_.size());
     auto config = nlohmann::json::parse(options.config);
@@ -77,7 +79,7 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
     if (now_)
       for (const EpochResult& r : results()) options.earlier.push_back(r.row());
   }
-  a->trainer = std::make_unique<Trainer>(*a->net, *a->optimizer, *a->loader, data_, options,
+  a->trainer = std::make_unique<Trainer>(*a->net, *task_, *a->optimizer, *a->loader, data_, options,
                                          TrainerParts{a->rule.get(), a->gradients.get(), a->guidance.get()});
   return a;
 }
@@ -126,7 +128,7 @@ TrainerEvents StagedTraining::shifted(const TrainerEvents& events) const {
 
 quant::Summary StagedTraining::deployed() {
   const quant::EvaluationScope scope(*now_->net, now_->rule.get());
-  return quant::summarize(*now_->net, data_.train.image, now_->rule.get());
+  return quant::summarize(*now_->net, data_.train->description().field("image").shape, now_->rule.get());
 }
 
 nn::Module& StagedTraining::net() { return *now_->net; }
@@ -135,7 +137,7 @@ Trainer& StagedTraining::trainer() { return *now_->trainer; }
 
 std::vector<EpochResult> StagedTraining::results() const {
   std::vector<EpochResult> all;
-  for (const auto& row : now_->trainer->earlier()) all.push_back(EpochResult::from(row));
+  for (const auto& row : now_->trainer->earlier()) all.push_back(EpochResult::from(row, *task_));
   for (EpochResult r : now_->trainer->results()) {
     r.epoch = static_cast<double>(all.size() + 1);
     all.push_back(r);
