@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/ops.h"
 #include "experiments/support/run.h"
 
 namespace coarsegrad::experiments {

@@ -255,7 +255,7 @@ TEST_CASE("loader: starting at (epoch, batch) gives what an unbroken run sees fr
 }
 
 TEST_CASE("loader: its state is the batch that comes next, and another loader goes on with that one") {
-  const Dataset data = drawn_shapes(50, 1);
+  const ImageDataset data = drawn_shapes(50, 1);
   const LoaderOptions options{.batch_size = 16, .seed = 4, .augmentation = kAll};
   DataLoader whole(data, options);
   for (int served = 0; served < 10; ++served) {

@@ -315,7 +315,7 @@ TEST_CASE("graph: training has the same bits with traces in between, and a trace
   const auto trained = [](bool traced) {
     const auto net = nn::resnet(8, nn::relu_activation(), Rng(3), {.classes = 5, .width = 8});
     optim::Sgd sgd(net->parameters(), {.lr = 0.1, .momentum = 0.9});
-    const std::uint8_t labels[] = {1, 0, 4};
+    const Tensor labels = Tensor::of<std::int32_t>({3}, {1, 0, 4});
     std::set<std::size_t> sizes;
     for (int step = 0; step < 3; ++step) {
       if (traced) sizes.insert(nn::trace_image(*net, {32, 32, 3}).nodes.size());
