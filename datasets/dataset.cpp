@@ -39,7 +39,8 @@ void Dataset::validate() const {
   check(!d.fields.empty(), d.name, ": given no field, expected one or more");
   std::set<std::string> names;
   for (const Field& f : d.fields) {
-    check(!f.name.empty() && names.insert(f.name).second, d.name, ": given the field '", f.name,
+    const bool is_new = names.insert(f.name).second;
+    check(!f.name.empty() && is_new, d.name, ": given the field '", f.name,
           "', expected names that differ");
     if (!f.is_image()) continue;
     check(f.type == ElementType::uint8 && f.shape.rank() == 3 && f.shape.numel() > 0, d.name, ": given images of shape ",

@@ -1,7 +1,7 @@
 #pragma once
 // Trainer: one training from its first step to its last, which may be broken off at any moment (a signal, a
 // kill) and goes on from its checkpoint to the very same end, bit for bit, in the same program on the same
-// machine with any number of threads.
+// machine with any number of threads. What is learned, and how good a network is at it, is the task's business (task.h).
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -28,8 +28,8 @@ struct TrainerOptions {
   std::int64_t epochs = 1;
   optim::Schedule rate = optim::constant(0.1);  ///< learning rate of each step
   double average_decay = 0;  ///< of a moving average of the weights, which is judged in their place; 0: none
-  std::int64_t norm_batches =
-      0;  ///< batches that norm statistics are estimated from before judging; 0: running
+  /// Batches that norm statistics are estimated from before judging; 0: those of the training are kept.
+  std::int64_t norm_batches = 0;
   enum class JudgeTrain {
     never,
     at_the_end,
@@ -47,7 +47,7 @@ struct TrainerOptions {
 /// After an epoch.
 struct EpochResult {
   double epoch = 0;  ///< from 1
-  double loss = 0;   ///< mean of the batches' losses in training mode, with augmentation and smoothing
+  double loss = 0;   ///< mean of the batches' losses, as Task::loss() gives them in training mode
   /// As Task::evaluate() finds them; NaN of an empty part of the data.
   Metrics held_out, test;
   Metrics train;  ///< of the samples trained on, as they are; NaN where it was not asked for

@@ -7,6 +7,7 @@
 #include <csignal>
 
 #include "core/ops.h"
+#include "datasets/cifar.h"
 #include "experiments/support/run.h"
 #include "experiments/training/state_scope.h"
 #include "tests/experiments/small_training.h"
@@ -275,8 +276,8 @@ TEST_CASE("task: evaluation changes nothing, is NaN of no samples, and its metri
   CHECK(net->training());
   CHECK(std::isnan(task.evaluate(*net, Measurements(0, 1))["worst"]));
   CHECK_SAYS(complaint_of([&] { task.unknown()["accuracy"]; }), "given 'accuracy', expected one of: error worst");
-  CHECK(task.text({{"error", 0.25}, {"worst", 2}}) == "error 0.25, worst 2");
-  CHECK(Classification().text({{"loss", 1}, {"accuracy", 0.5}}) == "50 %");
+  CHECK(task.text({{"error", 0.25}, {"worst", 2}}) == "error 0.2500, worst 2.000");
+  CHECK(Classification().text({{"loss", 1}, {"accuracy", 0.5}}) == "50.00 %");
 
   Forgetful forgetful;
   CHECK_SAYS(complaint_of([&] { forgetful.evaluate(*net, data); }), "given 1 metrics, expected those that metrics()");
@@ -339,4 +340,35 @@ TEST_CASE("data set: of any kind, it is cut as images are, by the seed alone") {
   CHECK(first_samples(all, 70)->size() == 50);
   CHECK_THROWS_AS(split(all, all, 50, 9), UsageError);
   CHECK_SAYS(complaint_of([&] { classes_of(*all); }), "given the field 'label', expected one of: x y mask");
+}
+
+TEST_CASE("data set: a training on images read from their files is that on images in memory, bit for bit") {
+  const TempFolder folder;
+  std::filesystem::create_directory(folder / "cifar10");
+  for (std::uint64_t i = 1; i <= 5; ++i)
+    datasets::write_cifar10(folder / cat("cifar10/data_batch_", i, ".bin"), datasets::drawn_shapes(10, 1, i));
+  datasets::write_cifar10(folder / "cifar10/test_batch.bin", datasets::drawn_shapes(12, 1));
+  const auto trained = [](const SplitData& data) {
+    nn::Sequential net;
+    net.add<nn::Conv2d>("conv", nn::ConvOptions{.in = 3, .out = 4, .stride = 2}, Rng(1).split("conv"));
+    net.add<nn::ReLU>("act");
+    net.add<nn::GlobalAvgPool2d>("pool");
+    net.add<nn::Linear>("fc", 4, 10, Rng(1).split("fc"));
+    Classification task;
+    datasets::DataLoader loader(
+        *data.train, {.batch_size = 10, .drop_last = true, .seed = 3, .augmentation = datasets::kCropAndFlip});
+    optim::Sgd optimizer(net.parameters(), {.lr = 0.1});
+    Trainer trainer(net, task, optimizer, loader, data, {.epochs = 2, .quiet = true});
+    trainer.run();
+    nn::StateDict all = net.state_dict();
+    all.emplace_back("row", Tensor::scalar(static_cast<Real>(trainer.results().back().test["loss"])));
+    return all;
+  };
+  const auto files = [&](datasets::Cifar10Files::Part part) {
+    return std::make_shared<datasets::Cifar10Files>(folder.path(), part);
+  };
+  using enum datasets::Cifar10Files::Part;
+  const nn::StateDict from_memory = trained(split(datasets::load_cifar10(folder.path(), datasets::Verify::layout), 10, 2));
+  CHECK(same(trained(split(files(train), files(test), 10, 2)), from_memory));
+  CHECK_FALSE(same(trained(split(files(train), files(test), 10, 3)), from_memory));
 }
