@@ -43,8 +43,8 @@ void Dataset::validate() const {
     check(!f.name.empty() && is_new, d.name, ": given the field '", f.name,
           "', expected names that differ");
     if (!f.is_image()) continue;
-    check(f.type == ElementType::uint8 && f.shape.rank() == 3 && f.shape.numel() > 0, d.name, ": given images of shape ",
-          f.shape, " and ", element_type_name(f.type), ", expected (H,W,C) and uint8");
+    check(f.type == ElementType::uint8 && f.shape.rank() == 3 && f.shape.numel() > 0, d.name,
+          ": given images of shape ", f.shape, " and ", element_type_name(f.type), ", expected (H,W,C) and uint8");
     f.normalisation.validate(f.shape[-1], d.name);
   }
 }

@@ -12,8 +12,8 @@ namespace coarsegrad::experiments {
 /// Gives every running statistic of the network (nn::Module::running_statistics()) the mean of its own over
 /// `batches` >= 1 training batches: the loader's first ones of `epoch`. Everything else is in evaluation mode
 /// and stays as it is, so that the statistics are those of the network that is judged: no dropout, quantizers
-/// that are smooth in training are hard. `forward` runs the network on a batch. The loader goes on where it stood. Polls
-/// stop requests.
+/// that are smooth in training are hard. `forward` runs the network on a batch. The loader goes on where it stood.
+/// Polls stop requests.
 void estimate_norm_statistics(nn::Module& net, const std::function<void(const datasets::Batch&)>& forward,
                               datasets::DataLoader& loader, std::int64_t epoch, std::int64_t batches);
 

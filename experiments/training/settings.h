@@ -43,8 +43,8 @@ void declare_float(Args& args, NetSettings& s);
 void declare_activation(Args& args, NetSettings& s);
 /// Float ReLUs for 0 bits.
 nn::MakeActivation make_activation(const NetSettings& s);
-/// For the fields "image" and "label" of `data`. Throws UsageError when the network does not take these images, or for an
-/// STE that is not the activation's.
+/// For the fields "image" and "label" of `data`. Throws UsageError when the network does not take these images, or for
+/// an STE that is not the activation's.
 std::unique_ptr<nn::Module> make_net(const NetSettings& s, const datasets::Dataset& data, std::uint64_t seed);
 
 struct RuleSettings {

@@ -77,8 +77,8 @@ class Task {
   virtual Metrics measure(nn::Module& net, const datasets::Dataset& data) = 0;
 };
 
-/// Calls `see` with each batch of a data set in its order, up to 500 samples each, without augmentation, while the network
-/// is in evaluation mode and no gradient is recorded. The mode comes back. Polls stop requests.
+/// Calls `see` with each batch of a data set in its order, up to 500 samples each, without augmentation, while the
+/// network is in evaluation mode and no gradient is recorded. The mode comes back. Polls stop requests.
 void for_each_batch(nn::Module& net, const datasets::Dataset& data,
                     const std::function<void(const datasets::Batch& batch)>& see);
 

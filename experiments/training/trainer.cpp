@@ -145,7 +145,8 @@ void Trainer::load_own_state(const State& s) {
   own.tensors = s.tensors;  // that depends on whether there is a best network yet
   s.expect_entries_of(own);
   std::vector<EpochResult> results;
-  for (const auto& row : cut(s.numbers_of("results"), width, "results")) results.push_back(EpochResult::from(row, task_));
+  for (const auto& row : cut(s.numbers_of("results"), width, "results"))
+    results.push_back(EpochResult::from(row, task_));
   const std::uint64_t best = s.count("best");
   check(best <= results.size(), "best: given epoch ", best, ", expected one of ", results.size());
   const State best_network = s.part("best");
@@ -289,7 +290,8 @@ nn::StateDict Trainer::judge(const std::function<void()>& f) {
   if (options_.norm_batches > 0) {
     const StateScope remembered(task_);
     estimate_norm_statistics(
-        net_, [this](const datasets::Batch& batch) { task_.loss(net_, batch); }, loader_, epoch(), options_.norm_batches);
+        net_, [this](const datasets::Batch& batch) { task_.loss(net_, batch); }, loader_, epoch(),
+        options_.norm_batches);
     std::ranges::copy(net_.state_dict(), judged.begin());
   }
   f();

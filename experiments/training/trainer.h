@@ -1,7 +1,7 @@
 #pragma once
 // Trainer: one training from its first step to its last, which may be broken off at any moment (a signal, a
 // kill) and goes on from its checkpoint to the very same end, bit for bit, in the same program on the same
-// machine with any number of threads. What is learned, and how good a network is at it, is the task's business (task.h).
+// machine with any number of threads. What is learned, and how good a network is at it, the task says (task.h).
 #include <chrono>
 #include <filesystem>
 #include <functional>

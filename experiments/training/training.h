@@ -26,8 +26,8 @@ struct Split {
   bool same_images(const Split& other) const;
 };
 
-/// What a net learns from, what its best epoch is chosen by, and what it is judged by: any data sets with the fields that
-/// the task asks for.
+/// What a net learns from, what its best epoch is chosen by, and what it is judged by: any data sets with the fields
+/// that the task asks for.
 struct SplitData {
   using Samples = std::shared_ptr<const datasets::Dataset>;
   Samples train, held_out, test;  ///< the last two may be empty
@@ -64,8 +64,8 @@ class ModeScope {
 bool all_finite(std::span<const Real> values);
 /// Throws Diverged, naming the parameter, when a gradient is not finite.
 void expect_finite_gradients(const std::vector<std::pair<std::string, Parameter*>>& parameters);
-/// Where numbers that are not finite come from: "the field NAME" of the batch, "the output of NAME", the first module in
-/// order of execution, or "the loss". Calls `run`, which runs the network on the batch in its present mode, once and
+/// Where numbers that are not finite come from: "the field NAME" of the batch, "the output of NAME", the first module
+/// in order of execution, or "the loss". Calls `run`, which runs the network on the batch in its present mode, once and
 /// without recording gradients.
 std::string first_not_finite(nn::Module& net, const NamedTensors& batch, const std::function<void()>& run);
 

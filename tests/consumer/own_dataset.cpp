@@ -138,7 +138,8 @@ constexpr std::int64_t kRecords = 460, kTest = 60, kHeldOut = 60, kEpochs = 8, k
 /// Trains a network from where the checkpoint stands; calls `epoch` after each epoch, and stops after `stop` steps.
 nn::StateDict trained(const std::shared_ptr<const datasets::Dataset>& records, const std::filesystem::path& checkpoint,
                       const std::function<void(const EpochResult&)>& epoch = {}, std::int64_t stop = 0) {
-  const SplitData data = split(part(records, 0, kRecords - kTest), part(records, kRecords - kTest, kRecords), kHeldOut, 1);
+  const std::int64_t known = kRecords - kTest;
+  const SplitData data = split(part(records, 0, known), part(records, known, kRecords), kHeldOut, 1);
   nn::Sequential net;
   net.add<nn::Linear>("hidden", 3, 24, Rng(1).split("hidden"));
   net.add<nn::ReLU>("act");

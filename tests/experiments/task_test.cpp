@@ -368,7 +368,8 @@ TEST_CASE("data set: a training on images read from their files is that on image
     return std::make_shared<datasets::Cifar10Files>(folder.path(), part);
   };
   using enum datasets::Cifar10Files::Part;
-  const nn::StateDict from_memory = trained(split(datasets::load_cifar10(folder.path(), datasets::Verify::layout), 10, 2));
+  const nn::StateDict from_memory =
+      trained(split(datasets::load_cifar10(folder.path(), datasets::Verify::layout), 10, 2));
   CHECK(same(trained(split(files(train), files(test), 10, 2)), from_memory));
   CHECK_FALSE(same(trained(split(files(train), files(test), 10, 3)), from_memory));
 }
