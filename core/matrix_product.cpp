@@ -1,6 +1,7 @@
 #include "core/matrix_product.h"
 
 #include <cblas.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <limits>
@@ -34,8 +35,21 @@ blasint blas_ld(const Matrix<T>& m, std::int64_t rows, std::int64_t columns) {
   return m.transposed ? blas_ld(columns, rows, m.ld) : blas_ld(rows, columns, m.ld);
 }
 
+// OpenBLAS takes about 130 MB of address space for each thread that multiplies, and asks for ever where it gets none.
+void expect_room_for_blas() {
+  constexpr std::size_t kRoom = std::size_t{160} << 20;
+  thread_local bool has_room = false;
+  if (has_room) return;
+  void* const room = mmap(nullptr, kRoom, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  check(room != MAP_FAILED, "matrix product: given less than ", kRoom >> 20,
+        " MB of address space, expected that much for each thread where OpenBLAS multiplies");
+  munmap(room, kRoom);
+  has_room = true;
+}
+
 template <class T>
 void multiply_by_blas(const Product<T>& p) {
+  expect_room_for_blas();
   const auto multiply = [&](auto* cblas_gemm) {
     cblas_gemm(CblasRowMajor, order(p.a.transposed), order(p.b.transposed), blas_extent(p.m),
                blas_extent(p.n), blas_extent(p.k), T{1}, p.a.data, blas_ld(p.a, p.m, p.k), p.b.data,

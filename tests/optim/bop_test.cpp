@@ -206,7 +206,7 @@ TEST_CASE("joint optimizer: a state that does not fit is refused and changes not
   CHECK_SAYS(refusal([](State& s) { s.counts["1.steps"].push_back(1); }), "given 2 step counts, expected 1");
   CHECK_SAYS(refusal([](State& s) { s.numbers["1.lr"] = {0.3}; }), "learning rates of");
   CHECK_SAYS(refusal([](State& s) { s.tensors[1].first = "mean"; }),
-             "given 'mean', expected '1.mean.0'");
+             "'1.mean.0' is missing");
   CHECK_SAYS(refusal([](State& s) { s.tensors[2].second = Tensor({9}); }),
              "'square.0' of shape (9)");
   CHECK_THROWS_AS(Joint({}), Error);

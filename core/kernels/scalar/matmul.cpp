@@ -7,6 +7,9 @@
 namespace coarsegrad::kernels::scalar {
 namespace {
 
+// Terms that are summed in a row before they are added to the others: a long sum keeps its last digits so.
+constexpr std::int64_t kTermsInARow = 32;
+
 // kColumns neighbouring sums of row i. None depends on another, so that a compiler makes vectors of them;
 // each is summed in the order of the loops.
 template <int kColumns, class T>
@@ -18,8 +21,12 @@ void sum_products(const ProductTile<T>& t, int i, int j) {
     for (std::int64_t s1 = 0; s1 < t.steps[1]; ++s1) {
       const T* a = t.a + i * t.a_row + s0 * t.a_step[0] + s1 * t.a_step[1];
       const T* b = t.b + j + s0 * t.b_step[0] + s1 * t.b_step[1];
-      for (std::int64_t s2 = 0; s2 < t.steps[2]; ++s2, a += t.a_step[2], b += t.b_step[2])
-        for (int v = 0; v < kColumns; ++v) sums[v] += *a * b[v];
+      for (std::int64_t left = t.steps[2]; left > 0; left -= kTermsInARow) {
+        T some[kColumns] = {};
+        for (std::int64_t s2 = std::min(left, kTermsInARow); s2 > 0; --s2, a += t.a_step[2], b += t.b_step[2])
+          for (int v = 0; v < kColumns; ++v) some[v] += *a * b[v];
+        for (int v = 0; v < kColumns; ++v) sums[v] += some[v];
+      }
     }
   std::copy_n(sums, kColumns, c);
 }

@@ -265,7 +265,7 @@ TEST_CASE("alone: waiting threads use no processor" * doctest::skip()) {
   meet();
   const double before = used_ms();
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  CHECK(used_ms() - before < 5);
+  CHECK(used_ms() - before < 20);  // of 200
 }
 
 TEST_CASE(
