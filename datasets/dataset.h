@@ -2,6 +2,7 @@
 // Dataset: samples by number, each a few tensors by name, for any kind of task. In memory (datasets/images.h), from
 // files (datasets/cifar.h), or a user's own: derive from Dataset, and the loader (loader.h) serves batches of it.
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,17 +60,17 @@ class Dataset {
   virtual void validate() const;
 };
 
-/// Those samples of another data set, which must outlive this one, that have these numbers, in this order.
+/// Those samples of another data set that have these numbers, in this order.
 class Subset : public Dataset {
  public:
   /// Throws Error for a number outside [0, size).
-  Subset(const Dataset& data, std::vector<std::int64_t> numbers);
-  Description description() const override { return data_.description(); }
+  Subset(std::shared_ptr<const Dataset> data, std::vector<std::int64_t> numbers);
+  Description description() const override { return data_->description(); }
   std::int64_t size() const override { return static_cast<std::int64_t>(numbers_.size()); }
   Sample sample(std::int64_t i) const override;
 
  private:
-  const Dataset& data_;
+  std::shared_ptr<const Dataset> data_;
   std::vector<std::int64_t> numbers_;
 };
 

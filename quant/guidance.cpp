@@ -94,6 +94,8 @@ GuidedLosses Guidance::losses(const Outcome& student, const Outcome& partner) {
 // The same difference twice, each time with the other network's part as a constant.
 GuidedLosses Guidance::differences(const Outcome& student, const Outcome& partner) {
   const double t = options_.temperature;
+  check(options_.guide == kFeatures || (student.logits.defined() && partner.logits.defined()),
+        "guidance: given a task without outputs, expected logits, which are compared, or the guide 'features'");
   if (options_.guide == kLogitsMse)
     return {mse_loss(student.logits, partner.logits.detach()),
             mse_loss(partner.logits, student.logits.detach())};

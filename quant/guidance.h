@@ -45,7 +45,7 @@ struct GuidanceOptions {
 /// one, what its second convolution reads.
 std::vector<std::string> last_activations(nn::Module& net, std::size_t count);
 
-/// What a network has put out for one batch, and its own loss.
+/// What a network has put out for one batch, and its own loss. The logits may be undefined where layers are compared.
 struct Outcome {
   Var logits, task;
 };
@@ -68,7 +68,7 @@ class Guidance {
   /// Of the batch that both networks have seen last, with gradients recorded:
   ///   task_weight task + weight difference, for each network with its own weights.
   /// Gradients of `student` reach the student alone, those of `partner` the partner alone. Throws Error where
-  /// a layer was not called since the last time.
+  /// a layer was not called since the last time, or where logits that are compared are undefined.
   GuidedLosses losses(const Outcome& student, const Outcome& partner);
 
   nn::Module& partner() { return partner_net_; }

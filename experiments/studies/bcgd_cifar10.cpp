@@ -56,7 +56,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       plan.augmentation = augmentation_of(s.data);
       plan.may_diverge = true;
       plan.method.relaxation = {"blend", quant::BlendOptions{.rho = s.rhos[i]}};
-      const auto start = network_maker(s.net, data.train, args.seed(), sweep.network("float"));
+      const auto start = network_maker(s.net, *data.train, args.seed(), sweep.network("float"));
       const TrainingStage bits = target(plan.method);
       comparison.add({static_cast<double>(i), static_cast<double>(bits.weight_bits),
                       static_cast<double>(bits.activation_bits)},

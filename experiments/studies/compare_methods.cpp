@@ -194,7 +194,7 @@ class MethodComparison {
 
  private:
   quant::MakeNetwork from_float() const {
-    return network_maker(s_.net, data_.train, args_.seed(), sweep_.network("float"));
+    return network_maker(s_.net, *data_.train, args_.seed(), sweep_.network("float"));
   }
 
   double step_seconds(const CellPlan& plan) const {

@@ -144,7 +144,7 @@ std::vector<std::string> layer_names(nn::Module& net, const Shape& image) {
 }
 
 std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference,
-                                       const datasets::ImageDataset& images, const DiagnosticsOptions& options,
+                                       const datasets::Dataset& images, const DiagnosticsOptions& options,
                                        const Rng& rng) {
   const FlushDenormals flush;
   const NetworkScope scope(net), other_scope(reference);

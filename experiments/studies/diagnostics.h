@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/compute/random.h"
-#include "datasets/images.h"
+#include "datasets/dataset.h"
 #include "nn/module.h"
 
 namespace coarsegrad::experiments {
@@ -34,7 +34,7 @@ struct DiagnosticsOptions {
 /// to a factor. With 8 directions its standard deviation around 0 is about 0.35 for a gradient that knows
 /// nothing.
 std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference,
-                                       const datasets::ImageDataset& images, const DiagnosticsOptions& options,
+                                       const datasets::Dataset& images, const DiagnosticsOptions& options,
                                        const Rng& rng);
 
 }  // namespace coarsegrad::experiments

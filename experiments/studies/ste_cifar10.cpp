@@ -69,13 +69,13 @@ class Instability {
     const auto from = sweep.network(cat(name(s_.instability_from, bits), "-seed1.last"));
     for (std::size_t i = 0; i < s_.ste.size(); ++i) {
       const quant::Method method = quantized(s_.ste[i], bits);
-      const auto start = network_maker(s_.net, data.train, args.seed(), from);
+      const auto start = network_maker(s_.net, *data.train, args.seed(), from);
       const std::string cell = cat("instability-", s_.instability, "x", s_.instability_lr, "-from-",
                                    s_.instability_from, "-", name(s_.ste[i], bits));
       const CellRows before = sweep.cell(cell + "-start", [&] {
-        const auto net = quant::make_network(method, start, data.train.image);
-        return CellRows{point(0, std::nan(""), evaluate(*net, data.held_out), evaluate(*net, data.test),
-                              evaluate(*net, data.train))};
+        const auto net = quant::make_network(method, start, image_of(*data.train));
+        return CellRows{{0, std::nan(""), evaluate(*net, *data.held_out).accuracy, evaluate(*net, *data.test).accuracy,
+                         evaluate(*net, *data.train).loss}};
       });
       CellPlan plan;
       plan.name = cell;
@@ -106,19 +106,15 @@ class Instability {
  private:
   static constexpr std::size_t kLast = 4;  // train_loss
 
-  static std::vector<double> point(double step, double loss, Evaluation held_out, Evaluation test,
-                                   Evaluation train) {
-    return {step, loss, held_out.accuracy, test.accuracy, train.loss};
-  }
   // The loss curve and what was found after each epoch, in the order of the steps.
   static CellRows curve(StagedTraining& training) {
     const Trainer& trainer = training.trainer();
-    const Evaluation none{std::nan(""), std::nan("")};
+    const double none = std::nan("");
     CellRows rows;
-    for (const auto& p : trainer.loss_curve()) rows.push_back(point(p[0], p[1], none, none, none));
+    for (const auto& p : trainer.loss_curve()) rows.push_back({p[0], p[1], none, none, none});
     for (const EpochResult& r : trainer.results())
-      rows.push_back(point(r.epoch * static_cast<double>(trainer.steps_per_epoch()), std::nan(""), r.held_out,
-                           r.test, r.train));
+      rows.push_back({r.epoch * static_cast<double>(trainer.steps_per_epoch()), none, r.held_out["accuracy"],
+                      r.test["accuracy"], r.train["loss"]});
     std::ranges::stable_sort(rows, {}, [](const auto& row) { return row.front(); });
     return rows;
   }
@@ -150,7 +146,7 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
         plan.optim = s.optim;
         plan.augmentation = augmentation_of(s.data);
         plan.may_diverge = true;
-        const auto start = network_maker(s.net, data.train, args.seed(), sweep.network("float"));
+        const auto start = network_maker(s.net, *data.train, args.seed(), sweep.network("float"));
         comparison.add({static_cast<double>(i), static_cast<double>(bits)}, seed,
                        train_cell(sweep, plan, data, start, args.quiet()));
       }

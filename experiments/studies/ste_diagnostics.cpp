@@ -58,12 +58,12 @@ quant::Method quantized(const std::string& ste, int bits) {
 
 // A network with the clipped ReLU, which the others are compared with.
 std::unique_ptr<nn::Module> reference_net(const Settings& s, const SplitData& data, const Args& args, int bits) {
-  return make_net(s.net, make_activation(quantized("clipped_relu", bits)), data.train, args.seed());
+  return make_net(s.net, make_activation(quantized("clipped_relu", bits)), *data.train, args.seed());
 }
 
 CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, const Sweep& sweep,
                   const std::string& ste, int bits) {
-  const datasets::ImageDataset probe = first_images(data.train, s.probe);
+  const SplitData::Samples probe = first_samples(data.train, s.probe);
   const auto reference = reference_net(s, data, args, bits);
   CellPlan plan;
   plan.name = cat(ste, "-", bits, "bit");
@@ -79,10 +79,10 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
     DiagnosticsOptions options = s.diagnostics;
     if (epoch % s.every != 0) options.directions = 0;
     reference->load_state_dict(net.state_dict());
-    note(trainer, diagnose(net, *reference, probe, options, Rng(args.seed()).split("directions")));
+    note(trainer, diagnose(net, *reference, *probe, options, Rng(args.seed()).split("directions")));
   };
   return train_cell(
-      sweep, plan, data, network_maker(s.net, data.train, args.seed(), sweep.network("float")), args.quiet(), [](StagedTraining& training) { return training.trainer().notes(); });
+      sweep, plan, data, network_maker(s.net, *data.train, args.seed(), sweep.network("float")), args.quiet(), [](StagedTraining& training) { return training.trainer().notes(); });
 }
 
 // Means over the layers, after the last epoch that has them.
@@ -109,7 +109,8 @@ void run_all(const Settings& s, const Args& args, RunLog& log) {
       "diagnostics",
       {{"ste", "1", "straight-through estimator", s.ste},
        {"bits", "bit", "bits of the activations"},
-       {"layer", "1", "convolution or dense layer", layer_names(*example, data.train.image)},
+       {"layer", "1", "convolution or dense layer",
+        layer_names(*example, data.train->description().field("image").shape)},
        {"epoch", "1", "epoch of the training"},
        {"cosine_to_clipped", "1", "cosine of the coarse gradient and the clipped ReLU's"},
        {"cosine_to_descent", "1", "cosine of what the coarse gradient says and of differences of the loss"},

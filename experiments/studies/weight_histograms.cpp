@@ -87,7 +87,7 @@ quant::Method weights_of(const std::string& name, double stretch) {
 CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, const Sweep& sweep,
                   const std::string& method) {
   const auto file = sweep.network("float");
-  const auto network = network_maker(s.net, data.train, args.seed(), file);
+  const auto network = network_maker(s.net, *data.train, args.seed(), file);
   const auto start = network(nn::relu_activation());
   CellPlan plan;
   plan.name = method;
@@ -100,7 +100,7 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
   plan.judge_train = TrainerOptions::JudgeTrain::never;
   plan.after_epoch = [&](Trainer& trainer, nn::Module&) {
     for (auto& row : rows_of(trainer.rule(), *start, trainer.results().back().epoch)) trainer.note(std::move(row));
-    if (trainer.finished()) trainer.note({-1, trainer.results().back().test.accuracy});
+    if (trainer.finished()) trainer.note({-1, trainer.results().back().test["accuracy"]});
   };
   return train_cell(
       sweep, plan, data, network, args.quiet(),
@@ -143,7 +143,7 @@ struct Tables {
 void run_all(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s, args);
   const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"methods"}));
-  const Tables tables(log, s, weight_names(*make_net(s.net, nn::relu_activation(), data.train, args.seed())));
+  const Tables tables(log, s, weight_names(*make_net(s.net, nn::relu_activation(), *data.train, args.seed())));
   log.start();
   float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args);
   TextTable text({"method", "test %", "distance", "flips %"});

@@ -88,7 +88,7 @@ nlohmann::json mean_and_deviation(const MeanDeviation& m) {
 CellRows epoch_rows(StagedTraining& training) {
   CellRows rows;
   for (const EpochResult& r : training.results())
-    rows.push_back({r.epoch, r.loss, r.held_out.accuracy, r.test.accuracy, r.train.loss});
+    rows.push_back({r.epoch, r.loss, r.held_out["accuracy"], r.test["accuracy"], r.train["loss"]});
   if (!training.trainer().finished()) {
     std::vector<double> diverged(epoch_columns("").size(), std::nan(""));
     diverged[kEpoch] = static_cast<double>(rows.size() + 1);
@@ -123,8 +123,8 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
     Trainer& trainer = training.trainer();
     const auto keep = [&](const std::filesystem::path& path, const EpochResult& result,
                           const nn::StateDict& state) {
-      Metadata about = metadata_of({plan.net, plan.method, data.train.classes}, data.split);
-      about.merge(measured(result.test.accuracy));
+      Metadata about = metadata_of({plan.net, plan.method, classes_of(*data.train)}, data.split);
+      about.merge(measured(result.test["accuracy"]));
       about["cell"] = plan.name;
       save_network(path, state, about);
     };
@@ -165,14 +165,14 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSetting
                     const DataSettings& data_settings, const SplitData& data, int batch, const Args& args) {
   if (!s.file.empty())
     return sweep.cell("float", [&] {
-      const auto given = network_maker(net, data.train, args.seed(), s.file)(nn::relu_activation());
-      const double test = evaluate(*given, data.test).accuracy;
-      Metadata about = metadata_of({net, {}, data.train.classes}, data.split);
+      const auto given = network_maker(net, *data.train, args.seed(), s.file)(nn::relu_activation());
+      const double test = evaluate(*given, *data.test).accuracy;
+      Metadata about = metadata_of({net, {}, classes_of(*data.train)}, data.split);
       about.merge(measured(test));
       about["from"] = s.file;
       save_network(sweep.network("float"), given->state_dict(), about);
-      return CellRows{{0, std::nan(""), evaluate(*given, data.held_out).accuracy, test,
-                       evaluate(*given, data.train).loss}};
+      return CellRows{{0, std::nan(""), evaluate(*given, *data.held_out).accuracy, test,
+                       evaluate(*given, *data.train).loss}};
     });
   CellPlan plan;
   plan.net = net;
@@ -184,7 +184,7 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSetting
   plan.optim.lr = s.lr;
   plan.optim.nesterov = true;
   plan.optim.label_smoothing = 0.1;
-  return train_cell(sweep, plan, data, network_maker(net, data.train, args.seed()), args.quiet());
+  return train_cell(sweep, plan, data, network_maker(net, *data.train, args.seed()), args.quiet());
 }
 
 std::string cell_settings(const Args& args, const std::vector<std::string>& choices) {

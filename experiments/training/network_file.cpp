@@ -121,12 +121,13 @@ void go_on_with(const std::filesystem::path& path, Split& split) {
 }
 
 DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
-                         const datasets::ImageDataset& data) {
-  check(data.classes == s.classes, path.string(), ": a network of ", s.classes, " classes, given ", data.name,
-        " with ", data.classes);
+                         const datasets::Dataset& data) {
+  const int classes = classes_of(data);
+  check(classes == s.classes, path.string(), ": a network of ", s.classes, " classes, given ",
+        data.description().name, " with ", classes);
   DeployedNetwork d;
   try {
-    d.net = quant::make_network(s.method, network_maker(s.net, data, 1), data.image);
+    d.net = quant::make_network(s.method, network_maker(s.net, data, 1), image_of(data));
     d.rule = quant::make_rule(s.method, *d.net);
     load_state(*d.net, d.rule.get(), state_in(file));
   } catch (const Error& e) {

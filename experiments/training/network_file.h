@@ -53,8 +53,8 @@ struct DeployedNetwork {
   std::unique_ptr<nn::Module> net;
   std::unique_ptr<quant::WeightRule> rule;  ///< null for float weights
 };
-/// For the images of `data`. Throws Error when settings, tensors and images do not fit together.
+/// For the fields "image" and "label" of `data`. Throws Error when settings, tensors and images do not fit together.
 DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
-                         const datasets::ImageDataset& data);
+                         const datasets::Dataset& data);
 
 }  // namespace coarsegrad::experiments

@@ -91,15 +91,15 @@ void declare(Args& args, NetSettings& s) {
 }
 
 std::unique_ptr<nn::Module> make_net(const NetSettings& s, const nn::MakeActivation& activation,
-                                     const datasets::ImageDataset& data, std::uint64_t seed) {
-  check_usage(nn::network_input(s.net) == data.image, "net: ", s.net, " takes images of shape ",
-              nn::network_input(s.net), ", given ", data.name, " with ", data.image);
+                                     const datasets::Dataset& data, std::uint64_t seed) {
+  check_usage(nn::network_input(s.net) == image_of(data), "net: ", s.net, " takes images of shape ",
+              nn::network_input(s.net), ", given ", data.description().name, " with ", image_of(data));
   return nn::make_network(
       s.net, activation, Rng(seed).split("net"),
-      {.classes = data.classes, .width = s.width, .shortcut = nn::shortcut(s.shortcut), .affine = s.affine});
+      {.classes = classes_of(data), .width = s.width, .shortcut = nn::shortcut(s.shortcut), .affine = s.affine});
 }
 
-quant::MakeNetwork network_maker(const NetSettings& s, const datasets::ImageDataset& data, std::uint64_t seed,
+quant::MakeNetwork network_maker(const NetSettings& s, const datasets::Dataset& data, std::uint64_t seed,
                                  const std::filesystem::path& file) {
   return [s, &data, seed, file](const nn::MakeActivation& activation) {
     auto net = make_net(s, activation, data, seed);

@@ -38,9 +38,9 @@ struct NetSettings {
 void declare(Args& args, NetSettings& s);
 /// Throws UsageError when the network does not take these images.
 std::unique_ptr<nn::Module> make_net(const NetSettings& s, const nn::MakeActivation& activation,
-                                     const datasets::ImageDataset& data, std::uint64_t seed);
+                                     const datasets::Dataset& data, std::uint64_t seed);
 /// The same with any activations, in the state of a network file if one is given. `data` must outlive it.
-quant::MakeNetwork network_maker(const NetSettings& s, const datasets::ImageDataset& data, std::uint64_t seed,
+quant::MakeNetwork network_maker(const NetSettings& s, const datasets::Dataset& data, std::uint64_t seed,
                                  const std::filesystem::path& file = {});
 
 struct OptimSettings {

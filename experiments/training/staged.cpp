@@ -17,7 +17,13 @@ struct StagedTraining::Stage {
 };
 
 StagedTraining::StagedTraining(TrainingPlan plan, const SplitData& data, quant::MakeNetwork make)
-    : plan_(std::move(plan)), data_(data), make_(std::move(make)), stages_(quant::stages(plan_.method)) {
+    : plan_(std::move(plan)),
+      task_(plan_.task ? plan_.task
+                       : std::make_shared<Classification>(
+                             ClassificationOptions{.label_smoothing = plan_.optim.label_smoothing})),
+      data_(data),
+      make_(std::move(make)),
+      stages_(quant::stages(plan_.method)) {
   expect_optimizer_of(plan_.method, plan_.optim);
   now_ = assembled(0);
 }
@@ -36,21 +42,20 @@ std::unique_ptr<StagedTraining::Stage> StagedTraining::assembled(std::size_t num
   a->parts = quant::assemble({.method = plan_.method,
                               .stage = stages_[number],
                               .network = make_,
-                              .input = data_.train.image,
+                              .input = image_of(*data_.train),
                               .optimizer = optimizer_maker(optim),
                               .rng = Rng(plan_.seed).split("gradients").split(number),
                               .prepare = prepare});
-  check_usage(optim.batch <= data_.train.size(), "batch: given ", optim.batch, ", expected at most ",
-              data_.train.size(), ", the training images without those held out");
+  check_usage(optim.batch <= data_.train->size(), "batch: given ", optim.batch, ", expected at most ",
+              data_.train->size(), ", the training images without those held out");
   a->loader = std::make_unique<datasets::DataLoader>(
-      data_.train, datasets::LoaderOptions{.batch_size = optim.batch,
+      *data_.train, datasets::LoaderOptions{.batch_size = optim.batch,
                                            .drop_last = true,
                                            .seed = plan_.seed,
                                            .augmentation = plan_.augmentation});
   TrainerOptions options = plan_.options;
   options.epochs = optim.epochs;
   options.rate = make_schedule(optim, a->loader->batches_per_epoch());
-  options.label_smoothing = optim.label_smoothing;
   if (stages_.size() > 1) {
     options.label = cat(options.label, ", stage ", number + 1, " of ", stages_.size());
     auto config = nlohmann::json::parse(options.config);
@@ -61,7 +66,7 @@ std::unique_ptr<StagedTraining::Stage> StagedTraining::assembled(std::size_t num
   }
   const quant::Assembly& parts = a->parts;
   a->trainer = std::make_unique<Trainer>(
-      *parts.net, *parts.optimizer, *a->loader, data_, options,
+      *parts.net, *task_, *parts.optimizer, *a->loader, data_, options,
       TrainerParts{parts.weights.get(), parts.gradients.get(), parts.guidance.get()});
   return a;
 }
@@ -110,7 +115,7 @@ TrainerEvents StagedTraining::shifted(const TrainerEvents& events) const {
 
 quant::Summary StagedTraining::deployed() {
   const quant::EvaluationScope scope(*now_->parts.net, now_->parts.weights.get());
-  return quant::summarize(*now_->parts.net, data_.train.image, now_->parts.weights.get());
+  return quant::summarize(*now_->parts.net, image_of(*data_.train), now_->parts.weights.get());
 }
 
 nn::Module& StagedTraining::net() { return *now_->parts.net; }
@@ -119,7 +124,7 @@ Trainer& StagedTraining::trainer() { return *now_->trainer; }
 
 std::vector<EpochResult> StagedTraining::results() const {
   std::vector<EpochResult> all;
-  for (const auto& row : now_->trainer->earlier()) all.push_back(EpochResult::from(row));
+  for (const auto& row : now_->trainer->earlier()) all.push_back(EpochResult::from(row, *task_));
   for (EpochResult r : now_->trainer->results()) {
     r.epoch = static_cast<double>(all.size() + 1);
     all.push_back(r);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "experiments/training/classification.h"
 #include "experiments/training/method_settings.h"
 #include "experiments/training/trainer.h"
 #include "quant/summary.h"
@@ -15,8 +16,9 @@ struct TrainingPlan {
   OptimSettings optim = {};  ///< of each stage
   datasets::Augmentation augmentation = {};
   std::uint64_t seed = 1;  ///< of the order of the images and their augmentation, and of what is drawn
-  /// Label, checkpoint and what is judged; epochs, rate, label smoothing come from `optim`.
+  /// Label, checkpoint and what is judged; epochs and rate come from `optim`.
   TrainerOptions options = {};
+  std::shared_ptr<Task> task = {};  ///< null: Classification, with the label smoothing of `optim`
 };
 
 class StagedTraining {
@@ -38,6 +40,7 @@ class StagedTraining {
   /// What the network as it is deployed now is made of.
   quant::Summary deployed();
   nn::Module* partner();  ///< null unless guided
+  const Task& task() const { return *task_; }
   /// Of the present stage; at the end that of the last one, whose results are those of the whole.
   Trainer& trainer();
   /// Epochs of all stages, those before the present one first.
@@ -50,6 +53,7 @@ class StagedTraining {
   std::unique_ptr<Stage> assembled(std::size_t stage, const Stage* before = nullptr) const;
 
   const TrainingPlan plan_;
+  const std::shared_ptr<Task> task_;
   const SplitData& data_;
   const quant::MakeNetwork make_;
   const std::vector<TrainingStage> stages_;

@@ -80,9 +80,9 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data, 
   TextTable table({"network", "epoch", "training loss", "held out %", "test %"});
   const auto keep = [&](const char* name, const char* ending, const EpochResult& r,
                         const nn::StateDict& state) {
-    table.row(name, static_cast<int>(r.epoch), r.loss, 100 * r.held_out.accuracy, 100 * r.test.accuracy);
-    Metadata about = metadata_of({s.net, s.method, data.train.classes}, data.split);
-    about.merge(measured(r.test.accuracy));
+    table.row(name, static_cast<int>(r.epoch), r.loss, 100 * r.held_out["accuracy"], 100 * r.test["accuracy"]);
+    Metadata about = metadata_of({s.net, s.method, classes_of(*data.train)}, data.split);
+    about.merge(measured(r.test["accuracy"]));
     about[kTrainingKey] = digest;
     about["method"] = s.method.name;
     about["epoch"] = std::to_string(static_cast<int>(r.epoch));
@@ -91,10 +91,10 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data, 
   keep("best", kBest, trainer.best(), trainer.best_network());
   keep("last", kLast, trainer.results().back(), trainer.judged_network());
   if (nn::Module* partner = training.partner()) {
-    const Evaluation held_out = evaluate(*partner, data.held_out), test = evaluate(*partner, data.test);
+    const Evaluation held_out = evaluate(*partner, *data.held_out), test = evaluate(*partner, *data.test);
     table.row("float partner", static_cast<int>(trainer.results().back().epoch), std::nan(""),
               100 * held_out.accuracy, 100 * test.accuracy);
-    Metadata about = metadata_of({s.net, {}, data.train.classes}, data.split);
+    Metadata about = metadata_of({s.net, {}, classes_of(*data.train)}, data.split);
     about.merge(measured(test.accuracy));
     about[kTrainingKey] = digest;
     save_network(beside(args.out(), kPartner), partner->state_dict(), about);
@@ -107,10 +107,10 @@ void train(const Settings& s, const Args& args, RunLog& log) {
   SplitData data = load_data(s.data, args.seed());
   if (!s.init.empty()) go_on_with(s.init, data.split);
   std::printf("trains %s; %s\n", s.net.net.c_str(), words(s.method).c_str());
-  StagedTraining training(plan_of(s, args), data, network_maker(s.net, data.train, args.seed(), s.init));
+  StagedTraining training(plan_of(s, args), data, network_maker(s.net, *data.train, args.seed(), s.init));
   const Series loss = log.series("loss", "1", "cross entropy of the batch, training mode");
   const Series rate = log.series("learning_rate", "1", "learning rate of the step");
-  const Table epochs = log.table("epochs", EpochResult::columns());
+  const Table epochs = log.table("epochs", EpochResult::columns(training.task()));
   if (training.restore())
     log.resume(training.trainer().log_position());
   else

@@ -186,14 +186,15 @@ TEST_CASE("loader: images read from their files when asked for are those in memo
     write_cifar10(folder / cat("cifar10/data_batch_", i, ".bin"), drawn_shapes(7 + i, 1, static_cast<std::uint64_t>(i)));
   write_cifar10(folder / "cifar10/test_batch.bin", drawn_shapes(3, 1));
   const ImageDataset whole = load_cifar10(folder.path(), Verify::layout).train;
-  const Cifar10Files files(folder.path(), Cifar10Files::Part::train);
+  const auto held = std::make_shared<Cifar10Files>(folder.path(), Cifar10Files::Part::train);
+  const Cifar10Files& files = *held;
   REQUIRE(files.size() == whole.size());
   const LoaderOptions options{.batch_size = 6, .seed = 4, .augmentation = kAll};
   CHECK(serve(files, options, 20) == serve(whole, options, 20));
   const std::vector<std::int64_t> some{41, 3, 12};
-  const Subset part(files, some);
+  const Subset part(held, some);
   CHECK(serve(part, options, 3) == serve(subset(whole, some), options, 3));
-  CHECK_THROWS_AS(Subset(files, {files.size()}), Error);
+  CHECK_THROWS_AS(Subset(held, {files.size()}), Error);
   CHECK_THROWS_AS(files.sample(-1), Error);
 }
 

@@ -42,10 +42,10 @@ nn::StateDict by_flags(const std::string& name) {
   std::vector<const char*> argv;
   for (const std::string& word : words) argv.push_back(word.c_str());
   REQUIRE(args.parse(static_cast<int>(argv.size()), argv.data()));
-  const SplitData data{digits(), {}, digits()};
+  const SplitData data = split(datasets::TrainTest{digits(), digits()}, 0, kSeed);
   TrainingPlan plan{method, optim, {}, kSeed, {}};
   plan.options.quiet = true;
-  StagedTraining training(plan, data, network_maker(net, data.train, kSeed));
+  StagedTraining training(plan, data, network_maker(net, *data.train, kSeed));
   training.run();
   return state_of(training.net(), training.trainer().rule());
 }

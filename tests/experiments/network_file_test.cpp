@@ -39,16 +39,16 @@ TEST_CASE(
     "evaluation: logits that are not finite are an error that names the first layer whose output is not") {
   const SplitData data = small_data();
   const auto net = small_net(Rng(5));
-  const double sound = evaluate(*net, data.test).accuracy;
+  const double sound = evaluate(*net, *data.test).accuracy;
   CHECK((sound >= 0 && sound <= 1));
   const Real inf = std::numeric_limits<Real>::infinity();
   for (const Real bad : {std::numeric_limits<Real>::quiet_NaN(), inf, -inf})
     for (const char* layer : {"fc", "conv"}) {
       const auto broken = small_net(Rng(5));
       set(*broken, cat(layer, ".weight"), bad);
-      CHECK_SAYS(complaint_of([&] { evaluate(*broken, data.test); }),
+      CHECK_SAYS(complaint_of([&] { evaluate(*broken, *data.test); }),
                  cat("what is not finite first is the output of ", layer));
-      CHECK_THROWS_AS(evaluate(*broken, data.test), Diverged);
+      CHECK_THROWS_AS(evaluate(*broken, *data.test), Diverged);
     }
 }
 

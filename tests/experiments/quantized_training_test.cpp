@@ -8,8 +8,8 @@
 #include "core/ops.h"
 #include "datasets/loader.h"
 #include "datasets/synthetic.h"
+#include "experiments/training/classification.h"
 #include "experiments/training/norm_statistics.h"
-#include "experiments/training/training.h"
 #include "nn/layers.h"
 #include "optim/schedule.h"
 #include "optim/sgd.h"
@@ -146,7 +146,7 @@ TEST_CASE("norm statistics estimated anew are those behind hard quantizers, also
   net.add<HardInEvaluation>("act");
   auto& norm = net.add<nn::BatchNorm>("norm", 784);
   datasets::DataLoader loader(digits().train, {.batch_size = kBatch, .drop_last = true, .seed = 7});
-  estimate_norm_statistics(net, loader, 0, 1);
+  estimate_norm_statistics(net, [&](const datasets::Batch& batch) { net(batch["image"]); }, loader, 0, 1);
   int wrong = 0;
   for (std::int64_t i = 0; i < 784; ++i) {  // of values -1 and 1
     const auto mean = static_cast<double>(norm.running_mean[i]),

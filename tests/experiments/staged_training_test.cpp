@@ -164,7 +164,7 @@ TEST_CASE("every method judges what it deploys: no more levels than its bits hav
     const quant::Method& method = quant::method(name);
     StagedTraining training = training_by(method, optim_settings(method), {});
     training.run();
-    const double judged = training.trainer().results().back().test.loss;
+    const double judged = training.trainer().results().back().test["loss"];
     // The network as it is reported, deployed by hand.
     const nn::StateDict state = training.trainer().judged_network();
     const auto net = classifier_of(method, 7);
@@ -172,7 +172,7 @@ TEST_CASE("every method judges what it deploys: no more levels than its bits hav
     quant::advance(*net, {2, 2});
     load_state(*net, rule.get(), state);
     if (rule) rule->deploy();
-    CHECK(evaluate(*net, images().test).loss == judged);
+    CHECK(evaluate(*net, *images().test).loss == judged);
   }
 }
 
@@ -186,7 +186,7 @@ TEST_SUITE("paper-telcnn") {
   std::vector<Real> logits_of(nn::Module & net) {
     const ModeScope mode(net, false);
     const NoGrad constant;
-    datasets::DataLoader loader(images().test, {.batch_size = 40, .shuffle = false});
+    datasets::DataLoader loader(*images().test, {.batch_size = 40, .shuffle = false});
     loader.seek(0, 0);
     const Tensor logits = net(loader.next()["image"]).value();
     return {logits.view().begin(), logits.view().end()};

@@ -245,7 +245,7 @@ class Record {
 void train_with(Record& record, const std::filesystem::path& path, std::int64_t stop, bool restored) {
   TrainerOptions options = SmallTraining::options(path);
   options.save_steps = 2;
-  options.parts = {part("record", record)};
+  options.parts = {stateful("record", record)};
   SmallTraining t(options);
   CHECK(t.trainer.restore() == restored);
   TrainerEvents events = noting(t);
@@ -280,7 +280,7 @@ TEST_CASE("trainer: a part of a user's own is saved and restored without an edit
   CHECK_SAYS(complaint_of([&] { without.trainer.restore(); }), "the part 'record' is unknown to this training");
   TrainerOptions options = SmallTraining::options(folder / "plain");
   SmallTraining(options).trainer.run();
-  options.parts = {part("record", whole)};
+  options.parts = {stateful("record", whole)};
   SmallTraining with(options);
   CHECK_SAYS(complaint_of([&] { with.trainer.restore(); }), "the part 'record' is missing");
 }
@@ -289,7 +289,7 @@ TEST_CASE("trainer: two parts of one name, and names that are no file names, are
   Record record;
   for (const char* name : {"network", "", "a/b"}) {
     TrainerOptions options = SmallTraining::options();
-    options.parts = {part(name, record)};
+    options.parts = {stateful(name, record)};
     CHECK_SAYS(complaint_of([&] { SmallTraining t(options); }), "parts: given");
   }
 }
