@@ -12,7 +12,7 @@
 using namespace coarsegrad;
 
 struct DecayOptions {
-  double share = 0.01;
+  double share = 0.001;
 };
 void describe(OptionVisitor& v, DecayOptions& o) { v.number({"share", "1", "what a step takes of them"}, o.share, {0, 1}); }
 
@@ -26,18 +26,16 @@ struct Decay : quant::Relaxation {
   const Real keep;
 };
 
+std::unique_ptr<quant::Relaxation> decay(const DecayOptions& o) { return std::make_unique<Decay>(o); }
+std::unique_ptr<nn::Module> lenet5(const nn::MakeActivation& activation) { return nn::lenet5(activation, Rng(1)); }
+std::unique_ptr<optim::Optimizer> sgd(std::vector<Parameter*> all) {
+  return std::make_unique<optim::Sgd>(std::move(all), optim::SgdOptions{.lr = 0.05, .momentum = 0.9});
+}
+
 int main() {
-  quant::relaxations().add("decay", "this tutorial", DecayOptions{}, [](const DecayOptions& o) {
-    return std::unique_ptr<quant::Relaxation>(std::make_unique<Decay>(o));
-  });  // train_program() would have --relaxation decay --relaxation.share 0.02 from here on
-  const quant::Method method{.weights = {"twn"}, .relaxation = {"decay", DecayOptions{.share = 0.001}}};
-  const auto a = quant::assemble(
-      {.method = method,
-       .network = [](const nn::MakeActivation& act) { return nn::make_network("lenet5", act, Rng(1)); },
-       .input = {28, 28, 1},
-       .optimizer = [](std::vector<Parameter*> all) {
-         return std::make_unique<optim::Sgd>(std::move(all), optim::SgdOptions{.lr = 0.05, .momentum = 0.9});
-       }});
+  quant::relaxations().add("decay", "this tutorial", DecayOptions{}, decay);  // flags and files would know it, too
+  const quant::Method method{.weights = {"twn"}, .relaxation = {"decay", DecayOptions{.share = 0.0005}}};
+  const auto a = quant::assemble({.method = method, .network = lenet5, .input = {28, 28, 1}, .optimizer = sgd});
   const auto digits = datasets::drawn_digits(1280, 1);
   datasets::DataLoader loader(digits, {.batch_size = 64});
   quant::QuantizedOptimizer optimizer(*a.optimizer, *a.net, a.quantized(), {loader.batches_per_epoch(), 3});
