@@ -168,7 +168,8 @@ void AnyOptions::check_description() const {
   std::set<std::string> names;
   AnyOptions copy = *this;
   for (const OptionField& f : fields()) {
-    check(is_name(f.text.name) && names.insert(f.text.name).second, "options: described '", f.text.name,
+    const bool is_new = names.insert(f.text.name).second;
+    check(is_new && is_name(f.text.name), "options: described '", f.text.name,
           "', expected small letters, digits and hyphens, each name once");
     check(!f.text.help.empty(), "options: described ", f.text.name, " without help, expected a line");
     copy.set(f.text.name, f.value);

@@ -30,6 +30,8 @@ struct Preset {
   std::vector<std::pair<std::string, std::string>> values;
 };
 
+struct Knob;  // experiments/support/knob.h
+
 /// Each add() ties a flag to a variable, which holds the default until parse() and the resolved value after
 /// it; the variable must outlive the Args. Lists are written --bits 2,4 on the command line and [2, 4] in the
 /// file; switches
@@ -101,11 +103,6 @@ class Args {
   bool take_over() const { return take_over_; }
 
  private:
-  struct Knob;
-  template <class T, class Limits>
-  class TypedKnob;
-  class PartKnob;
-  class PartOptionKnob;
   struct Need {
     std::vector<std::string> names;
     std::string other, words;
