@@ -23,8 +23,7 @@ blasint blas_extent(std::int64_t n) {
   return static_cast<blasint>(n);
 }
 
-// The distance between rows: where there is only one nobody needs it, and it may be longer than BLAS can
-// count.
+// The distance between rows: where there is only one nobody needs it, and it may be longer than BLAS can count.
 blasint blas_ld(std::int64_t rows, std::int64_t length, std::int64_t ld) {
   return blas_extent(rows == 1 ? length : ld);
 }

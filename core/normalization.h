@@ -9,8 +9,7 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
-/// The elements t = (x - mean) * inv_std * scale + shift, per channel (the last axis of x), plus those of
-/// `shortcut`.
+/// The elements t = (x - mean) * inv_std * scale + shift, per channel (the last axis of x), plus those of `shortcut`.
 class Normalization : public Deferred {
  public:
   Tensor x;                           ///< (N, ..., C)

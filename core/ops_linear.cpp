@@ -1,5 +1,4 @@
-// Matrix products and convolution: shapes are checked here, the work is done by matrix_product.h and
-// compute/conv.h.
+// Matrix products and convolution: shapes are checked here, the work is done by matrix_product.h and compute/conv.h.
 #include <algorithm>
 #include <type_traits>
 #include <utility>

@@ -44,8 +44,7 @@ class Module {
   Var operator()(const Var& x);
   Var operator()(const std::vector<Var>& inputs);
 
-  /// Everything below this module, depth first, with dotted names ("layer1.conv.weight"). Pointers stay
-  /// valid.
+  /// Everything below this module, depth first, with dotted names ("layer1.conv.weight"). Pointers stay valid.
   std::vector<std::pair<std::string, Parameter*>> named_parameters();
   std::vector<std::pair<std::string, Tensor*>> named_buffers();
   /// Random streams that forward() draws from: their positions are a part of where a training stands.
@@ -74,8 +73,7 @@ class Module {
   /// What a graph says of its calls (nn/graph.h), such as the "bits" of a quantizer.
   virtual Attributes attributes() const { return {}; }
 
-  /// Training mode (batch statistics, dropout) for this module and all below it; modules start in training
-  /// mode.
+  /// Training mode (batch statistics, dropout) for this module and all below it; modules start in training mode.
   void train(bool on = true);
   void eval() { train(false); }
   bool training() const { return training_; }
@@ -97,8 +95,7 @@ class Module {
   bool has_hooks() const { return !hooks_.empty(); }
 
  protected:
-  /// The reference stays valid as long as the module lives. Throws Error on a name used twice or with a dot
-  /// in it.
+  /// The reference stays valid as long as the module lives. Throws Error on a name used twice or with a dot in it.
   Parameter& register_parameter(const std::string& name, Tensor init);
   Tensor& register_buffer(const std::string& name, Tensor init);
   Rng& register_generator(const std::string& name, const Rng& init);

@@ -125,8 +125,7 @@ class PreActivationBlock : public ResidualBlock {
   Module* projection_;
 };
 
-// Modules are registered in the order of the forward pass, which is what weights from elsewhere are matched
-// by.
+// Modules are registered in the order of the forward pass, which is what weights from elsewhere are matched by.
 class ResNet : public Module {
  public:
   ResNet(int blocks, const MakeActivation& activation, const Rng& rng, const ResNetOptions& o)

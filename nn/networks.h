@@ -1,6 +1,5 @@
 #pragma once
-// The networks of the papers. Each takes the activation to use, so that quantized and float nets are one
-// definition.
+// The networks of the papers. Each takes the activation to use, so that quantized and float nets are one definition.
 #include <memory>
 #include <string>
 #include <vector>

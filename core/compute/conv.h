@@ -21,8 +21,7 @@
 namespace coarsegrad {
 
 /// Sizes of one convolution. x: (batch, height, width, in_channels); weight: (out_channels, kernel_h,
-/// kernel_w, in_channels / groups); y: (batch, out_height(), out_width(), out_channels). Padding is with
-/// zeros.
+/// kernel_w, in_channels / groups); y: (batch, out_height(), out_width(), out_channels). Padding is with zeros.
 struct ConvShape {
   std::int64_t batch, height, width, in_channels, out_channels, kernel_h, kernel_w;
   std::int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1, groups = 1;

@@ -30,8 +30,7 @@ inline std::vector<Band> bands(std::int64_t outputs, std::int64_t stride, std::i
   return found;
 }
 
-/// One band for each tap: the outputs that it meets, whatever the others do. Empty where it only meets
-/// padding.
+/// One band for each tap: the outputs that it meets, whatever the others do. Empty where it only meets padding.
 inline std::vector<Band> bands_of_taps(std::int64_t outputs, std::int64_t stride, std::int64_t origin,
                                        std::int64_t taps, std::int64_t inputs) {
   std::vector<Band> found;

@@ -87,8 +87,7 @@ void forward_direct(const ConvShape& s, const std::uint8_t* x, const std::int8_t
   direct::correlate(kernel(), c, packed.panels());
 }
 
-// to(pixel, tap, channel) = what the filters of a group meet at each output pixel of one image; rows of
-// `depth` codes.
+// to(pixel, tap, channel) = what the filters of a group meet at each output pixel of one image; rows of `depth` codes.
 void gather_columns(const ConvShape& s, const std::uint8_t* image, std::int64_t depth, std::uint8_t* to) {
   const std::int64_t channels = s.in_channels / s.groups;
   std::fill_n(to, s.out_height() * s.out_width() * depth, std::uint8_t{0});

@@ -112,8 +112,7 @@ inline int best_axis(const std::array<Axis, 3>& axes, int vectors, std::int64_t 
 /// Outputs larger than this leave the last-level cache before anybody reads them: they are written past it.
 inline constexpr std::int64_t kStreamedBytes = std::int64_t{24} << 20;
 
-/// Whether all tiles of `out` may be written so: whole vectors of 64 aligned bytes, and too many to stay in a
-/// cache.
+/// Whether all tiles of `out` may be written so: whole vectors of 64 aligned bytes, and too many to stay in a cache.
 template <class In, class Packed>
 bool streams(const Correlation<In, Packed>& c, const Panels& panels) {
   constexpr std::int64_t kLine = 64, kLineElements = kLine / static_cast<std::int64_t>(sizeof(float));

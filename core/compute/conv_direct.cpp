@@ -11,8 +11,7 @@ namespace {
 
 const kernels::Matmul<float>& kernel() { return real_kernels<float>().matmul; }
 
-// The kernel positions that meet the pixels i with (i + pad) % stride == residue: residue, residue + stride,
-// ...
+// The kernel positions that meet the pixels i with (i + pad) % stride == residue: residue, residue + stride, ...
 struct Residue {
   std::int64_t first_pixel, pixels, taps, origin;
 
@@ -25,8 +24,7 @@ struct Residue {
   }
 };
 
-// Panels of the kernel turned round: [tap row][tap column][output channel] x input channels, taps from last
-// to first.
+// Panels of the kernel turned round: [tap row][tap column][output channel] x input channels, taps from last to first.
 void pack_turned(const ConvShape& s, const float* weight, std::int64_t residue_h, std::int64_t residue_w,
                  const Residue& h, const Residue& w, const Panels& panels, float* to) {
   const std::int64_t kernel_row = s.kernel_w * s.in_channels, filter = s.kernel_h * kernel_row;

@@ -71,8 +71,7 @@ void for_each_range_not_finite(const bool* finite, std::int64_t images, F&& f) {
 }
 
 // out = the correlation of `in` with transformed and packed kernels. A task takes whole images through all
-// stages; its working space stays in the caches. Ranges of images whose outputs are not all finite go to
-// `again`.
+// stages; its working space stays in the caches. Ranges of images whose outputs are not all finite go to `again`.
 template <class Again>
 void correlate(const Grid& grid, std::int64_t batch, const Elements<float>& in, std::int64_t channels,
                const direct::Panels& panels, const float* packed, const float* bias, float* out,

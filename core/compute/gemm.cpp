@@ -60,8 +60,7 @@ class PackedProduct {
         std::copy_n(b.data + l * b.ld + i * width_, columns(i), panel(i) + l * width_);
   }
 
-  // op(A) at some rows and depth, in the order it has in memory. Steps of 16 elements copy faster than exact
-  // ones.
+  // op(A) at some rows and depth, in the order it has in memory. Steps of 16 elements copy faster than exact ones.
   void pack_a(TaskRange rows, TaskRange depth, T* to) const {
     const std::int64_t height = rows.end - rows.begin, ld = p_.a.ld;
     if (!p_.a.transposed) {

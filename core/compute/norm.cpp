@@ -19,8 +19,7 @@ P* at(P* p, std::int64_t i) {
   return p ? p + i : nullptr;
 }
 
-// Count, mean and sum of squared deviations of each channel, merged as in Chan, Golub, LeVeque (1983),
-// equation 2.1.
+// Count, mean and sum of squared deviations of each channel, merged as in Chan, Golub, LeVeque (1983), equation 2.1.
 struct Moments {
   double* mean;
   double* m2;

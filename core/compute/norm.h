@@ -18,8 +18,7 @@ template <class T>
 void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, double* var,
                            T* inv_std);
 
-/// Values per channel of the map t = (x - mean) * inv_std * scale + shift; scale and shift may be null (1 and
-/// 0).
+/// Values per channel of the map t = (x - mean) * inv_std * scale + shift; scale and shift may be null (1 and 0).
 template <class T>
 struct NormColumns {
   const T *mean, *inv_std, *scale, *shift;

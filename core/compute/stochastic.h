@@ -25,8 +25,7 @@ template <class T>
 Interval<T> hull(Interval<T> a, Interval<T> b);
 
 /// The bins + 1 points from range.low to range.high. A range of length 0 has one point, its value; very short
-/// ones are widened so that neither step nor inverse leaves the normal numbers. Throws Error unless 1 <= bins
-/// <= 255.
+/// ones are widened so that neither step nor inverse leaves the normal numbers. Throws Error unless 1 <= bins <= 255.
 template <class T>
 Grid<T> grid_over(Interval<T> range, int bins);
 

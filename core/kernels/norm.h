@@ -25,8 +25,7 @@ struct Norm {
   /// y = (x - mean) * factor + shift, column by column. y may be x.
   void (*normalize)(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
                     const T* shift, T* y);
-  /// y = relu(t), t = normalize + add (add may be null); mask = t > 0. y and mask may be null, y may be x or
-  /// add.
+  /// y = relu(t), t = normalize + add (add may be null); mask = t > 0. y and mask may be null, y may be x or add.
   void (*normalize_relu)(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
                          const T* shift, const T* add, T* y, std::uint8_t* mask);
   /// codes and mask of Activation::quantize for t as above, and whether there is a NaN. mask may be null.

@@ -22,8 +22,7 @@ using experiments::number, experiments::Timing;
 
 namespace {
 
-// One kernel on one problem. bytes: what it reads and writes, each array once. flops: 0 where nobody counts
-// them.
+// One kernel on one problem. bytes: what it reads and writes, each array once. flops: 0 where nobody counts them.
 struct Job {
   std::string kernel;
   double bytes, flops;
@@ -34,8 +33,7 @@ using Jobs = std::vector<Job>;
 constexpr std::int64_t kElements = kTaskElements, kCols = 64, kRows = kElements / kCols;
 constexpr double kCount = kElements, kArray = 4.0 * kElements;  // bytes of one array of floats
 
-// Arrays that the jobs share. Small random numbers; steps repeated a million times neither overflow nor die
-// out.
+// Arrays that the jobs share. Small random numbers; steps repeated a million times neither overflow nor die out.
 struct Arrays {
   std::vector<float> x, dy, y, w, buf, m, v, row, row2, row3, row4;
   std::vector<std::uint8_t> codes, mask;

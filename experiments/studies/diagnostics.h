@@ -31,8 +31,7 @@ struct DiagnosticsOptions {
 /// one batch, in training mode; both keep their state. cosine_to_descent compares, over `directions` random
 /// unit directions u of a layer's weights w, the differences (f(w + h u) - f(w - h u)) / 2h, h = step * |w|,
 /// of the true, piecewise constant loss f with <g, u>, what the coarse gradient g says: 1 where both agree up
-/// to a factor. With 8 directions its standard deviation around 0 is about 0.35 for a gradient that knows
-/// nothing.
+/// to a factor. With 8 directions its standard deviation around 0 is about 0.35 for a gradient that knows nothing.
 std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference,
                                        const datasets::Dataset& images, const DiagnosticsOptions& options,
                                        const Rng& rng);

@@ -1,6 +1,5 @@
 // How much variance do quantized gradients add, and which law does it follow? Exact variances against Monte
-// Carlo: for reference cases, for one outlier among many samples, over the bits, and through the layers of a
-// net.
+// Carlo: for reference cases, for one outlier among many samples, over the bits, and through the layers of a net.
 #include <algorithm>
 #include <cmath>
 #include <iostream>

@@ -4,8 +4,7 @@
 // such places: there a step of any size changes many weights at once, and nothing that averages over steps,
 // as the running statistics of a normalisation do, belongs to the weights of the last one. Each layer is
 // moved in random directions, by steps from small to large: a projection that lies still follows as
-// sqrt(step), one weight crossing a threshold at a time; one that stands on an edge jumps at the smallest of
-// them.
+// sqrt(step), one weight crossing a threshold at a time; one that stands on an edge jumps at the smallest of them.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

@@ -1,7 +1,6 @@
 #pragma once
 // Least squares with quantized weights: min over x on the grid of f(x) = 1/2 mean((A x - b)^2), small enough
-// to be solved hundreds of times. What a rule for training quantized weights is worth shows here without a
-// network.
+// to be solved hundreds of times. What a rule for training quantized weights is worth shows here without a network.
 #include <functional>
 
 #include "core/compute/random.h"

@@ -1,6 +1,5 @@
 #pragma once
-// Args: the knobs of one experiment, set by flags (--name VALUE) or by a JSON file (--config FILE.json);
-// flags win.
+// Args: the knobs of one experiment, set by flags (--name VALUE) or by a JSON file (--config FILE.json); flags win.
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -13,8 +12,7 @@
 
 namespace coarsegrad::experiments {
 
-/// Smallest and largest value allowed, both included. Not given: everything that T holds (finite numbers
-/// only).
+/// Smallest and largest value allowed, both included. Not given: everything that T holds (finite numbers only).
 template <class T>
 struct Range {
   T min = std::numeric_limits<T>::lowest();
@@ -89,8 +87,7 @@ class Args {
 
   /// What --help prints: every knob with its default and its range or choices.
   std::string help() const;
-  /// All knobs with their resolved values, `seed` and `threads` included, as a JSON object that --config
-  /// accepts.
+  /// All knobs with their resolved values, `seed` and `threads` included, as a JSON object that --config accepts.
   std::string config() const;
   /// The command line as given to parse(), quoted where a shell needs it.
   const std::string& command_line() const { return command_line_; }

@@ -27,8 +27,7 @@ namespace fs = std::filesystem;
 constexpr hsize_t kChunkRows = 1024;
 constexpr hsize_t kCopyRows = 1 << 16;  // at a time
 constexpr hsize_t kPageBytes = 4096;
-// A reader waits 1, 2, 4, ... ns for the checksum of a block that is being written: 2 s in all, then it gives
-// up.
+// A reader waits 1, 2, 4, ... ns for the checksum of a block that is being written: 2 s in all, then it gives up.
 constexpr unsigned kReadAttempts = 30;
 constexpr std::size_t kStatusBytes = 16, kReasonBytes = 1024;
 // What HDF5 needs beside the rows: chunk indices (they grow with the square root of the file) and, for

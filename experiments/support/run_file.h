@@ -64,8 +64,7 @@ class RunFile {
   /// The file's attribute of that name.
   const std::string& created() const;
 
-  /// Throws Error unless the disk has room for these numbers of rows for the groups, and for closing the
-  /// file.
+  /// Throws Error unless the disk has room for these numbers of rows for the groups, and for closing the file.
   void make_room(std::span<const std::size_t> rows);
   /// Appends whole rows, row-major. Readers see them after flush().
   void append(std::size_t group, std::span<const Cell> rows);

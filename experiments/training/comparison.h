@@ -68,8 +68,7 @@ SplitData load_data(const ComparisonSettings& s, const Args& args);
 /// sweep's folder as float.safetensors.
 CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSettings& net,
                     const DataSettings& data_settings, const SplitData& data, int batch, const Args& args);
-/// What the result of a cell depends on besides its name: result_config() without the knobs that choose
-/// cells.
+/// What the result of a cell depends on besides its name: result_config() without the knobs that choose cells.
 std::string cell_settings(const Args& args, const std::vector<std::string>& choices);
 
 class Comparison {

@@ -24,8 +24,7 @@ struct Role {
   Shape image = {};  ///< of a dense weight: (H, W, C) of the flattened image that it is multiplied with
 };
 
-/// The shape (H, W, C) of the image that a value is the flattened form of, element by element; rank 0 where it
-/// is none.
+/// The shape (H, W, C) of the image that a value is the flattened form of, element by element; rank 0 where it is none.
 Shape flattened_image(const Graph& graph, int number) {
   const Shape flat = graph.nodes[static_cast<std::size_t>(number)].shape;
   while (number != Graph::kNone) {

@@ -67,8 +67,7 @@ struct KeepSettings {
 };
 void declare(Args& args, KeepSettings& s);
 
-/// The configuration of `args` (Args::config()) without the number of threads, which results do not depend
-/// on.
+/// The configuration of `args` (Args::config()) without the number of threads, which results do not depend on.
 std::string result_config(const Args& args);
 
 }  // namespace coarsegrad::experiments

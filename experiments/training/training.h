@@ -73,8 +73,7 @@ std::string first_not_finite(nn::Module& net, const NamedTensors& batch, const s
 
 /// The tensors of a network file.
 nn::StateDict state_in(const TensorFile& file);
-/// The state dict of a network as a tensor file, float whatever Real is; what `metadata` says of it:
-/// network_file.h.
+/// The state dict of a network as a tensor file, float whatever Real is; what `metadata` says of it: network_file.h.
 void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata);
 /// Entry of the metadata that says which training a network came from.

@@ -18,8 +18,7 @@ enum class Bounding {
 class DorefaActivation : public GridActivation {
  public:
   /// With h = clip another surrogate than the clipped ReLU may stand for its derivative. Throws UsageError
-  /// unless 1 <= bits <= 16, and for a surrogate with another h, or with more than 8 bits, which have no
-  /// codes.
+  /// unless 1 <= bits <= 16, and for a surrogate with another h, or with more than 8 bits, which have no codes.
   explicit DorefaActivation(int bits, Bounding h = Bounding::clip,
                             const Surrogate& surrogate = coarsegrad::surrogate("clipped_relu"));
   Var forward(const Var& x) override;

@@ -40,8 +40,7 @@ class GradientQuantizer {
 
 struct GradientQuantizerOptions {
   int bits = 8;  ///< 1 to 8
-  bool stochastic =
-      true;  ///< false: to the nearest level, which is biased; to see what the noise is good for
+  bool stochastic = true;  ///< false: to the nearest level, which is biased; to see what the noise is good for
 };
 
 /// By name; those shipped round up with a probability that is a multiple of 2^-16, have B = 2^bits - 1 bins

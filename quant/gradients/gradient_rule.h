@@ -4,8 +4,7 @@
 //   GradientRule rule(net, {.input = gradient_quantizer("psq", {.bits = 5}),
 //                           .weight = gradient_quantizer("ptq", {.bits = 8})}, rng.split("gradients"));
 // A QuantizedOptimizer tells it the step; whoever takes gradients without one calls set_step(). What is drawn depends on the random stream, the name of the layer and the step alone (and on how many times
-// the layer was passed backwards within the step), so a training that was broken off goes on with the same
-// bits.
+// the layer was passed backwards within the step), so a training that was broken off goes on with the same bits.
 #include <cstdint>
 #include <memory>
 #include <string>

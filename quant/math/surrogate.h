@@ -6,8 +6,7 @@
 // `window` is the highest level K of the quantizer that the surrogate stands in for, in units of its
 // resolution alpha (2^bits - 1 for a b-bit activation, 1 in the two-layer model of quant/theory and for
 // signs); x is in the same units. The clipped ReLU's window is 0 < x <= K, that of the symmetric ones
-// (hard_tanh, triangular, polynomial), which stand in for a sign, |x| <= K. Surrogates without a window
-// ignore it.
+// (hard_tanh, triangular, polynomial), which stand in for a sign, |x| <= K. Surrogates without a window ignore it.
 #include <cmath>
 #include <functional>
 #include <span>
@@ -113,8 +112,7 @@ const Surrogate& surrogate(std::string_view name);
 std::vector<const Surrogate*> all_surrogates();
 /// The names of all_surrogates().
 std::vector<std::string> surrogate_names();
-/// Makes a surrogate known by name, in flags and logs as well. Throws UsageError if the name is empty or
-/// taken.
+/// Makes a surrogate known by name, in flags and logs as well. Throws UsageError if the name is empty or taken.
 const Surrogate& register_surrogate(Surrogate surrogate);
 
 /// As above, from its parts:

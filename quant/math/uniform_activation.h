@@ -52,8 +52,7 @@ T alpha_derivative(AlphaRule rule, T x, T alpha, T top) {
 }
 
 /// The resolution for a pre-activation that is N(0,1), as behind a batch normalisation without affine part:
-/// the values of the authors' code for 1, 2 and 4 bits (1.2221, 0.6511, 0.1946), lloyd_alpha(bits) for the
-/// others.
+/// the values of the authors' code for 1, 2 and 4 bits (1.2221, 0.6511, 0.1946), lloyd_alpha(bits) for the others.
 double half_gaussian_alpha(int bits);
 /// The fixed point of Lloyd's alternation on the half-Gaussian: codes k = min(K, round(x / alpha)), then
 /// alpha = E[k x] / E[k^2]. Nearest rounding, as the authors fitted it, although the forward pass rounds up.

@@ -67,8 +67,7 @@ struct Run {
 };
 
 // An upper bound of A^2 / B between two sets, the second of which has the events between `low` and `high` in
-// addition: its value at both ends, and where the steepest way out of the first meets the flattest way into
-// the second.
+// addition: its value at both ends, and where the steepest way out of the first meets the flattest way into the second.
 double bound(const Sums& from, const Sums& to, double low, double high) {
   double most = std::max(from.gain(), to.gain());
   const double steep = high / 2, flat = low / 2;

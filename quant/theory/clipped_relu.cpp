@@ -27,8 +27,7 @@ double clipped_q(double theta, double norm_w) {
   return sine > 0 ? sine * clipped_q_over_sin(theta, norm_w) : 0;
 }
 
-// One form for each half of [0, pi]: beyond pi/2 it works with complements, so that nothing of order one
-// cancels.
+// One form for each half of [0, pi]: beyond pi/2 it works with complements, so that nothing of order one cancels.
 double clipped_p(double theta, double norm_w) {
   const double sine = std::sin(theta), cosine = std::cos(theta);
   if (theta <= 0) return clipped_p_at_zero(norm_w);

@@ -16,8 +16,7 @@
 
 namespace coarsegrad::theory {
 
-/// Mean over the samples of one random number, and the variance of that number (of one sample, not of the
-/// mean).
+/// Mean over the samples of one random number, and the variance of that number (of one sample, not of the mean).
 struct Moments {
   double mean = 0, variance = 0;
 };

@@ -16,15 +16,13 @@ struct LloydOptions {
 void describe(OptionVisitor& v, LloydOptions& o);
 
 /// "lloyd": from delta = 2 max|w| / (2^bits - 1), in every projection anew (Yin et al.: Blended coarse
-/// gradient descent, 2018, section 3). Throws UsageError for options out of range, here
-/// and below.
+/// gradient descent, 2018, section 3). Throws UsageError for options out of range, here and below.
 std::unique_ptr<WeightProjection> lloyd_projection(const LloydOptions& options);
 
 /// "warm_lloyd": from the delta that the projection before has ended with (Yin et al.: BinaryRelax, 2018),
 /// the first time from the best of three starts. The buffer `delta`, one for each group, remembers it.
 /// Weights that lie still are therefore projected a little better each time, until a fixed point is reached.
-/// For few bits: the finer the grid, the nearer every delta is to a fixed point, and the slower one step
-/// follows.
+/// For few bits: the finer the grid, the nearer every delta is to a fixed point, and the slower one step follows.
 std::unique_ptr<WeightProjection> warm_lloyd_projection(const LloydOptions& options);
 
 }  // namespace quant

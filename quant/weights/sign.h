@@ -14,8 +14,7 @@ void describe(OptionVisitor& v, SignOptions& o);
 
 /// "sign": -1 and +1 without a scale, sign(0) as options.sign_of_zero says (Courbariaux, Hubara, Soudry,
 /// El-Yaniv, Bengio: Binarized neural networks, 2016, equation 1); a group of zeros stays one. The gradient
-/// goes straight through: that paper keeps the float weights within [-1, 1] (relaxation `clip`), where it
-/// always does.
+/// goes straight through: that paper keeps the float weights within [-1, 1] (relaxation `clip`), where it always does.
 std::unique_ptr<WeightProjection> sign_projection(const SignOptions& options);
 
 /// "xnor": alpha sign(w) with alpha = mean|w| of each output channel

@@ -1,5 +1,4 @@
-// Trains: four weights are recovered from 64 samples of a linear teacher, in the Real of the library that it
-// links.
+// Trains: four weights are recovered from 64 samples of a linear teacher, in the Real of the library that it links.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

@@ -1,5 +1,4 @@
-// The summary of a network of one's own: two inputs, a module that both go through, and ops that belong to no
-// layer.
+// The summary of a network of one's own: two inputs, a module that both go through, and ops that belong to no layer.
 #include "nn/graph.h"
 
 #include <cstdio>

@@ -163,8 +163,7 @@ TEST_CASE("codes times codes: sums of integers forward, the gradients of the dec
     expected.backward(g);
     CHECK(values(coded_x.grad()) == values(x_values.grad()));
     CHECK(values(coded_w.grad()) == values(w_values.grad()));
-    // Integers, each scaled once: a whole number of scales (float only, double multiplies the decoded
-    // values).
+    // Integers, each scaled once: a whole number of scales (float only, double multiplies the decoded values).
     for (std::int64_t i = 0; sizeof(Real) == sizeof(float) && i < y.numel(); ++i) {
       const Real scale = x.coded()->scales()[0] * w.coded()->scales()[static_cast<std::size_t>(i % ws[0])];
       CHECK(y.value()[i] == scale * std::round(y.value()[i] / scale));

@@ -1,5 +1,4 @@
-// Generic tests: each loops over the table of ops. Compiled in double (gradients) and in float (everything
-// else).
+// Generic tests: each loops over the table of ops. Compiled in double (gradients) and in float (everything else).
 #include <doctest/doctest.h>
 
 #include <algorithm>

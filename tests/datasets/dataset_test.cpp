@@ -85,8 +85,7 @@ TEST_CASE("dataset: a subset takes the images asked for, in that order") {
 
 namespace {
 
-/// Share of the images of `test` that are nearest, in Euclidean distance, to the mean training image of their
-/// class.
+/// Share of the images of `test` that are nearest, in Euclidean distance, to the mean training image of their class.
 double nearest_mean_accuracy(const ImageDataset& train, const ImageDataset& test) {
   const auto bytes = static_cast<std::size_t>(train.image.numel());
   std::vector<std::vector<double>> mean(static_cast<std::size_t>(train.classes), std::vector<double>(bytes));

@@ -1,5 +1,4 @@
-// Least squares with quantized weights: the problem itself, and the toy experiment of the paper on
-// BinaryRelax.
+// Least squares with quantized weights: the problem itself, and the toy experiment of the paper on BinaryRelax.
 #include "experiments/studies/regression.h"
 
 #include <doctest/doctest.h>

@@ -37,8 +37,7 @@ class Calls {
   std::vector<std::string> lines_;
 };
 
-/// Made by the first call and, as others may follow at the end of the program, destroyed by nobody but
-/// exit().
+/// Made by the first call and, as others may follow at the end of the program, destroyed by nobody but exit().
 Calls& calls() {
   static Calls all;
   return all;

@@ -115,8 +115,7 @@ TEST_CASE("summary: ResNet-20 with 1-bit weights and 4-bit activations") {
   CHECK(layer(s, "act").output_bits == 4);
   CHECK(std::count_if(s.layers.begin(), s.layers.end(),
                       [](const LayerSummary& l) { return l.name == "stages.stage1_block1.act"; }) == 2);
-  // Packed convolutions with a scale each, two numbers for each of the 688 normalised channels, the dense
-  // layer.
+  // Packed convolutions with a scale each, two numbers for each of the 688 normalised channels, the dense layer.
   CHECK(s.bytes == 267696 / 8 + 19 * 4 + 688 * 8 + 650 * 4);
 }
 

@@ -23,8 +23,7 @@ inline std::int64_t weight_size(const ConvShape& s) {
   return s.out_channels * s.kernel_h * s.kernel_w * s.in_channels / s.groups;
 }
 
-// The definition: calls f(index in x, index in weight, index in y) for every product that the convolution
-// sums.
+// The definition: calls f(index in x, index in weight, index in y) for every product that the convolution sums.
 template <class F>
 void for_each_product(const ConvShape& s, F&& f) {
   const std::int64_t ci = s.in_channels / s.groups, co = s.out_channels / s.groups;

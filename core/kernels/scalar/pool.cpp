@@ -7,8 +7,7 @@
 namespace coarsegrad::kernels::scalar {
 namespace {
 
-// visit(o, i, number): value i of the input belongs to value o of the output as tap `number`; taps of one o
-// in order.
+// visit(o, i, number): value i of the input belongs to value o of the output as tap `number`; taps of one o in order.
 template <class F>
 void for_each_tap(const PoolRun& s, F visit) {
   for (std::int64_t p = 0; p < s.count; ++p)

@@ -111,8 +111,7 @@ COARSEGRAD_INLINE Pairs<chains> box_muller_pairs(const PhiloxWords<chains>& word
   return out;
 }
 
-/// The variates of lanes [lane, lane + kLanes) of `chains` groups in turn, the first of which starts at
-/// `counter`.
+/// The variates of lanes [lane, lane + kLanes) of `chains` groups in turn, the first of which starts at `counter`.
 template <int chains>
 COARSEGRAD_INLINE Pairs<chains> normal_pairs(const PhiloxStream& s, std::uint64_t counter, std::size_t lane) {
   U64 counters[chains];

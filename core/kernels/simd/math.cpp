@@ -29,8 +29,7 @@ COARSEGRAD_INLINE F32 exp_minus_1(F32 r) {
 
 COARSEGRAD_INLINE F32 power_of_2(I32 n) { return as_float(shift_left<23>(n + set1(127))); }
 
-// Outside of the clamp the result is 0 or infinite anyway. The power is applied in two halves, each a normal
-// number.
+// Outside of the clamp the result is 0 or infinite anyway. The power is applied in two halves, each a normal number.
 COARSEGRAD_INLINE F32 exp(F32 x) {
   const Reduced t = reduce(min(set1(90.f), max(set1(-110.f), x)));
   const I32 n = to_int(t.n), half = shift_right<1>(n);

@@ -32,8 +32,7 @@ COARSEGRAD_INLINE void repair_moments(std::int64_t rows, std::int64_t cols, AnyP
 }
 
 // The squares are summed around the mean of the first rows. That costs one sweep, and since those rows are
-// part of the data, the sum can exceed m2 by a factor of rows / kSumRows + 1 at most: no offset makes it
-// cancel.
+// part of the data, the sum can exceed m2 by a factor of rows / kSumRows + 1 at most: no offset makes it cancel.
 template <class AnyPanel>
 void panel_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const float* x, double* mean,
                    double* m2) {

@@ -6,8 +6,7 @@
 namespace coarsegrad::kernels::COARSEGRAD_TARGET {
 namespace {
 
-// body(o, i, lanes) for the vectors of each window's channels: o counts outputs, i is the input of the first
-// tap.
+// body(o, i, lanes) for the vectors of each window's channels: o counts outputs, i is the input of the first tap.
 template <class Body>
 COARSEGRAD_INLINE void for_windows(const PoolRun& s, Body body) {
   for (std::int64_t p = 0; p < s.count; ++p)
@@ -15,8 +14,7 @@ COARSEGRAD_INLINE void for_windows(const PoolRun& s, Body body) {
                 [&](std::int64_t c, auto lanes) { body(p * s.channels + c, p * s.step + c, lanes); });
 }
 
-// body(offset from the first tap, number) for the taps of a window. Rows and Cols are 0 where the run says
-// how many.
+// body(offset from the first tap, number) for the taps of a window. Rows and Cols are 0 where the run says how many.
 template <int Rows, int Cols, class Body>
 COARSEGRAD_INLINE void for_taps(const PoolRun& s, Body body) {
   const std::int64_t rows = Rows ? Rows : s.rows, cols = Cols ? Cols : s.cols;

@@ -84,8 +84,7 @@ void residual(const TwoLayerModel& model, const float* a, const float* b, std::s
   }
 }
 
-/// What the inner function of gradient() works on: `stes` surrogates from one on, and the lanes from `lane`
-/// on.
+/// What the inner function of gradient() works on: `stes` surrogates from one on, and the lanes from `lane` on.
 struct GradientTask {
   std::size_t m, n, row;
   const float *z, *weights, *directions;  // weights: mu'_i v_i r

@@ -119,8 +119,7 @@ void set_tile_magnitudes(const std::vector<float>& images, Weight weight, Refere
   });
 }
 
-// As above for the gradient of the kernel: the sum over tiles of the largest pixel times the sum of the
-// gradients.
+// As above for the gradient of the kernel: the sum over tiles of the largest pixel times the sum of the gradients.
 void set_tile_magnitudes(const Case<float>& c, ReferenceSums& dweight) {
   const Tiles x_tiles{c.x}, dy_tiles{c.dy};
   std::fill(dweight.magnitude.begin(), dweight.magnitude.end(), 0);

@@ -14,8 +14,7 @@ using namespace coarsegrad::testing;
 
 namespace {
 
-// Three nested sums with steps that no product of plain matrices has, and rows of C further apart than its
-// columns.
+// Three nested sums with steps that no product of plain matrices has, and rows of C further apart than its columns.
 template <class T>
 kernels::ProductTile<T> nested_tile(int rows, int columns, const std::vector<T>& a, const std::vector<T>& b) {
   return {.a = a.data(),
@@ -43,8 +42,7 @@ void check_tile(const kernels::Matmul<float>& kernel, int rows, int columns, Fil
     all_kernels().front()->real.matmul.tile(tile);
     tile.c = c.data();
     kernel.tile(tile);
-    // Fused and separate roundings of 30 products below 1, each within half an epsilon of a partial sum below
-    // 108.
+    // Fused and separate roundings of 30 products below 1, each within half an epsilon of a partial sum below 108.
     float worst = 0;
     for (std::size_t i = 0; i < c.size(); ++i) worst = std::max(worst, std::abs(c[i] - expected[i]));
     CHECK(worst <= (fill == Fill::kIntegers ? 0 : 1e-4f));

@@ -48,8 +48,7 @@ Values scaled(Values z, float factor) {
 /// P(z > x).
 double upper_tail(double x) { return 0.5 * std::erfc(x / std::sqrt(2.0)); }
 
-/// Kolmogorov's statistic sqrt(N) sup |F_N - Phi|: above 1.95 with probability 0.001 for a sampler that is
-/// right.
+/// Kolmogorov's statistic sqrt(N) sup |F_N - Phi|: above 1.95 with probability 0.001 for a sampler that is right.
 double kolmogorov_smirnov(Values z) {
   std::sort(z.begin(), z.end());
   const double n = static_cast<double>(z.size());

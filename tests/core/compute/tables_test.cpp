@@ -1,5 +1,4 @@
-// The kernels of sampling, of the two-layer Monte Carlo and of matrix products, each by itself, against the
-// reference.
+// The kernels of sampling, of the two-layer Monte Carlo and of matrix products, each by itself, against the reference.
 #include "tests/support/tables.h"
 
 #include "core/kernels/sampling.h"

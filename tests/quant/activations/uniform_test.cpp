@@ -1,5 +1,4 @@
-// Quantized activations as ops: levels forward, the surrogate's derivative backward, at the points where
-// mistakes hide.
+// Quantized activations as ops: levels forward, the surrogate's derivative backward, at the points where mistakes hide.
 #include "quant/activations/uniform.h"
 
 #include <doctest/doctest.h>

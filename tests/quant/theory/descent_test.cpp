@@ -256,8 +256,7 @@ TEST_SUITE("theory") {
 
   TEST_CASE("descent stops when the filter vanishes instead of dividing by its length") {
     const TwoLayer model({1, 1}, {1, 0});
-    // With v = v_pi at theta = pi the identity moves w along itself: one step of the right size hits the
-    // origin.
+    // With v = v_pi at theta = pi the identity moves w along itself: one step of the right size hits the origin.
     const Vector v = model.spurious_minimum().v, w{-1, 0};
     const double drift = norm(model.coarse_gradient(Ste::identity, v, w));
     const Descent run = population_descent(model, Ste::identity, {v, w}, {.eta = 1 / drift, .steps = 10});

@@ -55,8 +55,7 @@ TEST_SUITE("paper-ste") {
                    dot(saddle.v, saddle.v) / kSqrt2Pi) < 1e-9);
   }
 
-  // With H = [[(I+11')/4, v*/2pi], [v*'/2pi, 0]], f rises along (1, 0) and falls along (-2 M^-1 v*/pi, 1), M
-  // = I+11'.
+  // With H = [[(I+11')/4, v*/2pi], [v*'/2pi, 0]], f rises along (1, 0) and falls along (-2 M^-1 v*/pi, 1), M = I+11'.
   TEST_CASE("paper-ste 8.8: the Hessian at the saddle is indefinite") {
     const TwoLayer model({1, .6, -.4, .5}, {1, 0});
     const Critical saddle = *model.saddle();

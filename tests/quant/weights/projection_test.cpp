@@ -1,5 +1,4 @@
-// Projections of tensors: grids, groups, names. The mathematics of one group is tested in
-// uniform_weight_test.cpp.
+// Projections of tensors: grids, groups, names. The mathematics of one group is tested in uniform_weight_test.cpp.
 #include "quant/weights/projection.h"
 
 #include <doctest/doctest.h>

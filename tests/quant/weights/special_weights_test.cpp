@@ -140,8 +140,7 @@ bool is(const Part& part, const char* option, const OptionValue& value) {
   return part.options.has(option) && part.options.get(option) == value;
 }
 
-// Whether the grid grows and shrinks with the weights. That of a test program's own projection may stand
-// still.
+// Whether the grid grows and shrinks with the weights. That of a test program's own projection may stand still.
 bool follows_weights(const Part& part) {
   return part.name != "sign" && part.name != "dorefa" && part.name != "halves_of_test" &&
          (part.name != "fixed_levels" || is(part, "scale", "fitted"));
@@ -183,8 +182,7 @@ TEST_SUITE("quant") {
         // A step of twice the mean puts a constant on the tie between the codes 0 and 1.
         const bool keeps_constants = follows && !(name == "lsq" && is(part, "bits", 2));
         const Make make = [&] { return quant::weight_projection(part); };
-        // Levels -1 and +1 that know nothing of the weights have no place for 0 but the one that sign(0)
-        // names.
+        // Levels -1 and +1 that know nothing of the weights have no place for 0 but the one that sign(0) names.
         const bool no_zero = name == "fixed_levels" && is(part, "bits", 1) && is(part, "scale", "unit");
         for (const Special& s : specials()) {
           INFO(s.name);
