@@ -30,9 +30,8 @@ struct Preset {
 
 struct Knob;  // experiments/support/knob.h
 
-/// Each add() ties a flag to a variable, which holds the default until parse() and the resolved value after
-/// it; the variable must outlive the Args. Lists are written --bits 2,4 on the command line and [2, 4] in the
-/// file; switches
+/// Each add() ties a flag to a variable, which holds the default until parse() and the resolved value after it; the
+/// variable must outlive the Args. Lists are written --bits 2,4 on the command line and [2, 4] in the file, switches
 /// --rescale or --no-rescale, and true or false in the file. Integers may be written 1e6.
 /// A text under the key "comment" in the file is for its readers.
 /// Every Args also has --help, --config, --seed, --threads, --out, --quiet and --take-over.
