@@ -64,8 +64,8 @@ Forward rectified(const Tensor& x, const std::shared_ptr<const Normalization>& n
   Tensor y = Tensor::uninitialized(x.shape());
   const MutableMask mask = mask_of(x.numel(), wanted);
   if (n)
-    batch_norm_relu<Real>(n->rows(), n->channels(), n->x.data(), n->columns(), n->shortcut.elements(),
-                          y.mutable_data(), data_of(mask));
+    batch_norm_relu<Real>(n->rows(), n->channels(), n->x.data(), n->columns(), n->shortcut.elements(), y.mutable_data(),
+                          data_of(mask));
   else
     relu_forward<Real>(x.numel(), x.data(), y.mutable_data(), data_of(mask));
   return {y, [mask] { return mask; }};
@@ -81,18 +81,16 @@ Tensor values_on_grid(const Tensor& x, const ActivationGrid& grid) {
 Forward on_grid(const Tensor& x, const std::shared_ptr<const Normalization>& n, const ActivationGrid& grid,
                 bool with_mask) {
   const bool with_sign = grid.quantizer.rounding == kernels::Rounding::sign;
-  const auto coded = std::make_shared<Coded>(x.numel(), grid.bits,
-                                             with_sign ? Coded::Sign::two_s_complement : Coded::Sign::none,
-                                             std::vector<Real>{grid.quantizer.scale()});
+  const auto coded =
+      std::make_shared<Coded>(x.numel(), grid.bits, with_sign ? Coded::Sign::two_s_complement : Coded::Sign::none,
+                              std::vector<Real>{grid.quantizer.scale()});
   const MutableMask mask = mask_of(x.numel(), with_mask);
   const auto pass = grid.slope.interval.value_or(kernels::Interval<Real>{});  // read where there is a mask
-  const bool any_nan = n ? batch_norm_quantize<Real>(n->rows(), n->channels(), n->x.data(), n->columns(),
-                                                     n->shortcut.elements(), grid.quantizer, pass,
-                                                     coded->codes(), data_of(mask))
-                         : quantize_forward<Real>(x.numel(), x.data(), grid.quantizer, pass, nullptr,
-                                                  coded->codes(), data_of(mask));
-  return {any_nan ? values_on_grid(x, grid) : Tensor::deferred(x.shape(), coded), [mask] { return mask; },
-          coded};
+  const bool any_nan =
+      n ? batch_norm_quantize<Real>(n->rows(), n->channels(), n->x.data(), n->columns(), n->shortcut.elements(),
+                                    grid.quantizer, pass, coded->codes(), data_of(mask))
+        : quantize_forward<Real>(x.numel(), x.data(), grid.quantizer, pass, nullptr, coded->codes(), data_of(mask));
+  return {any_nan ? values_on_grid(x, grid) : Tensor::deferred(x.shape(), coded), [mask] { return mask; }, coded};
 }
 
 // g times the slope at x, piece by piece: x may be a recipe.
@@ -103,16 +101,15 @@ Tensor times_slope(const Tensor& g, const Tensor& x, const kernels::Quantizer<Re
   const Real* const dy = g.data();
   Real* const out = dx.mutable_data();
   const std::int64_t granule = x.source() ? std::max<std::int64_t>(x.source()->granule(), 1) : 1;
-  parallel_ranges(g.numel(), (kTaskElements + granule - 1) / granule * granule,
-                  [&](std::int64_t begin, std::int64_t end) {
-                    const ElementWindow<Real> window(in, begin, end);
-                    const std::span<Real> piece(out + begin, static_cast<std::size_t>(end - begin));
-                    std::transform(window.data(), window.data() + piece.size(), piece.begin(),
-                                   [&](Real v) { return v * quantizer.steps / quantizer.alpha; });
-                    slope(piece, piece);
-                    std::transform(dy + begin, dy + end, piece.begin(), piece.begin(),
-                                   [](Real d, Real s) { return d * s; });
-                  });
+  parallel_ranges(
+      g.numel(), (kTaskElements + granule - 1) / granule * granule, [&](std::int64_t begin, std::int64_t end) {
+        const ElementWindow<Real> window(in, begin, end);
+        const std::span<Real> piece(out + begin, static_cast<std::size_t>(end - begin));
+        std::transform(window.data(), window.data() + piece.size(), piece.begin(),
+                       [&](Real v) { return v * quantizer.steps / quantizer.alpha; });
+        slope(piece, piece);
+        std::transform(dy + begin, dy + end, piece.begin(), piece.begin(), [](Real d, Real s) { return d * s; });
+      });
   return dx;
 }
 
@@ -135,8 +132,7 @@ Var activate(const Var& x, const ActivationMap& map) {
   const bool wanted = grad_enabled() && (x.requires_grad() || parameter.requires_grad());
   const bool has_bits = !map.grid || map.grid->slope.interval;
   const auto n = normalization_of(x.value(), has_bits);
-  const Forward out =
-      map.grid ? on_grid(x.value(), n, *map.grid, has_bits && wanted) : rectified(x.value(), n, wanted);
+  const Forward out = map.grid ? on_grid(x.value(), n, *map.grid, has_bits && wanted) : rectified(x.value(), n, wanted);
 
   // What backward needs, and no more.
   KeptActivation kept;
@@ -146,8 +142,7 @@ Var activate(const Var& x, const ActivationMap& map) {
   const auto backward = [kept, mask = out.mask, behind_norm, has_shortcut,
                          quantizer = map.grid ? map.grid->quantizer : kernels::Quantizer<Real>{1, 1},
                          slope = map.grid ? map.grid->slope.function : nullptr,
-                         gradient = map.grid ? map.grid->parameter_gradient
-                                             : nullptr](const Tensor& g) -> Gradients {
+                         gradient = map.grid ? map.grid->parameter_gradient : nullptr](const Tensor& g) -> Gradients {
     KeptActivation with_mask = kept;
     with_mask.mask = mask();
     const DerivativeMask& bits = with_mask.mask;

@@ -27,8 +27,7 @@ std::int64_t check_channels(const Var& x, const Var& scale, const Var& shift) {
 template <class Target>
 void move_towards(Tensor& running, double momentum, Target target) {
   Real* r = running.mutable_data();
-  for (std::int64_t c = 0; c < running.numel(); ++c)
-    r[c] = to_finite((1 - momentum) * r[c] + momentum * target(c));
+  for (std::int64_t c = 0; c < running.numel(); ++c) r[c] = to_finite((1 - momentum) * r[c] + momentum * target(c));
 }
 
 // The recipe, but for its statistics.
@@ -43,22 +42,19 @@ std::shared_ptr<Normalization> recipe(const Var& x, const Var& scale, const Var&
 
 // Records the op. The gradient behind an activation comes with its mask, and is what both kernels read then; where a
 // shortcut wants the product as well, the first of them writes it.
-Var recorded(const std::shared_ptr<const Normalization>& n, BatchStatistics statistics, const Var& x,
-             const Var& scale, const Var& shift) {
+Var recorded(const std::shared_ptr<const Normalization>& n, BatchStatistics statistics, const Var& x, const Var& scale,
+             const Var& shift) {
   const std::array<bool, 3> need{x.requires_grad(), scale.requires_grad(), shift.requires_grad()};
   const auto backward = [n, statistics, need](const Tensor& g) -> Gradients {
     Gradients grads(3);
     for (std::size_t i = 0; i < need.size(); ++i)
       if (need[i]) grads[i] = Tensor::uninitialized(i == 0 ? n->x.shape() : n->mean.shape());
     const auto run = [&](const Real* dy, const std::uint8_t* mask, Real* product) {
-      batch_norm_backward<Real>(
-          n->rows(), n->channels(), n->x.data(), dy, mask, n->columns(), statistics,
-          {grads[0].mutable_data(), grads[1].mutable_data(), grads[2].mutable_data(), product});
+      batch_norm_backward<Real>(n->rows(), n->channels(), n->x.data(), dy, mask, n->columns(), statistics,
+                                {grads[0].mutable_data(), grads[1].mutable_data(), grads[2].mutable_data(), product});
     };
     const auto masked = std::dynamic_pointer_cast<const MaskedGradient>(g.shared_source());
-    const auto run_masked = [&](Real* product) {
-      run(masked->gradient().data(), masked->mask().data(), product);
-    };
+    const auto run_masked = [&](Real* product) { run(masked->gradient().data(), masked->mask().data(), product); };
     if (masked && !masked->has_other_readers())
       run_masked(nullptr);
     else if (!masked || !g.make_with(run_masked))
@@ -84,8 +80,8 @@ void Normalization::read(std::int64_t begin, std::int64_t end, Real* out) const 
 }
 
 void check_norm_settings(double eps, double momentum) {
-  check(in_range(eps, 0) && in_range(momentum, 0, 1), "batch_norm: given eps ", eps, " and momentum ",
-        momentum, ", expected a finite eps >= 0 and a momentum from 0 to 1");
+  check(in_range(eps, 0) && in_range(momentum, 0, 1), "batch_norm: given eps ", eps, " and momentum ", momentum,
+        ", expected a finite eps >= 0 and a momentum from 0 to 1");
 }
 
 Tensor normalization_with_shortcut(const Var& a, const Var& b) {
@@ -101,8 +97,8 @@ Tensor normalization_with_shortcut(const Var& a, const Var& b) {
   return Tensor::deferred(a.shape(), sum);
 }
 
-Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum,
-               Tensor* running_mean, Tensor* running_var) {
+Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum, Tensor* running_mean,
+               Tensor* running_var) {
   const FlushDenormals flush;
   check_norm_settings(eps, momentum);
   const std::int64_t channels = check_channels(x, scale, shift);
@@ -125,8 +121,7 @@ Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real 
   return recorded(n, BatchStatistics::of_batch, x, scale, shift);
 }
 
-Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var,
-                    Real eps) {
+Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var, Real eps) {
   const FlushDenormals flush;
   check_norm_settings(eps, 0);
   const std::int64_t channels = check_channels(x, scale, shift);

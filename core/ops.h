@@ -92,8 +92,7 @@ Var subsample2d(const Var& x, HeightWidth stride, std::int64_t channels = 0, std
 Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum = 0,
                Tensor* running_mean = nullptr, Tensor* running_var = nullptr);
 /// The same with given statistics (evaluation mode).
-Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var,
-                    Real eps);
+Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var, Real eps);
 
 // --- Shape (core/ops_shape.cpp)
 /// The same elements under another shape; one extent may be -1 and is worked out.

@@ -45,9 +45,7 @@ Var from_input(const char* op, const Var& x, F f, D d, const LazyAttributes& att
   const Tensor in = x.value();
   return record(
       op, apply(f, in), {x},
-      [in, d](const Tensor& g) -> Gradients {
-        return {zip(g, in, [d](Real dy, Real v) { return dy * d(v); })};
-      },
+      [in, d](const Tensor& g) -> Gradients { return {zip(g, in, [d](Real dy, Real v) { return dy * d(v); })}; },
       attributes);
 }
 
@@ -68,17 +66,14 @@ Var operator+(const Var& a, const Var& b) {
     const auto [p, q] = broadcast("add", a, b);
     y = zip(p, q, [](Real u, Real v) { return u + v; });
   }
-  return record("add", y, {a, b}, [](const Tensor& g) -> Gradients {
-    return {g, g};
-  });
+  return record("add", y, {a, b}, [](const Tensor& g) -> Gradients { return {g, g}; });
 }
 
 Var operator-(const Var& a, const Var& b) {
   const auto [p, q] = broadcast("subtract", a, b);
-  return record("subtract", zip(p, q, [](Real x, Real y) { return x - y; }), {a, b},
-                [](const Tensor& g) -> Gradients {
-                  return {g, map(g, [](Real d) { return -d; })};
-                });
+  return record("subtract", zip(p, q, [](Real x, Real y) { return x - y; }), {a, b}, [](const Tensor& g) -> Gradients {
+    return {g, map(g, [](Real d) { return -d; })};
+  });
 }
 
 Var operator*(const Var& a, const Var& b) {

@@ -104,11 +104,9 @@ Tensor Tensor::uninitialized(const Shape& shape, ElementType type) {
 
 Tensor Tensor::uninitialized(const Shape& shape, Tensor recycled, ElementType type) {
   const std::size_t bytes = static_cast<std::size_t>(shape.numel()) * element_size(type);
-  const bool usable =
-      recycled.storage_ && recycled.storage_.use_count() == 1 && recycled.storage_->capacity() >= bytes;
+  const bool usable = recycled.storage_ && recycled.storage_.use_count() == 1 && recycled.storage_->capacity() >= bytes;
   if (!usable) return uninitialized(shape, type);
-  std::atomic_thread_fence(
-      std::memory_order_acquire);  // the last other owner may have lived in another thread
+  std::atomic_thread_fence(std::memory_order_acquire);  // the last other owner may have lived in another thread
   recycled.shape_ = shape;
   recycled.type_ = type;
   return recycled;
@@ -141,16 +139,14 @@ void* Tensor::mutable_raw_data() {
 }
 
 Tensor Tensor::reshaped(const Shape& shape) const {
-  check(defined() && shape.numel() == numel(), "reshape: given ", shape_, ", expected as many elements as ",
-        shape);
+  check(defined() && shape.numel() == numel(), "reshape: given ", shape_, ", expected as many elements as ", shape);
   Tensor t = *this;
   t.shape_ = shape;
   return t;
 }
 
 Real Tensor::item() const {
-  check(defined() && numel() == 1, "item: given a tensor of shape ", shape_,
-        ", expected exactly one element");
+  check(defined() && numel() == 1, "item: given a tensor of shape ", shape_, ", expected exactly one element");
   return data()[0];
 }
 

@@ -50,8 +50,7 @@ class Cifar10Files : public Dataset {
 void write_cifar10(const std::filesystem::path& path, const ImageDataset& data);
 /// The same for CIFAR-100: the labels of `data` are the fine ones, below 100; one coarse label, below 20, for
 /// each image.
-void write_cifar100(const std::filesystem::path& path, const ImageDataset& data,
-                    std::span<const std::int32_t> coarse);
+void write_cifar100(const std::filesystem::path& path, const ImageDataset& data, std::span<const std::int32_t> coarse);
 
 }  // namespace datasets
 }  // namespace COARSEGRAD_REAL

@@ -19,8 +19,8 @@ void Normalisation::validate(std::int64_t channels, const std::string& name) con
   check(mean.size() == count && deviation.size() == count, name, ": given ", mean.size(), " means and ",
         deviation.size(), " deviations for ", channels, " channels");
   for (std::size_t c = 0; c < count; ++c)
-    check(deviation[c] > 0 && in_range(std::abs(value(0, c)), 0) && in_range(std::abs(value(255, c)), 0),
-          name, ": given the deviation ", deviation[c], " and the mean ", mean[c],
+    check(deviation[c] > 0 && in_range(std::abs(value(0, c)), 0) && in_range(std::abs(value(255, c)), 0), name,
+          ": given the deviation ", deviation[c], " and the mean ", mean[c],
           ", expected a positive one, a finite one, and finite quotients");
 }
 
@@ -40,8 +40,7 @@ void Dataset::validate() const {
   std::set<std::string> names;
   for (const Field& f : d.fields) {
     const bool is_new = names.insert(f.name).second;
-    check(!f.name.empty() && is_new, d.name, ": given the field '", f.name,
-          "', expected names that differ");
+    check(!f.name.empty() && is_new, d.name, ": given the field '", f.name, "', expected names that differ");
     if (!f.is_image()) continue;
     check(f.type == ElementType::uint8 && f.shape.rank() == 3 && f.shape.numel() > 0, d.name,
           ": given images of shape ", f.shape, " and ", element_type_name(f.type), ", expected (H,W,C) and uint8");
@@ -62,8 +61,7 @@ Sample Subset::sample(std::int64_t i) const {
 }
 
 Verify verify(std::string_view name) {
-  check_usage(name == "checksums" || name == "layout", "verify: given '", name,
-              "', expected checksums or layout");
+  check_usage(name == "checksums" || name == "layout", "verify: given '", name, "', expected checksums or layout");
   return name == "layout" ? Verify::layout : Verify::checksums;
 }
 

@@ -17,9 +17,7 @@ namespace datasets {
 struct Normalisation {
   std::vector<double> mean, deviation;
 
-  double value(int byte, std::size_t channel) const {
-    return (byte / 255. - mean[channel]) / deviation[channel];
-  }
+  double value(int byte, std::size_t channel) const { return (byte / 255. - mean[channel]) / deviation[channel]; }
   /// Throws Error unless there are a mean and a positive deviation for each of `channels` channels, and all
   /// values are finite as a Real. `name` begins the message.
   void validate(std::int64_t channels, const std::string& name) const;
@@ -84,8 +82,7 @@ std::vector<std::int64_t> kept_indices(std::int64_t size, std::int64_t count, st
 /// with labels in range and any number of images. Results on the latter do not compare with published ones.
 enum class Verify { checksums, layout };
 /// What an error says about files that are not the published ones.
-inline constexpr std::string_view kReadByLayout =
-    "--verify layout (Verify::layout) reads other files of this layout";
+inline constexpr std::string_view kReadByLayout = "--verify layout (Verify::layout) reads other files of this layout";
 /// "checksums" or "layout". Throws UsageError for anything else.
 Verify verify(std::string_view name);
 

@@ -12,8 +12,8 @@ namespace datasets {
 /// clipped to 0..255, centre and noise standard normal per pixel and channel. Labels are random. `spread` 0.5
 /// is easy, 4 is hard. Two calls with one seed share the centres for any `count`, and `part` (0: train, 1:
 /// test) selects the noise. Throws Error unless count >= 1, image is (H,W,C), 1 <= classes and spread >= 0.
-ImageDataset gaussian_classes(std::int64_t count, const Shape& image, int classes, double spread,
-                         std::uint64_t seed, std::uint64_t part = 0);
+ImageDataset gaussian_classes(std::int64_t count, const Shape& image, int classes, double spread, std::uint64_t seed,
+                              std::uint64_t part = 0);
 
 /// Digits of shape (28,28,1), drawn with a pen along the strokes of 0 to 9, each rotated, slanted, scaled,
 /// shifted and thickened at random, with the labels and the normalisation of MNIST. Throws Error unless count >= 1.

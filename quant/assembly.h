@@ -44,12 +44,12 @@ struct AssemblyPlan {
 /// What looks at something comes after it, so that it goes first.
 struct Assembly {
   std::unique_ptr<nn::Module> net;
-  std::unique_ptr<nn::Module> partner;           ///< null unless guided
-  std::unique_ptr<WeightRule> weights;           ///< null: float weights
-  std::unique_ptr<GradientRule> gradients;       ///< null: float gradients
-  std::unique_ptr<optim::Optimizer> optimizer;   ///< over all parameters; inside of a QuantizedOptimizer
-  std::unique_ptr<nn::Activation> guide_map;     ///< Q of the guidance
-  std::unique_ptr<Guidance> guidance;            ///< null unless guided
+  std::unique_ptr<nn::Module> partner;          ///< null unless guided
+  std::unique_ptr<WeightRule> weights;          ///< null: float weights
+  std::unique_ptr<GradientRule> gradients;      ///< null: float gradients
+  std::unique_ptr<optim::Optimizer> optimizer;  ///< over all parameters; inside of a QuantizedOptimizer
+  std::unique_ptr<nn::Activation> guide_map;    ///< Q of the guidance
+  std::unique_ptr<Guidance> guidance;           ///< null unless guided
 
   QuantizedParts quantized() const { return {weights.get(), gradients.get()}; }
 };

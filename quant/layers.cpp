@@ -14,7 +14,8 @@ namespace {
 /// * is any text.
 bool fits(std::string_view pattern, std::string_view text) {
   if (pattern.empty()) return text.empty();
-  if (pattern.front() != '*') return !text.empty() && pattern.front() == text.front() && fits(pattern.substr(1), text.substr(1));
+  if (pattern.front() != '*')
+    return !text.empty() && pattern.front() == text.front() && fits(pattern.substr(1), text.substr(1));
   for (std::size_t skipped = 0; skipped <= text.size(); ++skipped)
     if (fits(pattern.substr(1), text.substr(skipped))) return true;
   return false;
@@ -35,7 +36,8 @@ LayerExceptions::LayerExceptions(const std::vector<std::string>& lines) {
     std::istringstream words(line.substr(colon + 1));
     for (std::string word; words >> word;) {
       if (word == "float") {
-        for (const Kind kind : {Kind::weights, Kind::activations, Kind::gradients}) e.settings.push_back({kind, "", word});
+        for (const Kind kind : {Kind::weights, Kind::activations, Kind::gradients})
+          e.settings.push_back({kind, "", word});
         continue;
       }
       const auto equals = word.find('=');

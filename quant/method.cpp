@@ -145,7 +145,8 @@ std::string layers_in_words(const Method& m) {
 std::string words(const Method& m) {
   std::string text = cat("weights ", words(m.weights, weight_projections()));
   if (m.weights.name != "none")
-    text += m.relaxation.name == "none" ? ", straight through" : cat(", relaxed by ", words(m.relaxation, relaxations()));
+    text +=
+        m.relaxation.name == "none" ? ", straight through" : cat(", relaxed by ", words(m.relaxation, relaxations()));
   if (m.update.name != "same") text += cat(", moved by ", words(m.update, weight_updates()));
   text += cat("; activations ", words(m.activations, activations()));
   text += cat("; gradients ", words(m.gradients, gradient_rules()));

@@ -29,10 +29,10 @@ struct Method {
   /// Layers that are an exception (quant/layers.h). Left as it is the last layer has float weights.
   std::vector<std::string> layers = {"last: weights=float"};
 
-  bool two_stage = false;             ///< weights first, then activations (quant/stages.h)
-  std::vector<int> progressive = {};  ///< bits of earlier stages
+  bool two_stage = false;                        ///< weights first, then activations (quant/stages.h)
+  std::vector<int> progressive = {};             ///< bits of earlier stages
   GuidanceOptions guidance = {.guide = "none"};  ///< by a float partner (quant/guidance.h); none: alone
-  double partner_rate = 1;            ///< factor of the partner's learning rate
+  double partner_rate = 1;                       ///< factor of the partner's learning rate
 
   std::string optimizer = {};  ///< that the method demands for what its update does not move: "adam"; empty: any
   int epochs = 0;              ///< that its schedules per epoch are made for; 0: they have none

@@ -40,7 +40,9 @@ bool within(T value, OptionRange<T> range) {
 class Lister : public OptionVisitor {
  public:
   std::vector<OptionField> fields;
-  void number(const OptionText& t, double& v, OptionRange<double> r) override { fields.push_back({t, v, limits_of(r)}); }
+  void number(const OptionText& t, double& v, OptionRange<double> r) override {
+    fields.push_back({t, v, limits_of(r)});
+  }
   void integer(const OptionText& t, int& v, OptionRange<int> r) override { fields.push_back({t, v, limits_of(r)}); }
   void flag(const OptionText& t, bool& v) override { fields.push_back({t, v, kFlagLimits}); }
   void choice(const OptionText& t, std::string& v, const std::vector<std::string>& choices) override {

@@ -70,8 +70,9 @@ class AnyOptions {
   AnyOptions() : AnyOptions(None{}) {}
   /// Of a type that describe() is declared for.
   template <class Options>
-    requires requires(OptionVisitor& v, Options& o) { describe(v, o); }
-  AnyOptions(Options options)  // NOLINT(google-explicit-constructor): a struct of options is meant where one is asked for
+  requires requires(OptionVisitor& v, Options& o) { describe(v, o); }
+  AnyOptions(
+      Options options)  // NOLINT(google-explicit-constructor): a struct of options is meant where one is asked for
       : held_(std::make_unique<Model<Options>>(std::move(options))) {
     check_description();
   }

@@ -47,7 +47,8 @@ template <class Product>
 class PartRegistry : public PartCatalogue {
  public:
   /// `kind` names the parts in messages: "relaxation"; `add_shipped` adds the first ones.
-  explicit PartRegistry(std::string kind, void (*add_shipped)(PartRegistry&) = [](PartRegistry&) {})
+  explicit PartRegistry(
+      std::string kind, void (*add_shipped)(PartRegistry&) = [](PartRegistry&) {})
       : entries_(std::move(kind), {}) {
     add_shipped(*this);
   }
@@ -56,9 +57,10 @@ class PartRegistry : public PartCatalogue {
   /// of options. Throws UsageError if the name is empty or taken.
   template <class Options, class Maker>
   void add(std::string name, std::string source, Options standard, Maker maker) {
-    entries_.add(std::move(name), Entry{std::move(source), std::move(standard), [maker](const AnyOptions& options) -> Product {
-                                          return maker(options.template as<Options>());
-                                        }});
+    entries_.add(std::move(name),
+                 Entry{std::move(source), std::move(standard), [maker](const AnyOptions& options) -> Product {
+                         return maker(options.template as<Options>());
+                       }});
   }
   /// One that has no options.
   template <class Maker>

@@ -30,9 +30,7 @@ class Shape {
   /// "(2,3,4)".
   std::string str() const;
 
-  friend bool operator==(const Shape& a, const Shape& b) {
-    return a.rank_ == b.rank_ && a.extents_ == b.extents_;
-  }
+  friend bool operator==(const Shape& a, const Shape& b) { return a.rank_ == b.rank_ && a.extents_ == b.extents_; }
   friend std::ostream& operator<<(std::ostream& out, const Shape& s);
 
  private:

@@ -14,7 +14,7 @@ inline void ask_for_short_waits(int, char**, char**) {
   setenv("KMP_BLOCKTIME", "1", 0);      // LLVM: milliseconds, and the least but none
 }
 
-[[gnu::section(".preinit_array"),
-  gnu::used]] static void (*const before_libraries)(int, char**, char**) = ask_for_short_waits;
+[[gnu::section(".preinit_array"), gnu::used]] static void (*const before_libraries)(int, char**,
+                                                                                    char**) = ask_for_short_waits;
 
 }  // namespace coarsegrad::detail

@@ -49,8 +49,8 @@ double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, kernels:
 
 /// The same from the codes and the clipped_relu mask that the forward pass saved (null will do for AlphaRule::exact).
 template <class T>
-double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* clipped_mask,
-                               const T* dy, int levels, AlphaRule rule);
+double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* clipped_mask, const T* dy,
+                               int levels, AlphaRule rule);
 
 /// Sum over all elements of dy * d y / d step for y = step * code with code = the integer nearest to q =
 /// x / step: code - q where 0 < q <= levels, code elsewhere. Source: Esser et al., arXiv 1902.08153, equation 3.

@@ -34,8 +34,8 @@ struct ConvShape {
   void validate(const char* op) const;
 
  private:
-  static constexpr std::int64_t out_extent(std::int64_t in, std::int64_t kernel, std::int64_t stride,
-                                           std::int64_t pad, std::int64_t dilation) {
+  static constexpr std::int64_t out_extent(std::int64_t in, std::int64_t kernel, std::int64_t stride, std::int64_t pad,
+                                           std::int64_t dilation) {
     const std::int64_t room = in + 2 * pad - dilation * (kernel - 1) - 1;
     return room >= 0 ? room / stride + 1 : -1;
   }
@@ -45,8 +45,7 @@ struct ConvShape {
 /// y = conv(x, weight) + bias; bias (out_channels) may be null. This and the two below throw Error when the
 /// kernel does not fit into the padded image or the groups do not divide the channels.
 template <class T>
-void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
-                    T* y);
+void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias, T* y);
 /// dx = the gradient with respect to x.
 template <class T>
 void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx);

@@ -15,8 +15,8 @@ struct Band {
 };
 
 /// Output i reads input i * stride + origin + t with tap t; inputs outside [0, inputs) are padding.
-inline std::vector<Band> bands(std::int64_t outputs, std::int64_t stride, std::int64_t origin,
-                               std::int64_t taps, std::int64_t inputs) {
+inline std::vector<Band> bands(std::int64_t outputs, std::int64_t stride, std::int64_t origin, std::int64_t taps,
+                               std::int64_t inputs) {
   std::vector<Band> found;
   for (std::int64_t i = 0; i < outputs; ++i) {
     const std::int64_t at = i * stride + origin;

@@ -86,8 +86,7 @@ class PackedProduct {
         const TaskRange part = part_of(rows.end - rows.begin, tiles, t);
         const TaskRange tile_rows{rows.begin + part.begin, rows.begin + part.end};
         pack_a(tile_rows, depth, packed_a.data());
-        for (std::int64_t i = panels.begin; i < panels.end; ++i)
-          multiply(tile_rows, depth, packed_a.data(), i);
+        for (std::int64_t i = panels.begin; i < panels.end; ++i) multiply(tile_rows, depth, packed_a.data(), i);
       }
     }
   }
@@ -117,14 +116,12 @@ class PackedProduct {
 template <class T>
 void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* c, std::int64_t ldc,
           bool accumulate) {
-  multiply_in_pieces(Product<T>{m, n, k, a, b, c, ldc, accumulate}, [](const Product<T>& part) {
-    PackedProduct<T>(part, real_kernels<T>().matmul).compute();
-  });
+  multiply_in_pieces(Product<T>{m, n, k, a, b, c, ldc, accumulate},
+                     [](const Product<T>& part) { PackedProduct<T>(part, real_kernels<T>().matmul).compute(); });
 }
 
-template void gemm(std::int64_t, std::int64_t, std::int64_t, Matrix<float>, Matrix<float>, float*,
-                   std::int64_t, bool);
-template void gemm(std::int64_t, std::int64_t, std::int64_t, Matrix<double>, Matrix<double>, double*,
-                   std::int64_t, bool);
+template void gemm(std::int64_t, std::int64_t, std::int64_t, Matrix<float>, Matrix<float>, float*, std::int64_t, bool);
+template void gemm(std::int64_t, std::int64_t, std::int64_t, Matrix<double>, Matrix<double>, double*, std::int64_t,
+                   bool);
 
 }  // namespace coarsegrad

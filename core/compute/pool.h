@@ -40,10 +40,8 @@ void average_pool_backward(const PoolShape& s, const T* dy, bool count_padding, 
 /// x: (batch, pixels, channels), y: (batch, channels): mean over the pixels, summed in double. Throws Error
 /// without pixels.
 template <class T>
-void global_average_pool_forward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* x,
-                                 T* y);
+void global_average_pool_forward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* x, T* y);
 template <class T>
-void global_average_pool_backward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* dy,
-                                  T* dx);
+void global_average_pool_backward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* dy, T* dx);
 
 }  // namespace coarsegrad

@@ -44,8 +44,8 @@ struct Activation {
   void (*relu)(std::int64_t n, const T* x, T* y, std::uint8_t* mask);
   /// y = values; codes (0 for NaN); mask: where q is in `pass`. Any of the three may be null. y may be x.
   /// Returns whether there is a NaN.
-  bool (*quantize)(std::int64_t n, const T* x, Quantizer<T> quantizer, Interval<T> pass, T* y,
-                   std::uint8_t* codes, std::uint8_t* mask);
+  bool (*quantize)(std::int64_t n, const T* x, Quantizer<T> quantizer, Interval<T> pass, T* y, std::uint8_t* codes,
+                   std::uint8_t* mask);
   /// y = alpha * codes.
   void (*decode)(std::int64_t n, const std::uint8_t* codes, T alpha, T* y);
   /// dx = dy where the mask is 1, else +0. dx may be dy.
@@ -54,11 +54,10 @@ struct Activation {
   /// absolute values.
   double (*alpha_gradient)(std::int64_t n, const T* x, const T* dy, T alpha, int levels, AlphaRule rule);
   /// The same from what a forward pass saved: its codes and, unless the rule is exact, its mask for window = levels.
-  double (*alpha_gradient_codes)(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* mask,
-                                 const T* dy, int levels, AlphaRule rule);
+  double (*alpha_gradient_codes)(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* mask, const T* dy,
+                                 int levels, AlphaRule rule);
   /// Sum of dy * (code - q) where 0 < q = x / step <= levels, of dy * code elsewhere. Agrees as above.
-  double (*step_gradient)(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy, T step,
-                          int levels);
+  double (*step_gradient)(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy, T step, int levels);
 };
 
 }  // namespace coarsegrad::kernels

@@ -15,8 +15,7 @@ constexpr std::size_t kGaussCounters = 8;
 struct Sampling {
   /// out[i] = 32-bit word i % 4 of the Philox 4x32-10 block of `key` and the 128-bit counter whose lower half
   /// is counter + i / 4 and whose upper half is `stream`.
-  void (*philox)(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, std::uint32_t* out,
-                 std::size_t n);
+  void (*philox)(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, std::uint32_t* out, std::size_t n);
 
   /// n independent N(0, 1) variates by Box and Muller's transform: out[32 g + l] = r cos(phi) and
   /// out[32 g + 16 + l] = r sin(phi) for lane l < 16 of group g. Lane l takes counter c = counter +

@@ -108,8 +108,7 @@ int main(int argc, char** argv) {
         shares[k].push_back((t - plain) / plain);
       }
     }
-    std::printf("%s, batch %d, %d threads, table %s\n", net.c_str(), batch, args.threads(),
-                active_kernels().name);
+    std::printf("%s, batch %d, %d threads, table %s\n", net.c_str(), batch, args.threads(), active_kernels().name);
     experiments::TextTable table({"gradients", "step ms", "more than float %"});
     for (std::size_t k = 0; k < kinds.size(); ++k) {
       results.add({static_cast<double>(k), median(times[k]), median(shares[k])});

@@ -151,8 +151,8 @@ int main(int argc, char** argv) {
       for (std::size_t j = 0; j < std::size(kSettings); ++j) {
         experiments::check_stop();
         const Times t = times_of(*net, kSettings[j]);
-        results.add({static_cast<double>(i), static_cast<double>(j), static_cast<double>(weights),
-                     t.project.median, t.values.median, t.around_step()});
+        results.add({static_cast<double>(i), static_cast<double>(j), static_cast<double>(weights), t.project.median,
+                     t.values.median, t.around_step()});
         table.row(nets[i], std::to_string(weights), settings[j], number(t.project.median * 1e3, 3),
                   number(t.values.median * 1e3, 3), number(t.around_step() * 1e3, 3),
                   number(t.values.spread_percent(), 2));

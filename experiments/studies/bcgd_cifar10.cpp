@@ -58,9 +58,9 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       plan.method.relaxation = {"blend", quant::BlendOptions{.rho = s.rhos[i]}};
       const auto start = network_maker(s.net, *data.train, args.seed(), sweep.network("float"));
       const TrainingStage bits = target(plan.method);
-      comparison.add({static_cast<double>(i), static_cast<double>(bits.weight_bits),
-                      static_cast<double>(bits.activation_bits)},
-                     seed, train_cell(sweep, plan, data, start, args.quiet()));
+      comparison.add(
+          {static_cast<double>(i), static_cast<double>(bits.weight_bits), static_cast<double>(bits.activation_bits)},
+          seed, train_cell(sweep, plan, data, start, args.quiet()));
     }
   std::printf("%s", comparison.report().c_str());
 }

@@ -43,9 +43,9 @@ const std::vector<std::string> kRules{"binary_connect", "binary_relax"};
 
 Part relaxation(const Settings& s, std::size_t rule) {
   if (rule == 0) return {"none"};
-  return {"relax", quant::BinaryRelaxOptions{.lambda = s.strength,
-                                             .growth = s.growth,
-                                             .hard_from = double(s.schedule.steps) / s.schedule.total()}};
+  return {"relax",
+          quant::BinaryRelaxOptions{
+              .lambda = s.strength, .growth = s.growth, .hard_from = double(s.schedule.steps) / s.schedule.total()}};
 }
 
 struct Tables {
@@ -113,8 +113,8 @@ int main(int argc, char** argv) {
   Args args("binary_relax_regression", "What does BinaryRelax gain over BinaryConnect in least squares?");
   declare(args, s);
   return run(args, argc, argv, [&](RunLog& log) {
-    check_usage(s.problem.columns <= s.problem.rows, "columns: given ", s.problem.columns,
-                ", expected at most ", s.problem.rows, ", the number of rows");
+    check_usage(s.problem.columns <= s.problem.rows, "columns: given ", s.problem.columns, ", expected at most ",
+                s.problem.rows, ", the number of rows");
     run_all(s, args, log);
   });
 }

@@ -44,8 +44,7 @@ void declare(Args& args, Settings& s) {
   args.add("layers", s.layers, "that are quantized: own: as each paper has it, else the same for all methods",
            {"own", "all", "not_last", "inner"});
   args.add("seeds", s.seeds, "runs per method and bits: seeds 1 to this", {1, 1000});
-  args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none",
-           {0, 100});
+  args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none", {0, 100});
   declare(args, s.optim);
   const auto with_bop = [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); };
   args.add("bop-lr", s.bop_lr, "learning rate of adam, which moves what bop does not", {0, 100});
@@ -150,8 +149,7 @@ CellRows rows_of(StagedTraining& training) {
 // The number of stages in rows of rows_of(), which may come from the file of a cell.
 std::size_t stages_in(const CellRows& rows) {
   const double stages = rows.empty() || rows.back().empty() ? 0 : rows.back().back();
-  check(stages >= 1 && stages <= 1000, "compare_methods: given a cell of ", stages,
-        " stages, expected 1 to 1000");
+  check(stages >= 1 && stages <= 1000, "compare_methods: given a cell of ", stages, " stages, expected 1 to 1000");
   return static_cast<std::size_t>(stages);
 }
 
@@ -168,12 +166,10 @@ class MethodComparison {
                      {"activation_bits", "bit", "bits of the activations; 0: float"}},
                     {{"deployed_bytes", "B", "parameters of the network as it is deployed, packed"},
                      {"stages", "1", "stages that divide the epochs"},
-                     {"images_per_second", "1/s",
-                      "images that steps of the last stage take in: median of the rounds"},
+                     {"images_per_second", "1/s", "images that steps of the last stage take in: median of the rounds"},
                      {"slowest", "1/s", "the same, slowest round"},
                      {"fastest", "1/s", "the same, fastest round"}}),
-        sweep_(cells_folder(args.out()),
-               cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
+        sweep_(cells_folder(args.out()), cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
         variants_(variants_of(s)) {}
 
   void run() {
@@ -186,8 +182,7 @@ class MethodComparison {
         CellRows rows = train_cell(sweep_, plan, data_, from_float(), args_.quiet(), rows_of);
         const std::size_t before_last = stages_in(rows) - 1;
         for (auto& row : rows) row.insert(row.end(), speeds[v].begin(), speeds[v].end());
-        comparison_.add(variants_[v].key(), seed, rows,
-                        before_last * static_cast<std::size_t>(plan.optim.epochs));
+        comparison_.add(variants_[v].key(), seed, rows, before_last * static_cast<std::size_t>(plan.optim.epochs));
       }
     std::printf("%s", comparison_.report().c_str());
   }
@@ -199,9 +194,7 @@ class MethodComparison {
 
   double step_seconds(const CellPlan& plan) const {
     try {
-      return step_time({plan.method, plan.optim, plan.augmentation, plan.seed, {}}, data_, from_float(),
-                       20)
-          .median;
+      return step_time({plan.method, plan.optim, plan.augmentation, plan.seed, {}}, data_, from_float(), 20).median;
     } catch (const Diverged&) {
       return std::nan("");
     }

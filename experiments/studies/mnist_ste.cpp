@@ -96,8 +96,7 @@ OptimSettings sgd(const Settings& s, int epochs, double lr) {
 void run_sweep(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load(s, args.seed());
   Comparison comparison(
-      args, log,
-      {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
+      args, log, {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   const Sweep sweep(cells_folder(args.out()), cell_settings(s, args.seed()));
   log.start();
   CellPlan float_plan;

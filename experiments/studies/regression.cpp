@@ -32,13 +32,12 @@ Regression::Regression(const RegressionOptions& o, const Rng& rng)
 }
 
 std::vector<double> Regression::residual(const Tensor& x) const {
-  check(x.numel() == static_cast<std::int64_t>(columns_), "regression: given ", x.numel(),
-        " weights, expected ", columns_);
+  check(x.numel() == static_cast<std::int64_t>(columns_), "regression: given ", x.numel(), " weights, expected ",
+        columns_);
   std::vector<double> r(rows_);
   for (std::size_t i = 0; i < rows_; ++i) {
     r[i] = -b_[i];
-    for (std::size_t c = 0; c < columns_; ++c)
-      r[i] += a_[i * columns_ + c] * static_cast<double>(x.data()[c]);
+    for (std::size_t c = 0; c < columns_; ++c) r[i] += a_[i * columns_ + c] * static_cast<double>(x.data()[c]);
   }
   return r;
 }

@@ -35,8 +35,7 @@ void declare(Args& args, Settings& s) {
   args.add("seeds", s.seeds, "fine-tuning runs per (STE, bits): seeds 1 to this", {1, 1000});
   declare(args, s.optim);
   args.add("instability", s.instability,
-           "epochs for which each STE goes on from the net of another, with the last of --bits; 0: none",
-           {0, 10000});
+           "epochs for which each STE goes on from the net of another, with the last of --bits; 0: none", {0, 10000});
   args.add("instability-from", s.instability_from, "the STE whose net that is, seed 1", surrogate_names());
   args.add("instability-lr", s.instability_lr, "learning rate of that", {0, 10});
   args.add("loss-window", s.loss_window, "steps that a point of its loss curve is the mean of", {1, 1000000});
@@ -97,9 +96,9 @@ class Instability {
           values.insert(values.end(), row.begin(), row.end());
           table_.add(values);
         }
-      std::printf("%s from %s at rate %g: training loss %g, after %d epochs %g\n",
-                  name(s_.ste[i], bits).c_str(), s_.instability_from.c_str(), s_.instability_lr,
-                  before.front()[kLast], s_.instability, after.empty() ? std::nan("") : after.back()[kLast]);
+      std::printf("%s from %s at rate %g: training loss %g, after %d epochs %g\n", name(s_.ste[i], bits).c_str(),
+                  s_.instability_from.c_str(), s_.instability_lr, before.front()[kLast], s_.instability,
+                  after.empty() ? std::nan("") : after.back()[kLast]);
     }
   }
 
@@ -128,11 +127,10 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
               "instability-from: given ", s.instability_from, ", expected one of --ste");
   const SplitData data = load_data(s, args);
   Comparison comparison(
-      args, log,
-      {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
+      args, log, {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   const Instability instability(log, s);
-  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits", "seeds", "instability",
-                                                                   "instability-lr", "loss-window"}));
+  const Sweep sweep(cells_folder(args.out()),
+                    cell_settings(args, {"ste", "bits", "seeds", "instability", "instability-lr", "loss-window"}));
   log.start();
   comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)

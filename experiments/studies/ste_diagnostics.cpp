@@ -37,10 +37,8 @@ void declare(Args& args, Settings& s) {
   declare(args, s.optim);
   args.add("probe", s.probe, "training images that the gradients are taken of", {2, 100000});
   args.add("every", s.every, "epochs between two estimates of the direction of descent", {1, 100000});
-  args.add("directions", s.diagnostics.directions, "random directions of such an estimate; 0: none",
-           {0, 10000});
-  args.add("difference", s.diagnostics.step, "its step, relative to the norm of the layer's weights",
-           {1e-9, 10});
+  args.add("directions", s.diagnostics.directions, "random directions of such an estimate; 0: none", {0, 10000});
+  args.add("difference", s.diagnostics.step, "its step, relative to the norm of the layer's weights", {1e-9, 10});
   args.add_need({"every", "difference"}, "directions", "without --directions",
                 [&s] { return s.diagnostics.directions > 0; });
 }
@@ -81,8 +79,8 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
     reference->load_state_dict(net.state_dict());
     note(trainer, diagnose(net, *reference, *probe, options, Rng(args.seed()).split("directions")));
   };
-  return train_cell(
-      sweep, plan, data, network_maker(s.net, *data.train, args.seed(), sweep.network("float")), args.quiet(), [](StagedTraining& training) { return training.trainer().notes(); });
+  return train_cell(sweep, plan, data, network_maker(s.net, *data.train, args.seed(), sweep.network("float")),
+                    args.quiet(), [](StagedTraining& training) { return training.trainer().notes(); });
 }
 
 // Means over the layers, after the last epoch that has them.
@@ -105,17 +103,17 @@ void run_all(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s, args);
   const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits"}));
   const auto example = reference_net(s, data, args, s.bits.front());
-  const Table table = log.table(
-      "diagnostics",
-      {{"ste", "1", "straight-through estimator", s.ste},
-       {"bits", "bit", "bits of the activations"},
-       {"layer", "1", "convolution or dense layer",
-        layer_names(*example, data.train->description().field("image").shape)},
-       {"epoch", "1", "epoch of the training"},
-       {"cosine_to_clipped", "1", "cosine of the coarse gradient and the clipped ReLU's"},
-       {"cosine_to_descent", "1", "cosine of what the coarse gradient says and of differences of the loss"},
-       {"gradient_norm", "1", "norm of the coarse gradient"},
-       {"active_share", "1", "share of the inputs of the activation in (0, K alpha]"}});
+  const Table table =
+      log.table("diagnostics",
+                {{"ste", "1", "straight-through estimator", s.ste},
+                 {"bits", "bit", "bits of the activations"},
+                 {"layer", "1", "convolution or dense layer",
+                  layer_names(*example, data.train->description().field("image").shape)},
+                 {"epoch", "1", "epoch of the training"},
+                 {"cosine_to_clipped", "1", "cosine of the coarse gradient and the clipped ReLU's"},
+                 {"cosine_to_descent", "1", "cosine of what the coarse gradient says and of differences of the loss"},
+                 {"gradient_norm", "1", "norm of the coarse gradient"},
+                 {"active_share", "1", "share of the inputs of the activation in (0, K alpha]"}});
   log.start();
   float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args);
   TextTable text({"bits", "STE", "cosine to clipped ReLU", "cosine to descent", "norm", "active share"});

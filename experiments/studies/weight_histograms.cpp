@@ -30,8 +30,7 @@ void declare(Args& args, Settings& s) {
   declare_start(args, s);
   args.add("methods", s.methods, "whose weights are trained", quant::method_names());
   args.add("schedule-epochs", s.schedule_epochs,
-           "epochs that the relaxations' schedules are meant for; they are compressed to --epochs",
-           {1, 100000});
+           "epochs that the relaxations' schedules are meant for; they are compressed to --epochs", {1, 100000});
   declare(args, s.optim);
 }
 
@@ -102,9 +101,8 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
     for (auto& row : rows_of(trainer.rule(), *start, trainer.results().back().epoch)) trainer.note(std::move(row));
     if (trainer.finished()) trainer.note({-1, trainer.results().back().test["accuracy"]});
   };
-  return train_cell(
-      sweep, plan, data, network, args.quiet(),
-      [](StagedTraining& training) { return training.trainer().notes(); });
+  return train_cell(sweep, plan, data, network, args.quiet(),
+                    [](StagedTraining& training) { return training.trainer().notes(); });
 }
 
 struct Tables {
@@ -112,11 +110,11 @@ struct Tables {
 
   Tables(RunLog& log, const Settings& s, const std::vector<std::string>& layers)
       : sizes(log.table("sizes", columns(s, layers, kSizes))),
-        histograms(log.table(
-            "histograms", columns(s, layers,
-                                  {{"centre", "1", "of a bin, in root mean squares"},
-                                   {"float_share", "1", "of the float weights in the bin"},
-                                   {"used_share", "1", "of the weights that the network computes with"}}))) {}
+        histograms(
+            log.table("histograms", columns(s, layers,
+                                            {{"centre", "1", "of a bin, in root mean squares"},
+                                             {"float_share", "1", "of the float weights in the bin"},
+                                             {"used_share", "1", "of the weights that the network computes with"}}))) {}
 
   void add(double method, const std::vector<double>& row) const {
     std::vector<double> values{method, row[0], row[1]};
@@ -124,8 +122,7 @@ struct Tables {
     sizes.add(values);
     for (int bin = 0; bin < WeightSnapshot::kBins; ++bin) {
       const std::size_t at = kFirstShare + static_cast<std::size_t>(bin);
-      histograms.add(
-          {method, row[0], row[1], WeightSnapshot::centre(bin), row[at], row[at + WeightSnapshot::kBins]});
+      histograms.add({method, row[0], row[1], WeightSnapshot::centre(bin), row[at], row[at + WeightSnapshot::kBins]});
     }
   }
 

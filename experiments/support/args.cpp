@@ -41,13 +41,12 @@ std::string suggestion(const std::string& word, const std::vector<std::string>& 
 }  // namespace
 
 void Args::check_new(const std::string& name) const {
-  check(!name.empty() &&
-            name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos &&
+  check(!name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos &&
             name.front() != '-',
         "Args: given the name '", name, "', expected lower-case letters, digits and dashes");
   const auto same = [&](const auto& knob) { return knob->name == name; };
-  check(name != "help" && name != "config" && std::none_of(knobs_.begin(), knobs_.end(), same), "Args: --",
-        name, " is there already");
+  check(name != "help" && name != "config" && std::none_of(knobs_.begin(), knobs_.end(), same), "Args: --", name,
+        " is there already");
 }
 
 template <class T, class Limits>
@@ -91,10 +90,8 @@ void Args::add(const std::string& name, Part& value, std::string help, const Par
 
 void Args::allow_repeats(const std::string& name) { knob(name, "Args").repeatable = true; }
 
-void Args::add_presets(const std::string& name, std::string& value, std::string help,
-                       std::vector<Preset> presets) {
-  check(preset_knob_.empty(), "Args: given presets in --", name, " and --", preset_knob_,
-        ", expected one of them");
+void Args::add_presets(const std::string& name, std::string& value, std::string help, std::vector<Preset> presets) {
+  check(preset_knob_.empty(), "Args: given presets in --", name, " and --", preset_knob_, ", expected one of them");
   Choices choices{value};
   for (const Preset& preset : presets) {
     if (preset.name != value) choices.push_back(preset.name);
@@ -112,12 +109,9 @@ void Args::add_presets(const std::string& name, std::string& value, std::string 
 
 void Args::add_positional(const std::string& name) { positional_ = knob(name, "Args: positional").name; }
 
-void Args::add_hint(const std::string& name, std::string hint) {
-  knob(name, "Args: hint").hint = std::move(hint);
-}
+void Args::add_hint(const std::string& name, std::string hint) { knob(name, "Args: hint").hint = std::move(hint); }
 
-void Args::add_need(std::vector<std::string> names, std::string other, std::string words,
-                    std::function<bool()> met) {
+void Args::add_need(std::vector<std::string> names, std::string other, std::string words, std::function<bool()> met) {
   for (const std::string& name : names) knob(name, "Args: need");
   knob(other, "Args: need");
   needs_.push_back({std::move(names), std::move(other), std::move(words), std::move(met)});
@@ -224,8 +218,8 @@ void Args::apply_preset(const std::string& chosen) {
 Knob& Args::recorded_knob(const std::string& name, const std::string& where) const {
   const auto dot = name.find('.');
   Knob& named = knob(name, where);
-  check_usage(dot == std::string::npos, where, ": given the key '", shortened(name), "', expected ", name.substr(0, dot),
-              ": {\"name\": ..., \"", shortened(name.substr(dot + 1)), "\": ...}");
+  check_usage(dot == std::string::npos, where, ": given the key '", shortened(name), "', expected ",
+              name.substr(0, dot), ": {\"name\": ..., \"", shortened(name.substr(dot + 1)), "\": ...}");
   return named;
 }
 
@@ -240,8 +234,7 @@ Knob& Args::knob(const std::string& name, const std::string& where) const {
 }
 
 std::string Args::refusal_of(const std::string& word) const {
-  if (!word.starts_with("-"))
-    return cat("unexpected argument ", shortened(word), ", expected a flag before it");
+  if (!word.starts_with("-")) return cat("unexpected argument ", shortened(word), ", expected a flag before it");
   std::vector<std::string> flags{"--config", "--help"};
   for (const auto& knob : knobs_) {
     flags.push_back("--" + knob->name);
@@ -269,12 +262,11 @@ std::string Args::help() const {
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
     const Knob& knob =
         *knobs_[(i + standard_knobs_) % knobs_.size()];  // the experiment's own first, the standard ones last
-    line(knob.is_switch() ? "[no-]" + knob.name : knob.name + " VALUE",
-         knob.limits().empty() ? knob.help
-                               : cat(knob.help, "; ", knob.limits(), " (default ", knob.shown_value(), ")"));
+    line(
+        knob.is_switch() ? "[no-]" + knob.name : knob.name + " VALUE",
+        knob.limits().empty() ? knob.help : cat(knob.help, "; ", knob.limits(), " (default ", knob.shown_value(), ")"));
   }
-  line("config FILE.json",
-       "an object of these names without the dashes, and perhaps a comment; flags win over it");
+  line("config FILE.json", "an object of these names without the dashes, and perhaps a comment; flags win over it");
   line("help", "this text");
   return text;
 }

@@ -62,8 +62,7 @@ class Args {
   void allow_repeats(const std::string& name);
   /// A knob that gives others their values, where neither the file nor a flag gives them; its own default
   /// gives none. Throws Error unless the knobs are there already and take the values.
-  void add_presets(const std::string& name, std::string& value, std::string help,
-                   std::vector<Preset> presets);
+  void add_presets(const std::string& name, std::string& value, std::string help, std::vector<Preset> presets);
 
   /// The knob `name` may also be given without its name, as `evaluate FILE`.
   void add_positional(const std::string& name);
@@ -72,8 +71,7 @@ class Args {
   /// Knobs that have no effect unless `met()`, which depends on the knob `other`; `words` say so: "without
   /// --weight-bits". Given all the same, by a flag, or by a file where `other` is given nowhere, they are
   /// refused: whoever names a quantizer and no bits means something else than a float training.
-  void add_need(std::vector<std::string> names, std::string other, std::string words,
-                std::function<bool()> met);
+  void add_need(std::vector<std::string> names, std::string other, std::string words, std::function<bool()> met);
 
   /// Reads the command line and the file it may name. False: --help was among the flags and nothing was set.
   /// Throws UsageError, one line, for anything unknown, repeated, malformed, of the wrong type, out of range

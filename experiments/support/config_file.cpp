@@ -49,8 +49,7 @@ class KnobsGuard {
 std::string parser_message(const std::exception& e) {
   std::string text = e.what();
   for (const char* lead : {"] ", "parse error at "})
-    if (const auto at = text.find(lead); at != std::string::npos)
-      text.erase(0, at + std::string(lead).size());
+    if (const auto at = text.find(lead); at != std::string::npos) text.erase(0, at + std::string(lead).size());
   return text;
 }
 
@@ -77,8 +76,8 @@ std::string dump(const Json& value) {
 Json read_config(const std::string& path) {
   const std::string text = contents_of(path);
   try {
-    Json json = Json::parse(
-        text, [guard = KnobsGuard(path)](int depth, Json::parse_event_t event, Json& parsed) mutable {
+    Json json =
+        Json::parse(text, [guard = KnobsGuard(path)](int depth, Json::parse_event_t event, Json& parsed) mutable {
           return guard(depth, event, parsed);
         });
     check_usage(json.is_object(), path, ": given ", json.type_name(), ", expected an object of knobs");

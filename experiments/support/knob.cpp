@@ -110,8 +110,8 @@ class TypedKnob : public Knob {
   TypedKnob(const std::string& name_, T& target, std::string help_, Limits limits)
       : Knob(name_, std::move(help_)), target_(target), limits_(std::move(limits)), may_be_empty_(is_empty(target)) {
     T same{};
-    check(accept(Json(target), limits_, same), "Args: default of --", name, ": given ", shown(target),
-          ", expected ", this->limits());
+    check(accept(Json(target), limits_, same), "Args: default of --", name, ": given ", shown(target), ", expected ",
+          this->limits());
   }
   using Knob::set;
   void set(const Json& value, const std::string& where, const std::string& text) override {

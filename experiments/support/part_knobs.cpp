@@ -76,14 +76,17 @@ class PartOptionKnob : public Knob {
     }
   }
   Json from_text(const std::string& text) const override { return text; }
-  Json value() const override { return target_.options.has(option_) ? coarsegrad::shown(target_.options.get(option_)) : ""; }
+  Json value() const override {
+    return target_.options.has(option_) ? coarsegrad::shown(target_.options.get(option_)) : "";
+  }
   std::string limits() const override { return ""; }
   bool is_switch() const override { return is_switch_; }
 
  private:
   void describe(const std::string& owner, const OptionField& field) {
     const std::string unit = field.text.unit.empty() || field.text.unit == "1" ? "" : cat(" [", field.text.unit, "]");
-    const std::string what = cat(field.text.help, unit, "; ", field.limits, " (default ", coarsegrad::shown(field.value), ")");
+    const std::string what =
+        cat(field.text.help, unit, "; ", field.limits, " (default ", coarsegrad::shown(field.value), ")");
     const auto same = std::ranges::find(described_, what, [](const auto& d) { return d.first; });
     if (same == described_.end())
       described_.push_back({what, {owner}});

@@ -56,8 +56,7 @@ class RunFile {
   /// With a `position`, of every group, the log goes on: it begins with the rows that what is there has up to
   /// the position, and replaces it. Throws Error, also when rows or columns are missing there; then what is
   /// there stays.
-  RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout,
-          const LogPosition* position = nullptr);
+  RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout, const LogPosition* position = nullptr);
   /// Closes the file; without close() its status stays `running`.
   ~RunFile();
 

@@ -82,8 +82,8 @@ class RunLog {
   Series series(const std::string& name, std::string unit, std::string description);
   Table table(const std::string& name, std::vector<Column> columns);
   /// An array that the run starts from, row-major; copied. Throws also when `shape` and `values` disagree.
-  void input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values,
-             std::string unit, std::string description);
+  void input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values, std::string unit,
+             std::string description);
 
   /// Makes this process the one owner of the log and of everything beside it, until the RunLog is gone
   /// (experiments/support/output_lock.h); makes missing folders. start() and resume() do so where nobody has;

@@ -29,8 +29,7 @@ void declare(Args& args, Settings& s) {
   declare(args, s.data);
   declare(args, s.net);
   declare_quantization(args, s.method);
-  args.add("test-accuracy", s.stated["test_accuracy"],
-           "share right of the test images, as the source has it");
+  args.add("test-accuracy", s.stated["test_accuracy"], "share right of the test images, as the source has it");
   args.add("kernels", s.stated["kernels"], "kernel table that it was measured with");
   args.add("cpu", s.stated["cpu"], "processor that it was measured with");
 }

@@ -34,15 +34,14 @@ void declare(Args& args, Settings& s) {
 }
 
 // The images that the file names, cut as they were for its training, or the test images of another data set.
-SplitData load_images(DataSettings s, const std::string& dataset, const std::optional<Split>& split,
-                      const Args& args) {
+SplitData load_images(DataSettings s, const std::string& dataset, const std::optional<Split>& split, const Args& args) {
   s.held_out = 0;
   if (dataset != "own") {
     s.dataset = dataset;
     return load_data(s, args.seed());
   }
-  check_usage(split.has_value(), args.experiment(),
-              ": the file does not say which images it is for, expected ", "--dataset");
+  check_usage(split.has_value(), args.experiment(), ": the file does not say which images it is for, expected ",
+              "--dataset");
   const std::vector<std::string> known = dataset_names();
   check_usage(std::ranges::find(known, split->dataset) != known.end(), args.experiment(),
               ": the file is for images of '", split->dataset, "', expected --dataset with others");

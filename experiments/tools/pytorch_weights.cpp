@@ -20,10 +20,10 @@ using experiments::NetworkSettings, experiments::StoredTensor, experiments::Tens
 namespace {
 
 const StoredTensor& tensor_in(const TensorFile& file, const std::string& name, int rank) {
-  const auto found = std::find_if(file.tensors.begin(), file.tensors.end(),
-                                  [&name](const StoredTensor& t) { return t.name == name; });
-  check(found != file.tensors.end() && found->shape.rank() == rank, "check: the file has no tensor '", name,
-        "' with ", rank, " axes");
+  const auto found =
+      std::find_if(file.tensors.begin(), file.tensors.end(), [&name](const StoredTensor& t) { return t.name == name; });
+  check(found != file.tensors.end() && found->shape.rank() == rank, "check: the file has no tensor '", name, "' with ",
+        rank, " axes");
   return *found;
 }
 
@@ -54,8 +54,8 @@ void check_logits(nn::Module& net, const TensorFile& file, double tolerance) {
     largest = std::max(largest, std::abs(theirs));
     deviation = std::max(deviation, std::abs(ours - theirs));
   }
-  std::printf("largest deviation of %zu logits: %.3g, largest logit: %.3g\n", expected.values.size(),
-              deviation, largest);
+  std::printf("largest deviation of %zu logits: %.3g, largest logit: %.3g\n", expected.values.size(), deviation,
+              largest);
   check(deviation <= tolerance * std::max(1., largest), "check: the logits differ by ", deviation,
         ", expected at most ", tolerance, " of the largest one");
 }
@@ -76,11 +76,9 @@ void add_knobs(experiments::Args& args, Settings& s) {
   args.add("unchecked", s.unchecked, "import without --check");
   args.add("network", s.network, "our weights: written after an import, else read");
   args.add("export", s.out, "write weights in PyTorch's layout to this file");
-  args.add("float-copies", s.float_copies,
-           "export those instead of the weights that the network computes with");
+  args.add("float-copies", s.float_copies, "export those instead of the weights that the network computes with");
   args.add("check", s.check, "compare with the tensors images (N,C,H,W) and logits of this file");
-  args.add("tolerance", s.tolerance,
-           "of the comparison, as a share of the largest logit, or absolute below 1", {0, 1});
+  args.add("tolerance", s.tolerance, "of the comparison, as a share of the largest logit, or absolute below 1", {0, 1});
   args.add_need({"matching"}, "import", "without --import", [&s] { return !s.in.empty(); });
   args.add_need({"tolerance"}, "check", "without --check", [&s] { return !s.check.empty(); });
 }
@@ -88,8 +86,7 @@ void add_knobs(experiments::Args& args, Settings& s) {
 // A network of another structure (where a shortcut fills in zeros, say) may take all tensors of a file and
 // compute something else, which logits alone tell.
 void check_flags(const Settings& s) {
-  check_usage(!s.in.empty() || !s.network.empty(),
-              "give --import or --network: there are no weights without");
+  check_usage(!s.in.empty() || !s.network.empty(), "give --import or --network: there are no weights without");
   check_usage(!s.out.empty() || !s.check.empty() || !s.in.empty(), "give --import, --export or --check");
   check_usage(s.in.empty() || s.check.empty() == s.unchecked, "--import: expected ",
               s.unchecked ? "--check or --unchecked, given both"
@@ -133,11 +130,10 @@ std::unique_ptr<quant::WeightRule> rule_of(const Settings& s, nn::Module& net, c
 
 void export_weights(const Settings& s, nn::Module& net, quant::WeightRule* rule) {
   const Shape image = nn::network_input(s.made.net.net);
-  experiments::write_tensor_file(s.out, s.float_copies ? experiments::to_pytorch(net, image)
-                                                       : experiments::to_pytorch(net, image, rule));
+  experiments::write_tensor_file(
+      s.out, s.float_copies ? experiments::to_pytorch(net, image) : experiments::to_pytorch(net, image, rule));
   if (!rule)
-    std::printf(
-        "exported the weights of the file; if they are quantized, give --weights\n");
+    std::printf("exported the weights of the file; if they are quantized, give --weights\n");
   else if (s.float_copies)
     std::printf("exported float copies, which the network does not compute with\n");
   else

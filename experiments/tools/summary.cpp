@@ -51,7 +51,8 @@ Summary summary_of(const std::string& path) {
 Summary summary_of(const Settings& s, std::uint64_t seed) {
   if (!s.network.empty()) return summary_of(s.network);
   const auto images = images_for(s.made);
-  const auto net = quant::make_network(s.made.method, experiments::network_maker(s.made.net, images, seed), images.image);
+  const auto net =
+      quant::make_network(s.made.method, experiments::network_maker(s.made.net, images, seed), images.image);
   const auto rule = quant::make_rule(s.made.method, *net);
   const quant::EvaluationScope deployed(*net, rule.get());
   return quant::summarize(*net, images.image, rule.get());
@@ -62,11 +63,11 @@ std::string bits(int n) { return n == 0 ? "" : std::to_string(n); }
 std::string millions(std::int64_t count) { return experiments::number(static_cast<double>(count) / 1e6, 4); }
 
 void print(const Summary& s) {
-  experiments::TextTable table({"layer", "kind", "output", "parameters", "weight bits", "bits in", "bits out",
-                                "bytes", "MACs, M", "BOPs, M"});
+  experiments::TextTable table(
+      {"layer", "kind", "output", "parameters", "weight bits", "bits in", "bits out", "bytes", "MACs, M", "BOPs, M"});
   for (const LayerSummary& l : s.layers)
-    table.row(l.name, l.kind, l.output.str(), l.parameters, bits(l.weight_bits), l.input_bits, l.output_bits,
-              l.bytes, l.macs ? millions(l.macs) : "", l.bops ? millions(l.bops) : "");
+    table.row(l.name, l.kind, l.output.str(), l.parameters, bits(l.weight_bits), l.input_bits, l.output_bits, l.bytes,
+              l.macs ? millions(l.macs) : "", l.bops ? millions(l.bops) : "");
   table.row("total", "", "", s.parameters, "", "", "", s.bytes, millions(s.macs), millions(s.bops));
   std::fputs(table.str().c_str(), stdout);
   std::puts(
@@ -87,23 +88,22 @@ int main(int argc, char** argv) {
       names.push_back(l.name);
       kinds.push_back(l.kind);
     }
-    const auto layers =
-        log.table("layers", {{"layer", "1", "which call of which layer, in order", names},
-                             {"kind", "1", "its type", kinds},
-                             {"parameters", "1", "of the layer, at its first call"},
-                             {"weight_bits", "bit", "of its weights; 0: none"},
-                             {"input_bits", "bit", "of the activations that come in"},
-                             {"output_bits", "bit", "of the activations that go out"},
-                             {"bytes", "B", "that it takes in a deployed network"},
-                             {"macs", "1", "multiplications and additions for one image"},
-                             {"bops", "1", "bit operations: macs * weight_bits * input_bits"}});
+    const auto layers = log.table("layers", {{"layer", "1", "which call of which layer, in order", names},
+                                             {"kind", "1", "its type", kinds},
+                                             {"parameters", "1", "of the layer, at its first call"},
+                                             {"weight_bits", "bit", "of its weights; 0: none"},
+                                             {"input_bits", "bit", "of the activations that come in"},
+                                             {"output_bits", "bit", "of the activations that go out"},
+                                             {"bytes", "B", "that it takes in a deployed network"},
+                                             {"macs", "1", "multiplications and additions for one image"},
+                                             {"bops", "1", "bit operations: macs * weight_bits * input_bits"}});
     log.start();
     for (std::size_t i = 0; i < summary.layers.size(); ++i) {
       const LayerSummary& l = summary.layers[i];
       const auto n = static_cast<double>(i);
       layers.add({n, n, static_cast<double>(l.parameters), static_cast<double>(l.weight_bits),
-                  static_cast<double>(l.input_bits), static_cast<double>(l.output_bits),
-                  static_cast<double>(l.bytes), static_cast<double>(l.macs), static_cast<double>(l.bops)});
+                  static_cast<double>(l.input_bits), static_cast<double>(l.output_bits), static_cast<double>(l.bytes),
+                  static_cast<double>(l.macs), static_cast<double>(l.bops)});
     }
     print(summary);
   });

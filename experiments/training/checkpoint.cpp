@@ -81,8 +81,7 @@ State state_from_json(const json& j, const std::string& part, Tensors& tensors) 
     auto& numbers = state.numbers[name];
     for (const json& v : list(values, name)) numbers.push_back(double_from_json(v));
   }
-  for (const auto& [name, text] : object(j.at("texts"), "texts").items())
-    state.texts[name] = text.get<std::string>();
+  for (const auto& [name, text] : object(j.at("texts"), "texts").items()) state.texts[name] = text.get<std::string>();
   return state;
 }
 

@@ -19,9 +19,7 @@ std::vector<Column> Classification::metrics() const {
   return {{"loss", "1", "cross entropy"}, {"accuracy", "1", "share right"}};
 }
 
-std::string Classification::text(const Metrics& metrics) const {
-  return cat(number(100 * metrics["accuracy"]), " %");
-}
+std::string Classification::text(const Metrics& metrics) const { return cat(number(100 * metrics["accuracy"]), " %"); }
 
 Metrics Classification::measure(nn::Module& net, const datasets::Dataset& data) {
   const Evaluation found = judge(net, data);

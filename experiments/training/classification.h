@@ -5,7 +5,7 @@
 namespace coarsegrad::experiments {
 
 struct ClassificationOptions {
-  double label_smoothing = 0;  ///< share of each target given to all classes alike, 0 <= s < 1; in training alone
+  double label_smoothing = 0;   ///< share of each target given to all classes alike, 0 <= s < 1; in training alone
   std::string input = "image";  ///< field that the network takes
   std::string label = "label";  ///< field of the class, int32
 };

@@ -73,8 +73,7 @@ std::filesystem::path summary_file(const Args& args) {
   check_out(args.out(), {kEnding});
   const std::filesystem::path path = beside(args.out(), kEnding);
   check_usage(!std::filesystem::exists(path) || is_summary(path, args), "--out ", args.out(),
-              ": the summary would replace ", path.string(),
-              ", which is something else; expected another name");
+              ": the summary would replace ", path.string(), ", which is something else; expected another name");
   check_place(path);
   return path;
 }
@@ -97,8 +96,8 @@ CellRows epoch_rows(StagedTraining& training) {
   return rows;
 }
 
-CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data,
-                    const quant::MakeNetwork& make, bool quiet, const RowsOf& rows_of) {
+CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const quant::MakeNetwork& make,
+                    bool quiet, const RowsOf& rows_of) {
   return sweep.cell(plan.name, [&] {
     const auto best = sweep.network(plan.name), last = sweep.network(plan.name + ".last");
     for (const auto& path : {best, last, sweep.checkpoint(plan.name)}) check_place(path);
@@ -121,8 +120,7 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
       return rows_of(training);
     }
     Trainer& trainer = training.trainer();
-    const auto keep = [&](const std::filesystem::path& path, const EpochResult& result,
-                          const nn::StateDict& state) {
+    const auto keep = [&](const std::filesystem::path& path, const EpochResult& result, const nn::StateDict& state) {
       Metadata about = metadata_of({plan.net, plan.method, classes_of(*data.train)}, data.split);
       about.merge(measured(result.test["accuracy"]));
       about["cell"] = plan.name;
@@ -138,8 +136,7 @@ void declare(Args& args, FloatSettings& s) {
   args.add("float-net", s.file, "tensor file with the float net to start from; empty: one is trained");
   args.add("float-epochs", s.epochs, "epochs of the float net, one cycle of the rate", {1, 100000});
   args.add("float-lr", s.lr, "its largest learning rate", {0, 100});
-  args.add_need({"float-epochs", "float-lr"}, "float-net", "with --float-net",
-                [&s] { return s.file.empty(); });
+  args.add_need({"float-epochs", "float-lr"}, "float-net", "with --float-net", [&s] { return s.file.empty(); });
 }
 
 void ComparisonSettings::start_from_mnist() {
@@ -171,8 +168,8 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSetting
       about.merge(measured(test));
       about["from"] = s.file;
       save_network(sweep.network("float"), given->state_dict(), about);
-      return CellRows{{0, std::nan(""), evaluate(*given, *data.held_out).accuracy, test,
-                       evaluate(*given, *data.train).loss}};
+      return CellRows{
+          {0, std::nan(""), evaluate(*given, *data.held_out).accuracy, test, evaluate(*given, *data.train).loss}};
     });
   CellPlan plan;
   plan.net = net;
@@ -202,16 +199,15 @@ Comparison::Comparison(const Args& args, RunLog& log, std::vector<Column> keys, 
                                       epoch_columns("fine-tuning"))),
       float_epochs_(log.table("float_epochs", epoch_columns("float net"))),
       summary_(log.table(
-          "summary",
-          keys_ +
-              std::vector<Column>{{"seeds", "1", "number of runs"},
-                                  {"train_loss_mean", "1", "final training loss, evaluation mode: mean"},
-                                  {"train_loss_sd", "1", "its standard deviation over the seeds"},
-                                  {"test_best_mean", "1", "test accuracy of the best held-out epoch: mean"},
-                                  {"test_best_sd", "1", "its standard deviation over the seeds"},
-                                  {"test_last_mean", "1", "test accuracy of the last epoch: mean"},
-                                  {"test_last_sd", "1", "its standard deviation over the seeds"}} +
-              more_)) {}
+          "summary", keys_ +
+                         std::vector<Column>{{"seeds", "1", "number of runs"},
+                                             {"train_loss_mean", "1", "final training loss, evaluation mode: mean"},
+                                             {"train_loss_sd", "1", "its standard deviation over the seeds"},
+                                             {"test_best_mean", "1", "test accuracy of the best held-out epoch: mean"},
+                                             {"test_best_sd", "1", "its standard deviation over the seeds"},
+                                             {"test_last_mean", "1", "test accuracy of the last epoch: mean"},
+                                             {"test_last_sd", "1", "its standard deviation over the seeds"}} +
+                         more_)) {}
 
 void Comparison::add_float(const CellRows& rows) {
   check_rows(rows, epoch_columns("").size());
@@ -272,8 +268,8 @@ std::string Comparison::text(const std::vector<Summary>& all) const {
   for (const Column& column : more_) header.push_back(column.name);
   TextTable table(header);
   first.front() = "float";
-  first.insert(first.end(), {"1", number(float_rows_.back()[kTrainLoss]),
-                             number(100 * best_test(float_rows_)), number(100 * float_rows_.back()[kTest])});
+  first.insert(first.end(), {"1", number(float_rows_.back()[kTrainLoss]), number(100 * best_test(float_rows_)),
+                             number(100 * float_rows_.back()[kTest])});
   first.resize(header.size(), "-");
   table.add_row(first);
   for (const Summary& s : all) {
@@ -298,8 +294,7 @@ nlohmann::json Comparison::json(const std::vector<Summary>& all) const {
     for (std::size_t k = 0; k < more_.size(); ++k) cell[more_[k].name] = s.more[k];
     for (std::size_t k = 0; k < keys_.size(); ++k) {
       const auto whole = static_cast<std::int64_t>(s.key[k]);
-      cell[keys_[k].name] =
-          keys_[k].labels.empty() ? nlohmann::json(whole) : nlohmann::json(shown(k, s.key[k]));
+      cell[keys_[k].name] = keys_[k].labels.empty() ? nlohmann::json(whole) : nlohmann::json(shown(k, s.key[k]));
     }
     cells.push_back(std::move(cell));
   }
@@ -314,8 +309,8 @@ std::string Comparison::report() const {
   const std::vector<Summary> all = summaries();
   for (const Summary& s : all) {
     std::vector<double> row = s.key;
-    row.insert(row.end(), {static_cast<double>(s.runs), s.train_loss.mean, s.train_loss.deviation,
-                           s.best.mean, s.best.deviation, s.last.mean, s.last.deviation});
+    row.insert(row.end(), {static_cast<double>(s.runs), s.train_loss.mean, s.train_loss.deviation, s.best.mean,
+                           s.best.deviation, s.last.mean, s.last.deviation});
     row.insert(row.end(), s.more.begin(), s.more.end());
     summary_.add(row);
   }

@@ -37,8 +37,8 @@ enum EpochColumn { kEpoch, kLoss, kHeldOut, kTest, kTrainLoss };
 
 /// Trains one cell, or goes on with it, or returns what it gave. The networks stay in the sweep's folder:
 /// NAME.safetensors, that of the best held-out epoch, and NAME.last.safetensors.
-CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data,
-                    const quant::MakeNetwork& make, bool quiet, const RowsOf& rows = epoch_rows);
+CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const quant::MakeNetwork& make,
+                    bool quiet, const RowsOf& rows = epoch_rows);
 
 /// The float network that the variants start from.
 struct FloatSettings {

@@ -21,9 +21,8 @@ void declare_stages(Args& args, quant::Method& m) {
            "bits of stages before the one asked for, each of all epochs; 32: float; empty: none", {1, 32});
   args.add_need({"two-stage"}, "activations", "without --weights and --activations",
                 [&m] { return !m.two_stage || (quantizes_weights(m) && quantizes_activations(m)); });
-  args.add_need({"stage-bits"}, "weights", "without --weights or --activations", [&m] {
-    return m.progressive.empty() || quantizes_weights(m) || quantizes_activations(m);
-  });
+  args.add_need({"stage-bits"}, "weights", "without --weights or --activations",
+                [&m] { return m.progressive.empty() || quantizes_weights(m) || quantizes_activations(m); });
 }
 
 void declare_guide(Args& args, quant::Method& m) {
@@ -31,8 +30,7 @@ void declare_guide(Args& args, quant::Method& m) {
   Choices guides = quant::guide_names();
   guides.insert(guides.begin(), "none");
   args.add("guide", g.guide, "a float partner learns beside the network and draws it nearer, by these", guides);
-  args.add("guide-layers", g.layers,
-           "layers whose outputs are the features; empty: the last two activations");
+  args.add("guide-layers", g.layers, "layers whose outputs are the features; empty: the last two activations");
   args.add("guide-weight", g.weight, "lambda, of the difference in the network's loss", {0, 1e6});
   args.add("guide-partner-weight", g.partner_weight, "the same in the partner's loss", {0, 1e6});
   args.add("guide-task", g.task_weight, "of the network's own loss", {0, 1e6});
@@ -43,8 +41,7 @@ void declare_guide(Args& args, quant::Method& m) {
                  "guide-partner-rate"},
                 "guide", "without --guide", [&g] { return g.guide != "none"; });
   args.add_need({"guide-layers"}, "guide", "without --guide features", [&g] { return g.guide == "features"; });
-  args.add_need({"guide-temperature"}, "guide", "without --guide logits_kl",
-                [&g] { return g.guide == "logits_kl"; });
+  args.add_need({"guide-temperature"}, "guide", "without --guide logits_kl", [&g] { return g.guide == "logits_kl"; });
 }
 
 // What a method consists of.

@@ -98,8 +98,7 @@ std::optional<Split> split_in(const TensorFile& file, const std::filesystem::pat
 
 NetworkSettings expect_settings_in(const TensorFile& file, const std::filesystem::path& path) {
   const auto settings = settings_in(file, path);
-  check(settings.has_value(), path.string(),
-        ": says nothing of the network's settings; describe_network adds them");
+  check(settings.has_value(), path.string(), ": says nothing of the network's settings; describe_network adds them");
   return *settings;
 }
 
@@ -110,21 +109,20 @@ void go_on_with(const std::filesystem::path& path, Split& split) {
     std::printf("starts from %s: %s\n", path.string().c_str(), words(*settings).c_str());
   if (!before || !before->independent) {
     split.independent = false;
-    std::printf(
-        "%s does not say which images were held out from %s: the held-out accuracy is not independent\n",
-        path.string().c_str(), before ? "what it comes from" : "it");
+    std::printf("%s does not say which images were held out from %s: the held-out accuracy is not independent\n",
+                path.string().c_str(), before ? "what it comes from" : "it");
   }
   if (!before || before->dataset != split.dataset || split.held_out == 0) return;
-  check_usage(before->same_images(split), path.string(), ": trained with ", words(*before), ", given ",
-              words(split), ", which it may have been trained on; expected --images ", before->images,
-              " --held-out ", before->held_out, " --data-seed ", before->seed);
+  check_usage(before->same_images(split), path.string(), ": trained with ", words(*before), ", given ", words(split),
+              ", which it may have been trained on; expected --images ", before->images, " --held-out ",
+              before->held_out, " --data-seed ", before->seed);
 }
 
 DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
                          const datasets::Dataset& data) {
   const int classes = classes_of(data);
-  check(classes == s.classes, path.string(), ": a network of ", s.classes, " classes, given ",
-        data.description().name, " with ", classes);
+  check(classes == s.classes, path.string(), ": a network of ", s.classes, " classes, given ", data.description().name,
+        " with ", classes);
   DeployedNetwork d;
   try {
     d.net = quant::make_network(s.method, network_maker(s.net, data, 1), image_of(data));

@@ -25,8 +25,7 @@ datasets::TrainTest drawn(datasets::ImageDataset (*draw)(std::int64_t, std::uint
 datasets::TrainTest load(const DataSettings& s, std::uint64_t seed) {
   const datasets::Verify verify = datasets::verify(s.verify);
   if (s.dataset == "cifar10") return datasets::load_cifar10(s.folder, verify);
-  if (s.dataset == "cifar100")
-    return datasets::load_cifar100(s.folder, datasets::Cifar100Labels::fine, verify);
+  if (s.dataset == "cifar100") return datasets::load_cifar100(s.folder, datasets::Cifar100Labels::fine, verify);
   if (s.dataset == "mnist") return datasets::load_mnist(s.folder, verify);
   return drawn(is_digits(s) ? datasets::drawn_digits : datasets::drawn_shapes, s, seed);
 }
@@ -35,16 +34,13 @@ datasets::TrainTest load(const DataSettings& s, std::uint64_t seed) {
 
 // ---- data
 
-std::vector<std::string> dataset_names() {
-  return {"cifar10", "cifar100", "mnist", "drawn_shapes", "drawn_digits"};
-}
+std::vector<std::string> dataset_names() { return {"cifar10", "cifar100", "mnist", "drawn_shapes", "drawn_digits"}; }
 
 void declare(Args& args, DataSettings& s) {
   args.add("dataset", s.dataset, "images; drawn ones need no download", dataset_names());
   args.add("data", s.folder, "folder that holds them (datasets/download makes it)");
   declare_verify(args, s.verify);
-  args.add("images", s.images, "training images to use, the first ones; 0: all, or 10000 drawn ones",
-           {0, 1000000});
+  args.add("images", s.images, "training images to use, the first ones; 0: all, or 10000 drawn ones", {0, 1000000});
   args.add("held-out", s.held_out, "of them set aside to choose the best epoch", {0, 1000000});
   args.add("augmentation", s.augmentation, "standard: random crops of 4 padded pixels, flips; not for digits",
            {"standard", "none"});
@@ -112,16 +108,14 @@ quant::MakeNetwork network_maker(const NetSettings& s, const datasets::Dataset& 
 
 void declare(Args& args, OptimSettings& s) {
   args.add("epochs", s.epochs, "passes over the training images", {1, 100000});
-  args.add("batch", s.batch, "images per step; what is left over at the end of an epoch is left out",
-           {2, 100000});
+  args.add("batch", s.batch, "images per step; what is left over at the end of an epoch is left out", {2, 100000});
   args.add("optimizer", s.optimizer, "what moves the parameters", {"sgd", "adam"});
   args.add("lr", s.lr, "learning rate, the largest of the schedule", {0, 100});
   args.add("momentum", s.momentum, "of sgd", {0, 0.9999});
   args.add("nesterov", s.nesterov, "look-ahead momentum");
   args.add("weight-decay", s.weight_decay, "of everything but norms", {0, 10});
   args.add("decay-norms", s.decay_norms, "weight decay of their scale and shift, too");
-  args.add("label-smoothing", s.label_smoothing, "share of each target given to all classes alike",
-           {0, 0.99});
+  args.add("label-smoothing", s.label_smoothing, "share of each target given to all classes alike", {0, 0.99});
   args.add("schedule", s.schedule, "learning rate over time", {"constant", "steps", "cosine", "one_cycle"});
   args.add("rise", s.rise, "one_cycle: share of the time spent going up", {0.001, 0.999});
   args.add("milestones", s.milestones, "steps: epochs at which the rate falls", {0, 100000});
@@ -130,8 +124,7 @@ void declare(Args& args, OptimSettings& s) {
   args.add_hint("epochs", kJudgeOnly);
   args.add_need({"momentum", "nesterov"}, "optimizer", "without --optimizer sgd",
                 [&s] { return s.optimizer == "sgd" || (!s.nesterov && s.momentum == 0); });
-  args.add_need({"rise"}, "schedule", "without --schedule one_cycle",
-                [&s] { return s.schedule == "one_cycle"; });
+  args.add_need({"rise"}, "schedule", "without --schedule one_cycle", [&s] { return s.schedule == "one_cycle"; });
   args.add_need({"milestones", "factor"}, "schedule", "without --schedule steps",
                 [&s] { return s.schedule == "steps"; });
 }
@@ -144,8 +137,7 @@ quant::MakeOptimizer optimizer_maker(const OptimSettings& s) {
                                            optim::AdamOptions{.lr = s.lr, .weight_decay = s.weight_decay});
     return std::make_unique<optim::Sgd>(
         std::move(parameters),
-        optim::SgdOptions{
-            .lr = s.lr, .momentum = s.momentum, .nesterov = s.nesterov, .weight_decay = s.weight_decay});
+        optim::SgdOptions{.lr = s.lr, .momentum = s.momentum, .nesterov = s.nesterov, .weight_decay = s.weight_decay});
   };
 }
 
@@ -155,8 +147,7 @@ void apply_decay(const OptimSettings& s, nn::Module& net) {
 }
 
 optim::Schedule make_schedule(const OptimSettings& s, std::int64_t per_epoch) {
-  const auto warmup =
-      static_cast<std::int64_t>(std::llround(s.warmup_epochs * static_cast<double>(per_epoch)));
+  const auto warmup = static_cast<std::int64_t>(std::llround(s.warmup_epochs * static_cast<double>(per_epoch)));
   const std::int64_t steps = s.epochs * per_epoch - warmup;
   if (steps < 2) {
     const std::string after = warmup > 0 ? cat(" after ", warmup, " of warmup-epochs") : "";
@@ -166,8 +157,7 @@ optim::Schedule make_schedule(const OptimSettings& s, std::int64_t per_epoch) {
   const auto body = [&]() -> optim::Schedule {
     if (s.schedule == "constant") return optim::constant(s.lr);
     if (s.schedule == "cosine") return optim::cosine(s.lr, steps);
-    if (s.schedule == "one_cycle")
-      return optim::one_cycle({.max_rate = s.lr, .steps = steps, .rise = s.rise});
+    if (s.schedule == "one_cycle") return optim::one_cycle({.max_rate = s.lr, .steps = steps, .rise = s.rise});
     std::vector<std::int64_t> milestones;
     for (const int epoch : s.milestones) milestones.push_back(epoch * per_epoch - warmup);
     check_usage(std::ranges::is_sorted(milestones) && milestones.front() >= 0,

@@ -16,13 +16,17 @@ constexpr const char* kNoMore[] = {"activation-sharpness", "activation-hard-from
 
 // An option of a part, and the key that it had.
 using Names = std::vector<std::pair<std::string, std::string>>;
-const Names kOfWeights{{"bits", "weight-bits"},       {"per-channel", "per-channel"}, {"steps", "lloyd-steps"},
+const Names kOfWeights{{"bits", "weight-bits"},          {"per-channel", "per-channel"}, {"steps", "lloyd-steps"},
                        {"sign-of-zero", "sign-of-zero"}, {"mu-over-max", "mu-over-max"}, {"scale", "level-scale"},
                        {"powers", "level-powers"}};
-const Names kOfActivations{{"bits", "activation-bits"},        {"surrogate", "ste"},
-                           {"alpha", "alpha-start"},           {"step", "alpha-start"},
-                           {"rate-factor", "alpha-rate"},      {"alpha-rule", "alpha"},
-                           {"clamp-gradient", "clamp-alpha-gradient"}, {"record-range", "record-alpha"}};
+const Names kOfActivations{{"bits", "activation-bits"},
+                           {"surrogate", "ste"},
+                           {"alpha", "alpha-start"},
+                           {"step", "alpha-start"},
+                           {"rate-factor", "alpha-rate"},
+                           {"alpha-rule", "alpha"},
+                           {"clamp-gradient", "clamp-alpha-gradient"},
+                           {"record-range", "record-alpha"}};
 
 // Values by which a part's own was meant.
 bool is_own(const std::string& key, const json& value) {

@@ -49,10 +49,9 @@ std::unique_ptr<StagedTraining::Stage> StagedTraining::assembled(std::size_t num
   check_usage(optim.batch <= data_.train->size(), "batch: given ", optim.batch, ", expected at most ",
               data_.train->size(), ", the training images without those held out");
   a->loader = std::make_unique<datasets::DataLoader>(
-      *data_.train, datasets::LoaderOptions{.batch_size = optim.batch,
-                                           .drop_last = true,
-                                           .seed = plan_.seed,
-                                           .augmentation = plan_.augmentation});
+      *data_.train,
+      datasets::LoaderOptions{
+          .batch_size = optim.batch, .drop_last = true, .seed = plan_.seed, .augmentation = plan_.augmentation});
   TrainerOptions options = plan_.options;
   options.epochs = optim.epochs;
   options.rate = make_schedule(optim, a->loader->batches_per_epoch());
@@ -65,9 +64,9 @@ std::unique_ptr<StagedTraining::Stage> StagedTraining::assembled(std::size_t num
       for (const EpochResult& r : results()) options.earlier.push_back(r.row());
   }
   const quant::Assembly& parts = a->parts;
-  a->trainer = std::make_unique<Trainer>(
-      *parts.net, *task_, *parts.optimizer, *a->loader, data_, options,
-      TrainerParts{parts.weights.get(), parts.gradients.get(), parts.guidance.get()});
+  a->trainer =
+      std::make_unique<Trainer>(*parts.net, *task_, *parts.optimizer, *a->loader, data_, options,
+                                TrainerParts{parts.weights.get(), parts.gradients.get(), parts.guidance.get()});
   return a;
 }
 

@@ -32,8 +32,8 @@ Metrics Task::evaluate(nn::Module& net, const datasets::Dataset& data) {
   if (data.size() == 0) return expected;
   const StateScope remembered(*this);
   Metrics found = measure(net, data);
-  check(std::ranges::equal(found, expected, {}, &Metrics::Entry::first, &Metrics::Entry::first),
-        "task: given ", found.size(), " metrics, expected those that metrics() lists, in its order");
+  check(std::ranges::equal(found, expected, {}, &Metrics::Entry::first, &Metrics::Entry::first), "task: given ",
+        found.size(), " metrics, expected those that metrics() lists, in its order");
   return found;
 }
 

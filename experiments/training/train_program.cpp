@@ -40,8 +40,7 @@ void declare(Args& args, Settings& s) {
 }
 
 constexpr const char* kCheckpoint = ".checkpoint";
-constexpr const char *kBest = ".best.safetensors", *kLast = ".last.safetensors",
-                     *kPartner = ".partner.safetensors";
+constexpr const char *kBest = ".best.safetensors", *kLast = ".last.safetensors", *kPartner = ".partner.safetensors";
 
 /// What is beside the log may be written at the end, or after an hour: what is in the way is found out now.
 void check_outputs(const Settings& s, const Args& args) {
@@ -78,8 +77,7 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data, 
   Trainer& trainer = training.trainer();
   const std::string digest = config_digest(result_config(args));
   TextTable table({"network", "epoch", "training loss", "held out %", "test %"});
-  const auto keep = [&](const char* name, const char* ending, const EpochResult& r,
-                        const nn::StateDict& state) {
+  const auto keep = [&](const char* name, const char* ending, const EpochResult& r, const nn::StateDict& state) {
     table.row(name, static_cast<int>(r.epoch), r.loss, 100 * r.held_out["accuracy"], 100 * r.test["accuracy"]);
     Metadata about = metadata_of({s.net, s.method, classes_of(*data.train)}, data.split);
     about.merge(measured(r.test["accuracy"]));
@@ -92,8 +90,8 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data, 
   keep("last", kLast, trainer.results().back(), trainer.judged_network());
   if (nn::Module* partner = training.partner()) {
     const Evaluation held_out = evaluate(*partner, *data.held_out), test = evaluate(*partner, *data.test);
-    table.row("float partner", static_cast<int>(trainer.results().back().epoch), std::nan(""),
-              100 * held_out.accuracy, 100 * test.accuracy);
+    table.row("float partner", static_cast<int>(trainer.results().back().epoch), std::nan(""), 100 * held_out.accuracy,
+              100 * test.accuracy);
     Metadata about = metadata_of({s.net, {}, classes_of(*data.train)}, data.split);
     about.merge(measured(test.accuracy));
     about[kTrainingKey] = digest;

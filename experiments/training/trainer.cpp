@@ -53,8 +53,8 @@ EpochResult EpochResult::from(std::span<const double> row, const Task& task) {
 
 // ---- Trainer
 
-Trainer::Trainer(nn::Module& net, Task& task, optim::Optimizer& optimizer, datasets::DataLoader& loader,
-                 SplitData data, TrainerOptions options, const TrainerParts& parts)
+Trainer::Trainer(nn::Module& net, Task& task, optim::Optimizer& optimizer, datasets::DataLoader& loader, SplitData data,
+                 TrainerOptions options, const TrainerParts& parts)
     : net_(net),
       task_(task),
       loader_(loader),
@@ -86,7 +86,10 @@ std::vector<StatefulPart> Trainer::all_parts() {
   if (guidance_) all.push_back(stateful("partner", guidance_->partner()));
   if (average_.on()) all.push_back(stateful("average", average_));
   all.push_back({"training", [this] { return own_state(); }, [this](const State& s) { load_own_state(s); }});
-  all.push_back({"log", [this] { return State{{}, {}, {}, {{"position", log_}}}; },
+  all.push_back({"log",
+                 [this] {
+                   return State{{}, {}, {}, {{"position", log_}}};
+                 },
                  [this](const State& s) {
                    s.expect_entries_of({{}, {}, {}, {{"position", log_}}});
                    log_ = s.text("position");
@@ -133,8 +136,8 @@ State Trainer::own_state() const {
   std::vector<double> results;
   for (const EpochResult& r : results_) std::ranges::copy(r.row(), std::back_inserter(results));
   for (const auto& row : notes_) s.counts["note_lengths"].push_back(row.size());
-  s.numbers = {{"loss_sum", {loss_sum_}},  {"window_sum", {window_sum_}},       {"seconds", {seconds_}},
-               {"notes", joined(notes_)},  {"loss_curve", joined(loss_curve_)}, {"results", results},
+  s.numbers = {{"loss_sum", {loss_sum_}},    {"window_sum", {window_sum_}},       {"seconds", {seconds_}},
+               {"notes", joined(notes_)},    {"loss_curve", joined(loss_curve_)}, {"results", results},
                {"earlier", joined(earlier_)}};
   return s;
 }
@@ -336,8 +339,6 @@ std::int64_t Trainer::samples_per_epoch() const {
   return std::min(data_.train->size(), loader_.batches_per_epoch() * loader_.batch_size());
 }
 
-std::int64_t Trainer::samples_done() const {
-  return epoch() * samples_per_epoch() + batch() * loader_.batch_size();
-}
+std::int64_t Trainer::samples_done() const { return epoch() * samples_per_epoch() + batch() * loader_.batch_size(); }
 
 }  // namespace coarsegrad::experiments

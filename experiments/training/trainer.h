@@ -30,11 +30,7 @@ struct TrainerOptions {
   double average_decay = 0;  ///< of a moving average of the weights, which is judged in their place; 0: none
   /// Batches that norm statistics are estimated from before judging; 0: those of the training are kept.
   std::int64_t norm_batches = 0;
-  enum class JudgeTrain {
-    never,
-    at_the_end,
-    always
-  } judge_train = JudgeTrain::never;      ///< after which epochs
+  enum class JudgeTrain { never, at_the_end, always } judge_train = JudgeTrain::never;  ///< after which epochs
   std::int64_t loss_window = 0;           ///< steps that an entry of loss_curve() is the mean of; 0: no curve
   Rows earlier = {};                      ///< EpochResult::row() of stages before this training
   std::filesystem::path checkpoint = {};  ///< empty: none is kept

@@ -7,9 +7,9 @@
 #include <set>
 #include <tuple>
 
+#include "core/autograd.h"
 #include "core/base/check.h"
 #include "core/base/sha256.h"
-#include "core/autograd.h"
 #include "experiments/support/file_place.h"
 #include "experiments/support/run.h"
 #include "quant/activations/trained.h"
@@ -29,7 +29,9 @@ SplitData split(SplitData::Samples train, SplitData::Samples test, std::int64_t 
   const auto part = [&train](std::vector<std::int64_t> numbers) {
     return std::make_shared<datasets::Subset>(train, std::move(numbers));
   };
-  return {part(datasets::kept_indices(size, count, seed)), part(indices), std::move(test),
+  return {part(datasets::kept_indices(size, count, seed)),
+          part(indices),
+          std::move(test),
           {name, size, count, seed, sha256({std::as_bytes(std::span(indices))})}};
 }
 
@@ -72,8 +74,7 @@ bool all_finite(std::span<const Real> values) {
 
 void expect_finite_gradients(const std::vector<std::pair<std::string, Parameter*>>& parameters) {
   for (const auto& [name, parameter] : parameters)
-    if (!all_finite(parameter->grad().view()))
-      throw Diverged(cat("the gradient of ", name, " is not finite"));
+    if (!all_finite(parameter->grad().view())) throw Diverged(cat("the gradient of ", name, " is not finite"));
 }
 
 std::string first_not_finite(nn::Module& net, const NamedTensors& batch, const std::function<void()>& run) {
@@ -83,11 +84,11 @@ std::string first_not_finite(nn::Module& net, const NamedTensors& batch, const s
   std::string found;
   std::vector<std::pair<nn::Module*, int>> hooks;
   for (const auto& [name, module] : net.named_modules())
-    hooks.emplace_back(module, module->register_forward_hook(
-                                   [&found, name = name](nn::Module&, const Var&, const Var& output) {
-                                     if (found.empty() && !all_finite(output.value().view()))
-                                       found = cat("the output of ", name.empty() ? "the network" : name);
-                                   }));
+    hooks.emplace_back(module,
+                       module->register_forward_hook([&found, name = name](nn::Module&, const Var&, const Var& output) {
+                         if (found.empty() && !all_finite(output.value().view()))
+                           found = cat("the output of ", name.empty() ? "the network" : name);
+                       }));
   run();
   for (const auto& [module, number] : hooks) module->remove_hook(number);
   return found.empty() ? "the loss" : found;
@@ -104,8 +105,7 @@ void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata) {
   TensorFile file{{}, metadata};
   for (const auto& [name, value] : state)
-    file.tensors.push_back(
-        {name, value.shape(), std::vector<float>(value.view().begin(), value.view().end())});
+    file.tensors.push_back({name, value.shape(), std::vector<float>(value.view().begin(), value.view().end())});
   write_tensor_file(path, file);
 }
 
@@ -126,9 +126,8 @@ std::map<std::string, std::string> load_network(const std::filesystem::path& pat
   std::set<std::string> weights;  // what a projection has kept beside one of them is called WEIGHT.NAME
   for (const auto& [name, parameter] : net.named_parameters()) weights.insert(name);
   nn::StateDict state = state_in(file);
-  std::erase_if(state, [&weights](const auto& entry) {
-    return weights.contains(entry.first.substr(0, entry.first.rfind('.')));
-  });
+  std::erase_if(
+      state, [&weights](const auto& entry) { return weights.contains(entry.first.substr(0, entry.first.rfind('.'))); });
   try {
     quant::load_state_with_any_alphas(net, state);
   } catch (const Error& e) {

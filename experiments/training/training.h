@@ -41,8 +41,7 @@ Shape image_of(const datasets::Dataset& data);
 /// Throws UsageError unless 0 <= count < train->size().
 SplitData split(SplitData::Samples train, SplitData::Samples test, std::int64_t count, std::uint64_t seed,
                 const std::string& name = "");
-SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed,
-                const std::string& name = "");
+SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed, const std::string& name = "");
 
 /// The first `count` samples, or all when there are fewer.
 SplitData::Samples first_samples(SplitData::Samples data, std::int64_t count);

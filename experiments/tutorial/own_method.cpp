@@ -14,7 +14,9 @@ using namespace coarsegrad;
 struct DecayOptions {
   double share = 0.001;
 };
-void describe(OptionVisitor& v, DecayOptions& o) { v.number({"share", "1", "what a step takes of them"}, o.share, {0, 1}); }
+void describe(OptionVisitor& v, DecayOptions& o) {
+  v.number({"share", "1", "what a step takes of them"}, o.share, {0, 1});
+}
 
 // Float weights shrink a little after each step of the optimizer.
 struct Decay : quant::Relaxation {

@@ -26,7 +26,9 @@ struct Sums : datasets::Dataset {
 struct Regression : experiments::Task {
   Var loss(nn::Module& net, const datasets::Batch& b) override { return mse_loss(net(b["x"]), b["y"]); }
   std::vector<experiments::Column> metrics() const override { return {{"error", "1", "mean squared error"}}; }
-  bool better(const experiments::Metrics& a, const experiments::Metrics& b) const override { return a["error"] < b["error"]; }
+  bool better(const experiments::Metrics& a, const experiments::Metrics& b) const override {
+    return a["error"] < b["error"];
+  }
   experiments::Metrics measure(nn::Module& net, const datasets::Dataset& data) override {
     double sum = 0;
     for_each_batch(net, data, [&](const auto& b) { sum += loss(net, b).item() * b["x"].size(0); });

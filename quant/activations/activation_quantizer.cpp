@@ -29,9 +29,8 @@ void add_shipped(PartRegistry<nn::MakeActivation>& all) {
   add<SignActivation, SignActivationOptions>(
       all, "sign", "Courbariaux, Hubara et al.: Binarized neural networks, 2016 (1602.02830)");
   constexpr const char* kDorefa = "Zhou et al.: DoReFa-Net, 2016 (1606.06160), section 2.4";
-  all.add("dorefa", kDorefa, DorefaOptions{}, [](const DorefaOptions& o) {
-    return dorefa_activation(o.bits, Bounding::clip, surrogate(o.surrogate));
-  });
+  all.add("dorefa", kDorefa, DorefaOptions{},
+          [](const DorefaOptions& o) { return dorefa_activation(o.bits, Bounding::clip, surrogate(o.surrogate)); });
   all.add("dorefa_abs", kDorefa, BoundedOptions{},
           [](const BoundedOptions& o) { return dorefa_activation(o.bits, Bounding::absolute); });
   all.add("dorefa_tanh", kDorefa, BoundedOptions{},

@@ -52,10 +52,9 @@ nn::Activation* last_activation(nn::Module& net, const nn::Graph& graph) {
 DorefaActivation::DorefaActivation(int bits, Bounding h, const Surrogate& surrogate)
     : bits_(bits), h_(h), surrogate_(surrogate) {
   highest_unit_level(bits);
-  check_usage((h == Bounding::clip && bits <= kMostCodedUnitBits) ||
-                  &surrogate == &coarsegrad::surrogate("clipped_relu"),
-              "dorefa activation: given the surrogate ", surrogate.name(),
-              ", expected that of its own bounding function");
+  check_usage(
+      (h == Bounding::clip && bits <= kMostCodedUnitBits) || &surrogate == &coarsegrad::surrogate("clipped_relu"),
+      "dorefa activation: given the surrogate ", surrogate.name(), ", expected that of its own bounding function");
 }
 
 // In front of the grid, where h is not its own clipping: the surrogate of the rounding is the identity there,
@@ -66,9 +65,7 @@ ActivationMap DorefaActivation::map() const {
 }
 
 Var DorefaActivation::forward(const Var& x) {
-  const Var bounded = h_ == Bounding::clip       ? x
-                      : h_ == Bounding::absolute ? abs(x)
-                                                 : (tanh(x) + Real(1)) * Real(0.5);
+  const Var bounded = h_ == Bounding::clip ? x : h_ == Bounding::absolute ? abs(x) : (tanh(x) + Real(1)) * Real(0.5);
   if (quantizing_ && bits_ <= kMostCodedUnitBits) return GridActivation::forward(bounded);
   const Var clipped = clamp(bounded, 0, 1);
   return quantizing_ ? quantize_values(clipped, bits_) : clipped;
@@ -84,9 +81,7 @@ void describe(OptionVisitor& v, DorefaOptions& o) {
 void describe(OptionVisitor& v, BoundedOptions& o) { v.integer(option_text::kActivationBits, o.bits, {1, 16}); }
 
 nn::MakeActivation dorefa_activation(int bits, Bounding h, const Surrogate& surrogate) {
-  return [bits, h, &surrogate](const std::string&) {
-    return std::make_unique<DorefaActivation>(bits, h, surrogate);
-  };
+  return [bits, h, &surrogate](const std::string&) { return std::make_unique<DorefaActivation>(bits, h, surrogate); };
 }
 
 bool keep_last_activation_float(nn::Module& net, const Shape& image) {

@@ -16,8 +16,8 @@ LearnedStepActivation::LearnedStepActivation(const LearnedStepOptions& o)
   highest_level(o.bits);
   check((o.step == 0 || (o.step >= kLeastStep<Real> && o.step <= kMostStep<Real>)) && o.rate_factor >= 0 &&
             std::isfinite(o.rate_factor),
-        "lsq activation: given a step of ", o.step, " and a rate factor of ", o.rate_factor,
-        ", expected 0 or ", kLeastStep<Real>, " to ", kMostStep<Real>, " and one >= 0");
+        "lsq activation: given a step of ", o.step, " and a rate factor of ", o.rate_factor, ", expected 0 or ",
+        kLeastStep<Real>, " to ", kMostStep<Real>, " and one >= 0");
   step.bounds = Parameter::Bounds{Real(kLeastStep<Real>), Real(kMostStep<Real>)};
   step.decay = false;
   step.rate_factor = o.rate_factor;
@@ -25,7 +25,8 @@ LearnedStepActivation::LearnedStepActivation(const LearnedStepOptions& o)
 
 void describe(OptionVisitor& v, LearnedStepOptions& o) {
   v.integer(option_text::kActivationBits, o.bits, {1, 8});
-  v.number({"step", "1", "its step at the start; 0: from the first batch"}, o.step, {0, static_cast<double>(kMostStep<Real>)});
+  v.number({"step", "1", "its step at the start; 0: from the first batch"}, o.step,
+           {0, static_cast<double>(kMostStep<Real>)});
   v.number(option_text::kRateFactor, o.rate_factor, {0, 100});
 }
 
@@ -41,8 +42,7 @@ ActivationMap LearnedStepActivation::map() const {
         const double sum =
             quantize_step_gradient<Real>(g.numel(), kept.x.data(), kept.coded->codes(), g.data(), quantizer);
         const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.size(0), 1) : 1;
-        return Tensor::scalar(static_cast<Real>(sum) *
-                              step_gradient_scale<Real>(g.numel() / images, quantizer.levels));
+        return Tensor::scalar(static_cast<Real>(sum) * step_gradient_scale<Real>(g.numel() / images, quantizer.levels));
       },
       true);
 }

@@ -30,13 +30,12 @@ Var MinMaxActivation::quantized(const Var& x) const {
   if (x.numel() == 0) return relu(x);
   const FlushDenormals flush;
   Real high = value_range<Real>(x.numel(), x.value().data()).high;
-  if (std::isnan(high))
-    high = value_range<Real>(x.numel(), relu(x.detach()).value().data()).high;  // -inf is no more
+  if (std::isnan(high)) high = value_range<Real>(x.numel(), relu(x.detach()).value().data()).high;  // -inf is no more
   if (std::isnan(high)) return x * Var(high);
   if (!(high >= std::numeric_limits<Real>::min())) return relu(x);  // zeros
   const int levels = highest_level(bits_);
-  return activate(x, onto_grid({high, levels, kernels::Rounding::nearest, static_cast<Real>(levels)}, bits_,
-                               surrogate("relu")));
+  return activate(
+      x, onto_grid({high, levels, kernels::Rounding::nearest, static_cast<Real>(levels)}, bits_, surrogate("relu")));
 }
 
 void describe(OptionVisitor& v, MinMaxOptions& o) { v.integer(option_text::kActivationBits, o.bits, {1, 8}); }

@@ -13,8 +13,8 @@ PactActivation::PactActivation(const PactOptions& o)
     : alpha(register_parameter("alpha", Tensor::scalar(static_cast<Real>(o.alpha)))), bits_(o.bits) {
   highest_level(o.bits);
   check(o.alpha >= kLeastAlpha && o.alpha <= kMostAlpha && o.rate_factor >= 0 && std::isfinite(o.rate_factor),
-        "pact activation: given alpha = ", o.alpha, " and a rate factor of ", o.rate_factor, ", expected ",
-        kLeastAlpha, " to ", kMostAlpha, " and one >= 0");
+        "pact activation: given alpha = ", o.alpha, " and a rate factor of ", o.rate_factor, ", expected ", kLeastAlpha,
+        " to ", kMostAlpha, " and one >= 0");
   alpha.bounds = Parameter::Bounds{Real(kLeastAlpha), Real(kMostAlpha)};
   alpha.rate_factor = o.rate_factor;
 }
@@ -28,13 +28,12 @@ void describe(OptionVisitor& v, PactOptions& o) {
 
 ActivationMap PactActivation::map() const {
   const int levels = highest_level(bits_);
-  return onto_trained_grid(
-      {alpha.value.item(), levels, kernels::Rounding::nearest, static_cast<Real>(levels)}, bits_, alpha.var(),
-      [levels](const Tensor& g, const KeptActivation& kept) {
-        const double above = quantize_alpha_gradient<Real>(g.numel(), kept.coded->codes(), kept.mask->data(),
-                                                           g.data(), levels, AlphaRule::pact);
-        return Tensor::scalar(static_cast<Real>(above / levels));
-      });
+  return onto_trained_grid({alpha.value.item(), levels, kernels::Rounding::nearest, static_cast<Real>(levels)}, bits_,
+                           alpha.var(), [levels](const Tensor& g, const KeptActivation& kept) {
+                             const double above = quantize_alpha_gradient<Real>(
+                                 g.numel(), kept.coded->codes(), kept.mask->data(), g.data(), levels, AlphaRule::pact);
+                             return Tensor::scalar(static_cast<Real>(above / levels));
+                           });
 }
 
 }  // namespace quant

@@ -18,14 +18,12 @@ void describe(OptionVisitor& v, SignActivationOptions& o);
 /// arctan, tanh. Zeros that pad a convolution stay zeros between the signs.
 class SignActivation : public GridActivation {
  public:
-  explicit SignActivation(const Surrogate& surrogate = coarsegrad::surrogate("hard_tanh"))
-      : surrogate_(surrogate) {}
-  explicit SignActivation(const SignActivationOptions& options) : SignActivation(coarsegrad::surrogate(options.surrogate)) {}
+  explicit SignActivation(const Surrogate& surrogate = coarsegrad::surrogate("hard_tanh")) : surrogate_(surrogate) {}
+  explicit SignActivation(const SignActivationOptions& options)
+      : SignActivation(coarsegrad::surrogate(options.surrogate)) {}
 
  protected:
-  ActivationMap map() const override {
-    return onto_grid({1, 1, kernels::Rounding::sign}, 1, surrogate_);
-  }
+  ActivationMap map() const override { return onto_grid({1, 1, kernels::Rounding::sign}, 1, surrogate_); }
 
  private:
   const Surrogate& surrogate_;

@@ -21,14 +21,13 @@ bool names_alpha(const std::string& name) {
 
 ActivationMap map_of(const TrainedAlpha& trained) {
   const int levels = highest_level(trained.bits);
-  return onto_trained_grid(
-      {trained.alpha.item(), levels}, trained.bits, trained.alpha,
-      [levels, rule = trained.rule, factor = trained.gradient_factor, limit = trained.gradient_limit](
-          const Tensor& g, const KeptActivation& kept) {
-        const double sum = quantize_alpha_gradient<Real>(g.numel(), kept.coded->codes(), kept.mask->data(),
-                                                         g.data(), levels, rule);
-        return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
-      });
+  return onto_trained_grid({trained.alpha.item(), levels}, trained.bits, trained.alpha,
+                           [levels, rule = trained.rule, factor = trained.gradient_factor,
+                            limit = trained.gradient_limit](const Tensor& g, const KeptActivation& kept) {
+                             const double sum = quantize_alpha_gradient<Real>(
+                                 g.numel(), kept.coded->codes(), kept.mask->data(), g.data(), levels, rule);
+                             return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
+                           });
 }
 
 }  // namespace
@@ -36,13 +35,12 @@ ActivationMap map_of(const TrainedAlpha& trained) {
 Var quantize_activation(const Var& x, const TrainedAlpha& trained) { return activate(x, map_of(trained)); }
 
 TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
-    : alpha(register_parameter(
-          "alpha", Tensor::scalar(static_cast<Real>(options.alpha == 0 ? half_gaussian_alpha(options.bits)
-                                                                       : options.alpha)))),
+    : alpha(register_parameter("alpha", Tensor::scalar(static_cast<Real>(
+                                            options.alpha == 0 ? half_gaussian_alpha(options.bits) : options.alpha)))),
       options_(options),
       recording_(options.record_range) {
-  check(options.rate_factor >= 0 && std::isfinite(options.rate_factor) &&
-            alpha.value.item() >= Real(kLeastAlpha) && alpha.value.item() <= Real(kMostAlpha),
+  check(options.rate_factor >= 0 && std::isfinite(options.rate_factor) && alpha.value.item() >= Real(kLeastAlpha) &&
+            alpha.value.item() <= Real(kMostAlpha),
         "trained activation: given alpha = ", options.alpha, " and a rate factor of ", options.rate_factor,
         ", expected ", kLeastAlpha, " to ", kMostAlpha, " and one >= 0");
   alpha.bounds = Parameter::Bounds{Real(kLeastAlpha), Real(kMostAlpha)};
@@ -78,7 +76,8 @@ void describe(OptionVisitor& v, TrainedActivationOptions& o) {
   v.number(option_text::kRateFactor, o.rate_factor, {0, 100});
   v.flag({"clamp-gradient", "", "that factor multiplies the gradient instead, which is then clamped to [-1, 1]"},
          o.clamp_gradient);
-  v.flag({"record-range", "", "a float ReLU that leaves max|x| / (2^bits - 1) in alpha as a later start"}, o.record_range);
+  v.flag({"record-range", "", "a float ReLU that leaves max|x| / (2^bits - 1) in alpha as a later start"},
+         o.record_range);
 }
 
 void load_state_with_any_alphas(nn::Module& net, const nn::StateDict& state) {

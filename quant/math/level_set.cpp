@@ -41,8 +41,7 @@ double LevelSet::least_step() const { return best_step(levels_, std::less()); }
 double LevelSet::greatest_step() const { return best_step(levels_, std::greater()); }
 
 int LevelSet::index_of(double x) const {
-  return static_cast<int>(
-      std::ranges::count_if(thresholds_, [x](double t) { return t < 0 ? x > t : x >= t; }));
+  return static_cast<int>(std::ranges::count_if(thresholds_, [x](double t) { return t < 0 ? x > t : x >= t; }));
 }
 
 int level_magnitudes(int bits, ThreeBits three_bits) { return bits < 3 ? 1 : static_cast<int>(three_bits); }

@@ -18,8 +18,7 @@ class BinaryRelax : public Relaxation {
   explicit BinaryRelax(const BinaryRelaxOptions& o) : options_(o) {
     check(o.lambda >= 0 && std::isfinite(o.lambda) && o.growth >= 1 && std::isfinite(o.growth) && o.every > 0 &&
               std::isfinite(o.every) && !std::isnan(o.most) && std::isfinite(o.hard_from),
-          "relax: given lambda = ", o.lambda,
-          " growing by ", o.growth, " every ", o.every,
+          "relax: given lambda = ", o.lambda, " growing by ", o.growth, " every ", o.every,
           " epochs, expected lambda >= 0, growth >= 1 and a positive number of epochs");
     advance({});
   }
@@ -30,8 +29,8 @@ class BinaryRelax : public Relaxation {
     const double periods = std::floor(at.epoch / options_.every);
     const double grown =  // 0 times a growth without end would be NaN
         options_.lambda == 0 ? 0 : options_.lambda * std::pow(options_.growth, periods + 1);
-    lambda_ = at.share() >= options_.hard_from ? std::numeric_limits<double>::infinity()
-                                               : std::min(grown, options_.most);
+    lambda_ =
+        at.share() >= options_.hard_from ? std::numeric_limits<double>::infinity() : std::min(grown, options_.most);
   }
 
   Tensor used(WeightProjection& projection, const Tensor& w) override {

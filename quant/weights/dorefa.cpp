@@ -66,8 +66,7 @@ class Dorefa : public WeightProjection {
  private:
   Tensor values_of_many_bits(const Tensor& w, Real twice_m) const {
     const auto n = static_cast<Real>(n_);
-    return map(tanh_of(w),
-               [twice_m, n](Real t) { return 2 * std::nearbyint(n * (t / twice_m + Real(0.5))) / n - 1; });
+    return map(tanh_of(w), [twice_m, n](Real t) { return 2 * std::nearbyint(n * (t / twice_m + Real(0.5))) / n - 1; });
   }
 
   // j, 0 to n
@@ -89,9 +88,8 @@ class Dorefa : public WeightProjection {
 
   static void subtract_max_term(const Tensor& w, Real max, const Tensor& t, const Tensor& g, Tensor& result) {
     const Real *slope = g.data(), *at = t.data();
-    const double sum = sum_in_pieces(g.numel(), [=](std::int64_t i) {
-      return static_cast<double>(slope[i]) * static_cast<double>(at[i]);
-    });
+    const double sum = sum_in_pieces(
+        g.numel(), [=](std::int64_t i) { return static_cast<double>(slope[i]) * static_cast<double>(at[i]); });
     const auto largest = std::ranges::find(w.view(), max, [](Real x) { return std::abs(x); });
     const std::int64_t i = largest - w.view().begin();
     const double top = static_cast<double>(at[i]);  // +-m

@@ -12,7 +12,9 @@ namespace {
 class Lloyd : public CodedProjection {
  public:
   Lloyd(std::string name, const LloydOptions& o)
-      : CodedProjection(std::move(name), {o.bits, o.per_channel}), steps_(o.steps), levels_(highest_weight_level(o.bits)) {
+      : CodedProjection(std::move(name), {o.bits, o.per_channel}),
+        steps_(o.steps),
+        levels_(highest_weight_level(o.bits)) {
     check_usage(steps_ >= 1 && o.bits >= 2, "lloyd weights: given ", steps_, " steps and ", o.bits,
                 " bits, expected 1 step or more and 2 bits or more");
   }

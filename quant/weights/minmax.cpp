@@ -59,8 +59,8 @@ class MinMaxProjection : public WeightProjection {
 }  // namespace
 
 ZeroPointGrid zero_point_grid(double low, double high, int bins) {
-  check(low <= 0 && high >= 0 && std::isfinite(high - low) && bins >= 2, "zero point: given [", low, ", ",
-        high, "] and ", bins, " bins, expected a finite range with 0 in it and 2 bins or more");
+  check(low <= 0 && high >= 0 && std::isfinite(high - low) && bins >= 2, "zero point: given [", low, ", ", high,
+        "] and ", bins, " bins, expected a finite range with 0 in it and 2 bins or more");
   if (low == high) return {0, 0, bins};
   const int place = static_cast<int>(-low * bins / (high - low));
   const int zero = std::clamp(place, low < 0 ? 1 : 0, high > 0 ? bins - 1 : bins);

@@ -46,8 +46,8 @@ Tensor PowerProjection::project(const Tensor& w) {
   Scratch<std::int8_t> codes(static_cast<std::size_t>(w.numel()));
   std::vector<Real> scales(static_cast<std::size_t>(groups(w)));
   encode_all(w, codes.data(), scales);
-  return Tensor::deferred(w.shape(), std::make_shared<PowerCoded>(w.numel(), bits(), magnitudes_,
-                                                                  std::move(codes), std::move(scales)));
+  return Tensor::deferred(
+      w.shape(), std::make_shared<PowerCoded>(w.numel(), bits(), magnitudes_, std::move(codes), std::move(scales)));
 }
 
 void describe(OptionVisitor& v, PowerOfTwoOptions& o) {

@@ -40,9 +40,8 @@ class UniformProjection : public CodedProjection {
     const auto wanted = static_cast<std::size_t>(highest_weight_level(bits()));
     check_usage(all.size() == wanted, name(), " weights: given ", all.size(), " thresholds with ", bits(),
                 " bits, expected ", wanted);
-    check_usage(bits() > 1 || all[0] <= std::numeric_limits<Real>::min(), name(),
-                " weights: given a threshold of ", all[0],
-                " with 1 bit, expected 0: its codes are -1 and +1");
+    check_usage(bits() > 1 || all[0] <= std::numeric_limits<Real>::min(), name(), " weights: given a threshold of ",
+                all[0], " with 1 bit, expected 0: its codes are -1 and +1");
     return all;
   }
 
@@ -80,8 +79,8 @@ void add_shipped(PartRegistry<std::unique_ptr<WeightProjection>>& all) {
           xnor_projection);
   all.add("dorefa", "Zhou, Wu, Ni, Zhou, Wen, Zou: DoReFa-Net, 2016 (1606.06160)", DorefaWeightOptions{},
           dorefa_projection);
-  all.add("lsq", "Esser, McKinstry, Bablani, Appuswamy, Modha: LSQ, ICLR 2020 (1902.08153)",
-          LearnedStepWeightOptions{}, learned_step_projection);
+  all.add("lsq", "Esser, McKinstry, Bablani, Appuswamy, Modha: LSQ, ICLR 2020 (1902.08153)", LearnedStepWeightOptions{},
+          learned_step_projection);
   constexpr const char* kLbwNet = "Yin, Zhang, Qi, Xin: LBW-Net, 2016 (1612.06052)";
   all.add("power_of_two", kLbwNet, PowerOfTwoOptions{}, power_of_two);
   all.add("power_of_two_exact", kLbwNet, PowerOfTwoExactOptions{}, power_of_two_exact);
@@ -94,30 +93,28 @@ void add_shipped(PartRegistry<std::unique_ptr<WeightProjection>>& all) {
 }  // namespace
 
 ProjectionGradient WeightProjection::gradient(const Tensor& w, const Tensor& g) {
-  check(g.shape() == w.shape(), name(), " weights: given a gradient of shape ", g.shape(), ", expected ",
-        w.shape());
+  check(g.shape() == w.shape(), name(), " weights: given a gradient of shape ", g.shape(), ", expected ", w.shape());
   return {g};
 }
 
 Var WeightProjection::forward(const Var& w) {
   std::vector<Var> inputs{w};
   for (const Parameter* p : parameters()) inputs.push_back(p->var());
-  return record("project", project(w.value()), inputs,
-                [this, value = w.value(), count = inputs.size()](const Tensor& g) {
-                  ProjectionGradient found = gradient(value, g);
-                  Gradients all{std::move(found.weight)};
-                  std::ranges::move(found.parameters, std::back_inserter(all));
-                  all.resize(count);
-                  return all;
-                },
-                [this] {
-                  return Attributes{{"projection", name()}, {"bits", bits()}};
-                });
+  return record(
+      "project", project(w.value()), inputs,
+      [this, value = w.value(), count = inputs.size()](const Tensor& g) {
+        ProjectionGradient found = gradient(value, g);
+        Gradients all{std::move(found.weight)};
+        std::ranges::move(found.parameters, std::back_inserter(all));
+        all.resize(count);
+        return all;
+      },
+      [this] {
+        return Attributes{{"projection", name()}, {"bits", bits()}};
+      });
 }
 
-std::int64_t WeightGrid::groups(const Tensor& w) const {
-  return per_channel && w.shape().rank() > 0 ? w.size(0) : 1;
-}
+std::int64_t WeightGrid::groups(const Tensor& w) const { return per_channel && w.shape().rank() > 0 ? w.size(0) : 1; }
 
 CodedProjection::CodedProjection(std::string name, const WeightGrid& grid) : name_(std::move(name)), grid_(grid) {
   highest_weight_level(grid.bits);

@@ -79,7 +79,8 @@ using ThresholdRule = std::function<std::vector<Real>(std::span<const Real> w)>;
 
 /// The projection with these thresholds: the scale is the best one for the codes that they give. begin() and
 /// project() throw UsageError for thresholds that do not belong to the bits.
-std::unique_ptr<WeightProjection> uniform_projection(std::string name, const WeightGrid& grid, ThresholdRule thresholds);
+std::unique_ptr<WeightProjection> uniform_projection(std::string name, const WeightGrid& grid,
+                                                     ThresholdRule thresholds);
 
 // What those shipped understand. Every projection has `bits`, some of them only one number of these.
 

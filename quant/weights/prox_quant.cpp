@@ -39,9 +39,7 @@ class ProxQuant : public Relaxation {
                   : std::min(options_.rate * std::floor(at.epoch / options_.every), options_.most);
   }
 
-  Tensor used(WeightProjection& projection, const Tensor& w) override {
-    return frozen() ? projection.project(w) : w;
-  }
+  Tensor used(WeightProjection& projection, const Tensor& w) override { return frozen() ? projection.project(w) : w; }
   ProjectionGradient gradient(WeightProjection&, const Tensor&, const Tensor& g) override {
     return {frozen() ? Tensor() : g};
   }

@@ -13,10 +13,10 @@ namespace quant {
 
 /// As the authors' code for binary ResNets on CIFAR-10 has it: weights are frozen after 200 of 300 epochs.
 struct ProxQuantOptions {
-  double rate = 1e-4;            ///< >= 0: what lambda grows by every `every` epochs, from 0
-  double every = 1;              ///< above 0
-  double most = kNoEnd;          ///< where lambda stops growing
-  double hard_from = 2.0 / 3;    ///< share of the training, 0 to 1, after which weights are frozen
+  double rate = 1e-4;          ///< >= 0: what lambda grows by every `every` epochs, from 0
+  double every = 1;            ///< above 0
+  double most = kNoEnd;        ///< where lambda stops growing
+  double hard_from = 2.0 / 3;  ///< share of the training, 0 to 1, after which weights are frozen
 };
 void describe(OptionVisitor& v, ProxQuantOptions& o);
 

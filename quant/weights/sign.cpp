@@ -42,8 +42,7 @@ class Xnor : public Sign {
       const auto weights = static_cast<double>(n);
       const auto inside = static_cast<Real>((1 + magnitude<Real>(channel).sum) / weights),
                  outside = static_cast<Real>(1 / weights);
-      for (std::int64_t i = c * n; i < (c + 1) * n; ++i)
-        to[i] = from[i] * (std::abs(at[i]) <= 1 ? inside : outside);
+      for (std::int64_t i = c * n; i < (c + 1) * n; ++i) to[i] = from[i] * (std::abs(at[i]) <= 1 ? inside : outside);
     });
     return {result};
   }

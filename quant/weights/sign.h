@@ -7,7 +7,7 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 struct SignOptions {
-  int bits = 1;  ///< 1
+  int bits = 1;          ///< 1
   int sign_of_zero = 1;  ///< the code of 0, which is +1 or 0
 };
 void describe(OptionVisitor& v, SignOptions& o);

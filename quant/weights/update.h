@@ -17,8 +17,8 @@ using MakeOptimizer = std::function<std::unique_ptr<optim::Optimizer>(std::vecto
 
 /// Makes the optimizer of a training over all of its parameters, those of `rule` among them (null: float weights), with
 /// `rest` for what the update does not move itself.
-using WeightUpdate = std::function<std::unique_ptr<optim::Optimizer>(WeightRule* rule, std::vector<Parameter*> parameters,
-                                                                     const MakeOptimizer& rest)>;
+using WeightUpdate = std::function<std::unique_ptr<optim::Optimizer>(
+    WeightRule* rule, std::vector<Parameter*> parameters, const MakeOptimizer& rest)>;
 
 /// Weights without float copies (optim/bop.h).
 struct BopUpdateOptions {

@@ -14,8 +14,9 @@ namespace {
 class NotMade : public Deferred {
  public:
   void read(std::int64_t, std::int64_t, Real*) const override {
-    throw Error("weight rule: given a forward pass with weights that were not made, expected zero_grad() of the "
-                "QuantizedOptimizer before each forward pass of a training, and an EvaluationScope around others");
+    throw Error(
+        "weight rule: given a forward pass with weights that were not made, expected zero_grad() of the "
+        "QuantizedOptimizer before each forward pass of a training, and an EvaluationScope around others");
   }
 };
 
@@ -50,8 +51,7 @@ WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make, std::u
 WeightRule::WeightRule(nn::Module& net, const Part& projection, const Part& relaxation,
                        const LayerExceptions& exceptions)
     : WeightRule(
-          net,
-          [&](const LayerPlace& layer) { return weight_projection(exceptions.weights(projection, layer)); },
+          net, [&](const LayerPlace& layer) { return weight_projection(exceptions.weights(projection, layer)); },
           quant::relaxation(relaxation)) {}
 
 WeightRule::~WeightRule() {
@@ -117,8 +117,7 @@ void WeightRule::before_step() {
 }
 
 void WeightRule::after_step(double rate) {
-  for (const Entry& e : weights_)
-    relaxation_->after_step(*e.projection, rate * e.weight->rate_factor, e.weight->value);
+  for (const Entry& e : weights_) relaxation_->after_step(*e.projection, rate * e.weight->rate_factor, e.weight->value);
   forget();
 }
 

@@ -22,8 +22,7 @@ int main(int argc, char** argv) {
   std::string ste = "softsign";
   int bits = 2, epochs = 2, images = 4000;
   double lr = 0.05;
-  experiments::Args args("experiment",
-                         "Does a softsign surrogate train a binary network as well as the clipped ReLU?");
+  experiments::Args args("experiment", "Does a softsign surrogate train a binary network as well as the clipped ReLU?");
   args.add("ste", ste, "surrogate of the backward pass", surrogate_names());
   args.add("bits", bits, "bits of the activations", {1, 8});
   args.add("epochs", epochs, "passes over the images", {1, 1000});

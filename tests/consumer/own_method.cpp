@@ -51,9 +51,9 @@ class Pull : public quant::Relaxation {
 };
 
 void register_all() {
-  quant::relaxations().add("pull", "this project", PullOptions{}, [](const PullOptions& o) -> std::unique_ptr<quant::Relaxation> {
-    return std::make_unique<Pull>(o);
-  });
+  quant::relaxations().add(
+      "pull", "this project", PullOptions{},
+      [](const PullOptions& o) -> std::unique_ptr<quant::Relaxation> { return std::make_unique<Pull>(o); });
   quant::register_method({.name = "pulled", .weights = {"twn"}, .relaxation = {"pull"}, .paper = "this project"});
 }
 
@@ -65,9 +65,10 @@ int compare(const char* path) {
   method.relaxation = {"pull", PullOptions{.pull = 0.25, .towards = "zero", .after = true}};
   const quant::Assembly a = quant::assemble(
       {.method = method,
-       .network = [](const nn::MakeActivation& activation) {
-         return nn::make_network("lenet5", activation, Rng(kSeed).split("net"));
-       },
+       .network =
+           [](const nn::MakeActivation& activation) {
+             return nn::make_network("lenet5", activation, Rng(kSeed).split("net"));
+           },
        .input = {28, 28, 1},
        .optimizer =
            [](std::vector<Parameter*> parameters) {

@@ -80,8 +80,7 @@ std::size_t bytes_used() { return pool_stats().bytes_used; }
 
 }  // namespace
 
-TEST_CASE(
-    "activate: behind a normalisation, with or without a shortcut, has the bits of ops one after another") {
+TEST_CASE("activate: behind a normalisation, with or without a shortcut, has the bits of ops one after another") {
   for (const Shape& shape : kShapes)
     for (const NamedMap& m : maps()) {
       if (shape.numel() == 0) continue;  // no statistics
@@ -135,9 +134,7 @@ TEST_CASE("activate: two normalisations may be added, and sums of sums are sums"
 
 TEST_CASE("activate: reshaped between the normalisation and the activation, the bits are the same") {
   const auto run = [&](const auto& stop) {
-    return everything({3, 5, 7, 16}, [&](const Leaves& l) {
-      return relu(reshape(stop(l.normalized()), {3, 560}));
-    });
+    return everything({3, 5, 7, 16}, [&](const Leaves& l) { return relu(reshape(stop(l.normalized()), {3, 560})); });
   };
   CHECK(run([](const Var& v) { return v; }) == run(in_memory));
 }
@@ -175,8 +172,7 @@ TEST_CASE("activate: what a forward pass keeps is what its backward pass reads, 
     }
 }
 
-TEST_CASE(
-    "activate: behind a shortcut that is a recipe itself the result is made, with one bit per element") {
+TEST_CASE("activate: behind a shortcut that is a recipe itself the result is made, with one bit per element") {
   const Shape shape{8, 32, 32, 16};
   const auto n = static_cast<std::size_t>(shape.numel());
   const Leaves leaves(shape);
@@ -188,17 +184,15 @@ TEST_CASE(
   CHECK(bytes_used() - before <= n * sizeof(Real) + n / 8 + 16384);
 }
 
-TEST_CASE(
-    "activate: a backward pass through normalisation and shortcut keeps no gradient longer than it must") {
+TEST_CASE("activate: a backward pass through normalisation and shortcut keeps no gradient longer than it must") {
   const Shape shape{8, 32, 32, 16};
   const std::size_t element = sizeof(Real) * static_cast<std::size_t>(shape.numel());
   const Leaves leaves(shape);
   std::size_t at_shortcut = 0, before = 0;
-  const Var shortcut =
-      record("probe", leaves.shortcut.value(), {leaves.shortcut}, [&](const Tensor& g) -> Gradients {
-        at_shortcut = bytes_used() - before;
-        return {g};
-      });
+  const Var shortcut = record("probe", leaves.shortcut.value(), {leaves.shortcut}, [&](const Tensor& g) -> Gradients {
+    at_shortcut = bytes_used() - before;
+    return {g};
+  });
   const Var y = tanh(relu(leaves.normalized() + shortcut));
   pool_release();
   before = bytes_used();

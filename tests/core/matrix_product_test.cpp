@@ -31,15 +31,13 @@ TEST_SUITE("matrix product") {
     for (const ProductShape& p : kLongSums) check_product<double>(matrix_product<double>, p);
   }
 
-  TEST_CASE(
-      "matrix_product gives the same bits with 1 and with 2 threads, and when called from inside a task") {
+  TEST_CASE("matrix_product gives the same bits with 1 and with 2 threads, and when called from inside a task") {
     with_each_table([] {
       for (const ProductShape& p : kLarge) check_same_bits(matrix_product<float>, p);
     });
   }
 
-  TEST_CASE(
-      "a product whose rows are further apart than OpenBLAS can count is refused, a single row is not") {
+  TEST_CASE("a product whose rows are further apart than OpenBLAS can count is refused, a single row is not") {
     constexpr std::int64_t kFar = std::int64_t{1} << 31;
     const double one = 1;
     double c = 0;

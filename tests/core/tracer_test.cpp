@@ -22,8 +22,7 @@ class Notes : public Tracer {
     Attributes attributes;
   };
 
-  Mark op(const char* name, const std::vector<Var>& inputs, const Shape& shape,
-          const Attributes& attributes) override {
+  Mark op(const char* name, const std::vector<Var>& inputs, const Shape& shape, const Attributes& attributes) override {
     std::vector<Mark> marks;
     for (const Var& input : inputs) marks.push_back(mark_of(input));
     ops.push_back({name, marks, shape, attributes});
@@ -87,8 +86,7 @@ TEST_CASE("tracer: attributes say what an op was asked for") {
   sum(image, -1, true);
   clamp(image, -1, Real(0.5));
   batch_norm_eval(image, {}, {}, Tensor({4}, Real(3)), Tensor({4}, Real(4)), 0);
-  const Notes::Op &conv = notes.ops[0], &pool = notes.ops[1], &reduced = notes.ops[2],
-                  &clamped = notes.ops[3];
+  const Notes::Op &conv = notes.ops[0], &pool = notes.ops[1], &reduced = notes.ops[2], &clamped = notes.ops[3];
   using Extents = std::vector<std::int64_t>;
   CHECK(has(conv, "stride", Extents{2, 1}));
   CHECK(has(conv, "padding", Extents{1, 1}));
@@ -131,8 +129,7 @@ TEST_CASE("tracer: without one an op is not asked for its attributes") {
   CHECK(has(notes.ops[0], "asked", std::int64_t{1}));
 }
 
-TEST_CASE(
-    "tracer: one is active in its scope and on its thread only, and none is left behind by an exception") {
+TEST_CASE("tracer: one is active in its scope and on its thread only, and none is left behind by an exception") {
   Notes outer, inner;
   const Var x(Tensor({2}));
   CHECK(tracer() == nullptr);

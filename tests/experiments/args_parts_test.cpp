@@ -107,7 +107,8 @@ TEST_CASE("options that a part does not have, or not so, are refused by the flag
   CHECK(read(R"({"relaxation": {"name": "pull", "steps": 2.5}})").find("steps: given 2.5") != std::string::npos);
   CHECK(read(R"({"relaxation": {"steps": 1}})").find("expected one of none, pull, push") != std::string::npos);
   CHECK(read(R"({"relaxation": 3})").find("x: relaxation: given 3") != std::string::npos);
-  CHECK(read(R"({"relaxation.rho": 1})").find(R"(expected relaxation: {"name": ..., "rho": ...})") != std::string::npos);
+  CHECK(read(R"({"relaxation.rho": 1})").find(R"(expected relaxation: {"name": ..., "rho": ...})") !=
+        std::string::npos);
 }
 
 TEST_CASE("the help of a part has every option, with the parts that have it") {

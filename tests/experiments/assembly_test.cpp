@@ -36,9 +36,9 @@ nn::StateDict by_flags(const std::string& name) {
   declare(args, optim);
   declare(args, net);
   declare(args, method);
-  const std::vector<std::string> words{"train",        "--method", name,  "--stage-bits", "",  "--no-two-stage",
-                                       "--net",        "lenet5",   "--epochs", "1",       "--batch", "8",
-                                       "--schedule",   "constant", "--lr",     "0.02",    "--weight-decay", "0"};
+  const std::vector<std::string> words{
+      "train", "--method", name, "--stage-bits", "",         "--no-two-stage", "--net", "lenet5",         "--epochs",
+      "1",     "--batch",  "8",  "--schedule",   "constant", "--lr",           "0.02",  "--weight-decay", "0"};
   std::vector<const char*> argv;
   for (const std::string& word : words) argv.push_back(word.c_str());
   REQUIRE(args.parse(static_cast<int>(argv.size()), argv.data()));
@@ -58,9 +58,10 @@ nn::StateDict by_recipe(const std::string& name) {
   const bool adam = method.optimizer == "adam";
   const quant::Assembly a = quant::assemble(
       {.method = method,
-       .network = [](const nn::MakeActivation& activation) {
-         return nn::make_network("lenet5", activation, Rng(kSeed).split("net"));
-       },
+       .network =
+           [](const nn::MakeActivation& activation) {
+             return nn::make_network("lenet5", activation, Rng(kSeed).split("net"));
+           },
        .input = {28, 28, 1},
        .optimizer = [adam](std::vector<Parameter*> parameters) -> std::unique_ptr<optim::Optimizer> {
          if (adam) return std::make_unique<optim::Adam>(std::move(parameters), optim::AdamOptions{.lr = 0.02});
@@ -133,8 +134,8 @@ TEST_CASE("layers: bits and parts by pattern, the last match wins, first and las
 TEST_CASE("layers: activations by pattern, and what the last layer reads") {
   const auto bits_of = [](std::vector<std::string> layers) {
     const quant::Method m{.activations = {"dorefa"}, .layers = std::move(layers)};
-    const auto net = quant::make_network(
-        m, [](const nn::MakeActivation& a) { return nn::lenet5(a, Rng(1)); }, {28, 28, 1});
+    const auto net =
+        quant::make_network(m, [](const nn::MakeActivation& a) { return nn::lenet5(a, Rng(1)); }, {28, 28, 1});
     std::vector<int> bits;
     for (const auto& [name, module] : net->named_modules())
       if (const auto* a = dynamic_cast<const quant::ActivationQuantizer*>(module)) bits.push_back(a->bits());

@@ -53,8 +53,9 @@ TEST_SUITE("paper-statquant") {
       "paper-statquant 8.8 and 8.9: the mean is the gradient without quantizers, its variance the sum over "
       "layers") {
     constexpr std::int64_t kDraws = 20000;
-    for (const auto& options : {quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 3}}), quant::gradient_rules().make({"ptq", quant::BifurcatedGradientOptions{.bits = 4}}),
-                                dorefa_everywhere(3)}) {
+    for (const auto& options :
+         {quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 3}}),
+          quant::gradient_rules().make({"ptq", quant::BifurcatedGradientOptions{.bits = 4}}), dorefa_everywhere(3)}) {
       INFO(options.input->name());
       const auto layers = statistics(options, kDraws);
       REQUIRE(layers.size() == 3);
@@ -62,8 +63,8 @@ TEST_SUITE("paper-statquant") {
         INFO(layer.layer);
         double worst = 0;
         for (std::size_t i = 0; i < layer.exact.size(); ++i)
-          worst = std::max(worst, (std::abs(layer.mean[i] - layer.exact[i]) - 1e-7) /
-                                      (layer.sigma[i] / std::sqrt(kDraws) + 1e-12));
+          worst = std::max(
+              worst, (std::abs(layer.mean[i] - layer.exact[i]) - 1e-7) / (layer.sigma[i] / std::sqrt(kDraws) + 1e-12));
         CHECK(worst <= 6);
         CHECK(layer.measured > 0);
         CHECK(layer.measured == doctest::Approx(layer.predicted).epsilon(0.05));
@@ -73,8 +74,8 @@ TEST_SUITE("paper-statquant") {
   }
 
   TEST_CASE("paper-statquant 8.8, control: quantizers that round to the nearest are biased") {
-    const quant::GradientRuleOptions nearest{
-        quant::gradient_quantizer("psq", {.bits = 3, .stochastic = false}), nullptr, true, true};
+    const quant::GradientRuleOptions nearest{quant::gradient_quantizer("psq", {.bits = 3, .stochastic = false}),
+                                             nullptr, true, true};
     const auto layers = statistics(nearest, 2000);
     double worst = 0, most = 0;
     for (std::size_t i = 0; i < layers[0].exact.size(); ++i) {
@@ -91,6 +92,10 @@ TEST_SUITE("paper-statquant") {
     const auto psq = quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 3}});
     CHECK_THROWS_AS(gradient_statistics(net.net, loss, psq, 1, 1, Rng(1)), Error);
     CHECK_THROWS_AS(gradient_statistics(net.net, loss, psq, 10, 20, Rng(1)), Error);
-    CHECK_THROWS_AS(gradient_statistics(net.net, loss, quant::gradient_rules().make({"dorefa", quant::DorefaGradientOptions{.bits = 3}}), 10, 5, Rng(1)), Error);
+    CHECK_THROWS_AS(
+        gradient_statistics(net.net, loss,
+                            quant::gradient_rules().make({"dorefa", quant::DorefaGradientOptions{.bits = 3}}), 10, 5,
+                            Rng(1)),
+        Error);
   }
 }

@@ -47,9 +47,7 @@ struct GuidedTraining {
   }
   explicit GuidedTraining(double weight, TrainerOptions o = options())
       : guidance(*net, *partner, {.weight = weight, .partner_weight = weight},
-                 [](const Var& x) {
-                   return quant::quantize_activation(x, Real(1) / 3, 2, surrogate("clipped_relu"));
-                 }),
+                 [](const Var& x) { return quant::quantize_activation(x, Real(1) / 3, 2, surrogate("clipped_relu")); }),
         trainer(*net, task, optimizer, loader, data, std::move(o), {&rule, nullptr, &guidance}) {}
 
   /// Everything that it ends with, in one list.
@@ -80,7 +78,8 @@ nn::StateDict alone(int seed, bool with_rule) {
   datasets::DataLoader loader(*data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   std::unique_ptr<quant::WeightRule> rule;
   if (with_rule)
-    rule = std::make_unique<quant::WeightRule>(*net, Part{"warm_lloyd", quant::LloydOptions{.bits = 3}}, Part{"blend", quant::BlendOptions{.rho = 1e-3}});
+    rule = std::make_unique<quant::WeightRule>(*net, Part{"warm_lloyd", quant::LloydOptions{.bits = 3}},
+                                               Part{"blend", quant::BlendOptions{.rho = 1e-3}});
   optim::Sgd optimizer(net->parameters(), {.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-3});
   Classification task({.label_smoothing = 0.1});
   Trainer trainer(*net, task, optimizer, loader, data, GuidedTraining::options(), {rule.get()});

@@ -23,9 +23,7 @@ namespace {
 TensorFile file_with(const Metadata& metadata) { return {{{"w", {1}, {0.f}}}, metadata}; }
 
 Split drawn_split(std::int64_t held_out, std::uint64_t seed) {
-  return split({datasets::drawn_digits(20, 1), datasets::drawn_digits(4, 1, 1)}, held_out, seed,
-               "drawn_digits")
-      .split;
+  return split({datasets::drawn_digits(20, 1), datasets::drawn_digits(4, 1, 1)}, held_out, seed, "drawn_digits").split;
 }
 
 void set(nn::Module& net, const std::string& parameter, Real value) {
@@ -35,8 +33,7 @@ void set(nn::Module& net, const std::string& parameter, Real value) {
 
 }  // namespace
 
-TEST_CASE(
-    "evaluation: logits that are not finite are an error that names the first layer whose output is not") {
+TEST_CASE("evaluation: logits that are not finite are an error that names the first layer whose output is not") {
   const SplitData data = small_data();
   const auto net = small_net(Rng(5));
   const double sound = evaluate(*net, *data.test).accuracy;
@@ -75,7 +72,9 @@ TEST_CASE("network file: settings of maps that are no more are read over, the ma
   const auto found = settings_in(old, "x");
   REQUIRE(found);
   CHECK(found->net.net == "lenet5");
-  CHECK_SAYS(complaint_of([&] { settings_in(file_with({{"settings", R"({"activation": "asymptotic", "activation-bits": 2})"}}), "x"); }),
+  CHECK_SAYS(complaint_of([&] {
+               settings_in(file_with({{"settings", R"({"activation": "asymptotic", "activation-bits": 2})"}}), "x");
+             }),
              "x: settings");
 }
 
@@ -127,10 +126,7 @@ TEST_CASE("network file: an entry that is malformed or not known is refused by t
                }),
                "x.safetensors: settings");
   for (const char* split : {"", "{}", "{\"images\": 1e300}", "{\"held-out\": -1}"})
-    CHECK_SAYS(complaint_of([&] {
-                 split_in(file_with({{"split", split}}), "x.safetensors");
-               }),
-               "x.safetensors: split");
+    CHECK_SAYS(complaint_of([&] { split_in(file_with({{"split", split}}), "x.safetensors"); }), "x.safetensors: split");
 }
 
 TEST_CASE("going on: another data set and no held-out images are no other split") {

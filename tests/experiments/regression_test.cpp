@@ -15,8 +15,7 @@ namespace {
 
 RegressionResult solved(const Regression& problem, const Part& relaxation) {
   const RegressionSchedule schedule;
-  return descend(problem, Part{"binary"},
-                 relaxation, schedule);
+  return descend(problem, Part{"binary"}, relaxation, schedule);
 }
 
 }  // namespace

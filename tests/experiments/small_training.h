@@ -50,8 +50,7 @@ struct SmallTraining {
   std::unique_ptr<nn::Sequential> net = small_net(Rng(5));
   Classification task{{.label_smoothing = 0.1}};
   datasets::DataLoader loader{*data.train, {.batch_size = 20, .drop_last = true, .seed = 3}};
-  optim::Sgd optimizer{net->parameters(),
-                       {.lr = 0.1, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-3}};
+  optim::Sgd optimizer{net->parameters(), {.lr = 0.1, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-3}};
   Trainer trainer;
 
   static TrainerOptions options(const std::filesystem::path& checkpoint = {}) {

@@ -28,8 +28,7 @@ std::unique_ptr<nn::Module> classifier(const nn::MakeActivation& activation, con
   net->add<nn::Conv2d>("conv1", nn::ConvOptions{.in = 1, .out = 8, .bias = false}, rng.split("conv1"));
   net->add<nn::BatchNorm>("norm1", 8);
   net->append("act1", activation("act1"));
-  net->add<nn::Conv2d>("conv2", nn::ConvOptions{.in = 8, .out = 8, .stride = 2, .bias = false},
-                       rng.split("conv2"));
+  net->add<nn::Conv2d>("conv2", nn::ConvOptions{.in = 8, .out = 8, .stride = 2, .bias = false}, rng.split("conv2"));
   net->add<nn::BatchNorm>("norm2", 8);
   net->append("act2", activation("act2"));
   net->add<nn::Flatten>("flatten");
@@ -200,8 +199,7 @@ TEST_SUITE("paper-telcnn") {
     goes_on(method, optim_settings(), {4, 11, 14, 21, 29, 35, 41, 49});
   }
 
-  TEST_CASE(
-      "paper-telcnn 7.5: with float activations the second stage begins with the outputs of the first") {
+  TEST_CASE("paper-telcnn 7.5: with float activations the second stage begins with the outputs of the first") {
     const quant::Method method = at_bits(two_bits(), 2, 0);
     const TempFolder folder;
     StagedTraining first = training_by(method, optim_settings(), folder / "run");
@@ -253,8 +251,7 @@ TEST_SUITE("paper-telcnn") {
     CHECK(logits_at(8) == eight);
   }
 
-  TEST_CASE(
-      "paper-telcnn 7.7: after a training of k bits no weight and no activation has more than 2^k values") {
+  TEST_CASE("paper-telcnn 7.7: after a training of k bits no weight and no activation has more than 2^k values") {
     for (const int bits : {2, 4}) {
       quant::Method method = at_bits(quant::method("telcnn"), bits, bits);
       method.layers = {"last: float"};
@@ -263,9 +260,7 @@ TEST_SUITE("paper-telcnn") {
       training.run();
       nn::Module& net = training.net();
       const quant::EvaluationScope scope(net, training.trainer().rule());
-      const auto distinct = [](const Tensor& t) {
-        return std::set<Real>(t.view().begin(), t.view().end()).size();
-      };
+      const auto distinct = [](const Tensor& t) { return std::set<Real>(t.view().begin(), t.view().end()).size(); };
       std::vector<std::size_t> seen;
       for (const auto& [name, module] : net.named_modules())
         if (name.starts_with("act"))
@@ -307,8 +302,7 @@ TEST_SUITE("paper-telcnn") {
     CHECK_SAYS(complaint_of([&] { other.restore(); }), "stage");
   }
 
-  TEST_CASE(
-      "stages: what a rule takes from weights at its start is that of the weights its stage begins with") {
+  TEST_CASE("stages: what a rule takes from weights at its start is that of the weights its stage begins with") {
     quant::Method method = quant::method("lsq");
     OptimSettings still = optim_settings();
     still.lr = 0;
@@ -316,9 +310,8 @@ TEST_SUITE("paper-telcnn") {
     TrainingPlan plan{method, still, {}, 3, {}};
     plan.options.quiet = true;
     std::uint64_t seed = 5;  // 6 in the second stage
-    StagedTraining training(plan, images(), [&](const nn::MakeActivation& activation) {
-      return classifier(activation, Rng(seed++));
-    });
+    StagedTraining training(plan, images(),
+                            [&](const nn::MakeActivation& activation) { return classifier(activation, Rng(seed++)); });
     training.run();
     const auto step_of = [](const nn::StateDict& state) {
       for (const auto& [name, value] : state)

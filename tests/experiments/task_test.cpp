@@ -115,8 +115,8 @@ std::unique_ptr<nn::Sequential> two_outputs(const Rng& rng) {
 
 template <class OneTask = MaskedRegression>
 struct RegressionTraining {
-  const SplitData data = split(std::make_shared<Measurements>(kSamples + 40, 0), std::make_shared<Measurements>(30, 1),
-                               40, 7);
+  const SplitData data =
+      split(std::make_shared<Measurements>(kSamples + 40, 0), std::make_shared<Measurements>(30, 1), 40, 7);
   std::unique_ptr<nn::Sequential> net = two_outputs(Rng(5));
   OneTask task;
   datasets::DataLoader loader{*data.train, {.batch_size = kBatch, .drop_last = true, .seed = 3}};
@@ -251,8 +251,7 @@ TEST_CASE("task: the best epoch is the one that the task calls better, and the l
   CHECK(row == std::vector<double>{last.epoch, last.loss, last.held_out["error"], last.held_out["worst"],
                                    last.test["error"], last.test["worst"], last.train["error"], last.train["worst"]});
   CHECK(EpochResult::from(row, t.task).row() == row);
-  CHECK_SAYS(complaint_of([&] { EpochResult::from(std::span(row).first(7), t.task); }),
-             "given 7 numbers, expected 8");
+  CHECK_SAYS(complaint_of([&] { EpochResult::from(std::span(row).first(7), t.task); }), "given 7 numbers, expected 8");
   names.clear();
   for (const Column& column : EpochResult::columns(Classification())) names.push_back(column.name);
   CHECK(names == std::vector<std::string>{"epoch", "loss", "held_out_loss", "held_out_accuracy", "test_loss",
@@ -321,7 +320,9 @@ TEST_CASE("task: a field that is not finite is named, before any module") {
   optim::Sgd optimizer(net->parameters(), {.lr = 0.1});
   Trainer trainer(*net, task, optimizer, loader, {spoilt, spoilt, spoilt}, {.quiet = true});
   CHECK_SAYS(complaint_of([&] { trainer.run(); }), "what is not finite first is the field y");
-  CHECK_SAYS(complaint_of([&] { Trainer(*net, task, optimizer, loader, {spoilt, {}, spoilt}, {.quiet = true}); }),
+  CHECK_SAYS(complaint_of([&] {
+               Trainer(*net, task, optimizer, loader, {spoilt, {}, spoilt}, {.quiet = true});
+             }),
              "given a part of the data that is not there");
 }
 

@@ -18,8 +18,18 @@ from check_log import check_log, open_log, series_of, status, tables_of
 TRAIN = os.environ["TRAIN"]
 SANITIZED = os.environ.get("SANITIZED") == "1"
 # Everything that has a state: momentum, norm statistics, projected weights, averaged weights.
-SMALL = {"--dataset": "drawn_digits", "--net": "lenet5", "--images": 140, "--held-out": 20, "--batch": 20,
-         "--epochs": 2, "--lr": 0.02, "--average-decay": 0.9, "--norm-batches": 2, "--save-steps": 2}
+SMALL = {
+    "--dataset": "drawn_digits",
+    "--net": "lenet5",
+    "--images": 140,
+    "--held-out": 20,
+    "--batch": 20,
+    "--epochs": 2,
+    "--lr": 0.02,
+    "--average-decay": 0.9,
+    "--norm-batches": 2,
+    "--save-steps": 2,
+}
 BCGD = {"--weights": "exact", "--relaxation": "blend", "--activations": "uniform"}  # where no method is named
 TINY = {"--images": 80, "--epochs": 1, "--save-steps": 1, "--threads": 1}  # three steps, four saves
 
@@ -37,7 +47,7 @@ def tensors_and_state(path):
     """({name: (shape, bytes)}, states of the parts) of a checkpoint, read by the format's description alone."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
-    header, values = json.loads(content[8:8 + length]), content[8 + length:]
+    header, values = json.loads(content[8 : 8 + length]), content[8 + length :]
     meta = header.pop("__metadata__")
     state = json.loads(meta["state"])
     tensors = {name: (item["shape"], values[slice(*item["data_offsets"])]) for name, item in header.items()}
@@ -139,7 +149,7 @@ class Methods(TrainTest):
                     content = self.checkpoint.read_bytes()
                     if not content:
                         continue
-                    meta = json.loads(content[8:8 + struct.unpack("<Q", content[:8])[0]])["__metadata__"]
+                    meta = json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])["__metadata__"]
                     now = json.loads(meta["config"]).get("stage", 0)
                     if now >= stage and steps_taken(json.loads(meta["state"])) >= 2:
                         seen.add(now)
@@ -162,22 +172,35 @@ class Methods(TrainTest):
         print(f"killed in stages {sorted(seen)}")
 
     def test_steps_scales_and_gradients(self):
-        for method, changes in (("lsq", {}), ("statquant", {}),
-                                ("binary_relax", {"--weights": "warm_lloyd", "--weights.bits": 2}), ("bop", {})):
+        for method, changes in (
+            ("lsq", {}),
+            ("statquant", {}),
+            ("binary_relax", {"--weights": "warm_lloyd", "--weights.bits": 2}),
+            ("bop", {}),
+        ):
             with self.subTest(method):
                 self.assertEqual(self.killed_in(method, changes)[0], 2)
 
     def test_parts_can_be_overridden_and_the_log_has_them_all(self):
         log = self.place("parts")
-        self.finishes(log, {"--method": "binary_relax", "--weights.bits": 2, "--relaxation.growth": 1.5,
-                            "--activations": "pact", "--activations.bits": 3})
+        self.finishes(
+            log,
+            {
+                "--method": "binary_relax",
+                "--weights.bits": 2,
+                "--relaxation.growth": 1.5,
+                "--activations": "pact",
+                "--activations.bits": 3,
+            },
+        )
         with open_log(log) as file:
             config = json.loads(file.attrs["config"])
         self.assertEqual(config["method"], "binary_relax")
         self.assertEqual(config["weights"], {"name": "exact", "bits": 2, "sign-of-zero": 1, "per-channel": False})
         relaxation = config["relaxation"]
-        self.assertEqual([relaxation[key] for key in ("name", "lambda", "growth", "every", "hard-from")],
-                         ["relax", 1, 1.5, 1, 0.75])
+        self.assertEqual(
+            [relaxation[key] for key in ("name", "lambda", "growth", "every", "hard-from")], ["relax", 1, 1.5, 1, 0.75]
+        )
         self.assertEqual(config["activations"], {"name": "pact", "bits": 3, "alpha": 10, "rate-factor": 1})
         self.assertEqual(config["gradients"], {"name": "none"})
 
@@ -245,8 +268,19 @@ class EveryCall(TrainTest):
 
 class Sweep(TrainTest):
     """ste_cifar10 on drawn images: a cell that was broken off goes on inside."""
-    FLAGS = {"--dataset": "drawn_shapes", "--images": 140, "--held-out": 20, "--batch": 20, "--width": 4,
-             "--float-epochs": 2, "--epochs": 3, "--bits": 4, "--instability": 2, "--loss-window": 2}
+
+    FLAGS = {
+        "--dataset": "drawn_shapes",
+        "--images": 140,
+        "--held-out": 20,
+        "--batch": 20,
+        "--width": 4,
+        "--float-epochs": 2,
+        "--epochs": 3,
+        "--bits": 4,
+        "--instability": 2,
+        "--loss-window": 2,
+    }
 
     def command(self, log):
         flags = self.FLAGS | {"--out": log}
@@ -255,8 +289,11 @@ class Sweep(TrainTest):
     def tables(self, log):
         with open_log(log) as file:
             self.assertEqual(status(file), "finished")
-            return {(name, column): data[:].tobytes() for name, group in tables_of(file).items()
-                    for column, data in group.items()}
+            return {
+                (name, column): data[:].tobytes()
+                for name, group in tables_of(file).items()
+                for column, data in group.items()
+            }
 
     def test_broken_off_inside_cells(self):
         whole = self.place("whole")
@@ -328,8 +365,11 @@ class Refused(TrainTest):
         self.refused(2, "expected fewer", {"--held-out": 140})
         self.refused(2, "ternary", {"--weights": "ternary", "--weights.bits": 4})
         self.refused(2, "batch: given 5000, expected at most 120, the training images", {"--batch": 5000})
-        self.refused(2, "epochs: given 1, of 1 steps each with batch 120, expected at least 2 steps\n",
-                     {"--batch": 120, "--epochs": 1})
+        self.refused(
+            2,
+            "epochs: given 1, of 1 steps each with batch 120, expected at least 2 steps\n",
+            {"--batch": 120, "--epochs": 1},
+        )
         self.refused(2, "unknown flag --epoch, expected --epochs (--help lists all)", {"--epoch": 3})
         self.refused(2, "steps after 3 of warmup-epochs", {"--batch": 120, "--epochs": 3, "--warmup-epochs": 3})
 

@@ -140,8 +140,7 @@ TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written o
   CHECK(evaluate(*mine, *data.test).loss != trainer.results().back().test["loss"]);
 }
 
-TEST_CASE(
-    "trainer: best is the first epoch of the best held-out accuracy, without held-out images the last one") {
+TEST_CASE("trainer: best is the first epoch of the best held-out accuracy, without held-out images the last one") {
   SmallTraining t;
   t.trainer.run();
   double best = -1;
@@ -271,7 +270,8 @@ TEST_CASE("norm statistics: the mean over batches of what each batch has, whatev
   };
   const double wanted = (variance_of(0) + variance_of(1)) / 2;
   std::ranges::fill(running_var.mut(), Real(77));
-  estimate_norm_statistics(*net, [&](const datasets::Batch& batch) { (*net)(batch["image"]); }, loader, 4, 2);
+  estimate_norm_statistics(
+      *net, [&](const datasets::Batch& batch) { (*net)(batch["image"]); }, loader, 4, 2);
   CHECK(running_var.view()[2] == doctest::Approx(wanted).epsilon(1e-5));
   CHECK(wanted != doctest::Approx(variance_of(0)).epsilon(1e-5));
 }
@@ -296,7 +296,8 @@ TEST_CASE("norm statistics: those that a module of a user's own offers are estim
     wanted += static_cast<double>(mean(Var(loader.next()["image"])).item()) / 3;
   }
   net.mean = Tensor::scalar(77);
-  estimate_norm_statistics(net, [&](const datasets::Batch& batch) { net(batch["image"]); }, loader, 4, 3);
+  estimate_norm_statistics(
+      net, [&](const datasets::Batch& batch) { net(batch["image"]); }, loader, 4, 3);
   CHECK(net.mean.item() == doctest::Approx(wanted).epsilon(1e-5));
 }
 

@@ -29,7 +29,8 @@ const datasets::ImageDataset& images() {
 }
 
 std::unique_ptr<nn::Module> from_zoo(const std::string& name, const nn::MakeActivation& activation) {
-  auto net = network_maker({}, images(), 1, cat(COARSEGRAD_SOURCE, "/experiments/zoo/", name, ".safetensors"))(activation);
+  auto net =
+      network_maker({}, images(), 1, cat(COARSEGRAD_SOURCE, "/experiments/zoo/", name, ".safetensors"))(activation);
   net->eval();
   return net;
 }
@@ -97,13 +98,13 @@ std::string digest_of_codes(nn::Module& net, const Tensor& y, const char* table)
 
 }  // namespace
 
-TEST_CASE(
-    "zoo: ResNet-20 with 1-bit weights and 4-bit activations gives the same codes on every kernel table") {
+TEST_CASE("zoo: ResNet-20 with 1-bit weights and 4-bit activations gives the same codes on every kernel table") {
   const NoGrad constant;
   Tensor y;
   const auto digest_with = [&](const char* table, Real shift) {
     const auto net = from_zoo("resnet20_1w4a", four_bit_activations());
-    quant::WeightRule rule(*net, Part{"binary", quant::BinaryOptions{.bits = 1}}, Part{"none"}, quant::LayerExceptions({"last: weights=float"}));
+    quant::WeightRule rule(*net, Part{"binary", quant::BinaryOptions{.bits = 1}}, Part{"none"},
+                           quant::LayerExceptions({"last: weights=float"}));
     rule.weights()[10].weight->value.mutable_data()[0] += shift;
     rule.deploy();
     if (!y.defined()) y = first_convolution(batch(), part(*net, "conv").weight_parameter()->used);
@@ -117,8 +118,7 @@ TEST_CASE(
   CHECK(digest_with("auto", 1) != kStored);  // one weight of 268,336 makes a difference
 }
 
-TEST_CASE(
-    "zoo: the float ResNet-20 gives the same logits on every kernel table, within 1e-5 of the largest") {
+TEST_CASE("zoo: the float ResNet-20 gives the same logits on every kernel table, within 1e-5 of the largest") {
   const auto net = from_zoo("resnet20_float", {});
   const NoGrad constant;
   const Tensor x = batch();

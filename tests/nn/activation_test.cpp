@@ -27,10 +27,8 @@ struct Step {
 enum class Hooks { none, that_look, that_read };
 
 // Two steps' worth of a network's numbers in training, then one pass of evaluation.
-Step run(const std::string& net_name, const nn::MakeActivation& activation, nn::Shortcut shortcut,
-         Hooks hooks) {
-  const auto net =
-      nn::make_network(net_name, activation, Rng(1), {.classes = 5, .width = 8, .shortcut = shortcut});
+Step run(const std::string& net_name, const nn::MakeActivation& activation, nn::Shortcut shortcut, Hooks hooks) {
+  const auto net = nn::make_network(net_name, activation, Rng(1), {.classes = 5, .width = 8, .shortcut = shortcut});
   Step step;
   if (hooks != Hooks::none)
     for (const auto& [name, module] : net->named_modules())
@@ -82,8 +80,7 @@ TEST_CASE("hooks of every module are called, and networks have the bits that the
       for (const Hooks hooks : {Hooks::that_look, Hooks::that_read}) {
         const Step seen = run(row.net, activation, row.shortcut, hooks);
         CHECK(seen.numbers == plain.numbers);
-        const auto net =
-            nn::make_network(row.net, activation, Rng(1), {.width = 8, .shortcut = row.shortcut});
+        const auto net = nn::make_network(row.net, activation, Rng(1), {.width = 8, .shortcut = row.shortcut});
         const bool one_act_twice = std::string(row.net).ends_with("resnet20");
         for (const auto& [path, module] : net->named_modules()) {
           const bool in_block = path.starts_with("stages.") && path.ends_with(".act");
@@ -109,8 +106,7 @@ TEST_CASE("hooks of a normalisation and of the activation behind it see the valu
         CHECK(in.value()[i] == x[i]);
         const double inv_std = 1 / std::sqrt(1 + 1e-5);
         CHECK(static_cast<double>(out.value()[i]) ==
-              doctest::Approx((x[i] - norm.running_mean[i % 8]) * inv_std * norm.scale->value[i % 8])
-                  .epsilon(1e-4));
+              doctest::Approx((x[i] - norm.running_mean[i % 8]) * inv_std * norm.scale->value[i % 8]).epsilon(1e-4));
       }
     });
     Tensor seen;
@@ -148,8 +144,7 @@ TEST_CASE("a gradient that a hook draws from a normalisation's output is added t
   CHECK(gradients(true) == gradients(false));
 }
 
-TEST_CASE(
-    "a block of a user's own that reads a normalisation twice has the bits of one that keeps it in memory") {
+TEST_CASE("a block of a user's own that reads a normalisation twice has the bits of one that keeps it in memory") {
   class Block : public nn::Module {
    public:
     explicit Block(bool in_memory)

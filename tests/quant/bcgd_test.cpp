@@ -94,8 +94,7 @@ struct Quadratic {
 Quadratic random_quadratic(RandomPoints& random, int n) {
   std::vector<Vector> a;
   for (int i = 0; i < 20; ++i) a.push_back(random.normals(n));
-  Quadratic q{std::vector<Vector>(static_cast<std::size_t>(n), Vector(static_cast<std::size_t>(n))),
-              random.normals(n)};
+  Quadratic q{std::vector<Vector>(static_cast<std::size_t>(n), Vector(static_cast<std::size_t>(n))), random.normals(n)};
   for (const Vector& row : a)
     for (std::size_t i = 0; i < row.size(); ++i)
       for (std::size_t j = 0; j < row.size(); ++j) q.h[i][j] += row[i] * row[j] / 20;
@@ -338,9 +337,8 @@ struct ToyRuns {
       jump_share += t.jump_share / 10;
     }
     std::ranges::sort(gaps);
-    MESSAGE(std::string(binary_teacher ? "binary" : "float")
-            << " teacher, rho = " << rho << ": median gap " << gaps[5] << ", share of late steps with a jump "
-            << jump_share);
+    MESSAGE(std::string(binary_teacher ? "binary" : "float") << " teacher, rho = " << rho << ": median gap " << gaps[5]
+                                                             << ", share of late steps with a jump " << jump_share);
   }
   auto below(double gap) const {
     return std::ranges::count_if(gaps, [=](double g) { return g < gap; });

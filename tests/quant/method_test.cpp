@@ -30,8 +30,8 @@ void passes(const quant::Method& method) {
   const auto sgd = [](std::vector<Parameter*> parameters) {
     return std::make_unique<optim::Sgd>(std::move(parameters), optim::SgdOptions{.lr = 0.1});
   };
-  const quant::Assembly a = quant::assemble(
-      {.method = method, .network = network, .input = {28, 28, 1}, .optimizer = sgd});
+  const quant::Assembly a =
+      quant::assemble({.method = method, .network = network, .input = {28, 28, 1}, .optimizer = sgd});
   nn::Module* const net = a.net.get();
   quant::WeightRule* const rule = a.weights.get();
   const int weight_bits = target(method).weight_bits;
@@ -72,8 +72,7 @@ std::vector<std::string> cells_of(const std::string& line) {
 std::vector<std::string> in_backticks(const std::string& cell) {
   std::istringstream in(cell);
   std::vector<std::string> names;
-  for (std::string between, name; std::getline(in, between, '`') && std::getline(in, name, '`');)
-    names.push_back(name);
+  for (std::string between, name; std::getline(in, between, '`') && std::getline(in, name, '`');) names.push_back(name);
   return names;
 }
 
@@ -93,8 +92,7 @@ TEST_SUITE("quant") {
     std::map<std::string, std::vector<std::string>> rows;
     for (std::string line; std::getline(readme, line);)
       if (line.starts_with("| `"))
-        for (const auto cells = cells_of(line); const std::string& name : in_backticks(cells[0]))
-          rows[name] = cells;
+        for (const auto cells = cells_of(line); const std::string& name : in_backticks(cells[0])) rows[name] = cells;
     CHECK(rows.size() + 1 == quant::method_names().size());  // all but float
     for (const auto& row : rows) {
       const std::string& name = row.first;
@@ -138,10 +136,8 @@ TEST_SUITE("quant") {
     CHECK_THROWS_AS(with_bits({.weights = {"twn"}}, {3, 0}), UsageError);
     CHECK_THROWS_AS(quant::register_method({.name = "bcgd"}), UsageError);
     CHECK_THROWS_AS(quant::register_method({.name = "typo_of_test", .weights = {"twm"}}), UsageError);
-    quant::register_method({.name = "relaxed_ternary",
-                            .weights = {"twn"},
-                            .relaxation = {"relax"},
-                            .paper = "nowhere, so far"});
+    quant::register_method(
+        {.name = "relaxed_ternary", .weights = {"twn"}, .relaxation = {"relax"}, .paper = "nowhere, so far"});
     CHECK(quant::method("relaxed_ternary").relaxation.options.has("lambda"));  // as nobody sets them
   }
 }

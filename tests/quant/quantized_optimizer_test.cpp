@@ -35,9 +35,9 @@ Values values(const nn::StateDict& state) {
   return all;
 }
 
-
 Var loss_of(nn::Module& net) {
-  return cross_entropy(net(nn::uniform({8, 28, 28, 1}, 1, Rng(2))), Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7}));
+  return cross_entropy(net(nn::uniform({8, 28, 28, 1}, 1, Rng(2))),
+                       Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7}));
 }
 
 std::vector<Parameter*> trained(nn::Module& net, WeightRule& rule) {
@@ -55,7 +55,8 @@ quant::WeightRule rule_over(nn::Module& net, const char* projection, int bits, c
 TEST_SUITE("quant") {
   TEST_CASE("quantized optimizer: without rules it is the optimizer inside, bit for bit") {
     const auto train = [](bool around) {
-      const auto net = nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 2}}), Rng(1));
+      const auto net =
+          nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 2}}), Rng(1));
       optim::Adam adam(net->parameters(), {.lr = 0.01});
       QuantizedOptimizer quantized(adam, *net, {}, {3, 1});
       optim::Optimizer& optimizer = around ? static_cast<optim::Optimizer&>(quantized) : adam;
@@ -190,7 +191,8 @@ TEST_SUITE("quant") {
     nn::Sequential net;
     auto& sharp = net.add<Sharp>("sharp");
     net.add<nn::Linear>("fc", 3, 2, Rng(1));
-    WeightRule rule = rule_over(net, "binary", 1, {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .hard_from = 0.75}});
+    WeightRule rule =
+        rule_over(net, "binary", 1, {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .hard_from = 0.75}});
     optim::Sgd sgd(net.parameters(), {.lr = 0.1});
     QuantizedOptimizer optimizer(sgd, net, {.weights = &rule}, {2, 2});
     std::vector<double> lambda;
@@ -207,7 +209,8 @@ TEST_SUITE("quant") {
   TEST_CASE("quantized optimizer: gradients are quantized with the draws of the step") {
     const auto gradients = [](bool by_hand) {
       const auto net = nn::lenet5(nn::relu_activation(), Rng(1));
-      quant::GradientRule rule(*net, quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 4}}), Rng(3));
+      quant::GradientRule rule(*net, quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 4}}),
+                               Rng(3));
       optim::Sgd sgd(net->parameters(), {.lr = 0});
       QuantizedOptimizer optimizer(sgd, *net, {.gradients = &rule}, {10, 1});
       Values all;
@@ -257,8 +260,10 @@ TEST_SUITE("quant") {
 
   TEST_CASE("quantized optimizer: from its state and those of rule and network a training goes on bit for bit") {
     struct Run {
-      std::unique_ptr<nn::Module> net = nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
-      WeightRule rule = rule_over(*net, "warm_lloyd", 3, {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.5, .hard_from = 1}});
+      std::unique_ptr<nn::Module> net =
+          nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
+      WeightRule rule = rule_over(*net, "warm_lloyd", 3,
+                                  {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.5, .hard_from = 1}});
       optim::Sgd sgd{net->parameters(), {.lr = 0.02, .momentum = 0.9}};
       QuantizedOptimizer optimizer{sgd, *net, {.weights = &rule}, {2, 3}};
 
@@ -298,8 +303,10 @@ TEST_SUITE("quant") {
 
   TEST_CASE("evaluation scope: anywhere in a training it deploys, and leaves no trace in what comes after") {
     const auto train = [](bool judged) {
-      const auto net = nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
-      WeightRule rule = rule_over(*net, "warm_lloyd", 3, {"relax", quant::BinaryRelaxOptions{.lambda = 0.5, .growth = 1, .hard_from = 1}});
+      const auto net =
+          nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
+      WeightRule rule = rule_over(*net, "warm_lloyd", 3,
+                                  {"relax", quant::BinaryRelaxOptions{.lambda = 0.5, .growth = 1, .hard_from = 1}});
       optim::Sgd sgd(net->parameters(), {.lr = 0.02, .momentum = 0.9});
       QuantizedOptimizer optimizer(sgd, *net, {.weights = &rule}, {2, 2});
       const auto judge = [&] {

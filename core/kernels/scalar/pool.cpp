@@ -38,8 +38,7 @@ void max_backward(const PoolRun& s, const T* dy, const std::uint16_t* number, T*
 
 template <class T>
 void max_backward_disjoint(const PoolRun& s, const T* dy, const std::uint16_t* number, T* dx) {
-  for_each_tap(
-      s, [&](std::int64_t o, std::int64_t i, std::uint16_t tap) { dx[i] = number[o] == tap ? dy[o] : T(0); });
+  for_each_tap(s, [&](std::int64_t o, std::int64_t i, std::uint16_t tap) { dx[i] = number[o] == tap ? dy[o] : T(0); });
 }
 
 template <class T>

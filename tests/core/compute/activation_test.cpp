@@ -54,8 +54,7 @@ std::vector<float> around_thresholds(float alpha, int levels, float offset) {
   return x;
 }
 
-const float kAlphas[] = {
-    1.f, 0.6511f, 0.1946f, 1.2221f, 1e-3f, 1e-37f, 3e37f, 0.1f, std::numeric_limits<float>::min()};
+const float kAlphas[] = {1.f, 0.6511f, 0.1946f, 1.2221f, 1e-3f, 1e-37f, 3e37f, 0.1f, std::numeric_limits<float>::min()};
 
 }  // namespace
 
@@ -115,8 +114,8 @@ TEST_CASE(
     std::vector<std::uint8_t> codes(x.size());
     const auto with = [&](int levels) {
       quantize_forward<float>(static_cast<std::int64_t>(x.size()), x.data(),
-                              {1, levels, Rounding::nearest, static_cast<float>(levels)}, kEverywhere,
-                              nullptr, codes.data(), nullptr);
+                              {1, levels, Rounding::nearest, static_cast<float>(levels)}, kEverywhere, nullptr,
+                              codes.data(), nullptr);
       return codes;
     };
     CHECK(with(1) == std::vector<std::uint8_t>{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0});
@@ -125,8 +124,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE(
-    "quantizer: signs are signed bytes, that of both zeros is +1, and the window is symmetric and closed") {
+TEST_CASE("quantizer: signs are signed bytes, that of both zeros is +1, and the window is symmetric and closed") {
   with_each_table([] {
     const float inside = std::nextafter(1.f, 0.f), outside = std::nextafter(1.f, 2.f);
     const std::vector<float> x{0.f, -0.f, 1e-30f, -1e-30f, kInfinity, -kInfinity,
@@ -134,8 +132,8 @@ TEST_CASE(
     std::vector<float> y(x.size());
     std::vector<std::uint8_t> codes(x.size()), mask(2);
     const auto n = static_cast<std::int64_t>(x.size());
-    CHECK(quantize_forward(n, x.data(), {2, 1, Rounding::sign, 2}, {std::nextafter(-1.f, -2.f), 1}, y.data(), codes.data(),
-                           mask.data()));
+    CHECK(quantize_forward(n, x.data(), {2, 1, Rounding::sign, 2}, {std::nextafter(-1.f, -2.f), 1}, y.data(),
+                           codes.data(), mask.data()));
     CHECK(codes == std::vector<std::uint8_t>{1, 1, 1, 255, 1, 255, 0, 1, 255, 1, 1, 255});
     CHECK(same_bits(y, {1.f, 1.f, 1.f, -1.f, 1.f, -1.f, NAN, 1.f, -1.f, 1.f, 1.f, -1.f}));
     CHECK(mask == std::vector<std::uint8_t>{0b10001111, 0b0011});
@@ -144,8 +142,7 @@ TEST_CASE(
 
 TEST_CASE("quantizer: zero, signed zero, infinities, NaN and values at a threshold, for every table") {
   with_each_table([] {
-    const std::vector<float> x{0.f, -0.f, kInfinity,  -kInfinity, NAN,        0.5f,
-                               1.f, 1.5f, 1.5000001f, -2.f,       0.50000006f};
+    const std::vector<float> x{0.f, -0.f, kInfinity, -kInfinity, NAN, 0.5f, 1.f, 1.5f, 1.5000001f, -2.f, 0.50000006f};
     std::vector<float> y(x.size());
     std::vector<std::uint8_t> codes(x.size()), clipped(2), open(2);
     const auto n = static_cast<std::int64_t>(x.size());
@@ -227,8 +224,8 @@ TEST_CASE("alpha gradient: the three rules, from the input and from what was sav
           quantize_forward<float>(n, x.data(), q, within(q.levels), nullptr, codes.data(), mask.data());
           const double bound = kernels::kSumError * size;
           CHECK(std::abs(quantize_alpha_gradient(n, x.data(), dy.data(), q, rule) - want) <= bound);
-          CHECK(std::abs(quantize_alpha_gradient(n, codes.data(), mask.data(), dy.data(), levels, rule) -
-                         want) <= bound);
+          CHECK(std::abs(quantize_alpha_gradient(n, codes.data(), mask.data(), dy.data(), levels, rule) - want) <=
+                bound);
           if (levels == 3 && n > 100) CHECK(bound < 0.01 * std::abs(want));
         }
   });
@@ -291,8 +288,7 @@ TEST_CASE("step gradient: every table sums what equation 3 of LSQ says, within t
   });
 }
 
-TEST_CASE(
-    "alpha and step gradients: sums that overflow a float on the way are those of doubles, for every table") {
+TEST_CASE("alpha and step gradients: sums that overflow a float on the way are those of doubles, for every table") {
   with_each_table([] {
     for (const std::int64_t n : {9, 1000, 5001}) {
       const auto count = static_cast<std::size_t>(n);
@@ -303,9 +299,7 @@ TEST_CASE(
       double sum = 0;
       for (const float v : dy) sum += static_cast<double>(v);
       const auto size = 6e38 * static_cast<double>(n);
-      const auto near = [&](double got, double want) {
-        CHECK(std::abs(got - want) <= kernels::kSumError * size);
-      };
+      const auto near = [&](double got, double want) { CHECK(std::abs(got - want) <= kernels::kSumError * size); };
       near(quantize_alpha_gradient(n, x.data(), dy.data(), {0.25f, 3}, AlphaRule::exact), 2 * sum);
       near(quantize_alpha_gradient(n, codes.data(), mask.data(), dy.data(), 3, AlphaRule::exact), 2 * sum);
       x.assign(count, -1.f);

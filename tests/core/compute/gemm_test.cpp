@@ -30,8 +30,7 @@ kernels::ProductTile<T> nested_tile(int rows, int columns, const std::vector<T>&
 }
 
 void check_tile(const kernels::Matmul<float>& kernel, int rows, int columns, Fill fill) {
-  const auto a = filled<float>(400, fill, 5), b = filled<float>(1400, fill, 6),
-             bias = filled<float>(64, fill, 7);
+  const auto a = filled<float>(400, fill, 5), b = filled<float>(1400, fill, 6), bias = filled<float>(64, fill, 7);
   kernels::ProductTile<float> tile = nested_tile(rows, columns, a, b);
   for (int start = 0; start < 3; ++start) {
     INFO("rows ", rows, " columns ", columns, " start ", start);
@@ -162,8 +161,7 @@ TEST_SUITE("gemm") {
     });
   }
 
-  TEST_CASE(
-      "the comparison catches a product that leaves out or repeats the last term, and a wrong element") {
+  TEST_CASE("the comparison catches a product that leaves out or repeats the last term, and a wrong element") {
     for (Fill fill : {Fill::kIntegers, Fill::kReals})
       for (std::int64_t k : {3, 17, 129, 1025}) {
         const ProductCase<float> c({31, 33, k}, fill);

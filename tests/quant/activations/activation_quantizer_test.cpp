@@ -61,7 +61,8 @@ TEST_SUITE("quant") {
     CHECK(dynamic_cast<const quant::UniformActivation&>(*made({"uniform", quant::UniformOptions{.bits = 2}})).alpha() ==
           half_gaussian_alpha(2));
 
-    const auto trained = made({"trained", quant::TrainedActivationOptions{.bits = 2, .alpha = 0.25, .rate_factor = 0.5}});
+    const auto trained =
+        made({"trained", quant::TrainedActivationOptions{.bits = 2, .alpha = 0.25, .rate_factor = 0.5}});
     const auto& t = dynamic_cast<const quant::TrainedActivation&>(*trained);
     CHECK(t.alpha.value.item() == Real(0.25));
     CHECK(t.alpha.rate_factor == 0.5);

@@ -43,8 +43,7 @@ std::vector<std::vector<Real>> everything(nn::Activation& act, const Case& c) {
   norm.train(c.training);
   act.train(c.training);
   const Shape shape{3, 5, 5, n};
-  const Var x = Var::leaf(nn::uniform(shape, 3, Rng(23))),
-            shortcut = Var::leaf(nn::uniform(shape, 1, Rng(24)));
+  const Var x = Var::leaf(nn::uniform(shape, 3, Rng(23))), shortcut = Var::leaf(nn::uniform(shape, 1, Rng(24)));
   const auto stop = [&c](const Var& v) { return c.in_one_pass ? v : in_memory(v); };
   const Var t = stop(norm(x));
   const Var y = act(c.with_shortcut ? stop(t + shortcut) : t);
@@ -69,8 +68,7 @@ struct Named {
 std::vector<Named> shipped() {
   std::vector<Named> all{{"relu", [] { return std::make_unique<nn::ReLU>(); }}};
   for (const Surrogate* s : all_surrogates()) {
-    all.push_back(
-        {"uniform " + s->name(), [s] { return std::make_unique<quant::UniformActivation>(2, 0.4, *s); }});
+    all.push_back({"uniform " + s->name(), [s] { return std::make_unique<quant::UniformActivation>(2, 0.4, *s); }});
     all.push_back({"sign " + s->name(), [s] { return std::make_unique<quant::SignActivation>(*s); }});
   }
   for (const AlphaRule rule : {AlphaRule::exact, AlphaRule::three_valued, AlphaRule::pact})
@@ -80,8 +78,7 @@ std::vector<Named> shipped() {
                            .bits = 4, .rule = rule, .alpha = 0.1, .clamp_gradient = clamped});
                      }});
   all.push_back({"trained that records", [] {
-                   auto act =
-                       std::make_unique<quant::TrainedActivation>(quant::TrainedActivationOptions{.bits = 2});
+                   auto act = std::make_unique<quant::TrainedActivation>(quant::TrainedActivationOptions{.bits = 2});
                    act->record_range(true);
                    return act;
                  }});
@@ -93,9 +90,8 @@ std::vector<Named> shipped() {
                          act->quantize(quantizes);
                          return act;
                        }});
-  all.push_back({"pact", [] {
-                   return std::make_unique<quant::PactActivation>(quant::PactOptions{.bits = 3, .alpha = 2});
-                 }});
+  all.push_back(
+      {"pact", [] { return std::make_unique<quant::PactActivation>(quant::PactOptions{.bits = 3, .alpha = 2}); }});
   for (const double step : {0., 0.3})
     all.push_back({"lsq", [step] {
                      return std::make_unique<quant::LearnedStepActivation>(
@@ -122,8 +118,8 @@ TEST_SUITE("quant") {
       for (const bool training : {true, false})
         for (const bool with_shortcut : {false, true})
           for (const std::int64_t channels : {16, 5}) {
-            INFO(a.name, training ? " in training" : " in evaluation",
-                 with_shortcut ? " with a shortcut, " : ", ", channels, " channels");
+            INFO(a.name, training ? " in training" : " in evaluation", with_shortcut ? " with a shortcut, " : ", ",
+                 channels, " channels");
             CHECK(everything(*a.make(), {true, training, with_shortcut, channels}) ==
                   everything(*a.make(), {false, training, with_shortcut, channels}));
           }
@@ -146,8 +142,7 @@ TEST_SUITE("quant") {
     CHECK(gradient(true) != everything(shipped_relu, {true, true, true, 16}));
   }
 
-  TEST_CASE(
-      "an indicator of a user's own is one bit per element, whatever its name, ends as it declares them") {
+  TEST_CASE("an indicator of a user's own is one bit per element, whatever its name, ends as it declares them") {
     const Surrogate own = Surrogate::indicator(
         "tanh", [](auto x, auto window) { return std::clamp(x, window / 3, window); },
         [](auto window) {

@@ -52,8 +52,7 @@ double smooth_sum(std::vector<double> w, const Tensor& slopes, double fixed_max)
   double max = 0, sum = 0;
   for (double& v : w) max = std::max(max, std::abs(v = std::tanh(v)));
   for (std::size_t i = 0; i < w.size(); ++i)
-    sum +=
-        static_cast<double>(slopes[static_cast<std::int64_t>(i)]) * w[i] / (fixed_max > 0 ? fixed_max : max);
+    sum += static_cast<double>(slopes[static_cast<std::int64_t>(i)]) * w[i] / (fixed_max > 0 ? fixed_max : max);
   return sum;
 }
 #endif
@@ -86,14 +85,12 @@ TEST_SUITE("paper-dorefa") {
     const double third = 1. / 3, seventh = 1. / 7;
     check_close(activated(x, 1), {0, 0, 0, 0, 0, 0, 1, 1, 1, 1});
     check_close(activated(x, 2), {0, 0, 0, third, third, 2 * third, 2 * third, 2 * third, 1, 1});
-    check_close(activated(x, 3),
-                {0, 0, seventh, seventh, 2 * seventh, 4 * seventh, 4 * seventh, 5 * seventh, 1, 1});
+    check_close(activated(x, 3), {0, 0, seventh, seventh, 2 * seventh, 4 * seventh, 4 * seventh, 5 * seventh, 1, 1});
   }
 
   TEST_CASE("paper-dorefa 7.2: weights lie on the levels -1 + 2 j / n, the largest at an end, and are odd") {
     const Tensor w = nn::uniform({40, 25}, 2, Rng(1)), minus = map(w, [](Real v) { return -v; });
-    const auto largest =
-        std::ranges::max_element(w.view(), {}, [](Real v) { return std::abs(v); }) - w.view().begin();
+    const auto largest = std::ranges::max_element(w.view(), {}, [](Real v) { return std::abs(v); }) - w.view().begin();
     for (int bits = 2; bits <= 8; ++bits) {
       INFO(bits, " bits");
       const int n = (1 << bits) - 1;
@@ -127,7 +124,8 @@ TEST_SUITE("paper-dorefa") {
       "one into the last layer") {
     const auto net = nn::bnn_convnet(quant::dorefa_activation(2), Rng(1), {.classes = 10, .width = 8});
     REQUIRE(quant::keep_last_activation_float(*net, {32, 32, 3}));
-    quant::WeightRule rule(*net, Part{"dorefa", quant::DorefaWeightOptions{.bits = 1}}, Part{"none"}, quant::LayerExceptions({"first: weights=float", "last: weights=float"}));
+    quant::WeightRule rule(*net, Part{"dorefa", quant::DorefaWeightOptions{.bits = 1}}, Part{"none"},
+                           quant::LayerExceptions({"first: weights=float", "last: weights=float"}));
     rule.deploy();
     std::set<std::string> weights, activations, all_activations;
     for (const auto& [name, parameter] : net->named_parameters())

@@ -1,6 +1,5 @@
 // LSQ against its equations, for activations and weights: grids, both gradients, their scale, the start.
 #include "quant/activations/learned_step.h"
-#include "quant/weights/learned_step.h"
 
 #include <doctest/doctest.h>
 
@@ -16,6 +15,7 @@
 #include "optim/sgd.h"
 #include "quant/activations/trained.h"
 #include "quant/quantized_optimizer.h"
+#include "quant/weights/learned_step.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -65,15 +65,13 @@ TEST_SUITE("quant") {
           size += std::abs(static_cast<double>(g[i]));
         }
         const double scale = 1 / std::sqrt(400 * q_p);
-        CHECK(std::abs(static_cast<double>(act.step.grad().item()) - scale * ds) <=
-              1e-5 * scale * size * q_p);
+        CHECK(std::abs(static_cast<double>(act.step.grad().item()) - scale * ds) <= 1e-5 * scale * size * q_p);
         CHECK(std::abs(scale * ds) > 1e-4 * scale * size);
       }
     });
   }
 
-  TEST_CASE(
-      "lsq activations: the first batch of the training sets the step to 2 mean(max(x, 0)) / sqrt(Q_P)") {
+  TEST_CASE("lsq activations: the first batch of the training sets the step to 2 mean(max(x, 0)) / sqrt(Q_P)") {
     const Tensor x = nn::uniform({4, 300}, 3, Rng(3));
     double sum = 0;
     for (const Real v : x.view()) sum += std::max(0., static_cast<double>(v));
@@ -93,8 +91,7 @@ TEST_SUITE("quant") {
     Tensor images({256, 8});
     Rng(5).normal(images.mutable_data(), 2048, Real(3), Real(7));
     behind(norm(images));
-    CHECK(static_cast<double>(behind.step.value.item()) ==
-          doctest::Approx(2 * 0.3989 / std::sqrt(15.)).epsilon(0.05));
+    CHECK(static_cast<double>(behind.step.value.item()) == doctest::Approx(2 * 0.3989 / std::sqrt(15.)).epsilon(0.05));
     // A step that a state brings is kept.
     LearnedStepActivation loaded({.bits = 4});
     loaded.load_state_dict({{"step", Tensor::scalar(Real(0.25))}});
@@ -111,8 +108,7 @@ TEST_SUITE("quant") {
       Parameter& step = *projection->parameters().at(0);
       double sum = 0;
       for (const Real v : w.view()) sum += std::abs(static_cast<double>(v));
-      CHECK(static_cast<double>(step.value.item()) ==
-            doctest::Approx(2 * sum / 1200 / std::sqrt(q_p)).epsilon(1e-5));
+      CHECK(static_cast<double>(step.value.item()) == doctest::Approx(2 * sum / 1200 / std::sqrt(q_p)).epsilon(1e-5));
       CHECK(!step.decay);
       step.value = Tensor::scalar(static_cast<Real>(0.9 / q_n));  // some weights beyond both ends
       const Real s = step.value.item();
@@ -138,12 +134,10 @@ TEST_SUITE("quant") {
     }
   }
 
-  TEST_CASE(
-      "lsq: ties go to the even code, zeros to zeros, what is not finite to NaN, and 1 bit is refused") {
+  TEST_CASE("lsq: ties go to the even code, zeros to zeros, what is not finite to NaN, and 1 bit is refused") {
     const auto projection = weights(4, Tensor({1}, Real(1)));
     projection->load_state_dict({{"step", Tensor::scalar(Real(0.5))}});
-    const Tensor p =
-        projection->project(Tensor({6}, {Real(.25), Real(.75), Real(-.25), Real(-.75), 10, -10}));
+    const Tensor p = projection->project(Tensor({6}, {Real(.25), Real(.75), Real(-.25), Real(-.75), 10, -10}));
     const int codes[] = {0, 2, 0, -2, 7, -8};
     for (std::int64_t i = 0; i < 6; ++i) CHECK(p.coded()->signed_codes()[i] == codes[i]);
     for (const Real v : projection->project(Tensor({3, 2})).view()) CHECK(v == 0);
@@ -164,7 +158,8 @@ TEST_SUITE("quant") {
     const auto make = quant::make_activation(Part{"lsq", quant::LearnedStepOptions{.bits = 2}});
     const auto net = nn::lenet5(make, Rng(8));
     quant::load_state_with_any_alphas(*net, nn::lenet5(nn::relu_activation(), Rng(9))->state_dict());
-    quant::WeightRule rule(*net, Part{"lsq", quant::LearnedStepWeightOptions{.bits = 2}}, Part{"none"}, quant::LayerExceptions({"last: weights=float"}));
+    quant::WeightRule rule(*net, Part{"lsq", quant::LearnedStepWeightOptions{.bits = 2}}, Part{"none"},
+                           quant::LayerExceptions({"last: weights=float"}));
     std::vector<Parameter*> all = net->parameters(), steps = rule.parameters();
     REQUIRE(steps.size() == rule.weights().size());
     all.insert(all.end(), steps.begin(), steps.end());

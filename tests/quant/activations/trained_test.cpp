@@ -113,10 +113,10 @@ TEST_SUITE("quant") {
 
   TEST_CASE("a residual block uses its activation twice and has one alpha") {
     const auto net =
-        nn::make_network("resnet20", quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1), {.width = 4});
+        nn::make_network("resnet20", quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}),
+                         Rng(1), {.width = 4});
     int alphas = 0;
-    for (const auto& [name, p] : net->named_parameters())
-      alphas += name.ends_with(".alpha") || name == "alpha";
+    for (const auto& [name, p] : net->named_parameters()) alphas += name.ends_with(".alpha") || name == "alpha";
     CHECK(alphas == 1 + 9);
     sum(square((*net)(nn::uniform({2, 32, 32, 3}, 1, Rng(2))))).backward();
     for (const auto& [name, p] : net->named_parameters()) CHECK(p->grad().defined());
@@ -195,7 +195,9 @@ TEST_SUITE("quant") {
 
   TEST_CASE("states with and without alphas are loaded into nets without and with them, others not") {
     const auto plain = nn::lenet5(nn::relu_activation(), Rng(1)),
-               quantized = nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4, .alpha = 0.5}}), Rng(2));
+               quantized = nn::lenet5(
+                   quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4, .alpha = 0.5}}),
+                   Rng(2));
     quant::load_state_with_any_alphas(*quantized, plain->state_dict());
     const auto weight = [](nn::Module& net) { return net.parameters()[0]->value[0]; };
     CHECK(weight(*quantized) == weight(*plain));
@@ -262,8 +264,7 @@ TEST_SUITE("paper-bcgd") {
     };
     for (const Row& row : rows)
       for (std::size_t i = 0; i < x.size(); ++i)
-        CHECK(passed(Tensor({1}, x[i]), 0.5, row.bits, row.rule, Tensor({1}, Real(1))).dalpha ==
-              row.expected[i]);
+        CHECK(passed(Tensor({1}, x[i]), 0.5, row.bits, row.rule, Tensor({1}, Real(1))).dalpha == row.expected[i]);
   }
 }
 
@@ -287,8 +288,7 @@ TEST_SUITE("paper-bcgd") {
       for (int step = 0; step < 1000; ++step) {
         const Var y = a(x);
         Tensor seed({kGrid});
-        for (std::int64_t i = 0; i < kGrid; ++i)
-          seed.mutable_data()[i] = density[i] / total * (y.value()[i] - x[i]);
+        for (std::int64_t i = 0; i < kGrid; ++i) seed.mutable_data()[i] = density[i] / total * (y.value()[i] - x[i]);
         sgd.zero_grad();
         y.backward(seed);
         sgd.step();

@@ -50,8 +50,7 @@ struct Problem {
   }
   Values all_gradients() {
     Values all;
-    for (Parameter* p : net->parameters())
-      all.insert(all.end(), p->grad().view().begin(), p->grad().view().end());
+    for (Parameter* p : net->parameters()) all.insert(all.end(), p->grad().view().begin(), p->grad().view().end());
     return all;
   }
 };
@@ -62,8 +61,7 @@ const char* const kBelow = "stages.stage3_block1.conv2.weight";
 }  // namespace
 
 TEST_SUITE("quant") {
-  TEST_CASE(
-      "gradient rule: DoReFa spares the first and the last layer, StatQuant none; the end restores all") {
+  TEST_CASE("gradient rule: DoReFa spares the first and the last layer, StatQuant none; the end restores all") {
     Problem p;
     p.backward();
     const Values plain = p.all_gradients();
@@ -74,8 +72,7 @@ TEST_SUITE("quant") {
       CHECK(rule.layers().back() == "fc");
       p.backward();
       CHECK(p.all_gradients() != plain);
-      CHECK_SAYS(complaint_of([&] { GradientRule(*p.net, dorefa(4), Rng(3), kInner); }),
-                 "has a gradient map");
+      CHECK_SAYS(complaint_of([&] { GradientRule(*p.net, dorefa(4), Rng(3), kInner); }), "has a gradient map");
     }
     {
       const GradientRule rule(*p.net, dorefa(4), Rng(3), kInner);
@@ -171,8 +168,7 @@ TEST_SUITE("quant") {
 }
 
 TEST_SUITE("paper-statquant") {
-  TEST_CASE(
-      "paper-statquant 8.10: bits of the activation gradient leave the top layer's weight gradient at 8") {
+  TEST_CASE("paper-statquant 8.10: bits of the activation gradient leave the top layer's weight gradient at 8") {
     Problem p;
     const auto gradients = [&](int bits) {
       const GradientRule rule(*p.net, bifurcated("psq", bits), Rng(3));
@@ -185,8 +181,8 @@ TEST_SUITE("paper-statquant") {
     CHECK(below4 != below8);
     p.backward();
     CHECK(p.gradient(kTop) != top8);  // it is quantized
-    const GradientRule shared(
-        *p.net, {.input = quant::gradient_quantizer("psq", {.bits = 4}), .weight = nullptr}, Rng(3));
+    const GradientRule shared(*p.net, {.input = quant::gradient_quantizer("psq", {.bits = 4}), .weight = nullptr},
+                              Rng(3));
     p.backward();
     CHECK(p.gradient(kTop) != top4);  // without the bifurcation 4 bits reach it
   }

@@ -53,7 +53,8 @@ double residual(const Alphabet& a, const Vector& w) { return distance(w, values(
 // X for weights w, at this lambda from the first epoch on.
 Tensor relaxed(const Alphabet& a, const Tensor& w, double lambda) {
   const auto projection = quant::weight_projection(quant::weight_projections().part(a.projection).with("bits", a.bits));
-  return quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = lambda, .growth = 1, .hard_from = 1}})->used(*projection, w);
+  return quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = lambda, .growth = 1, .hard_from = 1}})
+      ->used(*projection, w);
 }
 
 // 1/2 |z - y|^2 + lambda/2 dist(z, Q)^2.
@@ -123,8 +124,7 @@ TEST_SUITE("paper-binary-relax") {
     check_close(relaxed({"binary", 1}, w, 1),
                 {.590625, -.315625, .200625, -.165625, .150625, .440625, -.240625, .145625}, 1e-12);
     CHECK(std::abs(scale({"ternary", 2}) - 0.6166667) <= 1e-7);
-    check_close(relaxed({"ternary", 2}, w, 1), {.7583333, -.4833333, .06, -.025, .01, .6083333, -.1, .005},
-                1e-7);
+    check_close(relaxed({"ternary", 2}, w, 1), {.7583333, -.4833333, .06, -.025, .01, .6083333, -.1, .005}, 1e-7);
     check_close(relaxed({"ternary", 2}, w, 3), {.6875, -.55, .03, -.0125, .005, .6125, -.05, .0025}, 1e-7);
     CHECK(std::abs(scale({"exact", 3}) - 0.2966667) <= 1e-7);
     CHECK(std::abs(residual({"exact", 3}, kGolden) - 0.0297333) <= 1e-7);
@@ -218,8 +218,7 @@ TEST_SUITE("paper-binary-relax") {
     }
   }
 
-  TEST_CASE(
-      "paper-binary-relax 9.6: relative errors of 400000 Gaussian weights, which reveal the 1/N scale") {
+  TEST_CASE("paper-binary-relax 9.6: relative errors of 400000 Gaussian weights, which reveal the 1/N scale") {
     const Vector w = normals(400000, 6);
     const double all = squared_norm(w), ternary = residual({"ternary", 2}, w) / all;
     CHECK(std::abs(residual({"binary", 1}, w) / all - 0.3634) <= 0.002);
@@ -234,7 +233,8 @@ TEST_SUITE("paper-binary-relax") {
   }
 
   TEST_CASE("paper-binary-relax 9.7: lambda in epoch e is 1.04^(e + 1), 358.9 at the end of phase I") {
-    const auto relax = quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.04, .hard_from = 150.0 / 200}});
+    const auto relax =
+        quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.04, .hard_from = 150.0 / 200}});
     for (int epoch = 0; epoch < 150; ++epoch)
       for (const double within : {0.0, 0.5, 0.999}) {
         relax->advance({epoch + within, 200});
@@ -245,13 +245,13 @@ TEST_SUITE("paper-binary-relax") {
       relax->advance({epoch, 200});
       CHECK(std::isinf(relax->strength()));
     }
-    const auto half = quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.02, .every = 0.5, .hard_from = 1}});
+    const auto half = quant::relaxation(
+        {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.02, .every = 0.5, .hard_from = 1}});
     half->advance({149.5, 200});
     CHECK(half->strength() == doctest::Approx(380.2).epsilon(1e-3));
   }
 
-  TEST_CASE(
-      "paper-binary-relax 9.8: phase II computes with 2, 3 or 2 L + 1 values and moves the float weights") {
+  TEST_CASE("paper-binary-relax 9.8: phase II computes with 2, 3 or 2 L + 1 values and moves the float weights") {
     for (const Alphabet& a : kAlphabets) {
       PhaseTwo phase(a);
       for (int i = 0; i < 3; ++i) {
@@ -317,8 +317,7 @@ TEST_SUITE("quant") {
     CHECK(four <= one / 4 + 2);
   }
 
-  TEST_CASE(
-      "warm Lloyd: a delta for each channel, saved and loaded; zeros and shrunken weights start again") {
+  TEST_CASE("warm Lloyd: a delta for each channel, saved and loaded; zeros and shrunken weights start again") {
     const Vector v = normals(4 * 200, 14);
     const Tensor w({4, 200}, v);
     const auto warm = quant::weight_projection({"warm_lloyd", quant::LloydOptions{.bits = 3, .per_channel = true}});
@@ -369,8 +368,7 @@ TEST_SUITE("quant") {
           const double other = lloyd<double>(w, start, 100, levels, codes.data());
           Vector y;
           for (const int q : codes) y.push_back(other * q);
-          if (start == magnitude<double>(w).max / levels)
-            CHECK(distance(w, x) <= distance(w, y) * (1 + 1e-12));
+          if (start == magnitude<double>(w).max / levels) CHECK(distance(w, x) <= distance(w, y) * (1 + 1e-12));
         }
       }
   }

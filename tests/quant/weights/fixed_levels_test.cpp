@@ -21,19 +21,15 @@ std::vector<FixedLevelsOptions> all_options() {
   std::vector<FixedLevelsOptions> all;
   for (const LevelScale scale : kScales)
     for (const bool per_channel : {false, true}) {
-      for (const int bits : {1, 2, 3})
-        all.push_back({.bits = bits, .per_channel = per_channel, .scale = scale});
-      all.push_back({.bits = 3,
-                     .per_channel = per_channel,
-                     .scale = scale,
-                     .powers = ThreeBits::three_powers});
+      for (const int bits : {1, 2, 3}) all.push_back({.bits = bits, .per_channel = per_channel, .scale = scale});
+      all.push_back({.bits = 3, .per_channel = per_channel, .scale = scale, .powers = ThreeBits::three_powers});
     }
   return all;
 }
 
 std::string text(const FixedLevelsOptions& o) {
-  return cat(o.bits, " bits, scale ", static_cast<int>(o.scale), ", powers ",
-             static_cast<int>(o.powers), o.per_channel ? ", per channel" : "");
+  return cat(o.bits, " bits, scale ", static_cast<int>(o.scale), ", powers ", static_cast<int>(o.powers),
+             o.per_channel ? ", per channel" : "");
 }
 
 Real scale_of(const Tensor& projected) { return quant::power_codes(projected)->scales[0]; }
@@ -58,8 +54,7 @@ TEST_SUITE("quant") {
       std::set<Real> used;
       int wrong = 0;
       for (std::int64_t i = 0; i < w.numel(); ++i) {
-        const Real scale =
-            scales[static_cast<std::size_t>(i * static_cast<std::int64_t>(scales.size()) / w.numel())];
+        const Real scale = scales[static_cast<std::size_t>(i * static_cast<std::int64_t>(scales.size()) / w.numel())];
         const double reach = o.scale == LevelScale::fitted ? double(scale) : 1;
         const double q = set.nearest(double(w[i]) / reach);
         wrong += p[i] != scale * static_cast<Real>(q);

@@ -74,8 +74,8 @@ TEST_SUITE("paper-lbw-net") {
     nn::Linear layer(150, 12, rng, false);
     const double alpha = 0.25;
     for (int bits = 2; bits <= 7; ++bits) {
-      const Var x = quant::quantize_activation(Var(nn::normal({5, 150}, 1, rng.split("x"))),
-                                               static_cast<Real>(alpha), 4, surrogate("clipped_relu"));
+      const Var x = quant::quantize_activation(Var(nn::normal({5, 150}, 1, rng.split("x"))), static_cast<Real>(alpha),
+                                               4, surrogate("clipped_relu"));
       layer.weight.used = projected("power_of_two", {.bits = bits}, layer.weight.value);
       const PowerCodes w = *quant::power_codes(layer.weight.used);
       const Tensor y = layer(x).value();
@@ -83,10 +83,8 @@ TEST_SUITE("paper-lbw-net") {
         for (std::int64_t j = 0; j < 12; ++j) {
           const std::uint8_t* codes = x.value().coded()->codes() + i * 150;
           const std::vector<std::int32_t> integers(codes, codes + 150);
-          const auto sum =
-              shift_dot(w.codes.subspan(static_cast<std::size_t>(j * 150), 150), w.magnitudes, integers);
-          const double expected =
-              std::ldexp(static_cast<double>(sum), 1 - w.magnitudes) * alpha * double(w.scales[0]);
+          const auto sum = shift_dot(w.codes.subspan(static_cast<std::size_t>(j * 150), 150), w.magnitudes, integers);
+          const double expected = std::ldexp(static_cast<double>(sum), 1 - w.magnitudes) * alpha * double(w.scales[0]);
           // Sums of numbers on a grid of 2^(1-n): a float holds all of them up to 5 bits, a double always.
           if (bits <= 5 || sizeof(Real) == 8) CHECK(double(y[i * 12 + j]) == expected);
         }
@@ -115,11 +113,9 @@ TEST_SUITE("quant") {
           for (std::size_t i = 0; i < p.view().size(); ++i) {
             const Real scale = powers->scales[i / group];
             CHECK(is_power_of_two(scale));
-            CHECK(p.view()[i] ==
-                  scale * static_cast<Real>(power_value(powers->codes[i], powers->magnitudes)));
+            CHECK(p.view()[i] == scale * static_cast<Real>(power_value(powers->codes[i], powers->magnitudes)));
             if (p.coded())
-              CHECK(p.view()[i] ==
-                    p.coded()->scales()[i / group] * static_cast<Real>(p.coded()->signed_codes()[i]));
+              CHECK(p.view()[i] == p.coded()->scales()[i / group] * static_cast<Real>(p.coded()->signed_codes()[i]));
           }
         }
   }

@@ -38,8 +38,7 @@ Tensor projected(std::string_view name, const Options& options, const Tensor& w)
 }
 
 std::vector<std::pair<std::string, int>> shipped() {
-  std::vector<std::pair<std::string, int>> all{
-      {"binary", 1}, {"ternary", 2}, {"twn", 2}, {"sign", 1}, {"xnor", 1}};
+  std::vector<std::pair<std::string, int>> all{{"binary", 1}, {"ternary", 2}, {"twn", 2}, {"sign", 1}, {"xnor", 1}};
   for (int bits = 1; bits <= 8; ++bits) {
     all.emplace_back("lloyd", bits);
     all.emplace_back("warm_lloyd", bits);
@@ -114,8 +113,7 @@ TEST_SUITE("quant") {
         sum += std::pow(static_cast<double>(w[i]) - static_cast<double>(p[i]), 2);
       return sum;
     };
-    for (int bits = 2; bits <= 8; ++bits)
-      CHECK(residual("exact", bits) <= residual("lloyd", bits) * (1 + 1e-6));
+    for (int bits = 2; bits <= 8; ++bits) CHECK(residual("exact", bits) <= residual("lloyd", bits) * (1 + 1e-6));
     CHECK(residual("ternary", 2) < residual("twn", 2));
     CHECK(residual("exact", 2) == residual("ternary", 2));
     CHECK(residual("lloyd", 1) == residual("binary", 1));
@@ -204,7 +202,8 @@ TEST_SUITE("quant") {
   TEST_CASE("projection takes no memory from the system once it is warm") {
     Tensor w = nn::uniform({64, 3, 3, 64}, 1, Rng(6));
     for (const char* name : {"binary", "ternary", "lloyd", "warm_lloyd"}) {
-      const auto projection = quant::weight_projection(quant::weight_projections().part(name).with("bits", name[0] == 'b' ? 1 : 2));
+      const auto projection =
+          quant::weight_projection(quant::weight_projections().part(name).with("bits", name[0] == 'b' ? 1 : 2));
       for (int i = 0; i < 3; ++i) projection->project(w);
       const auto misses = pool_stats().misses;
       for (int i = 0; i < 10; ++i) projection->project(w);

@@ -64,7 +64,8 @@ TEST_SUITE("quant") {
 
   TEST_CASE("relax: (w + lambda proj(w)) / (1 + lambda), weight by weight") {
     for (const double lambda : {0.25, 1.0, 7.0, 1e6}) {
-      const auto relax = quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = lambda, .growth = 1, .hard_from = 1}});
+      const auto relax =
+          quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = lambda, .growth = 1, .hard_from = 1}});
       const auto projection = binary();
       const Tensor x = relax->used(*projection, some_weights());
       CHECK(x.coded() == nullptr);
@@ -76,18 +77,26 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("relax: lambda may grow every half epoch, up to a cap, options out of range are refused") {
-    const auto half = quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .every = 0.5, .hard_from = 1}});
+    const auto half =
+        quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .every = 0.5, .hard_from = 1}});
     CHECK(half->strength() == 2);
     CHECK(strength_at(*half, 0.49) == 2);
     CHECK(strength_at(*half, 0.5) == 4);
     CHECK(strength_at(*half, 3) == 128);
     CHECK(std::isinf(strength_at(*half, 100)));
-    const auto capped = quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 0, .growth = 2, .most = 10, .hard_from = 1}});
+    const auto capped =
+        quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 0, .growth = 2, .most = 10, .hard_from = 1}});
     CHECK(strength_at(*capped, 50) == 0);
-    CHECK(strength_at(*quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .most = 10, .hard_from = 1}}), 50) == 10);
-    CHECK_THROWS_AS(quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = -1, .growth = 1, .hard_from = 1}}), Error);
-    CHECK_THROWS_AS(quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 0.9, .hard_from = 1}}), Error);
-    CHECK_THROWS_AS(quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1, .every = 0, .hard_from = 1}}), Error);
+    CHECK(strength_at(*quant::relaxation(
+                          {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .most = 10, .hard_from = 1}}),
+                      50) == 10);
+    CHECK_THROWS_AS(quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = -1, .growth = 1, .hard_from = 1}}),
+                    Error);
+    CHECK_THROWS_AS(quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 0.9, .hard_from = 1}}),
+                    Error);
+    CHECK_THROWS_AS(
+        quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1, .every = 0, .hard_from = 1}}),
+        Error);
     CHECK_THROWS_AS(quant::relaxation({"blend", quant::BlendOptions{.rho = 1, .every = 0}}), Error);
     for (const std::string& name : quant::relaxations().names())
       for (const OptionField& field : quant::relaxations().part(name).options.fields())
@@ -103,8 +112,7 @@ TEST_SUITE("quant") {
     }
   }
 
-  TEST_CASE(
-      "prox: the network sees float weights; each moves towards its projection by eta lambda, not beyond") {
+  TEST_CASE("prox: the network sees float weights; each moves towards its projection by eta lambda, not beyond") {
     const auto prox = quant::relaxation({"prox", quant::ProxQuantOptions{.rate = 0.5, .hard_from = 1}});
     const auto projection = binary();
     CHECK(values(prox->used(*projection, some_weights())) == values(some_weights()));
@@ -143,21 +151,20 @@ TEST_SUITE("quant") {
     prox->advance({3, 10});
     Tensor w = some_weights();
     prox->after_step(*projection, 0.5, w);
-    for (std::int64_t i = 0; i < 6; ++i)
-      CHECK(w[i] == doctest::Approx((some_weights()[i] + 3 * kSigns[i]) / 4));
+    for (std::int64_t i = 0; i < 6; ++i) CHECK(w[i] == doctest::Approx((some_weights()[i] + 3 * kSigns[i]) / 4));
   }
 
   TEST_CASE("prox: frozen weights stay for every optimizer, momentum and decay included, biases move on") {
     for (const bool adam : {false, true}) {
       nn::Linear layer(3, 2, Rng(1));
-      quant::WeightRule rule(layer, Part{"binary"}, Part{"prox", quant::ProxQuantOptions{.rate = 0.1, .hard_from = 0.5}});
+      quant::WeightRule rule(layer, Part{"binary"},
+                             Part{"prox", quant::ProxQuantOptions{.rate = 0.1, .hard_from = 0.5}});
       std::unique_ptr<optim::Optimizer> optimizer;
       if (adam)
-        optimizer =
-            std::make_unique<optim::Adam>(layer.parameters(), optim::AdamOptions{.weight_decay = 0.1});
+        optimizer = std::make_unique<optim::Adam>(layer.parameters(), optim::AdamOptions{.weight_decay = 0.1});
       else
-        optimizer = std::make_unique<optim::Sgd>(
-            layer.parameters(), optim::SgdOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.1});
+        optimizer = std::make_unique<optim::Sgd>(layer.parameters(),
+                                                 optim::SgdOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.1});
       quant::QuantizedOptimizer quantized(*optimizer, layer, {.weights = &rule}, {1, 10});
       const auto step = [&](bool hard) {
         quantized.zero_grad();
@@ -179,8 +186,10 @@ TEST_SUITE("quant") {
 
   TEST_CASE("prox: options out of range are refused") {
     CHECK_THROWS_AS(quant::relaxation({"prox", quant::ProxQuantOptions{.rate = -1, .hard_from = 1}}), Error);
-    CHECK_THROWS_AS(quant::relaxation({"prox_squared", quant::ProxQuantOptions{.rate = 1, .every = 0, .hard_from = 1}}), Error);
-    const auto capped = quant::relaxation({"prox", quant::ProxQuantOptions{.rate = 0.5, .every = 0.5, .most = 3, .hard_from = 1}});
+    CHECK_THROWS_AS(quant::relaxation({"prox_squared", quant::ProxQuantOptions{.rate = 1, .every = 0, .hard_from = 1}}),
+                    Error);
+    const auto capped =
+        quant::relaxation({"prox", quant::ProxQuantOptions{.rate = 0.5, .every = 0.5, .most = 3, .hard_from = 1}});
     CHECK(strength_at(*capped, 2) == 2);
     CHECK(strength_at(*capped, 50) == 3);
     CHECK(std::isinf(strength_at(*capped, 100)));
@@ -203,8 +212,7 @@ TEST_SUITE("quant") {
     }
   }
 
-  TEST_CASE(
-      "relaxations have the same bits for 1 and 2 threads and take the projection's codes as they are") {
+  TEST_CASE("relaxations have the same bits for 1 and 2 threads and take the projection's codes as they are") {
     const Tensor w = nn::uniform({64, 3, 3, 200}, 1, Rng(5));
     for (const char* name : {"relax", "prox", "prox_squared", "clip", "blend"})
       CHECK(same_with_two_threads([&] {
@@ -224,7 +232,6 @@ TEST_SUITE("quant") {
   TEST_CASE("relaxations: names, unknown ones list the known") {
     CHECK_SAYS(complaint_of([] { quant::relaxation({"relaxed"}); }),
                "relaxation: given 'relaxed', expected one of: none blend clip relax prox prox_squared");
-    for (const std::string& name : quant::relaxations().names())
-      CHECK(quant::relaxation({name})->name() == name);
+    for (const std::string& name : quant::relaxations().names()) CHECK(quant::relaxation({name})->name() == name);
   }
 }

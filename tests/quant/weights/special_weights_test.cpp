@@ -23,8 +23,7 @@ struct Special {
   std::vector<Real> weights;  // one group
 };
 std::vector<Special> specials() {
-  const Real outlier = 1000, small = std::ldexp(Real(1), -100),
-             large = std::ldexp(Real(1), 100);  // 8e-31, 1e30
+  const Real outlier = 1000, small = std::ldexp(Real(1), -100), large = std::ldexp(Real(1), 100);  // 8e-31, 1e30
   const Real least = std::numeric_limits<Real>::denorm_min();
   return {{"zeros", {0, 0, 0, 0}},
           {"zeros of both signs", {0, Real(-0.0), Real(-0.0), 0}},
@@ -75,12 +74,10 @@ std::string fault(const Make& make, const std::vector<Real>& w, Real of_zero, bo
   if (p.size() != w.size()) return "another size";
   if (!finite(w)) return std::ranges::all_of(p, [](Real v) { return std::isnan(v); }) ? "" : "not all NaN";
   if (!finite(p)) return "finite weights become infinite or NaN";
-  if (zeros(w))
-    return std::ranges::all_of(p, [=](Real v) { return v == of_zero; }) ? "" : "zeros become others";
+  if (zeros(w)) return std::ranges::all_of(p, [=](Real v) { return v == of_zero; }) ? "" : "zeros become others";
   const auto [least, most] = std::ranges::minmax_element(w);
   for (std::size_t i = 0; i < w.size(); ++i) {
-    if (std::abs(w[i]) * 1000 > std::max(std::abs(*least), std::abs(*most)) && p[i] * w[i] < 0)
-      return "another sign";
+    if (std::abs(w[i]) * 1000 > std::max(std::abs(*least), std::abs(*most)) && p[i] * w[i] < 0) return "another sign";
     if (p[i] != p[static_cast<std::size_t>(std::ranges::find(w, w[i]) - w.begin())])
       return "equal weights become different";
   }
@@ -166,12 +163,12 @@ void describe(OptionVisitor& v, NearestOptions& o) {
 TEST_SUITE("quant") {
   TEST_CASE("every registered projection, with all that it takes, keeps its promises on special weights") {
     quant::weight_projections().add("nearest_of_test", "", NearestOptions{}, [](const NearestOptions& o) {
-      return quant::uniform_projection("nearest_of_test", {o.bits, o.per_channel}, [bits = o.bits](std::span<const Real> w) {
-        return bits == 1
-                   ? binary_thresholds<Real>()
-                   : nearest_thresholds<Real>(lloyd_start(static_cast<double>(magnitude<Real>(w).max), bits),
-                                              highest_weight_level(bits));
-      });
+      return quant::uniform_projection(
+          "nearest_of_test", {o.bits, o.per_channel}, [bits = o.bits](std::span<const Real> w) {
+            return bits == 1 ? binary_thresholds<Real>()
+                             : nearest_thresholds<Real>(lloyd_start(static_cast<double>(magnitude<Real>(w).max), bits),
+                                                        highest_weight_level(bits));
+          });
     });
     std::set<std::string> seen;
     for (const std::string& name : quantized())
@@ -223,7 +220,9 @@ TEST_SUITE("quant") {
     const Tensor w({2, 3}, {0, 0, 0, Real(0.02), Real(-0.03), Real(0.01)});
     const auto first = [&](LevelScale scale, int sign_of_zero) {
       const Tensor p =
-          quant::weight_projection({"fixed_levels", quant::FixedLevelsOptions{.bits = 1, .sign_of_zero = sign_of_zero, .per_channel = true, .scale = scale}})
+          quant::weight_projection(
+              {"fixed_levels",
+               quant::FixedLevelsOptions{.bits = 1, .sign_of_zero = sign_of_zero, .per_channel = true, .scale = scale}})
               ->project(w);
       CHECK(p[3] > 0);
       CHECK(p[4] == -p[3]);
@@ -261,11 +260,9 @@ TEST_SUITE("quant") {
     CHECK(fault(none, bad, 0) == "not all NaN");
     CHECK(fault(planted([](Real v, Real&) { return v * kInf; }), constant, 0) ==
           "finite weights become infinite or NaN");
-    CHECK(fault(planted([](Real v, Real&) { return v < 0 ? Real(-1) : Real(1); }), zero, 0) ==
-          "zeros become others");
+    CHECK(fault(planted([](Real v, Real&) { return v < 0 ? Real(-1) : Real(1); }), zero, 0) == "zeros become others");
     CHECK(fault(planted([](Real v, Real&) { return -v; }), constant, 0) == "another sign");
-    CHECK(fault(planted([](Real v, Real& m) { return v + ++m; }), constant, 0) ==
-          "equal weights become different");
+    CHECK(fault(planted([](Real v, Real& m) { return v + ++m; }), constant, 0) == "equal weights become different");
     CHECK(fault(planted([](Real, Real&) { return Real(0); }), constant, 0) == "a constant becomes 0");
     CHECK(gradient_fault(none, constant) == "");
     CHECK(gradient_fault(planted([](Real v, Real&) { return v * kInf; }), constant) == "infinite or NaN");

@@ -22,9 +22,7 @@ using Names = std::vector<std::string>;
 
 namespace {
 
-Part projection(const char* name, int bits) {
-  return quant::weight_projections().part(name).with("bits", bits);
-}
+Part projection(const char* name, int bits) { return quant::weight_projections().part(name).with("bits", bits); }
 
 Part blend(double rho) { return {"blend", quant::BlendOptions{.rho = rho}}; }
 
@@ -62,7 +60,8 @@ class Training {
 
  private:
   const Tensor labels_ = Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7});
-  std::unique_ptr<nn::Module> net_ = nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
+  std::unique_ptr<nn::Module> net_ =
+      nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
   quant::WeightRule rule_;
   optim::Sgd sgd_;
   quant::QuantizedOptimizer optimizer_;
@@ -80,8 +79,7 @@ TEST_SUITE("quant") {
     REQUIRE(all.size() == 4);
     CHECK(names_of(*net, {"last: weights=float"}) == Names(all.begin(), all.end() - 1));
     CHECK(names_of(*net, {"first: weights=float", "last: weights=float"}) == Names(all.begin() + 1, all.end() - 1));
-    CHECK(names_of(*net, {"first: weights=float"}) ==
-          Names(all.begin() + 1, all.end()));
+    CHECK(names_of(*net, {"first: weights=float"}) == Names(all.begin() + 1, all.end()));
     for (const std::string& name : all) {
       const auto parameters = net->named_parameters();
       CHECK(std::ranges::count(parameters, name, [](const auto& p) { return p.first; }) == 1);
@@ -125,8 +123,7 @@ TEST_SUITE("quant") {
         p->value = Tensor(w.shape(), values(w));
       }
     const std::vector<Real> expected = values((*hard)(x).value());
-    for (std::size_t i = 0; i < expected.size(); ++i)
-      CHECK(projected[i] == doctest::Approx(expected[i]).epsilon(1e-4));
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(projected[i] == doctest::Approx(expected[i]).epsilon(1e-4));
     rule.reset();
     CHECK(values((*net)(x).value()) == plain);
   }
@@ -138,8 +135,7 @@ TEST_SUITE("quant") {
     (*net)(nn::uniform({2, 28, 28, 1}, 1, Rng(2))).backward(Tensor({2, 10}, Real(1)));
     for (const auto& [name, p] : net->named_parameters()) {
       CHECK(p->grad().defined());
-      const bool ruled =
-          std::ranges::count(rule.weights(), name, [](const auto& entry) { return entry.name; }) == 1;
+      const bool ruled = std::ranges::count(rule.weights(), name, [](const auto& entry) { return entry.name; }) == 1;
       CHECK(p->used.defined() == ruled);
       if (ruled) CHECK(p->used.coded()->bits() == 1);
     }
@@ -241,7 +237,8 @@ TEST_SUITE("quant") {
     };
     nn::Linear layer(3, 2, Rng(1), false);
     layer.weight.value = Tensor({2, 3}, {1, -3, 2, 4, -1, 8});
-    quant::WeightRule rule(layer, [](const std::string&) { return std::make_unique<Rounded>(); }, std::make_unique<Half>());
+    quant::WeightRule rule(
+        layer, [](const std::string&) { return std::make_unique<Rounded>(); }, std::make_unique<Half>());
     REQUIRE(rule.parameters().size() == 1);
     Parameter& step = *rule.parameters()[0];
     CHECK(step.value.item() == 6);
