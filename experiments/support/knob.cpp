@@ -146,7 +146,7 @@ std::string shown(const Json& value) {
   if (value.is_number_float() && !std::isfinite(value.get<double>())) return cat(value.get<double>());
   if (!value.is_array()) return dump(value);
   std::string list;
-  for (const Json& entry : value) list += (list.empty() ? "" : ",") + shown(entry);
+  for (const Json& entry : value) list += cat(list.empty() ? "" : ",", shown(entry));
   return list;
 }
 
