@@ -31,7 +31,7 @@ struct Regression : experiments::Task {
   }
   experiments::Metrics measure(nn::Module& net, const datasets::Dataset& data) override {
     double sum = 0;
-    for_each_batch(net, data, [&](const auto& b) { sum += loss(net, b).item() * b["x"].size(0); });
+    experiments::for_each_batch(net, data, [&](const auto& b) { sum += loss(net, b).item() * b["x"].size(0); });
     return {{"error", sum / static_cast<double>(data.size())}};
   }
 };
