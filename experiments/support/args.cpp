@@ -88,6 +88,8 @@ void Args::add(const std::string& name, Part& value, std::string help, const Par
   for (auto& knob : part_knobs(name, value, std::move(help), parts)) knobs_.push_back(std::move(knob));
 }
 
+void Args::allow_empty(const std::string& name) { knob(name, "Args").may_be_empty = true; }
+
 void Args::allow_repeats(const std::string& name) { knob(name, "Args").repeatable = true; }
 
 void Args::add_presets(const std::string& name, std::string& value, std::string help, std::vector<Preset> presets) {

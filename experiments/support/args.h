@@ -58,6 +58,8 @@ class Args {
   /// or "blend". The options of a part that is chosen are as nobody sets them, unless it was that part before. `parts`
   /// must outlive the Args.
   void add(const std::string& name, Part& value, std::string help, const PartCatalogue& parts);
+  /// A list may be empty from now on, whatever it is as nobody sets it.
+  void allow_empty(const std::string& name);
   /// Entries of a list may be equal from now on, as in lists that go side by side. Otherwise each is given once.
   void allow_repeats(const std::string& name);
   /// A knob that gives others their values, where neither the file nor a flag gives them; its own default

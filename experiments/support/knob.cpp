@@ -108,7 +108,8 @@ template <class T, class Limits>
 class TypedKnob : public Knob {
  public:
   TypedKnob(const std::string& name_, T& target, std::string help_, Limits limits)
-      : Knob(name_, std::move(help_)), target_(target), limits_(std::move(limits)), may_be_empty_(is_empty(target)) {
+      : Knob(name_, std::move(help_)), target_(target), limits_(std::move(limits)) {
+    may_be_empty = is_empty(target);
     T same{};
     check(accept(Json(target), limits_, same), "Args: default of --", name, ": given ", shown(target), ", expected ",
           this->limits());
@@ -116,7 +117,7 @@ class TypedKnob : public Knob {
   using Knob::set;
   void set(const Json& value, const std::string& where, const std::string& text) override {
     T accepted{};
-    check_usage(accept(value, limits_, accepted) && (may_be_empty_ || !is_empty(accepted)), where, ": given ",
+    check_usage(accept(value, limits_, accepted) && (may_be_empty || !is_empty(accepted)), where, ": given ",
                 shortened(text), ", expected ", limits(), hint);
     check_usage(repeatable || !repeats(accepted), where, ": given ", shortened(shown(value)),
                 ", expected each entry once");
@@ -130,7 +131,6 @@ class TypedKnob : public Knob {
  private:
   T& target_;
   Limits limits_;
-  const bool may_be_empty_;
 };
 
 }  // namespace

@@ -38,6 +38,7 @@ struct Knob {
   std::string name, help, hint;
   bool recorded = true;  // part of the configuration, as against where to write and how much to say
   bool repeatable = false;
+  bool may_be_empty = false;  // a list
   Given given = Given::nowhere;
 };
 

@@ -72,6 +72,7 @@ void declare_quantization(Args& args, quant::Method& m) {
   args.add("activations", m.activations, "how activations are quantized; relu: float", quant::activations());
   args.add("layers", m.layers,
            "layers that are an exception: 'first: float', 'last: weights=float', 'conv1: weights.bits=8'");
+  args.allow_empty("layers");
 }
 
 void expect_optimizer_of(const quant::Method& m, const OptimSettings& optim) {
