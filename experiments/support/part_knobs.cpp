@@ -63,7 +63,10 @@ class PartOptionKnob : public Knob {
     for (const std::string& owner : parts_.names())
       for (const OptionField& field : parts_.part(owner).options.fields())
         if (field.text.name == option_) describe(owner, field);
-    for (const auto& [what, owners] : described_) help += cat(help.empty() ? "" : "; ", joined(owners), ": ", what);
+    const bool alike = std::ranges::all_of(described_, [this](const auto& d) { return d.text == described_[0].text; });
+    if (alike) help = described_[0].text;
+    for (const Description& d : described_)
+      help += cat(help.empty() ? "" : "; ", joined(d.owners), ": ", alike ? "" : d.text + "; ", d.limits);
   }
   void set(const Json&, const std::string& where, const std::string& text) override {
     check_usage(target_.options.has(option_), where, ": has no effect with --", part_, ' ', target_.name, "; ",
@@ -83,15 +86,19 @@ class PartOptionKnob : public Knob {
   bool is_switch() const override { return is_switch_; }
 
  private:
+  struct Description {
+    std::string text, limits;
+    std::vector<std::string> owners;
+  };
+
   void describe(const std::string& owner, const OptionField& field) {
     const std::string unit = field.text.unit.empty() || field.text.unit == "1" ? "" : cat(" [", field.text.unit, "]");
-    const std::string what =
-        cat(field.text.help, unit, "; ", field.limits, " (default ", coarsegrad::shown(field.value), ")");
-    const auto same = std::ranges::find(described_, what, [](const auto& d) { return d.first; });
-    if (same == described_.end())
-      described_.push_back({what, {owner}});
-    else
-      same->second.push_back(owner);
+    const Description own{
+        field.text.help + unit, cat(field.limits, " (default ", coarsegrad::shown(field.value), ")"), {}};
+    const auto same = std::ranges::find_if(
+        described_, [&own](const Description& d) { return d.text == own.text && d.limits == own.limits; });
+    Description& mine = same == described_.end() ? described_.emplace_back(own) : *same;
+    mine.owners.push_back(owner);
     is_switch_ = is_switch_ && std::holds_alternative<bool>(field.value);
     owners_.push_back(owner);
   }
@@ -100,7 +107,7 @@ class PartOptionKnob : public Knob {
   Part& target_;
   const PartCatalogue& parts_;
   std::vector<std::string> owners_;
-  std::vector<std::pair<std::string, std::vector<std::string>>> described_;
+  std::vector<Description> described_;
   bool is_switch_ = true;
 };
 

@@ -116,13 +116,13 @@ TEST_CASE("the help of a part has every option, with the parts that have it") {
   std::string help = f.args.help();
   std::replace(help.begin(), help.end(), '\n', ' ');
   help.erase(std::unique(help.begin(), help.end(), [](char a, char b) { return a == ' ' && b == ' '; }), help.end());
-  for (const char* line :
-       {"--relaxation VALUE how they live together; one of none, pull, push (default none)",
-        "--relaxation.rho VALUE pull: share of the way; a number from 0 to 1 (default 0.25); push: share of the way; a "
-        "number from 0 to 2 (default 0.5)",
-        "--relaxation.steps VALUE pull: epochs between [epoch]; an integer from 1 to 9 (default 2)",
-        "--[no-]relaxation.after pull: after the step; true or false (default false)",
-        "--relaxation.from VALUE push: the side; one of left, right (default left)"}) {
+  for (const char* line : {"--relaxation VALUE how they live together; one of none, pull, push (default none)",
+                           "--relaxation.rho VALUE share of the way; pull: a number from 0 to 1 (default 0.25); push: "
+                           "a number from 0 to 2 "
+                           "(default 0.5)",
+                           "--relaxation.steps VALUE epochs between [epoch]; pull: an integer from 1 to 9 (default 2)",
+                           "--[no-]relaxation.after after the step; pull: true or false (default false)",
+                           "--relaxation.from VALUE the side; push: one of left, right (default left)"}) {
     INFO(line);
     CHECK(help.find(line) != std::string::npos);
   }
