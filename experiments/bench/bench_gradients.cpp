@@ -16,6 +16,7 @@
 #include "experiments/support/text_table.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
+#include "quant/gradients/gradient_rule.h"
 #include "quant/quantized_optimizer.h"
 
 using namespace coarsegrad;

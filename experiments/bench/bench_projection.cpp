@@ -14,6 +14,7 @@
 #include "experiments/support/timing.h"
 #include "nn/networks.h"
 #include "quant/quantized_optimizer.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 using experiments::number, experiments::Timing;

@@ -21,6 +21,7 @@
 #include "quant/evaluation_scope.h"
 #include "quant/quantized_optimizer.h"
 #include "quant/summary.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 

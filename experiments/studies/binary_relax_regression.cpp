@@ -10,6 +10,7 @@
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "quant/weights/binary_relax.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;

@@ -13,6 +13,7 @@
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
 #include "quant/activations/uniform.h"
+#include "quant/assembly.h"
 #include "quant/math/surrogate.h"
 
 using namespace coarsegrad;

@@ -13,6 +13,9 @@
 #include "experiments/training/settings.h"
 #include "experiments/training/training.h"
 #include "nn/networks.h"
+#include "quant/assembly.h"
+#include "quant/method.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 using experiments::NetworkSettings, experiments::StoredTensor, experiments::TensorFile;

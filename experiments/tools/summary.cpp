@@ -11,6 +11,7 @@
 #include "experiments/support/text_table.h"
 #include "experiments/training/network_file.h"
 #include "nn/networks.h"
+#include "quant/assembly.h"
 #include "quant/evaluation_scope.h"
 
 using namespace coarsegrad;

@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "quant/activations/activation_quantizer.h"
 #include "quant/gradients/gradient_rule.h"
+#include "quant/method.h"
 #include "quant/weights/projection.h"
 #include "quant/weights/relaxation.h"
 #include "quant/weights/update.h"

@@ -10,6 +10,8 @@
 #include "experiments/training/network_state.h"
 #include "experiments/training/settings_of_0_1.h"
 #include "quant/activations/activation_quantizer.h"
+#include "quant/assembly.h"
+#include "quant/method.h"
 #include "quant/weights/projection.h"
 
 namespace coarsegrad::experiments {

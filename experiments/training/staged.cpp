@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "experiments/support/json_text.h"
 #include "quant/activations/trained.h"
+#include "quant/assembly.h"
 #include "quant/evaluation_scope.h"
 
 namespace coarsegrad::experiments {

@@ -12,6 +12,7 @@
 #include "nn/networks.h"
 #include "optim/sgd.h"
 #include "quant/assembly.h"
+#include "quant/method.h"
 #include "quant/weights/relaxation.h"
 
 using namespace coarsegrad;

@@ -11,6 +11,8 @@
 #include "optim/sgd.h"
 #include "quant/activations/activation_quantizer.h"
 #include "quant/activations/uniform.h"
+#include "quant/method.h"
+#include "quant/weights/projection.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
 

@@ -10,6 +10,8 @@
 #include "nn/init.h"
 #include "nn/layers.h"
 #include "quant/activations/minmax.h"
+#include "quant/gradients/gradient_rule.h"
+#include "quant/weights/minmax.h"
 #include "quant/weights/weight_rule.h"
 #include "tests/support/errors.h"
 

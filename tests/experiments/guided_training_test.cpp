@@ -4,6 +4,8 @@
 
 #include "experiments/training/network_state.h"
 #include "quant/activations/uniform.h"
+#include "quant/weights/lloyd.h"
+#include "quant/weights/relaxation.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"

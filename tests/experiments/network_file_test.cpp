@@ -10,6 +10,7 @@
 #include "core/base/sha256.h"
 #include "experiments/support/run.h"
 #include "quant/activations/trained.h"
+#include "quant/activations/uniform.h"
 #include "quant/weights/lloyd.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"

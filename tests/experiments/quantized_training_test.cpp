@@ -17,6 +17,7 @@
 #include "quant/math/power_of_two.h"
 #include "quant/quantized_optimizer.h"
 #include "quant/weights/power_coded.h"
+#include "quant/weights/power_of_two.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;

@@ -7,6 +7,8 @@
 
 #include "core/base/check.h"
 #include "nn/init.h"
+#include "quant/weights/binary_relax.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;

@@ -12,6 +12,7 @@
 #include "quant/assembly.h"
 #include "quant/evaluation_scope.h"
 #include "quant/method.h"
+#include "quant/weights/projection.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"

@@ -12,6 +12,8 @@
 #include "datasets/synthetic.h"
 #include "experiments/training/settings.h"
 #include "experiments/training/training.h"
+#include "quant/activations/activation_quantizer.h"
+#include "quant/weights/projection.h"
 #include "tests/support/conv_shapes.h"
 #include "tests/support/tables.h"
 

@@ -11,6 +11,8 @@
 #include "optim/sgd.h"
 #include "quant/quantized_optimizer.h"
 #include "quant/theory/two_layer.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/relaxation.h"
 #include "tests/support/random_points.h"
 
 using namespace coarsegrad;

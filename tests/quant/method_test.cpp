@@ -133,7 +133,7 @@ TEST_SUITE("quant") {
     passes({.weights = {"twn"},
             .relaxation = {"relax", quant::BinaryRelaxOptions{.lambda = 1}},
             .activations = {"uniform", quant::UniformOptions{.bits = 3}}});
-    CHECK_THROWS_AS(with_bits({.weights = {"twn"}}, {3, 0}), UsageError);
+    CHECK_THROWS_AS(quant::with_bits({.weights = {"twn"}}, {3, 0}), UsageError);
     CHECK_THROWS_AS(quant::register_method({.name = "bcgd"}), UsageError);
     CHECK_THROWS_AS(quant::register_method({.name = "typo_of_test", .weights = {"twm"}}), UsageError);
     quant::register_method(

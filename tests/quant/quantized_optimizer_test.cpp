@@ -18,8 +18,14 @@
 #include "optim/clip.h"
 #include "optim/joint.h"
 #include "optim/sgd.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/activations/trained.h"
 #include "quant/evaluation_scope.h"
+#include "quant/gradients/gradient_rule.h"
+#include "quant/weights/binary_relax.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/prox_quant.h"
+#include "quant/weights/relaxation.h"
 #include "tests/support/errors.h"
 
 using namespace coarsegrad;

@@ -16,6 +16,7 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "quant/weights/dorefa.h"
+#include "quant/weights/projection.h"
 #include "quant/weights/weight_rule.h"
 #include "tests/support/tables.h"
 

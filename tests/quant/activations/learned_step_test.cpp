@@ -13,9 +13,11 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/activations/trained.h"
 #include "quant/quantized_optimizer.h"
 #include "quant/weights/learned_step.h"
+#include "quant/weights/projection.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;

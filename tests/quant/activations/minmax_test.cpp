@@ -8,7 +8,9 @@
 
 #include "core/ops.h"
 #include "nn/init.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/weights/minmax.h"
+#include "quant/weights/projection.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 

@@ -12,6 +12,7 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
+#include "quant/activations/activation_quantizer.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -177,10 +178,10 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("warm start: alphas recorded by a float net go with its state into the quantized net") {
-    const auto options = quant::TrainedActivationOptions{.bits = 4};
-    const auto plain = nn::lenet5(quant::trained_activation(options, true), Rng(1));
+    const auto plain =
+        nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.record_range = true}}), Rng(1));
     (*plain)(nn::uniform({8, 28, 28, 1}, 1, Rng(2)));
-    const auto quantized = nn::lenet5(quant::trained_activation(options), Rng(3));
+    const auto quantized = nn::lenet5(quant::make_activation({"trained"}), Rng(3));
     quantized->load_state_dict(plain->state_dict());
     int started = 0;
     for (const auto& [name, module] : quantized->named_modules())

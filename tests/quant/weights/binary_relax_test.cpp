@@ -15,6 +15,10 @@
 #include "optim/sgd.h"
 #include "quant/math/lloyd.h"
 #include "quant/quantized_optimizer.h"
+#include "quant/weights/lloyd.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/relaxation.h"
+#include "quant/weights/sign.h"
 #include "tests/support/brute_force.h"
 
 using namespace coarsegrad;

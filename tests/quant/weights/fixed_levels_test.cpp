@@ -8,6 +8,7 @@
 
 #include "core/base/check.h"
 #include "nn/init.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 using quant::FixedLevelsOptions;

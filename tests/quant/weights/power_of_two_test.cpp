@@ -15,6 +15,7 @@
 #include "quant/math/bit_products.h"
 #include "quant/math/power_of_two.h"
 #include "quant/summary.h"
+#include "quant/weights/projection.h"
 #include "quant/weights/weight_rule.h"
 #include "tests/support/tables.h"
 

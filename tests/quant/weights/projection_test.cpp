@@ -10,6 +10,7 @@
 #include "core/base/memory.h"
 #include "core/deferred.h"
 #include "nn/init.h"
+#include "quant/weights/lloyd.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 

@@ -12,12 +12,14 @@
 #include "optim/adam.h"
 #include "optim/sgd.h"
 #include "quant/quantized_optimizer.h"
+#include "quant/weights/binary_relax.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/prox_quant.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
-using quant::RelaxationOptions;
 
 namespace {
 

@@ -8,6 +8,8 @@
 #include <set>
 
 #include "core/base/check.h"
+#include "quant/method.h"
+#include "quant/weights/fixed_levels.h"
 #include "quant/weights/projection.h"
 
 using namespace coarsegrad;

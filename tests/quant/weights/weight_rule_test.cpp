@@ -11,8 +11,12 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/activations/trained.h"
 #include "quant/quantized_optimizer.h"
+#include "quant/weights/learned_step.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/relaxation.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
@@ -238,7 +242,7 @@ TEST_SUITE("quant") {
     nn::Linear layer(3, 2, Rng(1), false);
     layer.weight.value = Tensor({2, 3}, {1, -3, 2, 4, -1, 8});
     quant::WeightRule rule(
-        layer, [](const std::string&) { return std::make_unique<Rounded>(); }, std::make_unique<Half>());
+        layer, [](const quant::LayerPlace&) { return std::make_unique<Rounded>(); }, std::make_unique<Half>());
     REQUIRE(rule.parameters().size() == 1);
     Parameter& step = *rule.parameters()[0];
     CHECK(step.value.item() == 6);
