@@ -7,6 +7,7 @@
 #include "experiments/training/method_settings.h"
 #include "experiments/training/network_state.h"
 #include "experiments/training/staged.h"
+#include "nn/networks.h"
 #include "optim/adam.h"
 #include "optim/sgd.h"
 #include "quant/activations/activation_quantizer.h"

@@ -33,10 +33,8 @@ struct GuidedTraining {
   const SplitData data = small_data();
   std::unique_ptr<nn::Sequential> net = small_net(Rng(5)), partner = small_net(Rng(6));
   datasets::DataLoader loader{*data.train, {.batch_size = 20, .drop_last = true, .seed = 3}};
-  quant::WeightRule rule{*net,
-                         Part{"warm_lloyd", quant::LloydOptions{.bits = 3}},
-                         quant::relaxation({"blend", quant::BlendOptions{.rho = 1e-3}}),
-                         {.quantize_last = true}};
+  quant::WeightRule rule{*net, Part{"warm_lloyd", quant::LloydOptions{.bits = 3}},
+                         Part{"blend", quant::BlendOptions{.rho = 1e-3}}};
   optim::Sgd optimizer{joined(*net, *partner), {.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-3}};
   quant::Guidance guidance;
   Classification task{{.label_smoothing = 0.1}};

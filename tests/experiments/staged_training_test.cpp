@@ -310,9 +310,9 @@ TEST_SUITE("paper-telcnn") {
     method.progressive = {32};
     TrainingPlan plan{method, still, {}, 3, {}};
     plan.options.quiet = true;
-    std::uint64_t seed = 5;  // 6 in the second stage
-    StagedTraining training(plan, images(),
-                            [&](const nn::MakeActivation& activation) { return classifier(activation, Rng(seed++)); });
+    std::uint64_t next_seed = 5;  // 6 in the second stage
+    StagedTraining training(
+        plan, images(), [&](const nn::MakeActivation& activation) { return classifier(activation, Rng(next_seed++)); });
     training.run();
     const auto step_of = [](const nn::StateDict& state) {
       for (const auto& [name, value] : state)

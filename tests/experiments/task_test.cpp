@@ -290,13 +290,13 @@ TEST_CASE("task: one without outputs can be guided by feature maps, and is refus
   const datasets::Batch& batch = loader.next();
   const auto student = two_outputs(Rng(5)), partner = two_outputs(Rng(6));
   MaskedRegression task;
-  const auto losses = [&](quant::Guide guide) {
+  const auto losses = [&](const std::string& guide) {
     quant::Guidance guidance(*student, *partner, {.guide = guide, .layers = {"act"}}, [](const Var& x) { return x; });
     const quant::Outcome own = task.outcome(*student, batch);
     return guidance.losses(own, task.outcome(*partner, batch)).student.item() - own.task.item();
   };
-  CHECK(losses(quant::Guide::features) > 0);
-  for (const quant::Guide guide : {quant::Guide::logits_mse, quant::Guide::logits_kl})
+  CHECK(losses("features") > 0);
+  for (const char* guide : {"logits_mse", "logits_kl"})
     CHECK_SAYS(complaint_of([&] { losses(guide); }), "given a task without outputs");
 }
 

@@ -81,7 +81,8 @@ TEST_CASE("settings: weight decay leaves norms alone, unless it is to act on the
     s.lr = 0.5;
     s.weight_decay = 0.5;
     s.momentum = 0;
-    const auto optimizer = make_optimizer(s, *net);
+    apply_decay(s, *net);
+    const auto optimizer = optimizer_maker(s)(net->parameters());
     std::vector<Real> before;
     for (Parameter* p : net->parameters()) {
       p->set_grad(Tensor(p->value.shape()));
@@ -106,13 +107,13 @@ TEST_CASE("settings: weight decay leaves norms alone, unless it is to act on the
 TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written out") {
   const SplitData data = small_data();
   const auto projections = Part{"exact", quant::ExactOptions{.bits = 1}};
-  const auto blend = [] { return quant::relaxation({"blend", quant::BlendOptions{.rho = 0.25, .growth = 2}}); };
+  const Part blend{"blend", quant::BlendOptions{.rho = 0.25, .growth = 2}};
   const auto rate = optim::cosine(0.1, 10);
 
   const auto mine = small_net(Rng(5));
   datasets::DataLoader batches(*data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   optim::Sgd sgd(mine->parameters(), {.lr = 0.1, .momentum = 0.9});
-  auto rule = std::make_unique<quant::WeightRule>(*mine, projections, blend());
+  auto rule = std::make_unique<quant::WeightRule>(*mine, projections, blend);
   quant::QuantizedOptimizer mine_optimizer(sgd, *mine, {.weights = rule.get()}, {5, 2});
   for (std::int64_t step = 0; step < 10; ++step) {
     const datasets::Batch& batch = batches.next();
@@ -125,7 +126,7 @@ TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written o
   const auto net = small_net(Rng(5));
   datasets::DataLoader loader(*data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   optim::Sgd optimizer(net->parameters(), {.lr = 0.1, .momentum = 0.9});
-  quant::WeightRule its_rule(*net, projections, blend());
+  quant::WeightRule its_rule(*net, projections, blend);
   TrainerOptions options;
   options.epochs = 2;
   options.rate = rate;
@@ -219,7 +220,9 @@ TEST_CASE("trainer: a gradient of a projection's own parameter that is not finit
   const SplitData data = small_data();
   const auto net = small_net(Rng(5));
   datasets::DataLoader loader(*data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
-  quant::WeightRule rule(*net, [](const std::string&) { return std::make_unique<Shift>(); });
+  quant::WeightRule rule(
+      *net, [](const quant::LayerPlace& layer) { return layer.last ? nullptr : std::make_unique<Shift>(); },
+      quant::relaxation({"none"}));
   std::vector<Parameter*> parameters = net->parameters();
   std::ranges::copy(rule.parameters(), std::back_inserter(parameters));
   optim::Sgd sgd(parameters, {.lr = 0.1});
