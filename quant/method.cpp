@@ -16,13 +16,12 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
 
-using Lines = std::vector<std::string>;
-const Lines kAll{}, kNotLast{"last: weights=float"}, kInner{"first: weights=float", "last: weights=float"},
-    kDorefa{"first: float", "last: float"};
-
 // clang-format off
 std::deque<std::pair<std::string, Method>> shipped() {
   std::deque<std::pair<std::string, Method>> all;
+  using Lines = std::vector<std::string>;
+  const Lines kAll{}, kNotLast{"last: weights=float"}, kInner{"first: weights=float", "last: weights=float"},
+      kDorefa{"first: float", "last: float"};
   const auto add = [&all](Method m) { std::string name = m.name; all.emplace_back(std::move(name), std::move(m)); };
   add({.name = "float",
        .paper = "no quantization"});

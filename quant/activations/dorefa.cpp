@@ -74,11 +74,11 @@ Var DorefaActivation::forward(const Var& x) {
 int DorefaActivation::bits() const { return quantizing_ ? bits_ : 32; }
 
 void describe(OptionVisitor& v, DorefaOptions& o) {
-  v.integer(option_text::kActivationBits, o.bits, {1, 16});
+  v.integer(option_text::activation_bits(), o.bits, {1, 16});
   option_text::describe_surrogate(v, o.surrogate);
 }
 
-void describe(OptionVisitor& v, BoundedOptions& o) { v.integer(option_text::kActivationBits, o.bits, {1, 16}); }
+void describe(OptionVisitor& v, BoundedOptions& o) { v.integer(option_text::activation_bits(), o.bits, {1, 16}); }
 
 nn::MakeActivation dorefa_activation(int bits, Bounding h, const Surrogate& surrogate) {
   return [bits, h, &surrogate](const std::string&) { return std::make_unique<DorefaActivation>(bits, h, surrogate); };

@@ -24,10 +24,10 @@ LearnedStepActivation::LearnedStepActivation(const LearnedStepOptions& o)
 }
 
 void describe(OptionVisitor& v, LearnedStepOptions& o) {
-  v.integer(option_text::kActivationBits, o.bits, {1, 8});
+  v.integer(option_text::activation_bits(), o.bits, {1, 8});
   v.number({"step", "1", "its step at the start; 0: from the first batch"}, o.step,
            {0, static_cast<double>(kMostStep<Real>)});
-  v.number(option_text::kRateFactor, o.rate_factor, {0, 100});
+  v.number(option_text::rate_factor(), o.rate_factor, {0, 100});
 }
 
 ActivationMap LearnedStepActivation::map() const {

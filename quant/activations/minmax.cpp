@@ -38,7 +38,7 @@ Var MinMaxActivation::quantized(const Var& x) const {
       x, onto_grid({high, levels, kernels::Rounding::nearest, static_cast<Real>(levels)}, bits_, surrogate("relu")));
 }
 
-void describe(OptionVisitor& v, MinMaxOptions& o) { v.integer(option_text::kActivationBits, o.bits, {1, 8}); }
+void describe(OptionVisitor& v, MinMaxOptions& o) { v.integer(option_text::activation_bits(), o.bits, {1, 8}); }
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -10,8 +10,9 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant::option_text {
 
-inline const OptionText kActivationBits{"bits", "bit", "bits of a quantized activation"},
-    kRateFactor{"rate-factor", "1", "factor of the learning rate of what it trains"};
+// Functions, so that a part may be a constant of a program, made before main().
+inline OptionText activation_bits() { return {"bits", "bit", "bits of a quantized activation"}; }
+inline OptionText rate_factor() { return {"rate-factor", "1", "factor of the learning rate of what it trains"}; }
 
 /// Any surrogate that is known by then.
 inline void describe_surrogate(OptionVisitor& v, std::string& name) {

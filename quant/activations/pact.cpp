@@ -20,10 +20,10 @@ PactActivation::PactActivation(const PactOptions& o)
 }
 
 void describe(OptionVisitor& v, PactOptions& o) {
-  v.integer(option_text::kActivationBits, o.bits, {1, 8});
+  v.integer(option_text::activation_bits(), o.bits, {1, 8});
   v.number({"alpha", "1", "its clipping level at the start"}, o.alpha,
            {PactActivation::kLeastAlpha, PactActivation::kMostAlpha});
-  v.number(option_text::kRateFactor, o.rate_factor, {0, 100});
+  v.number(option_text::rate_factor(), o.rate_factor, {0, 100});
 }
 
 ActivationMap PactActivation::map() const {

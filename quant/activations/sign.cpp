@@ -7,7 +7,7 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 void describe(OptionVisitor& v, SignActivationOptions& o) {
-  v.integer(option_text::kActivationBits, o.bits, {1, 1});
+  v.integer(option_text::activation_bits(), o.bits, {1, 1});
   option_text::describe_surrogate(v, o.surrogate);
 }
 

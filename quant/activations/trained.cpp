@@ -67,13 +67,13 @@ Var TrainedActivation::forward(const Var& x) {
 }
 
 void describe(OptionVisitor& v, TrainedActivationOptions& o) {
-  v.integer(option_text::kActivationBits, o.bits, {1, 8});
+  v.integer(option_text::activation_bits(), o.bits, {1, 8});
   std::string rule = name_of(o.rule);
   v.choice({"alpha-rule", "", "what stands for the derivative in alpha"}, rule, alpha_rule_names());
   o.rule = alpha_rule(rule);
   v.number({"alpha", "1", "its resolution at the start; 0: the one for half-Gaussian input"}, o.alpha,
            {0, TrainedActivation::kMostAlpha});
-  v.number(option_text::kRateFactor, o.rate_factor, {0, 100});
+  v.number(option_text::rate_factor(), o.rate_factor, {0, 100});
   v.flag({"clamp-gradient", "", "that factor multiplies the gradient instead, which is then clamped to [-1, 1]"},
          o.clamp_gradient);
   v.flag({"record-range", "", "a float ReLU that leaves max|x| / (2^bits - 1) in alpha as a later start"},

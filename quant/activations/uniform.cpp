@@ -26,7 +26,7 @@ UniformActivation::UniformActivation(const UniformOptions& o)
                         coarsegrad::surrogate(o.surrogate)) {}
 
 void describe(OptionVisitor& v, UniformOptions& o) {
-  v.integer(option_text::kActivationBits, o.bits, {1, 8});
+  v.integer(option_text::activation_bits(), o.bits, {1, 8});
   option_text::describe_surrogate(v, o.surrogate);
   v.number({"alpha", "1", "its resolution; 0: the one for half-Gaussian input"}, o.alpha, {0, 1000});
 }

@@ -54,7 +54,7 @@ class Draws {
   SampleRanges known_;
 };
 
-const OptionText kBits{"bits", "bit", "bits of a quantized gradient"};
+OptionText bits_text() { return {"bits", "bit", "bits of a quantized gradient"}; }
 
 GradientRuleOptions bifurcated(const char* name, const BifurcatedGradientOptions& o) {
   return {gradient_quantizer(name, {.bits = o.bits}), gradient_quantizer("ptq", {.bits = o.weight_bits})};
@@ -81,10 +81,10 @@ struct GradientRule::Layer {
   std::shared_ptr<Draws> draws;  // and of the maps: a history may outlive the rule
 };
 
-void describe(OptionVisitor& v, DorefaGradientOptions& o) { v.integer(kBits, o.bits, {1, 8}); }
+void describe(OptionVisitor& v, DorefaGradientOptions& o) { v.integer(bits_text(), o.bits, {1, 8}); }
 
 void describe(OptionVisitor& v, BifurcatedGradientOptions& o) {
-  v.integer(kBits, o.bits, {1, 8});
+  v.integer(bits_text(), o.bits, {1, 8});
   v.integer({"weight-bits", "bit", "bits of the gradient that becomes that of the weights"}, o.weight_bits, {1, 8});
 }
 

@@ -52,9 +52,9 @@ class BinaryRelax : public Relaxation {
 void describe(OptionVisitor& v, BinaryRelaxOptions& o) {
   v.number({"lambda", "1", "how near to the projection the weights are at the start"}, o.lambda, {0, kNoEnd});
   v.number({"growth", "1", "what multiplies its strength"}, o.growth, {1, kNoEnd});
-  v.number(option_text::kEvery, o.every, {0.001, kNoEnd});
-  v.number(option_text::kMost, o.most, {0, kNoEnd});
-  v.number(option_text::kHardFrom, o.hard_from, {0, 1});
+  v.number(option_text::every(), o.every, {0.001, kNoEnd});
+  v.number(option_text::most(), o.most, {0, kNoEnd});
+  v.number(option_text::hard_from(), o.hard_from, {0, 1});
 }
 
 std::unique_ptr<Relaxation> binary_relax(const BinaryRelaxOptions& options) {

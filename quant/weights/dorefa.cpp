@@ -103,8 +103,8 @@ class Dorefa : public WeightProjection {
 }  // namespace
 
 void describe(OptionVisitor& v, DorefaWeightOptions& o) {
-  v.integer(option_text::kBits, o.bits, {1, 16});
-  v.integer(option_text::kSignOfZero, o.sign_of_zero, {0, 1});
+  v.integer(option_text::bits(), o.bits, {1, 16});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
   v.flag({"detach-max", "", "the largest weight is a constant to the backward pass"}, o.detach_max);
 }
 

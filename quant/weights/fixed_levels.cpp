@@ -15,9 +15,9 @@ constexpr int kMostSteps = 100;  // of the alternation
 }
 
 void describe(OptionVisitor& v, FixedLevelsOptions& o) {
-  v.integer(option_text::kBits, o.bits, {1, 3});
-  v.integer(option_text::kSignOfZero, o.sign_of_zero, {0, 1});
-  v.flag(option_text::kPerChannel, o.per_channel);
+  v.integer(option_text::bits(), o.bits, {1, 3});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
+  v.flag(option_text::per_channel(), o.per_channel);
   std::string scale = name_of(o.scale);
   v.choice({"scale", "", "where the levels lie: fitted to the first weights, 1, or following the mean of |w|"}, scale,
            level_scale_names());

@@ -79,7 +79,7 @@ class LearnedStep : public WeightProjection {
 
 }  // namespace
 
-void describe(OptionVisitor& v, LearnedStepWeightOptions& o) { v.integer(option_text::kBits, o.bits, {2, 8}); }
+void describe(OptionVisitor& v, LearnedStepWeightOptions& o) { v.integer(option_text::bits(), o.bits, {2, 8}); }
 
 std::unique_ptr<WeightProjection> learned_step_projection(const LearnedStepWeightOptions& o) {
   check_usage(o.bits >= 2 && o.bits <= 8, "lsq weights: given ", o.bits, " bits, expected 2 to 8");

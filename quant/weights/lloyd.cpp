@@ -56,9 +56,9 @@ class WarmLloyd : public Lloyd {
 }  // namespace
 
 void describe(OptionVisitor& v, LloydOptions& o) {
-  v.integer(option_text::kBits, o.bits, {1, 8});
-  v.integer(option_text::kSignOfZero, o.sign_of_zero, {0, 1});
-  v.flag(option_text::kPerChannel, o.per_channel);
+  v.integer(option_text::bits(), o.bits, {1, 8});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
+  v.flag(option_text::per_channel(), o.per_channel);
   v.integer({"steps", "1", "steps of the alternation in each projection"}, o.steps, {1, 1000});
 }
 

@@ -69,8 +69,8 @@ ZeroPointGrid zero_point_grid(double low, double high, int bins) {
 }
 
 void describe(OptionVisitor& v, MinMaxWeightOptions& o) {
-  v.integer(option_text::kBits, o.bits, {2, 8});
-  v.flag(option_text::kPerChannel, o.per_channel);
+  v.integer(option_text::bits(), o.bits, {2, 8});
+  v.flag(option_text::per_channel(), o.per_channel);
 }
 
 std::unique_ptr<WeightProjection> minmax_projection(const MinMaxWeightOptions& options) {

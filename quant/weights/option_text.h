@@ -7,15 +7,21 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant::option_text {
 
+// Functions, so that a part may be a constant of a program, made before main().
+
 // Of projections.
-inline const OptionText kBits{"bits", "bit", "bits of a quantized weight"},
-    kSignOfZero{"sign-of-zero", "1", "code of a weight that is 0, with 1 bit"},
-    kPerChannel{"per-channel", "", "a scale for each output channel instead of one for each layer"};
+inline OptionText bits() { return {"bits", "bit", "bits of a quantized weight"}; }
+inline OptionText sign_of_zero() { return {"sign-of-zero", "1", "code of a weight that is 0, with 1 bit"}; }
+inline OptionText per_channel() {
+  return {"per-channel", "", "a scale for each output channel instead of one for each layer"};
+}
 
 // Of relaxations.
-inline const OptionText kEvery{"every", "epoch", "epochs between two steps of its strength"},
-    kMost{"most", "1", "where its strength stops growing"},
-    kHardFrom{"hard-from", "1", "share of the training after which the projection takes its place"};
+inline OptionText every() { return {"every", "epoch", "epochs between two steps of its strength"}; }
+inline OptionText most() { return {"most", "1", "where its strength stops growing"}; }
+inline OptionText hard_from() {
+  return {"hard-from", "1", "share of the training after which the projection takes its place"};
+}
 
 }  // namespace quant::option_text
 }  // namespace COARSEGRAD_REAL

@@ -153,20 +153,20 @@ std::unique_ptr<WeightProjection> exact_projection(std::string name, const Exact
 }
 
 void describe(OptionVisitor& v, ExactOptions& o) {
-  v.integer(option_text::kBits, o.bits, {1, 8});
-  v.integer(option_text::kSignOfZero, o.sign_of_zero, {0, 1});
-  v.flag(option_text::kPerChannel, o.per_channel);
+  v.integer(option_text::bits(), o.bits, {1, 8});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
+  v.flag(option_text::per_channel(), o.per_channel);
 }
 
 void describe(OptionVisitor& v, BinaryOptions& o) {
-  v.integer(option_text::kBits, o.bits, {1, 1});
-  v.integer(option_text::kSignOfZero, o.sign_of_zero, {0, 1});
-  v.flag(option_text::kPerChannel, o.per_channel);
+  v.integer(option_text::bits(), o.bits, {1, 1});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
+  v.flag(option_text::per_channel(), o.per_channel);
 }
 
 void describe(OptionVisitor& v, TernaryOptions& o) {
-  v.integer(option_text::kBits, o.bits, {2, 2});
-  v.flag(option_text::kPerChannel, o.per_channel);
+  v.integer(option_text::bits(), o.bits, {2, 2});
+  v.flag(option_text::per_channel(), o.per_channel);
 }
 
 PartRegistry<std::unique_ptr<WeightProjection>>& weight_projections() {

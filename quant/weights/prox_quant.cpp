@@ -63,9 +63,9 @@ class ProxQuant : public Relaxation {
 
 void describe(OptionVisitor& v, ProxQuantOptions& o) {
   v.number({"rate", "1", "what lambda, how strongly weights are drawn, grows by each time"}, o.rate, {0, kNoEnd});
-  v.number(option_text::kEvery, o.every, {0.001, kNoEnd});
-  v.number(option_text::kMost, o.most, {0, kNoEnd});
-  v.number(option_text::kHardFrom, o.hard_from, {0, 1});
+  v.number(option_text::every(), o.every, {0.001, kNoEnd});
+  v.number(option_text::most(), o.most, {0, kNoEnd});
+  v.number(option_text::hard_from(), o.hard_from, {0, 1});
 }
 
 std::unique_ptr<Relaxation> prox_quant(const ProxQuantOptions& options) {

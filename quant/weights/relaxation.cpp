@@ -82,8 +82,8 @@ void add_shipped(PartRegistry<std::unique_ptr<Relaxation>>& all) {
 void describe(OptionVisitor& v, BlendOptions& o) {
   v.number({"rho", "1", "share of the projection in a step; 0: straight through"}, o.rho, {0, 1});
   v.number({"growth", "1", "what multiplies its strength"}, o.growth, {1, kNoEnd});
-  v.number(option_text::kEvery, o.every, {0.001, kNoEnd});
-  v.number(option_text::kMost, o.most, {0, 1});
+  v.number(option_text::every(), o.every, {0.001, kNoEnd});
+  v.number(option_text::most(), o.most, {0, 1});
 }
 
 PartRegistry<std::unique_ptr<Relaxation>>& relaxations() {

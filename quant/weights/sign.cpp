@@ -56,8 +56,8 @@ class Xnor : public Sign {
 }  // namespace
 
 void describe(OptionVisitor& v, SignOptions& o) {
-  v.integer(option_text::kBits, o.bits, {1, 1});
-  v.integer(option_text::kSignOfZero, o.sign_of_zero, {0, 1});
+  v.integer(option_text::bits(), o.bits, {1, 1});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
 }
 
 std::unique_ptr<WeightProjection> sign_projection(const SignOptions& options) {
