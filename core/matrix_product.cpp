@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 #include <type_traits>
 
 #include "core/base/check.h"
@@ -45,9 +46,17 @@ void expect_room_for_blas() {
   has_room = true;
 }
 
+// Debian's serial build is not made for calls from several threads at once: four threads that multiplied small matrices
+// got one wrong product of a hundred.
+std::mutex& one_call_at_a_time() {
+  static std::mutex mutex;
+  return mutex;
+}
+
 template <class T>
 void multiply_by_blas(const Product<T>& p) {
   expect_room_for_blas();
+  const std::lock_guard lock(one_call_at_a_time());
   const auto multiply = [&](auto* cblas_gemm) {
     cblas_gemm(CblasRowMajor, order(p.a.transposed), order(p.b.transposed), blas_extent(p.m), blas_extent(p.n),
                blas_extent(p.k), T{1}, p.a.data, blas_ld(p.a, p.m, p.k), p.b.data, blas_ld(p.b, p.k, p.n),

@@ -75,7 +75,7 @@ void add_shipped(PartRegistry<std::unique_ptr<WeightProjection>>& all) {
   all.add("twn", "Li, Zhang, Liu: Ternary weight networks, 2016 (1605.04711)", TernaryOptions{}, twn);
   all.add("sign", "Courbariaux, Hubara, Soudry, El-Yaniv, Bengio: Binarized neural networks, 2016 (1602.02830)",
           SignOptions{}, sign_projection);
-  all.add("xnor", "Rastegari, Ordonez, Redmon, Farhadi: XNOR-Net, ECCV 2016 (1603.05279)", SignOptions{},
+  all.add("xnor", "Rastegari, Ordonez, Redmon, Farhadi: XNOR-Net, ECCV 2016 (1603.05279)", XnorOptions{},
           xnor_projection);
   all.add("dorefa", "Zhou, Wu, Ni, Zhou, Wen, Zou: DoReFa-Net, 2016 (1606.06160)", DorefaWeightOptions{},
           dorefa_projection);

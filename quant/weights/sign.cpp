@@ -13,8 +13,9 @@ namespace {
 
 class Sign : public CodedProjection {
  public:
-  Sign(std::string name, const SignOptions& o, bool per_channel)
-      : CodedProjection(std::move(name), {o.bits, per_channel}), thresholds_(binary_thresholds<Real>(o.sign_of_zero)) {
+  Sign(std::string name, const SignOptions& o)
+      : CodedProjection(std::move(name), {o.bits, o.per_channel}),
+        thresholds_(binary_thresholds<Real>(o.sign_of_zero)) {
     check_usage(o.bits == 1, this->name(), " weights: given ", o.bits, " bits, expected 1");
   }
 
@@ -29,7 +30,7 @@ class Sign : public CodedProjection {
 
 class Xnor : public Sign {
  public:
-  explicit Xnor(const SignOptions& o) : Sign("xnor", o, true) {}
+  explicit Xnor(const XnorOptions& o) : Sign("xnor", {o.bits, o.sign_of_zero, true}) {}
 
   ProjectionGradient gradient(const Tensor& w, const Tensor& g) override {
     Tensor result = Tensor::uninitialized(Sign::gradient(w, g).weight.shape());
@@ -58,13 +59,19 @@ class Xnor : public Sign {
 void describe(OptionVisitor& v, SignOptions& o) {
   v.integer(option_text::bits(), o.bits, {1, 1});
   v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
+  v.flag(option_text::per_channel(), o.per_channel);
+}
+
+void describe(OptionVisitor& v, XnorOptions& o) {
+  v.integer(option_text::bits(), o.bits, {1, 1});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
 }
 
 std::unique_ptr<WeightProjection> sign_projection(const SignOptions& options) {
-  return std::make_unique<Sign>("sign", options, false);
+  return std::make_unique<Sign>("sign", options);
 }
 
-std::unique_ptr<WeightProjection> xnor_projection(const SignOptions& options) {
+std::unique_ptr<WeightProjection> xnor_projection(const XnorOptions& options) {
   return std::make_unique<Xnor>(options);
 }
 

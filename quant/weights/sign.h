@@ -7,10 +7,17 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 struct SignOptions {
-  int bits = 1;          ///< 1
-  int sign_of_zero = 1;  ///< the code of 0, which is +1 or 0
+  int bits = 1;              ///< 1
+  int sign_of_zero = 1;      ///< the code of 0, which is +1 or 0
+  bool per_channel = false;  ///< each index of the first axis is a group of its own instead of the whole tensor
 };
 void describe(OptionVisitor& v, SignOptions& o);
+
+struct XnorOptions {
+  int bits = 1;  ///< 1
+  int sign_of_zero = 1;
+};
+void describe(OptionVisitor& v, XnorOptions& o);
 
 /// "sign": -1 and +1 without a scale, sign(0) as options.sign_of_zero says (Courbariaux, Hubara, Soudry,
 /// El-Yaniv, Bengio: Binarized neural networks, 2016, equation 1); a group of zeros stays one. The gradient
@@ -23,7 +30,7 @@ std::unique_ptr<WeightProjection> sign_projection(const SignOptions& options);
 /// It is small, alpha being a few hundredths: rates that suit other projections hardly move the signs.
 /// This is the Binary-Weight-Network of that paper; with sign activations it is XNOR-Net but for the input
 /// scales K, means of |input| over the window of each output, which are not built.
-std::unique_ptr<WeightProjection> xnor_projection(const SignOptions& options);
+std::unique_ptr<WeightProjection> xnor_projection(const XnorOptions& options);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

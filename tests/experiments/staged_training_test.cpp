@@ -255,7 +255,7 @@ TEST_SUITE("paper-telcnn") {
   TEST_CASE("paper-telcnn 7.7: after a training of k bits no weight and no activation has more than 2^k values") {
     for (const int bits : {2, 4}) {
       quant::Method method = at_bits(quant::method("telcnn"), bits, bits);
-      method.layers = {"last: float"};
+      method.layers = {"last: weights=float"};
       method.progressive = {32, 8};
       StagedTraining training = training_by(method, optim_settings(), {});
       training.run();

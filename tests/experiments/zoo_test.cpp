@@ -121,7 +121,7 @@ TEST_CASE("zoo: ResNet-20 with 1-bit weights and 4-bit activations gives the sam
 }
 
 TEST_CASE("zoo: the float ResNet-20 gives the same logits on every kernel table, within 1e-5 of the largest") {
-  const auto net = from_zoo("resnet20_float", {});
+  const auto net = from_zoo("resnet20_float", nn::relu_activation());
   const NoGrad constant;
   const Tensor x = batch();
   use_kernels("scalar");

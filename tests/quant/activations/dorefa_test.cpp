@@ -190,7 +190,7 @@ TEST_SUITE("quant") {
     CHECK_THROWS_AS(dorefa(4)->gradient(Tensor({2}), g), Error);
     CHECK_THROWS_AS(quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = 17}}), UsageError);
     CHECK_THROWS_AS(quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = 0}}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = 2}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projections().part("dorefa").with("per-channel", true), UsageError);
   }
 
   TEST_CASE("dorefa: products of codes in a convolution are those of the values, and exact integers") {

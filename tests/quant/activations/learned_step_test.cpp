@@ -148,7 +148,7 @@ TEST_SUITE("quant") {
       for (const Real v : projection->project(Tensor({3}, {1, bad, 2})).view()) CHECK(std::isnan(v));
     for (const int bits : {0, 1, 9})
       CHECK_THROWS_AS(quant::weight_projection({"lsq", quant::LearnedStepWeightOptions{.bits = bits}}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection({"lsq", quant::LearnedStepWeightOptions{.bits = 4}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projections().part("lsq").with("per-channel", true), UsageError);
     const auto least = static_cast<double>(std::numeric_limits<Real>::denorm_min());
     for (const double step : {-1., least, HUGE_VAL, std::nan("")})
       CHECK_THROWS_AS(LearnedStepActivation({.step = step}), Error);
