@@ -66,7 +66,7 @@ json layers(const json& old) {
 
 std::string settings_of_today(const std::string& text) {
   const json old = json::parse(text, nullptr, false);
-  if (!old.is_object()) return text;
+  if (!old.is_object() || old.contains("weights")) return text;
   json settings = old;
   std::size_t erased = 0;
   for (const char* key : kNoMore) erased += settings.erase(key);

@@ -228,7 +228,8 @@ class Evaluate(MainTest):
         whole = file.read_bytes()
         settings, split = (json.loads(metadata_of(file)[entry]) for entry in ("settings", "split"))
         for entry, change, text in (
-            ("settings", {"weight-bits": 99}, "settings: weight-bits: given 99"),
+            ("settings", {"weights": {"name": "exact", "bits": 99}}, "settings: weights: bits: given 99"),
+            ("settings", {"weight-bits": 2}, "settings: unknown key 'weight-bits'"),
             ("settings", {"colour": "red"}, "settings: unknown key 'colour'"),
             ("settings", {"net": "vgg11"}, "images of shape"),
             ("settings", {"classes": 7}, "7 classes"),

@@ -270,7 +270,7 @@ class SameLogits(Folder):
 
     def test_a_quantized_network_exports_the_weights_that_it_computes_with(self):
         said, state = self.export_zoo()
-        self.assertIn("weights of 1 bits (binary), as the network computes with them", said)
+        self.assertIn("exported the weights that the network computes with: binary, 1 bit", said)
         program = zoo_program()
         self.assertIn("largest deviation of 80 logits", self.logits_differ(program["resnet20"](state)))
         weight = state["stages.stage2_block1.conv1.weight"]

@@ -363,7 +363,7 @@ class Refused(TrainTest):
     def test_wrong_usage(self):
         self.refused(2, "resnet20 takes images of shape", {"--net": "resnet20"})
         self.refused(2, "expected fewer", {"--held-out": 140})
-        self.refused(2, "ternary", {"--weights": "ternary", "--weights.bits": 4})
+        self.refused(2, "--weights.bits: given 4, expected 2", {"--weights": "ternary", "--weights.bits": 4})
         self.refused(2, "batch: given 5000, expected at most 120, the training images", {"--batch": 5000})
         self.refused(
             2,
@@ -375,7 +375,7 @@ class Refused(TrainTest):
 
     def test_divergence(self):
         log = self.place("diverges")
-        done = run(log, {"--weights": "none", "--relaxation": "none", "--weight-decay": 1, "--lr": 100, "--epochs": 30})
+        done = run(log, {"--method": "ste", "--activations.bits": 4, "--weight-decay": 1, "--lr": 100, "--epochs": 30})
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertRegex(done.stderr, "not finite")
         with open_log(log) as file:
