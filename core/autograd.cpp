@@ -78,9 +78,7 @@ struct Queue {
       if (node->backward || node->freed) node->grad = Tensor();
     }
   }
-  static bool older(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) {
-    return a->number < b->number;
-  }
+  static bool older(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->number < b->number; }
   void push(const std::shared_ptr<Node>& node) {
     if (std::exchange(node->queued, true)) return;
     heap.push_back(node);
@@ -155,8 +153,8 @@ void Var::backward() const {
 
 void Var::backward(const Tensor& seed) const {
   check(node_ != nullptr, "backward: given a constant, expected a Var with a history");
-  check(seed.defined() && seed.shape() == shape(), "backward: given a seed of shape ", seed.shape(),
-        ", expected ", shape());
+  check(seed.defined() && seed.shape() == shape(), "backward: given a seed of shape ", seed.shape(), ", expected ",
+        shape());
   graph::run_backward(node_, seed);
 }
 
@@ -164,8 +162,7 @@ Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backwar
            const LazyAttributes& attributes) {
   Var result(std::move(value));
   if (Tracer* t = tracer()) result.mark_ = t->op(op, inputs, result.shape(), attributes());
-  const bool wanted =
-      std::any_of(inputs.begin(), inputs.end(), [](const Var& v) { return v.requires_grad(); });
+  const bool wanted = std::any_of(inputs.begin(), inputs.end(), [](const Var& v) { return v.requires_grad(); });
   if (!wanted || !grad_enabled()) return result;
   result.node_ = graph::new_node(result.shape());
   result.node_->op = op;
@@ -191,8 +188,8 @@ Var Parameter::var() const {
 const Tensor& Parameter::grad() const { return node_->grad; }
 
 void Parameter::set_grad(Tensor grad) {
-  check(!grad.defined() || grad.shape() == value.shape(), "set_grad: given shape ", grad.shape(),
-        ", expected ", value.shape());
+  check(!grad.defined() || grad.shape() == value.shape(), "set_grad: given shape ", grad.shape(), ", expected ",
+        value.shape());
   node_->grad = std::move(grad);
 }
 

@@ -1,8 +1,7 @@
 #pragma once
 // Reverse-mode differentiation. A Var is a Tensor with a history; an op computes on tensors and records a
 // function from the gradient of its output to the gradients of its inputs. The engine sums, un-broadcasts and
-// frees. Nodes link nodes and never hold values: what a backward pass needs is exactly what its closure has
-// captured.
+// frees. Nodes link nodes and never hold values: what a backward pass needs is exactly what its closure has captured.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -41,8 +40,7 @@ class Var {
   std::int64_t numel() const { return value_.numel(); }
   Real item() const { return value_.item(); }
   bool requires_grad() const { return node_ != nullptr; }
-  /// The gradient accumulated in a leaf; undefined before the first backward pass. Throws Error on a
-  /// constant.
+  /// The gradient accumulated in a leaf; undefined before the first backward pass. Throws Error on a constant.
   const Tensor& grad() const;
   void zero_grad();
   /// The same value as a constant.
@@ -66,8 +64,7 @@ class Var {
 /// of the network says of the op beside its inputs (core/tracer.h). Users write their own ops with it:
 ///   Var cube(const Var& x) {
 ///     const Tensor v = x.value();
-///     return record("cube", map(v, [](Real a) { return a * a * a; }), {x}, [v](const Tensor& g) -> Gradients
-///     {
+///     return record("cube", map(v, [](Real a) { return a * a * a; }), {x}, [v](const Tensor& g) -> Gradients {
 ///       return {zip(g, v, [](Real d, Real a) { return d * 3 * a * a; })};
 ///     });
 ///   }
@@ -89,8 +86,7 @@ class NoGrad {
 bool grad_enabled();
 
 /// A trained tensor. It carries what an update rule must know and nothing about quantization: `value` is the
-/// float copy that the optimizer moves; `used`, where defined, is R(value), what the forward pass computes
-/// with.
+/// float copy that the optimizer moves; `used`, where defined, is R(value), what the forward pass computes with.
 class Parameter {
  public:
   explicit Parameter(Tensor init);

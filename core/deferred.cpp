@@ -9,14 +9,10 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
 Coded::Coded(std::int64_t size, int bits, Sign sign, std::vector<Real> scales)
-    : size_(size),
-      bits_(bits),
-      sign_(sign),
-      scales_(std::move(scales)),
-      codes_(static_cast<std::size_t>(size)) {
+    : size_(size), bits_(bits), sign_(sign), scales_(std::move(scales)), codes_(static_cast<std::size_t>(size)) {
   const auto count = static_cast<std::int64_t>(scales_.size());
-  check(bits >= 1 && bits <= 8 && count >= 1 && size % count == 0, "coded tensor: given ", bits, " bits, ",
-        count, " scales for ", size, " elements, expected 1 to 8 bits, a number of scales that divides them");
+  check(bits >= 1 && bits <= 8 && count >= 1 && size % count == 0, "coded tensor: given ", bits, " bits, ", count,
+        " scales for ", size, " elements, expected 1 to 8 bits, a number of scales that divides them");
 }
 
 void Coded::read(std::int64_t begin, std::int64_t end, Real* out) const {

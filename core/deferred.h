@@ -17,8 +17,7 @@ inline namespace COARSEGRAD_REAL {
 class Coded;
 
 /// Codes of elements that are a scale times a power of two: 0 for the code 0, +-2^(|code| - magnitudes) with
-/// the sign of the code for the others, |code| <= magnitudes. One scale, or one for each slice of the first
-/// axis.
+/// the sign of the code for the others, |code| <= magnitudes. One scale, or one for each slice of the first axis.
 struct PowerCodes {
   std::span<const std::int8_t> codes;
   int magnitudes;
@@ -28,8 +27,7 @@ struct PowerCodes {
 class Deferred {
  public:
   virtual ~Deferred() = default;
-  /// Writes elements [begin, end), both multiples of granule(), to `out`. Called from several threads at
-  /// once.
+  /// Writes elements [begin, end), both multiples of granule(), to `out`. Called from several threads at once.
   virtual void read(std::int64_t begin, std::int64_t end, Real* out) const = 0;
   virtual std::int64_t granule() const { return 1; }
   /// The integers behind the elements, where there are any.
@@ -42,8 +40,7 @@ class Deferred {
 };
 
 /// Elements on a grid: scale times a code of one byte. Quantized activations have unsigned codes and one
-/// scale, quantized weights signed ones and one scale or one for each slice of the first axis (output
-/// channel).
+/// scale, quantized weights signed ones and one scale or one for each slice of the first axis (output channel).
 class Coded : public Deferred {
  public:
   enum class Sign { none, two_s_complement };

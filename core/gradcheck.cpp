@@ -28,8 +28,7 @@ std::vector<std::vector<double>> backward_jacobian(const Function& f, const std:
     std::vector<double> row;
     for (const Var& leaf : leaves) {
       const Tensor g = leaf.grad().defined() ? leaf.grad() : Tensor(leaf.shape());
-      check(g.shape() == leaf.shape(), "gradcheck: given a gradient of shape ", g.shape(), ", expected ",
-            leaf.shape());
+      check(g.shape() == leaf.shape(), "gradcheck: given a gradient of shape ", g.shape(), ", expected ", leaf.shape());
       row.insert(row.end(), g.view().begin(), g.view().end());
     }
     rows.push_back(std::move(row));
@@ -37,8 +36,7 @@ std::vector<std::vector<double>> backward_jacobian(const Function& f, const std:
   return rows;
 }
 
-Tensor value_at(const Function& f, std::vector<Tensor> inputs, std::size_t input, std::int64_t element,
-                double delta) {
+Tensor value_at(const Function& f, std::vector<Tensor> inputs, std::size_t input, std::int64_t element, double delta) {
   const NoGrad constant;
   inputs[input].mutable_data()[element] += static_cast<Real>(delta);
   return f(std::vector<Var>(inputs.begin(), inputs.end())).value();
@@ -66,8 +64,8 @@ GradcheckResult gradcheck(const Function& f, const std::vector<Tensor>& inputs, 
         largest = std::max(largest, std::abs(numeric));
         if (difference <= worst) continue;  // false for NaN, which is then the worst
         worst = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
-        result.where = cat("input ", i, " element ", e, ", output element ", j, ": backward ",
-                           jacobian[j][column], ", differences ", numeric);
+        result.where = cat("input ", i, " element ", e, ", output element ", j, ": backward ", jacobian[j][column],
+                           ", differences ", numeric);
       }
     }
   result.error = worst == 0 ? 0 : worst / largest;

@@ -21,8 +21,8 @@ struct GradcheckResult {
 /// f maps leaves to a Var of any shape; every entry of the Jacobian is compared. Central differences of step
 /// `step` have an error of order step^2, and of rounding / step. f must be smooth within `step` of the
 /// inputs, deterministic.
-GradcheckResult gradcheck(const std::function<Var(const std::vector<Var>&)>& f,
-                          const std::vector<Tensor>& inputs, double step = 1e-5);
+GradcheckResult gradcheck(const std::function<Var(const std::vector<Var>&)>& f, const std::vector<Tensor>& inputs,
+                          double step = 1e-5);
 
 }  // namespace COARSEGRAD_REAL
 }  // namespace coarsegrad

@@ -13,8 +13,7 @@ inline namespace COARSEGRAD_REAL {
 template <class F>
 void parallel_pieces(std::int64_t n, F&& f) {
   constexpr std::int64_t kPiece = 16384;
-  parallel_for((n + kPiece - 1) / kPiece,
-               [&](std::int64_t t) { f(t * kPiece, std::min(n, (t + 1) * kPiece)); });
+  parallel_for((n + kPiece - 1) / kPiece, [&](std::int64_t t) { f(t * kPiece, std::min(n, (t + 1) * kPiece)); });
 }
 
 /// f(piece of `from`, piece of `to`), both spans, for pieces of n elements, in parallel.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 #include <type_traits>
 
 #include "core/base/check.h"
@@ -17,14 +18,12 @@ CBLAS_TRANSPOSE order(bool transposed) { return transposed ? CblasTrans : CblasN
 
 blasint blas_extent(std::int64_t n) {
   constexpr std::int64_t kMost = std::numeric_limits<blasint>::max();
-  check(n <= kMost, "matrix product: given ", n,
-        " rows, columns, or elements from row to row, expected at most ", kMost,
-        " where OpenBLAS multiplies");
+  check(n <= kMost, "matrix product: given ", n, " rows, columns, or elements from row to row, expected at most ",
+        kMost, " where OpenBLAS multiplies");
   return static_cast<blasint>(n);
 }
 
-// The distance between rows: where there is only one nobody needs it, and it may be longer than BLAS can
-// count.
+// The distance between rows: where there is only one nobody needs it, and it may be longer than BLAS can count.
 blasint blas_ld(std::int64_t rows, std::int64_t length, std::int64_t ld) {
   return blas_extent(rows == 1 ? length : ld);
 }
@@ -47,13 +46,21 @@ void expect_room_for_blas() {
   has_room = true;
 }
 
+// Debian's serial build is not made for calls from several threads at once: four threads that multiplied small matrices
+// got one wrong product of a hundred.
+std::mutex& one_call_at_a_time() {
+  static std::mutex mutex;
+  return mutex;
+}
+
 template <class T>
 void multiply_by_blas(const Product<T>& p) {
   expect_room_for_blas();
+  const std::lock_guard lock(one_call_at_a_time());
   const auto multiply = [&](auto* cblas_gemm) {
-    cblas_gemm(CblasRowMajor, order(p.a.transposed), order(p.b.transposed), blas_extent(p.m),
-               blas_extent(p.n), blas_extent(p.k), T{1}, p.a.data, blas_ld(p.a, p.m, p.k), p.b.data,
-               blas_ld(p.b, p.k, p.n), p.accumulate ? T{1} : T{0}, p.c, blas_ld(p.m, p.n, p.ldc));
+    cblas_gemm(CblasRowMajor, order(p.a.transposed), order(p.b.transposed), blas_extent(p.m), blas_extent(p.n),
+               blas_extent(p.k), T{1}, p.a.data, blas_ld(p.a, p.m, p.k), p.b.data, blas_ld(p.b, p.k, p.n),
+               p.accumulate ? T{1} : T{0}, p.c, blas_ld(p.m, p.n, p.ldc));
   };
   if constexpr (std::is_same_v<T, float>)
     multiply(cblas_sgemm);
@@ -84,26 +91,25 @@ Product<T> some_columns(const Product<T>& p, TaskRange columns) {
 template <class T>
 void multiply_parts_by_blas(const Product<T>& p) {
   constexpr std::int64_t kMaxParts = 16;
-  const std::int64_t parts = std::clamp(p.m * p.n * p.k / kProductsPerTask, std::int64_t{1},
-                                        std::min(kMaxParts, std::max(p.m, p.n)));
+  const std::int64_t parts =
+      std::clamp(p.m * p.n * p.k / kProductsPerTask, std::int64_t{1}, std::min(kMaxParts, std::max(p.m, p.n)));
   parallel_for(parts, [&](std::int64_t part) {
-    multiply_by_blas(p.m >= p.n ? some_rows(p, part_of(p.m, parts, part))
-                                : some_columns(p, part_of(p.n, parts, part)));
+    multiply_by_blas(p.m >= p.n ? some_rows(p, part_of(p.m, parts, part)) : some_columns(p, part_of(p.n, parts, part)));
   });
 }
 
 }  // namespace
 
 template <class T>
-void matrix_product(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* c,
-                    std::int64_t ldc, bool accumulate) {
+void matrix_product(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* c, std::int64_t ldc,
+                    bool accumulate) {
   if (real_kernels<T>().matmul.lanes > 0) return gemm<T>(m, n, k, a, b, c, ldc, accumulate);
   multiply_in_pieces(Product<T>{m, n, k, a, b, c, ldc, accumulate}, multiply_parts_by_blas<T>);
 }
 
 template void matrix_product(std::int64_t, std::int64_t, std::int64_t, Matrix<float>, Matrix<float>, float*,
                              std::int64_t, bool);
-template void matrix_product(std::int64_t, std::int64_t, std::int64_t, Matrix<double>, Matrix<double>,
-                             double*, std::int64_t, bool);
+template void matrix_product(std::int64_t, std::int64_t, std::int64_t, Matrix<double>, Matrix<double>, double*,
+                             std::int64_t, bool);
 
 }  // namespace coarsegrad

@@ -12,7 +12,7 @@ namespace coarsegrad {
 /// multiply and there are more rows, columns, or elements from row to row than it can count (2147483647), or less than
 /// 160 MB of address space for a thread.
 template <class T>
-void matrix_product(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* c,
-                    std::int64_t ldc, bool accumulate = false);
+void matrix_product(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* c, std::int64_t ldc,
+                    bool accumulate = false);
 
 }  // namespace coarsegrad

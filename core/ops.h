@@ -15,7 +15,6 @@ class Rng;
 inline namespace COARSEGRAD_REAL {
 
 // --- Elementwise (core/ops_elementwise.cpp)
-// -------------------------------------------------------------------------
 Var operator+(const Var& a, const Var& b);
 Var operator-(const Var& a, const Var& b);
 Var operator*(const Var& a, const Var& b);
@@ -35,12 +34,10 @@ Var abs(const Var& x);
 Var sqrt(const Var& x);
 /// x^2
 Var square(const Var& x);
-/// With probability p an element becomes 0, the others are divided by 1 - p; 0 <= p < 1. Draws x.numel()
-/// numbers.
+/// With probability p an element becomes 0, the others are divided by 1 - p; 0 <= p < 1. Draws x.numel() numbers.
 Var dropout(const Var& x, Real p, Rng& rng);
 
 // --- Linear algebra (core/ops_linear.cpp)
-// ---------------------------------------------------------------------------
 /// op(a) op(b) for two matrices, each optionally transposed.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
 /// What the backward pass of linear and conv2d puts in place of the gradient g of their output, before its
@@ -73,7 +70,6 @@ struct Conv2dOptions {
 Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const Conv2dOptions& options = {});
 
 // --- Pooling and normalisation (core/ops_image.cpp)
-// -----------------------------------------------------------------
 struct PoolOptions {
   HeightWidth kernel = 2;
   std::optional<HeightWidth> stride = {};  ///< unset: the kernel's extents
@@ -96,11 +92,9 @@ Var subsample2d(const Var& x, HeightWidth stride, std::int64_t channels = 0, std
 Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum = 0,
                Tensor* running_mean = nullptr, Tensor* running_var = nullptr);
 /// The same with given statistics (evaluation mode).
-Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var,
-                    Real eps);
+Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var, Real eps);
 
 // --- Shape (core/ops_shape.cpp)
-// -------------------------------------------------------------------------------------
 /// The same elements under another shape; one extent may be -1 and is worked out.
 Var reshape(const Var& x, const std::vector<std::int64_t>& extents);
 /// Elements [begin, end) along an axis (negative axes count from the end).
@@ -111,7 +105,6 @@ Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after);
 Var concatenate(const std::vector<Var>& parts, int axis);
 
 // --- Reductions (core/ops_reduce.cpp)
-// -------------------------------------------------------------------------------
 /// Over all elements, to a scalar; the sum of none is 0, mean and max of none throw.
 Var sum(const Var& x);
 Var mean(const Var& x);
@@ -125,7 +118,6 @@ Var max(const Var& x, int axis, bool keep_axis = false);
 Var log_softmax(const Var& x);
 
 // --- Losses (core/ops_loss.cpp)
-// -------------------------------------------------------------------------------------
 /// Mean over the batch of -sum_c t_c log softmax(logits)_c with t = (1 - s) onehot + s / C, s =
 /// label_smoothing. logits (N, C), labels (N) of int32, class indices from 0 to C - 1, N > 0.
 Var cross_entropy(const Var& logits, const Tensor& labels, Real label_smoothing = 0);
@@ -138,7 +130,6 @@ std::int64_t count_correct(const Tensor& logits, const Tensor& labels);
 double accuracy(const Tensor& logits, const Tensor& labels);
 
 // --- On tensors, without history
-// ------------------------------------------------------------------------------------
 /// x summed over the axes along which `shape` was broadcast to x's shape.
 Tensor sum_to(const Tensor& x, const Shape& shape);
 /// x repeated to `shape`.

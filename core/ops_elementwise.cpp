@@ -3,10 +3,10 @@
 #include <type_traits>
 
 #include "core/base/check.h"
-#include "core/compute/activation.h"
 #include "core/compute/elementwise.h"
 #include "core/compute/random.h"
 #include "core/map.h"
+#include "core/normalization.h"
 #include "core/ops.h"
 
 namespace coarsegrad {
@@ -45,9 +45,7 @@ Var from_input(const char* op, const Var& x, F f, D d, const LazyAttributes& att
   const Tensor in = x.value();
   return record(
       op, apply(f, in), {x},
-      [in, d](const Tensor& g) -> Gradients {
-        return {zip(g, in, [d](Real dy, Real v) { return dy * d(v); })};
-      },
+      [in, d](const Tensor& g) -> Gradients { return {zip(g, in, [d](Real dy, Real v) { return dy * d(v); })}; },
       attributes);
 }
 
@@ -63,19 +61,19 @@ Var from_output(const char* op, const Var& x, F f, D d) {
 }  // namespace
 
 Var operator+(const Var& a, const Var& b) {
-  const auto [p, q] = broadcast("add", a, b);
-  return record("add", zip(p, q, [](Real x, Real y) { return x + y; }), {a, b},
-                [](const Tensor& g) -> Gradients {
-                  return {g, g};
-                });
+  Tensor y = normalization_with_shortcut(a, b);
+  if (!y.defined()) {
+    const auto [p, q] = broadcast("add", a, b);
+    y = zip(p, q, [](Real u, Real v) { return u + v; });
+  }
+  return record("add", y, {a, b}, [](const Tensor& g) -> Gradients { return {g, g}; });
 }
 
 Var operator-(const Var& a, const Var& b) {
   const auto [p, q] = broadcast("subtract", a, b);
-  return record("subtract", zip(p, q, [](Real x, Real y) { return x - y; }), {a, b},
-                [](const Tensor& g) -> Gradients {
-                  return {g, map(g, [](Real d) { return -d; })};
-                });
+  return record("subtract", zip(p, q, [](Real x, Real y) { return x - y; }), {a, b}, [](const Tensor& g) -> Gradients {
+    return {g, map(g, [](Real d) { return -d; })};
+  });
 }
 
 Var operator*(const Var& a, const Var& b) {
@@ -114,18 +112,6 @@ Var tanh(const Var& x) {
 
 Var sigmoid(const Var& x) {
   return from_output("sigmoid", x, sigmoid_forward<Real>, [](Real y) { return y * (1 - y); });
-}
-
-Var relu(const Var& x) {
-  Tensor y = Tensor::uninitialized(x.shape());
-  const auto mask =
-      std::make_shared<Scratch<std::uint8_t>>(mask_bytes(x.numel()));  // one bit per element: x > 0
-  relu_forward<Real>(x.numel(), x.value().data(), y.mutable_data(), mask->data());
-  return record("relu", y, {x}, [mask](const Tensor& g) -> Gradients {
-    Tensor dx = Tensor::uninitialized(g.shape());
-    mask_backward<Real>(g.numel(), mask->data(), g.data(), dx.mutable_data());
-    return {dx};
-  });
 }
 
 Var clamp(const Var& x, Real lower, Real upper) {

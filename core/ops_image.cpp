@@ -44,12 +44,10 @@ Tensor max_pooled_codes(const PoolShape& s, const Coded& x, std::uint16_t* place
   PoolShape one = s;
   one.batch = 1;
   parallel_for(s.batch, [&](std::int64_t n) {
-    const Scratch<Real> numbers(static_cast<std::size_t>(in_image)),
-        largest(static_cast<std::size_t>(out_image));
+    const Scratch<Real> numbers(static_cast<std::size_t>(in_image)), largest(static_cast<std::size_t>(out_image));
     kernel.decode(in_image, x.codes() + n * in_image, 1, numbers.data());
     max_pool_forward<Real>(one, numbers.data(), largest.data(), place + n * out_image);
-    kernel.quantize(out_image, largest.data(), {1, 255}, {0, 255}, nullptr, out->codes() + n * out_image,
-                    nullptr);
+    kernel.quantize(out_image, largest.data(), {1, 255}, {0, 255}, nullptr, out->codes() + n * out_image, nullptr);
   });
   return Tensor::deferred(shape, out);
 }
@@ -90,17 +88,37 @@ struct Subsample {
   }
 };
 
+// The pixels that are left of an image in memory, read from there.
+class Subsampled : public Deferred {
+ public:
+  Subsampled(const Subsample& s, Tensor x) : s_(s), x_(std::move(x)) {}
+
+  void read(std::int64_t begin, std::int64_t end, Real* out) const override {
+    for (std::int64_t pixel = begin / granule(); pixel < end / granule(); ++pixel, out += granule()) {
+      const std::int64_t row = pixel / s_.out_width(), n = row / s_.out_height();
+      const std::int64_t y = row % s_.out_height() * s_.stride_h, x = pixel % s_.out_width() * s_.stride_w;
+      const Real* const from = x_.data() + n * s_.image() + (y * s_.width + x) * s_.channels;
+      std::fill_n(out, granule(), Real(0));
+      std::copy_n(from, s_.channels, out + s_.before);
+    }
+  }
+  std::int64_t granule() const override { return std::max<std::int64_t>(s_.out_channels, 1); }
+
+ private:
+  const Subsample s_;
+  const Tensor x_;
+};
+
 Tensor subsampled(const Subsample& s, const Tensor& x) {
   if (const Coded* coded = x.coded(); coded && coded->scales().size() == 1) {
-    const auto y =
-        std::make_shared<Coded>(s.out_shape().numel(), coded->bits(),
-                                coded->is_signed() ? Coded::Sign::two_s_complement : Coded::Sign::none,
-                                std::vector<Real>{coded->scales()[0]});
-    parallel_for(s.batch, [&](std::int64_t n) {
-      s.forward(coded->codes() + n * s.image(), y->codes() + n * s.out_image());
-    });
+    const auto y = std::make_shared<Coded>(s.out_shape().numel(), coded->bits(),
+                                           coded->is_signed() ? Coded::Sign::two_s_complement : Coded::Sign::none,
+                                           std::vector<Real>{coded->scales()[0]});
+    parallel_for(s.batch,
+                 [&](std::int64_t n) { s.forward(coded->codes() + n * s.image(), y->codes() + n * s.out_image()); });
     return Tensor::deferred(s.out_shape(), y);
   }
+  if (!x.source()) return Tensor::deferred(s.out_shape(), std::make_shared<const Subsampled>(s, x));
   Tensor y = Tensor::uninitialized(s.out_shape());
   Real* out = y.mutable_data();
   const Elements<Real> in = x.elements();
@@ -157,8 +175,8 @@ Var global_avg_pool2d(const Var& x) {
 }
 
 Var subsample2d(const Var& x, HeightWidth stride, std::int64_t channels, std::int64_t before) {
-  check(x.shape().rank() == 4 && stride.in_range(1) && channels >= 0, "subsample2d: given x ", x.shape(),
-        ", strides ", stride.h, " and ", stride.w, ", ", channels,
+  check(x.shape().rank() == 4 && stride.in_range(1) && channels >= 0, "subsample2d: given x ", x.shape(), ", strides ",
+        stride.h, " and ", stride.w, ", ", channels,
         " channels more, expected (N, H, W, C), at least 1 and at least 0");
   check(before >= 0 && before <= channels, "subsample2d: given ", before, " of ", channels,
         " channels in front, expected 0 to all");

@@ -1,5 +1,4 @@
-// Matrix products and convolution: shapes are checked here, the work is done by matrix_product.h and
-// compute/conv.h.
+// Matrix products and convolution: shapes are checked here, the work is done by matrix_product.h and compute/conv.h.
 #include <algorithm>
 #include <type_traits>
 #include <utility>
@@ -17,8 +16,7 @@ inline namespace COARSEGRAD_REAL {
 namespace {
 
 Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
-  const std::int64_t m = a.size(transpose_a ? 1 : 0), k = a.size(transpose_a ? 0 : 1),
-                     n = b.size(transpose_b ? 0 : 1);
+  const std::int64_t m = a.size(transpose_a ? 1 : 0), k = a.size(transpose_a ? 0 : 1), n = b.size(transpose_b ? 0 : 1);
   Tensor c = Tensor::uninitialized({m, n});
   matrix_product<Real>(m, n, k, {a.data(), a.size(1), transpose_a}, {b.data(), b.size(1), transpose_b},
                        c.mutable_data(), n);
@@ -38,8 +36,7 @@ Tensor sum_rows(const Tensor& g) {
 [[maybe_unused]] std::vector<Real> scales_of_products(const Tensor& x, const Tensor& w, std::int64_t depth) {
   const Coded *a = x.coded(), *b = w.coded();
   std::vector<Real> scales;
-  if (a && b && !a->is_signed() && a->scales().size() == 1 && b->is_signed() &&
-      depth <= kernels::kMaxCodeDepth)
+  if (a && b && !a->is_signed() && a->scales().size() == 1 && b->is_signed() && depth <= kernels::kMaxCodeDepth)
     for (const Real scale : b->scales()) scales.push_back(a->scales()[0] * scale);
   return scales;
 }
@@ -62,8 +59,8 @@ bool multiply_codes(const Tensor& x, const Tensor& w, const T* bias, T* y) {
   if constexpr (std::is_same_v<T, float>) {
     const auto scales = scales_of_products(x, w, w.size(1));
     if (scales.empty()) return false;
-    linear_forward_codes(x.size(0), x.size(1), w.size(0), x.coded()->codes(), w.coded()->signed_codes(),
-                         scales, bias, y);
+    linear_forward_codes(x.size(0), x.size(1), w.size(0), x.coded()->codes(), w.coded()->signed_codes(), scales, bias,
+                         y);
     return true;
   }
   return false;
@@ -108,8 +105,8 @@ class MappedGradient {
 }  // namespace
 
 Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
-  check(a.shape().rank() == 2 && b.shape().rank() == 2, "matmul: given shapes ", a.shape(), " and ",
-        b.shape(), ", expected two matrices");
+  check(a.shape().rank() == 2 && b.shape().rank() == 2, "matmul: given shapes ", a.shape(), " and ", b.shape(),
+        ", expected two matrices");
   check(a.shape()[transpose_a ? 0 : 1] == b.shape()[transpose_b ? 1 : 0], "matmul: given ", a.shape(),
         transpose_a ? "^T" : "", " x ", b.shape(), transpose_b ? "^T" : "", ", expected equal inner extents");
   const Tensor p = a.value(), q = b.value();
@@ -128,11 +125,10 @@ Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
 }
 
 Var linear(const Var& x, const Var& weight, const Var& bias, const OutputGradientMap& map) {
-  check(x.shape().rank() == 2 && weight.shape().rank() == 2 && x.shape()[1] == weight.shape()[1],
-        "linear: given x ", x.shape(), " and weight ", weight.shape(), ", expected (N, in) and (out, in)");
+  check(x.shape().rank() == 2 && weight.shape().rank() == 2 && x.shape()[1] == weight.shape()[1], "linear: given x ",
+        x.shape(), " and weight ", weight.shape(), ", expected (N, in) and (out, in)");
   const std::int64_t out = weight.shape()[0];
-  check(!bias.defined() || bias.shape() == Shape{out}, "linear: given bias ", bias.shape(), ", expected (",
-        out, ")");
+  check(!bias.defined() || bias.shape() == Shape{out}, "linear: given bias ", bias.shape(), ", expected (", out, ")");
   const Tensor in = x.value(), w = weight.value();
   const Tensor y = dense(in, w, bias.value());
   const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
@@ -155,11 +151,11 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
   check(o.groups >= 1 && xs[3] % o.groups == 0 && xs[3] / o.groups == ws[3] && ws[0] % o.groups == 0,
         "conv2d: given x ", xs, " (N, H, W, C) with ", xs[3], " channels, ", ws, " weight, ", o.groups,
         " groups, expected channels = groups * weight's last, outputs divisible by groups");
-  check(o.stride.in_range(1) && o.dilation.in_range(1) && o.padding.in_range(0) &&
-            HeightWidth(ws[1], ws[2]).in_range(1),
-        "conv2d: given a kernel, stride or dilation below 1, a padding below 0, or one of them above 2^31");
-  check(!bias.defined() || bias.shape() == Shape{ws[0]}, "conv2d: given bias ", bias.shape(), ", expected (",
-        ws[0], ")");
+  check(
+      o.stride.in_range(1) && o.dilation.in_range(1) && o.padding.in_range(0) && HeightWidth(ws[1], ws[2]).in_range(1),
+      "conv2d: given a kernel, stride or dilation below 1, a padding below 0, or one of them above 2^31");
+  check(!bias.defined() || bias.shape() == Shape{ws[0]}, "conv2d: given bias ", bias.shape(), ", expected (", ws[0],
+        ")");
   const ConvShape s{xs[0],      xs[1],      xs[2],       xs[3],       ws[0],        ws[1],        ws[2],
                     o.stride.h, o.stride.w, o.padding.h, o.padding.w, o.dilation.h, o.dilation.w, o.groups};
   check(xs[1] + 2 * o.padding.h >= o.dilation.h * (ws[1] - 1) + 1 &&

@@ -13,15 +13,13 @@ inline namespace COARSEGRAD_REAL {
 
 namespace {
 
-bool fit(const Shape& logits, const Tensor& labels) {
-  return logits.rank() == 2 && labels.shape() == Shape{logits[0]};
-}
+bool fit(const Shape& logits, const Tensor& labels) { return logits.rank() == 2 && labels.shape() == Shape{logits[0]}; }
 
 }  // namespace
 
 Var cross_entropy(const Var& logits, const Tensor& labels, Real s) {
-  check(fit(logits.shape(), labels), "cross_entropy: given logits ", logits.shape(), " and labels ",
-        labels.shape(), ", expected (N, C) and (N)");
+  check(fit(logits.shape(), labels), "cross_entropy: given logits ", logits.shape(), " and labels ", labels.shape(),
+        ", expected (N, C) and (N)");
   check(labels.numel() > 0, "cross_entropy: given an empty batch, expected at least one label");
   check(s >= 0 && s <= 1, "cross_entropy: given label smoothing ", s, ", expected 0 to 1");
   const std::int64_t n = logits.shape()[0], classes = logits.shape()[1];
@@ -52,8 +50,7 @@ Var cross_entropy(const Var& logits, const Tensor& labels, Real s) {
 }
 
 Var mse_loss(const Var& a, const Var& b) {
-  check(a.shape() == b.shape(), "mse_loss: given shapes ", a.shape(), " and ", b.shape(),
-        ", expected equal ones");
+  check(a.shape() == b.shape(), "mse_loss: given shapes ", a.shape(), " and ", b.shape(), ", expected equal ones");
   return as_one_op(
       "mse_loss", {}, [&] { return mean(square(a - b)); }, a, b);
 }
@@ -66,8 +63,8 @@ std::int64_t count_correct(const Tensor& logits, const Tensor& labels) {
   std::int64_t correct = 0;
   for (std::size_t i = 0; i < label_of.size(); ++i) {
     const Real* row = logits.data() + static_cast<std::int64_t>(i) * classes;
-    check(std::none_of(row, row + classes, [](Real v) { return std::isnan(v); }),
-          "accuracy: given a logit of image ", i, " that is NaN, expected numbers");
+    check(std::none_of(row, row + classes, [](Real v) { return std::isnan(v); }), "accuracy: given a logit of image ",
+          i, " that is NaN, expected numbers");
     correct += std::max_element(row, row + classes) - row == label_of[i];
   }
   return correct;

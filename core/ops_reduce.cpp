@@ -90,8 +90,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
-  check(broadcast_shape("broadcast_to", x.shape(), shape) == shape, "broadcast_to: given ", x.shape(),
-        " and ", shape);
+  check(broadcast_shape("broadcast_to", x.shape(), shape) == shape, "broadcast_to: given ", x.shape(), " and ", shape);
   Tensor y = Tensor::uninitialized(shape);
   std::int64_t stride[Shape::kMaxRank] = {};  // of x along each axis of y; 0 where it is repeated
   for (std::int64_t i = 1, step = 1; i <= x.shape().rank(); ++i) {
@@ -121,8 +120,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 }
 
 void add_to(Tensor& y, const Tensor& x) {
-  check(y.shape() == x.shape(), "add_to: given shapes ", y.shape(), " and ", x.shape(),
-        ", expected equal ones");
+  check(y.shape() == x.shape(), "add_to: given shapes ", y.shape(), " and ", x.shape(), ", expected equal ones");
   accumulate<Real>(x.numel(), x.data(), y.mutable_data());
 }
 

@@ -29,8 +29,7 @@ void copy_steps(const Tensor& from, std::int64_t from_step, Tensor& to, std::int
   const Real* in = from.data();
   Real* out = to.mutable_data();
   for (std::int64_t o = 0; o < f.outer; ++o)
-    std::copy_n(in + (o * f.extent + from_step) * f.inner, extent * f.inner,
-                out + (o * t.extent + to_step) * t.inner);
+    std::copy_n(in + (o * f.extent + from_step) * f.inner, extent * f.inner, out + (o * t.extent + to_step) * t.inner);
 }
 
 Tensor sliced(const Tensor& x, int axis, std::int64_t begin, std::int64_t end) {
@@ -70,8 +69,8 @@ Var reshape(const Var& x, const std::vector<std::int64_t>& extents) {
 
 Var slice(const Var& x, int axis, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = x.shape()[axis];
-  check(0 <= begin && begin <= end && end <= n, "slice: given [", begin, ", ", end,
-        "), expected a part of [0, ", n, ")");
+  check(0 <= begin && begin <= end && end <= n, "slice: given [", begin, ", ", end, "), expected a part of [0, ", n,
+        ")");
   return record(
       "slice", sliced(x.value(), axis, begin, end), {x},
       [=](const Tensor& g) -> Gradients { return {padded(g, axis, begin, n - end)}; },
@@ -99,8 +98,7 @@ Var concatenate(const std::vector<Var>& parts, int axis) {
   for (const Var& part : parts) {
     const Shape& s = part.shape();
     check(s.rank() == parts[0].shape().rank() && s.with(axis, 0) == parts[0].shape().with(axis, 0),
-          "concatenate: given ", parts[0].shape(), " and ", s, ", expected equal extents away from axis ",
-          axis);
+          "concatenate: given ", parts[0].shape(), " and ", s, ", expected equal extents away from axis ", axis);
     extent += s[axis];
   }
   Tensor y = Tensor::uninitialized(parts[0].shape().with(axis, extent));
@@ -114,8 +112,7 @@ Var concatenate(const std::vector<Var>& parts, int axis) {
       "concatenate", y, parts,
       [axis, ends](const Tensor& g) -> Gradients {
         Gradients grads;
-        for (std::size_t i = 0; i < ends.size(); ++i)
-          grads.push_back(sliced(g, axis, i ? ends[i - 1] : 0, ends[i]));
+        for (std::size_t i = 0; i < ends.size(); ++i) grads.push_back(sliced(g, axis, i ? ends[i - 1] : 0, ends[i]));
         return grads;
       },
       [&] {

@@ -22,16 +22,23 @@ struct Tensor::Lazy {
   Lazy(std::shared_ptr<const Deferred> from, std::int64_t n) : source(std::move(from)), size(n) {}
 
   const Real* all() {
-    std::call_once(once, [this] {
-      values = MemoryBlock(static_cast<std::size_t>(size) * sizeof(Real));
+    make([this](Real* elements) {
       const std::int64_t granule = std::max<std::int64_t>(source->granule(), 1);
       const std::int64_t step = (kTaskElements + granule - 1) / granule * granule;
-      parallel_ranges(size, step, [this](std::int64_t begin, std::int64_t end) {
-        source->read(begin, end, static_cast<Real*>(values.data()) + begin);
+      parallel_ranges(size, step, [this, elements](std::int64_t begin, std::int64_t end) {
+        source->read(begin, end, elements + begin);
       });
-      made = true;
     });
     return static_cast<const Real*>(values.data());
+  }
+
+  template <class Write>
+  void make(Write&& write) {
+    std::call_once(once, [&] {
+      values = MemoryBlock(static_cast<std::size_t>(size) * sizeof(Real));
+      write(static_cast<Real*>(values.data()));
+      made = true;
+    });
   }
 };
 
@@ -62,9 +69,20 @@ Elements<Real> Tensor::elements() const {
           }};
 }
 
-const Deferred* Tensor::source() const { return lazy_ ? lazy_->source.get() : nullptr; }
+std::shared_ptr<const Deferred> Tensor::shared_source() const { return lazy_ ? lazy_->source : nullptr; }
 
-const Coded* Tensor::coded() const { return lazy_ ? lazy_->source->coded() : nullptr; }
+bool Tensor::make_with(const std::function<void(Real*)>& write) const {
+  bool made = false;
+  if (lazy_)
+    lazy_->make([&](Real* all) {
+      write(all);
+      lazy_->source.reset();
+      made = true;
+    });
+  return made;
+}
+
+const Coded* Tensor::coded() const { return lazy_ && lazy_->source ? lazy_->source->coded() : nullptr; }
 
 Tensor Tensor::codes() const {
   const Coded* const coded = this->coded();
@@ -86,11 +104,9 @@ Tensor Tensor::uninitialized(const Shape& shape, ElementType type) {
 
 Tensor Tensor::uninitialized(const Shape& shape, Tensor recycled, ElementType type) {
   const std::size_t bytes = static_cast<std::size_t>(shape.numel()) * element_size(type);
-  const bool usable =
-      recycled.storage_ && recycled.storage_.use_count() == 1 && recycled.storage_->capacity() >= bytes;
+  const bool usable = recycled.storage_ && recycled.storage_.use_count() == 1 && recycled.storage_->capacity() >= bytes;
   if (!usable) return uninitialized(shape, type);
-  std::atomic_thread_fence(
-      std::memory_order_acquire);  // the last other owner may have lived in another thread
+  std::atomic_thread_fence(std::memory_order_acquire);  // the last other owner may have lived in another thread
   recycled.shape_ = shape;
   recycled.type_ = type;
   return recycled;
@@ -107,7 +123,12 @@ Tensor::Tensor(const Shape& shape, const std::vector<Real>& values) : Tensor(uni
 
 void* Tensor::mutable_raw_data() {
   if (!defined()) return nullptr;
-  if (storage_.use_count() != 1) {
+  if (lazy_ && lazy_.use_count() == 1) {  // what was made for this tensor alone becomes its own
+    lazy_->all();
+    std::atomic_thread_fence(std::memory_order_acquire);  // the last other owner may have lived in another thread
+    storage_ = std::make_shared<const MemoryBlock>(std::move(lazy_->values));
+    lazy_.reset();
+  } else if (storage_.use_count() != 1) {
     Tensor copy = uninitialized(shape_, type_);
     const void* const from = lazy_ ? lazy_->all() : storage_->data();
     std::copy_n(static_cast<const std::byte*>(from), bytes(), static_cast<std::byte*>(copy.storage_->data()));
@@ -118,16 +139,14 @@ void* Tensor::mutable_raw_data() {
 }
 
 Tensor Tensor::reshaped(const Shape& shape) const {
-  check(defined() && shape.numel() == numel(), "reshape: given ", shape_, ", expected as many elements as ",
-        shape);
+  check(defined() && shape.numel() == numel(), "reshape: given ", shape_, ", expected as many elements as ", shape);
   Tensor t = *this;
   t.shape_ = shape;
   return t;
 }
 
 Real Tensor::item() const {
-  check(defined() && numel() == 1, "item: given a tensor of shape ", shape_,
-        ", expected exactly one element");
+  check(defined() && numel() == 1, "item: given a tensor of shape ", shape_, ", expected exactly one element");
   return data()[0];
 }
 

@@ -5,6 +5,7 @@
 // carry labels, bytes and codes, and whoever reads them names the type.
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -77,14 +78,17 @@ class Tensor {
   /// For readers that can do with a piece at a time; null elements of a tensor that is not defined.
   Elements<Real> elements() const;
   /// Where the elements of a deferred tensor come from, or null.
-  const Deferred* source() const;
+  const Deferred* source() const { return shared_source().get(); }
+  std::shared_ptr<const Deferred> shared_source() const;
+  /// Makes the elements of a deferred tensor, for all its copies, by write(Real* all), which sets every one, and lets
+  /// go of where they would have come from. False, and nothing happens, where they are there already. Nobody
+  /// else may be reading them meanwhile.
+  bool make_with(const std::function<void(Real* all)>& write) const;
   /// The integers behind the elements, or null.
   const Coded* coded() const;
   /// The same as a tensor of this shape, of uint8 or, for signed codes, int8, which shares their memory; not defined
   /// where there are none.
   Tensor codes() const;
-  /// Whether the elements are kept, and by another tensor as well.
-  bool shared() const { return storage_ && storage_.use_count() > 1; }
   /// The bytes of the elements, whatever their type.
   const void* raw_data() const { return storage_ ? storage_->data() : other_elements(); }
   std::span<const Real> view() const { return {data(), static_cast<std::size_t>(numel())}; }

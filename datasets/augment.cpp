@@ -19,8 +19,7 @@ std::vector<Real> value_table(const Normalisation& normalisation, std::int64_t c
 
 /// Looks `count` pixels up, the first at `in`, the next ones `step` (1 or -1) pixels further.
 template <int kStep>
-void normalise(const std::uint8_t* in, std::int64_t count, std::int64_t channels, const Real* table,
-               Real* out) {
+void normalise(const std::uint8_t* in, std::int64_t count, std::int64_t channels, const Real* table, Real* out) {
   if (channels == 3) {  // unrolled: twice as fast
     for (std::int64_t i = 0; i < count; ++i, in += 3 * kStep, out += 3) {
       out[0] = table[in[0]];
@@ -35,8 +34,8 @@ void normalise(const std::uint8_t* in, std::int64_t count, std::int64_t channels
 
 }  // namespace
 
-ImageTransform::ImageTransform(const Shape& image, const Normalisation& normalisation,
-                               const Augmentation& augmentation, std::uint64_t seed)
+ImageTransform::ImageTransform(const Shape& image, const Normalisation& normalisation, const Augmentation& augmentation,
+                               std::uint64_t seed)
     : height_(image[0]),
       width_(image[1]),
       channels_(image[2]),
@@ -71,8 +70,7 @@ Placement ImageTransform::placement(std::int64_t epoch, std::int64_t index) cons
   return placement;
 }
 
-void ImageTransform::apply(std::span<const std::uint8_t> pixels, const Placement& placement,
-                           Real* out) const {
+void ImageTransform::apply(std::span<const std::uint8_t> pixels, const Placement& placement, Real* out) const {
   const std::int64_t length = width_ * channels_;
   for (std::int64_t y = 0; y < height_; ++y) {
     const std::int64_t from = y + placement.top;
@@ -88,8 +86,7 @@ void ImageTransform::write_row(const std::uint8_t* row, const Placement& placeme
   // Pixels first to last of the row are seen; mirrored, those on the left come out on the right.
   const std::int64_t first = std::max<std::int64_t>(0, placement.left);
   const std::int64_t last = std::min(width_, width_ + placement.left) - 1, count = last - first + 1;
-  const std::int64_t before =
-      placement.mirrored ? placement.left + width_ - 1 - last : first - placement.left;
+  const std::int64_t before = placement.mirrored ? placement.left + width_ - 1 - last : first - placement.left;
   out = std::fill_n(out, before * channels_, Real(0));
   if (placement.mirrored)
     normalise<-1>(row + last * channels_, count, channels_, values_.data(), out);

@@ -123,8 +123,8 @@ ImageDataset read_part(const Source& from, const char* part, const std::vector<F
     check_labels(path.string(), layout, bytes);
     if (from.verify == Verify::checksums) {
       const std::string found = sha256({std::as_bytes(std::span(bytes))});
-      check(found == file.sha256, path.string(), ": found content with SHA-256 ", found, ", expected ",
-            file.sha256, "; ", kReadByLayout);
+      check(found == file.sha256, path.string(), ": found content with SHA-256 ", found, ", expected ", file.sha256,
+            "; ", kReadByLayout);
     }
     append(layout, bytes, from.label, data);
   }
@@ -138,8 +138,8 @@ TrainTest load(const char* name, const fs::path& root, Source from, const std::v
   try {
     return {read_part(from, "train", train), read_part(from, "test", test)};
   } catch (const Error& error) {
-    throw Error(cat("load_", name, ": ", error.what(), "; get the data with: datasets/download ", name,
-                    " --to ", root.string()));
+    throw Error(cat("load_", name, ": ", error.what(), "; get the data with: datasets/download ", name, " --to ",
+                    root.string()));
   }
 }
 
@@ -147,8 +147,7 @@ TrainTest load(const char* name, const fs::path& root, Source from, const std::v
 void write(const char* operation, const fs::path& path, const Layout& layout, const ImageDataset& data,
            const std::vector<std::vector<std::int32_t>>& labels) {
   data.validate();
-  check(data.image == Shape{32, 32, 3}, operation, ": given images of shape ", data.image,
-        ", expected (32,32,3)");
+  check(data.image == Shape{32, 32, 3}, operation, ": given images of shape ", data.image, ", expected (32,32,3)");
   for (const auto& list : labels)
     check(list.size() == data.labels.size(), operation, ": given ", list.size(), " labels for ", data.size(),
           " images");

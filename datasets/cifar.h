@@ -18,15 +18,13 @@ namespace datasets {
 
 /// Reads data_batch_1.bin to data_batch_5.bin and test_batch.bin in `root`/cifar10, 30,730,000 bytes each.
 /// With Verify::layout a file may hold any number of records. Throws Error when a file is missing (it says
-/// which, where, and the command that gets it), has another size, a label above 9, or is not the published
-/// one.
+/// which, where, and the command that gets it), has another size, a label above 9, or is not the published one.
 TrainTest load_cifar10(const std::filesystem::path& root, Verify verify = Verify::checksums);
 
 /// The two labels of CIFAR-100: 100 fine classes, 20 coarse ones of five fine classes each.
 enum class Cifar100Labels { fine, coarse };
 
-/// Reads train.bin (153,700,000 bytes) and test.bin (30,740,000) in `root`/cifar100; otherwise as
-/// load_cifar10().
+/// Reads train.bin (153,700,000 bytes) and test.bin (30,740,000) in `root`/cifar100; otherwise as load_cifar10().
 TrainTest load_cifar100(const std::filesystem::path& root, Cifar100Labels labels = Cifar100Labels::fine,
                         Verify verify = Verify::checksums);
 
@@ -52,8 +50,7 @@ class Cifar10Files : public Dataset {
 void write_cifar10(const std::filesystem::path& path, const ImageDataset& data);
 /// The same for CIFAR-100: the labels of `data` are the fine ones, below 100; one coarse label, below 20, for
 /// each image.
-void write_cifar100(const std::filesystem::path& path, const ImageDataset& data,
-                    std::span<const std::int32_t> coarse);
+void write_cifar100(const std::filesystem::path& path, const ImageDataset& data, std::span<const std::int32_t> coarse);
 
 }  // namespace datasets
 }  // namespace COARSEGRAD_REAL

@@ -19,8 +19,8 @@ void Normalisation::validate(std::int64_t channels, const std::string& name) con
   check(mean.size() == count && deviation.size() == count, name, ": given ", mean.size(), " means and ",
         deviation.size(), " deviations for ", channels, " channels");
   for (std::size_t c = 0; c < count; ++c)
-    check(deviation[c] > 0 && in_range(std::abs(value(0, c)), 0) && in_range(std::abs(value(255, c)), 0),
-          name, ": given the deviation ", deviation[c], " and the mean ", mean[c],
+    check(deviation[c] > 0 && in_range(std::abs(value(0, c)), 0) && in_range(std::abs(value(255, c)), 0), name,
+          ": given the deviation ", deviation[c], " and the mean ", mean[c],
           ", expected a positive one, a finite one, and finite quotients");
 }
 
@@ -39,29 +39,29 @@ void Dataset::validate() const {
   check(!d.fields.empty(), d.name, ": given no field, expected one or more");
   std::set<std::string> names;
   for (const Field& f : d.fields) {
-    check(!f.name.empty() && names.insert(f.name).second, d.name, ": given the field '", f.name,
-          "', expected names that differ");
+    const bool is_new = names.insert(f.name).second;
+    check(!f.name.empty() && is_new, d.name, ": given the field '", f.name, "', expected names that differ");
     if (!f.is_image()) continue;
-    check(f.type == ElementType::uint8 && f.shape.rank() == 3 && f.shape.numel() > 0, d.name, ": given images of shape ",
-          f.shape, " and ", element_type_name(f.type), ", expected (H,W,C) and uint8");
+    check(f.type == ElementType::uint8 && f.shape.rank() == 3 && f.shape.numel() > 0, d.name,
+          ": given images of shape ", f.shape, " and ", element_type_name(f.type), ", expected (H,W,C) and uint8");
     f.normalisation.validate(f.shape[-1], d.name);
   }
 }
 
-Subset::Subset(const Dataset& data, std::vector<std::int64_t> numbers) : data_(data), numbers_(std::move(numbers)) {
-  const std::int64_t size = data.size();
+Subset::Subset(std::shared_ptr<const Dataset> data, std::vector<std::int64_t> numbers)
+    : data_(std::move(data)), numbers_(std::move(numbers)) {
+  const std::int64_t size = data_->size();
   for (const std::int64_t n : numbers_)
-    check(n >= 0 && n < size, data.description().name, ": given sample ", n, ", expected one of ", size);
+    check(n >= 0 && n < size, data_->description().name, ": given sample ", n, ", expected one of ", size);
 }
 
 Sample Subset::sample(std::int64_t i) const {
   check(i >= 0 && i < size(), description().name, ": given sample ", i, ", expected one of ", size());
-  return data_.sample(numbers_[static_cast<std::size_t>(i)]);
+  return data_->sample(numbers_[static_cast<std::size_t>(i)]);
 }
 
 Verify verify(std::string_view name) {
-  check_usage(name == "checksums" || name == "layout", "verify: given '", name,
-              "', expected checksums or layout");
+  check_usage(name == "checksums" || name == "layout", "verify: given '", name, "', expected checksums or layout");
   return name == "layout" ? Verify::layout : Verify::checksums;
 }
 

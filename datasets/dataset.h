@@ -2,6 +2,7 @@
 // Dataset: samples by number, each a few tensors by name, for any kind of task. In memory (datasets/images.h), from
 // files (datasets/cifar.h), or a user's own: derive from Dataset, and the loader (loader.h) serves batches of it.
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,9 +17,7 @@ namespace datasets {
 struct Normalisation {
   std::vector<double> mean, deviation;
 
-  double value(int byte, std::size_t channel) const {
-    return (byte / 255. - mean[channel]) / deviation[channel];
-  }
+  double value(int byte, std::size_t channel) const { return (byte / 255. - mean[channel]) / deviation[channel]; }
   /// Throws Error unless there are a mean and a positive deviation for each of `channels` channels, and all
   /// values are finite as a Real. `name` begins the message.
   void validate(std::int64_t channels, const std::string& name) const;
@@ -59,17 +58,17 @@ class Dataset {
   virtual void validate() const;
 };
 
-/// Those samples of another data set, which must outlive this one, that have these numbers, in this order.
+/// Those samples of another data set that have these numbers, in this order.
 class Subset : public Dataset {
  public:
   /// Throws Error for a number outside [0, size).
-  Subset(const Dataset& data, std::vector<std::int64_t> numbers);
-  Description description() const override { return data_.description(); }
+  Subset(std::shared_ptr<const Dataset> data, std::vector<std::int64_t> numbers);
+  Description description() const override { return data_->description(); }
   std::int64_t size() const override { return static_cast<std::int64_t>(numbers_.size()); }
   Sample sample(std::int64_t i) const override;
 
  private:
-  const Dataset& data_;
+  std::shared_ptr<const Dataset> data_;
   std::vector<std::int64_t> numbers_;
 };
 
@@ -83,8 +82,7 @@ std::vector<std::int64_t> kept_indices(std::int64_t size, std::int64_t count, st
 /// with labels in range and any number of images. Results on the latter do not compare with published ones.
 enum class Verify { checksums, layout };
 /// What an error says about files that are not the published ones.
-inline constexpr std::string_view kReadByLayout =
-    "--verify layout (Verify::layout) reads other files of this layout";
+inline constexpr std::string_view kReadByLayout = "--verify layout (Verify::layout) reads other files of this layout";
 /// "checksums" or "layout". Throws UsageError for anything else.
 Verify verify(std::string_view name);
 

@@ -132,8 +132,7 @@ std::string IdxArray::sha256() const {
 }
 
 IdxArray read_idx(const fs::path& path, int rank, std::size_t max_bytes) {
-  check(rank >= 1 && rank <= Shape::kMaxRank, "read_idx: given ", rank, " axes, expected 1 to ",
-        Shape::kMaxRank);
+  check(rank >= 1 && rank <= Shape::kMaxRank, "read_idx: given ", rank, " axes, expected 1 to ", Shape::kMaxRank);
   const std::string file = path.string();
   const RegularFile on_disk(path, cat("read_idx: ", file, ": "));
   Reader reader(on_disk, path);
@@ -145,13 +144,13 @@ IdxArray read_idx(const fs::path& path, int rank, std::size_t max_bytes) {
     check(declared <= on_disk.size() * kMaxDeflateRatio, "read_idx: ", file, ": ", on_disk.size(),
           " packed bytes are too few for the shape ", array.shape, " that the header declares");
   else
-    check(on_disk.size() == header + declared, "read_idx: ", file, ": found ", on_disk.size(),
-          " bytes, expected ", header + declared, " for the shape ", array.shape);
+    check(on_disk.size() == header + declared, "read_idx: ", file, ": found ", on_disk.size(), " bytes, expected ",
+          header + declared, " for the shape ", array.shape);
 
   array.bytes.resize(declared + 1);
   const std::size_t got = reader.read(array.bytes);
-  check(got >= declared, "read_idx: ", file, ": found ", header + got, " unpacked bytes, expected ",
-        header + declared, " for the shape ", array.shape);
+  check(got >= declared, "read_idx: ", file, ": found ", header + got, " unpacked bytes, expected ", header + declared,
+        " for the shape ", array.shape);
   check(got == declared, "read_idx: ", file, ": found more than the ", header + declared,
         " bytes expected for the shape ", array.shape);
   array.bytes.pop_back();
@@ -160,8 +159,8 @@ IdxArray read_idx(const fs::path& path, int rank, std::size_t max_bytes) {
 
 void write_idx(const fs::path& path, const Shape& shape, std::span<const std::uint8_t> bytes) {
   const std::string file = path.string();
-  check(shape.rank() >= 1 && shape.numel() == static_cast<std::int64_t>(bytes.size()), "write_idx: ", file,
-        ": given ", bytes.size(), " bytes for shape ", shape);
+  check(shape.rank() >= 1 && shape.numel() == static_cast<std::int64_t>(bytes.size()), "write_idx: ", file, ": given ",
+        bytes.size(), " bytes for shape ", shape);
   const bool pack = path.extension() == ".gz";
   const std::unique_ptr<gzFile_s, int (*)(gzFile)> out(gzopen(path.c_str(), pack ? "wb" : "wbT"), &gzclose);
   check(out != nullptr, "write_idx: ", file, ": cannot be opened: ", std::strerror(errno));

@@ -24,9 +24,7 @@ ImageDataset::ImageDataset(std::string name_, const Shape& image_, int classes_,
       pixels(std::move(pixels_)),
       labels(std::move(labels_)) {}
 
-Description ImageDataset::description() const {
-  return description_of_images(name, image, classes, normalisation);
-}
+Description ImageDataset::description() const { return description_of_images(name, image, classes, normalisation); }
 
 Sample ImageDataset::sample(std::int64_t i) const {
   Sample s;
@@ -37,15 +35,14 @@ Sample ImageDataset::sample(std::int64_t i) const {
 
 std::span<const std::uint8_t> ImageDataset::pixels_of(std::int64_t i) const {
   const auto bytes = static_cast<std::size_t>(image.numel());
-  check(i >= 0 && i < size() && (static_cast<std::size_t>(i) + 1) * bytes <= pixels.size(), name,
-        ": given image ", i, ", expected one of ", size());
+  check(i >= 0 && i < size() && (static_cast<std::size_t>(i) + 1) * bytes <= pixels.size(), name, ": given image ", i,
+        ", expected one of ", size());
   return std::span(pixels).subspan(static_cast<std::size_t>(i) * bytes, bytes);
 }
 
 void ImageDataset::validate() const {
   check(size() > 0, name, ": the data set is empty");
-  check(image.rank() == 3 && image.numel() > 0, name, ": given images of shape ", image,
-        ", expected (H,W,C)");
+  check(image.rank() == 3 && image.numel() > 0, name, ": given images of shape ", image, ", expected (H,W,C)");
   check(static_cast<std::int64_t>(pixels.size()) == size() * image.numel(), name, ": given ", pixels.size(),
         " bytes for ", size(), " images of shape ", image);
   check(classes >= 1, name, ": given ", classes, " classes, expected 1 or more");
@@ -70,7 +67,8 @@ ImageDataset subset(const ImageDataset& data, std::span<const std::int64_t> indi
 HeldOut hold_out(const ImageDataset& data, std::int64_t count, std::uint64_t seed) {
   check(count > 0 && count < data.size(), data.name, ": given ", count, " images to hold out, expected 1 to ",
         data.size() - 1);
-  return {subset(data, kept_indices(data.size(), count, seed)), subset(data, held_out_indices(data.size(), count, seed))};
+  return {subset(data, kept_indices(data.size(), count, seed)),
+          subset(data, held_out_indices(data.size(), count, seed))};
 }
 
 }  // namespace datasets

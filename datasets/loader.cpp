@@ -56,16 +56,14 @@ DataLoader::DataLoader(const Dataset& data, const LoaderOptions& options)
     if (f.is_image()) transforms_.emplace_back(f.shape, f.normalisation, options.augmentation, options.seed);
   check(!transforms_.empty() || !options.augmentation.changes(), "data loader: given an augmentation for ",
         data.description().name, ", expected none: there are no images");
-  check(options.batch_size >= 1, "data loader: given batch size ", options.batch_size,
-        ", expected 1 or more");
+  check(options.batch_size >= 1, "data loader: given batch size ", options.batch_size, ", expected 1 or more");
   check(options.prefetch >= 0 && options.prefetch <= 64, "data loader: given prefetch ", options.prefetch,
         ", expected 0 to 64");
-  check(size_ < std::int64_t{1} << 32, "data loader: given ", size_,
-        " images, expected fewer than 2^32");
+  check(size_ < std::int64_t{1} << 32, "data loader: given ", size_, " images, expected fewer than 2^32");
   const std::int64_t full = size_ / options.batch_size;
   batches_ = full + (size_ % options.batch_size > 0 && !options.drop_last);
-  check(batches_ > 0, "data loader: given batch size ", options.batch_size,
-        " and drop_last, expected at most ", size_, ", the number of images");
+  check(batches_ > 0, "data loader: given batch size ", options.batch_size, " and drop_last, expected at most ", size_,
+        ", the number of images");
 
   order_.resize(static_cast<std::size_t>(size_));
   shared_->slots = std::vector<Slot>(static_cast<std::size_t>(options.prefetch) + 1);
@@ -89,14 +87,11 @@ DataLoader::~DataLoader() {
 bool DataLoader::forked() const { return process_ != 0 && process_ != getpid(); }
 
 void DataLoader::check_process() const {
-  check(!forked(),
-        "data loader: given a process that was forked after the first batch, expected a loader that ",
+  check(!forked(), "data loader: given a process that was forked after the first batch, expected a loader that ",
         "is made in it, or prefetch 0");
 }
 
-DataLoader::Slot& DataLoader::slot(std::uint64_t number) {
-  return shared_->slots[number % shared_->slots.size()];
-}
+DataLoader::Slot& DataLoader::slot(std::uint64_t number) { return shared_->slots[number % shared_->slots.size()]; }
 
 DataLoader::Position DataLoader::after(Position p) const {
   return p.index + 1 < batches_ ? Position{p.epoch, p.index + 1} : Position{p.epoch + 1, 0};
@@ -200,8 +195,9 @@ NamedTensors DataLoader::room_for(std::int64_t count, NamedTensors before) const
   NamedTensors room;
   auto old = before.begin();
   for (const Field& f : fields_)
-    room.add(f.name, Tensor::uninitialized(batched(f.shape, count), old != before.end() ? std::move((old++)->second) : Tensor(),
-                                           f.is_image() ? kRealType : f.type));
+    room.add(f.name,
+             Tensor::uninitialized(batched(f.shape, count), old != before.end() ? std::move((old++)->second) : Tensor(),
+                                   f.is_image() ? kRealType : f.type));
   return room;
 }
 
@@ -230,10 +226,7 @@ void DataLoader::arrange(std::int64_t epoch) {
   if (ordered_epoch_ == epoch) return;
   std::iota(order_.begin(), order_.end(), 0u);
   if (options_.shuffle)
-    Rng(options_.seed)
-        .split("batch order")
-        .split(static_cast<std::uint64_t>(epoch))
-        .shuffle(std::span(order_));
+    Rng(options_.seed).split("batch order").split(static_cast<std::uint64_t>(epoch)).shuffle(std::span(order_));
   ordered_epoch_ = epoch;
 }
 

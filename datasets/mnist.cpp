@@ -41,21 +41,20 @@ IdxArray read(const fs::path& folder, const File& file, Verify verify) {
   check(fs::exists(packed) || fs::exists(plain), packed.string(), " (or without .gz) does not exist");
   const fs::path& path = fs::exists(packed) ? packed : plain;
   IdxArray array = read_idx(path, file.rank, kMaxBytes);
-  const auto wrong =
-      std::find_if(array.bytes.begin(), array.bytes.end(), [&](int b) { return b >= file.values; });
+  const auto wrong = std::find_if(array.bytes.begin(), array.bytes.end(), [&](int b) { return b >= file.values; });
   if (wrong != array.bytes.end())
-    throw Error(cat(path.string(), ": found label ", int{*wrong}, " at position ",
-                    wrong - array.bytes.begin(), ", expected 0 to ", file.values - 1));
+    throw Error(cat(path.string(), ": found label ", int{*wrong}, " at position ", wrong - array.bytes.begin(),
+                    ", expected 0 to ", file.values - 1));
   if (verify == Verify::checksums) {
     const std::string found = array.sha256();
-    check(found == file.sha256, path.string(), ": found content with SHA-256 ", found, ", expected ",
-          file.sha256, " (Fashion-MNIST and others use the same file names); ", kReadByLayout);
+    check(found == file.sha256, path.string(), ": found content with SHA-256 ", found, ", expected ", file.sha256,
+          " (Fashion-MNIST and others use the same file names); ", kReadByLayout);
   }
   return array;
 }
 
 ImageDataset read_part(const fs::path& folder, const char* name, const File& images, const File& labels,
-                  Verify verify) {
+                       Verify verify) {
   IdxArray pixels = read(folder, images, verify), classes = read(folder, labels, verify);
   const Shape& shape = pixels.shape;
   check(shape[1] == 28 && shape[2] == 28, images.name, ": found images of ", shape[1], "x", shape[2],
@@ -76,8 +75,7 @@ TrainTest load_mnist(const fs::path& root, Verify verify) {
     return {read_part(folder, "MNIST train", kTrainImages, kTrainLabels, verify),
             read_part(folder, "MNIST test", kTestImages, kTestLabels, verify)};
   } catch (const Error& error) {
-    throw Error(cat("load_mnist: ", error.what(), "; get the data with: datasets/download mnist --to ",
-                    root.string()));
+    throw Error(cat("load_mnist: ", error.what(), "; get the data with: datasets/download mnist --to ", root.string()));
   }
 }
 

@@ -68,8 +68,8 @@ Path written(const Path& shape, Rng& rng) {
   Path out;
   for (const Point& p : shape) {
     const double x = width * (p.x - slant * p.y), y = scale * p.y;
-    out.push_back({13.5 + dx + x * std::cos(turn) - y * std::sin(turn),
-                   13.5 + dy + x * std::sin(turn) + y * std::cos(turn)});
+    out.push_back(
+        {13.5 + dx + x * std::cos(turn) - y * std::sin(turn), 13.5 + dy + x * std::sin(turn) + y * std::cos(turn)});
   }
   return out;
 }
@@ -159,8 +159,7 @@ void draw_shape(std::uint64_t kind, Rng& rng, std::span<std::uint8_t> pixels) {
   }
 }
 
-ImageDataset blank(const char* name, const Shape& image, int classes, Normalisation normalisation,
-              std::int64_t count) {
+ImageDataset blank(const char* name, const Shape& image, int classes, Normalisation normalisation, std::int64_t count) {
   check(count >= 1 && count <= 1 << 24, name, ": given ", count, " images, expected 1 to 2^24");
   check(image.rank() == 3, name, ": given image shape ", image, ", expected (H,W,C)");
   check(classes >= 1, name, ": given ", classes, " classes, expected 1 or more");
@@ -180,8 +179,8 @@ std::span<std::uint8_t> image_in(ImageDataset& data, std::int64_t i) {
 
 }  // namespace
 
-ImageDataset gaussian_classes(std::int64_t count, const Shape& image, int classes, double spread,
-                         std::uint64_t seed, std::uint64_t part) {
+ImageDataset gaussian_classes(std::int64_t count, const Shape& image, int classes, double spread, std::uint64_t seed,
+                              std::uint64_t part) {
   check(spread >= 0, "gaussian_classes: given spread ", spread, ", expected 0 or more");
   const std::vector<double> half(image.rank() == 3 ? static_cast<std::size_t>(image[2]) : 0, 0.5);
   const std::vector<double> quarter(half.size(), 0.25);

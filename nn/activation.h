@@ -1,5 +1,5 @@
 #pragma once
-// Activations, and the three steps that stand behind a convolution: normalise, add a shortcut, activate.
+// Activations: elementwise maps. act(norm(x) + shortcut) is one pass over memory (core/activate.h).
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,24 +20,11 @@ class Activation : public Module {
     static_cast<void>(on);
     return false;
   }
-  /// act(norm(x) + shortcut), where shortcut may be undefined. Activations override it where they can do that
-  /// with fewer passes over memory; hooks of `norm` and of this module are not called.
-  virtual Var after_norm(BatchNorm& norm, const Var& x, const Var& shortcut);
-  /// The same as modules one after another, whose hooks are called.
-  Var in_passes(BatchNorm& norm, const Var& x, const Var& shortcut);
-
- protected:
-  /// Whether one pass can do it (core/normalized.h).
-  static bool fuses(const BatchNorm& norm);
 };
-
-/// The same through whatever hooks there are, and as modules one after another in a graph: what networks call.
-Var norm_act(BatchNorm& norm, Activation& act, const Var& x, const Var& shortcut = {});
 
 class ReLU : public Activation {
  public:
   Var forward(const Var& x) override { return relu(x); }
-  Var after_norm(BatchNorm& norm, const Var& x, const Var& shortcut) override;
 };
 
 /// Makes one activation; `name` is its place in the network. This is how quantizers enter networks, which

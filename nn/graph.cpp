@@ -56,8 +56,7 @@ Tracer::Mark marks_of_a_trace() {
 class GraphTracer : public Tracer {
  public:
   explicit GraphTracer(Module& net) : first_mark_(marks_of_a_trace()), net_path_(net.path()) {
-    for (const auto& [name, parameter] : net.named_parameters())
-      parameters_[parameter] = {name, Graph::kNone};
+    for (const auto& [name, parameter] : net.named_parameters()) parameters_[parameter] = {name, Graph::kNone};
   }
 
   Var input(const Shape& shape) {
@@ -65,8 +64,7 @@ class GraphTracer : public Tracer {
     return marked(Var(Tensor(shape)), mark(graph.inputs.back()));
   }
 
-  Mark op(const char* name, const std::vector<Var>& inputs, const Shape& shape,
-          const Attributes& attributes) override {
+  Mark op(const char* name, const std::vector<Var>& inputs, const Shape& shape, const Attributes& attributes) override {
     std::vector<int> from = numbers(inputs);
     while (!from.empty() && from.back() == Graph::kNone) from.pop_back();
     return mark(add_here({.op = name, .inputs = std::move(from), .shape = shape, .attributes = attributes}));
@@ -77,10 +75,7 @@ class GraphTracer : public Tracer {
     if (found == parameters_.end()) return 0;
     auto& [name, number] = found->second;
     if (number == Graph::kNone)
-      number = add({.op = "parameter",
-                    .shape = parameter.value.shape(),
-                    .module = module_of(name),
-                    .parameter = name});
+      number = add({.op = "parameter", .shape = parameter.value.shape(), .module = module_of(name), .parameter = name});
     return mark(number);
   }
 
@@ -164,8 +159,7 @@ class GraphTracer : public Tracer {
 }  // namespace
 
 int Graph::uses(const std::string& module) const {
-  return static_cast<int>(
-      std::ranges::count_if(calls, [&module](const Call& call) { return call.module == module; }));
+  return static_cast<int>(std::ranges::count_if(calls, [&module](const Call& call) { return call.module == module; }));
 }
 
 std::vector<std::string> Graph::parameters(const Node& node) const {

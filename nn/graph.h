@@ -20,8 +20,7 @@ struct Graph {
 
   /// A value and the op that it comes from.
   struct Node {
-    /// As record() has it ("conv2d"), or where a value comes in: "input" of the network, "parameter",
-    /// "constant".
+    /// As record() has it ("conv2d"), or where a value comes in: "input" of the network, "parameter", "constant".
     std::string op = {};
     std::vector<int> inputs = {};  ///< numbers of earlier nodes, in the order of the op's arguments
     Shape shape = {};              ///< of the value; its elements are Real

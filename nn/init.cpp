@@ -9,8 +9,7 @@ inline namespace COARSEGRAD_REAL {
 namespace nn {
 
 std::int64_t fan_in(const Shape& weight) {
-  check(weight.rank() >= 2 && weight[0] > 0, "fan_in: given shape ", weight,
-        ", expected a weight (out, ..., in)");
+  check(weight.rank() >= 2 && weight[0] > 0, "fan_in: given shape ", weight, ", expected a weight (out, ..., in)");
   return weight.numel() / weight[0];
 }
 
@@ -23,8 +22,7 @@ Tensor uniform(const Shape& shape, double bound, Rng rng) {
 
 Tensor normal(const Shape& shape, double standard_deviation, Rng rng) {
   Tensor t = Tensor::uninitialized(shape);
-  rng.normal(t.mutable_data(), static_cast<std::size_t>(t.numel()), Real(0),
-             static_cast<Real>(standard_deviation));
+  rng.normal(t.mutable_data(), static_cast<std::size_t>(t.numel()), Real(0), static_cast<Real>(standard_deviation));
   return t;
 }
 

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
-#include "nn/activation.h"
+#include "core/normalization.h"
 #include "nn/init.h"
 
 namespace coarsegrad {
@@ -29,17 +29,15 @@ void check_input(const Module& layer, const char* kind, const Var& x, int rank, 
   const Shape shape = x.shape();
   if (shape.rank() > 0 && (rank == 0 || shape.rank() == rank) && shape[-1] == features) return;
   const std::string path = layer.path();
-  throw Error(
-      cat(kind, path.empty() ? "" : " ", path, ": given x ", shape, ", expected ", layout, features, ")"));
+  throw Error(cat(kind, path.empty() ? "" : " ", path, ": given x ", shape, ", expected ", layout, features, ")"));
 }
 
 }  // namespace
 
 Linear::Linear(std::int64_t in, std::int64_t out, const Rng& rng, bool with_bias)
     : weight(register_parameter("weight", uniform({out, in}, default_bound({out, in}), rng.split("weight")))),
-      bias(with_bias
-               ? &register_parameter("bias", uniform({out}, default_bound({out, in}), rng.split("bias")))
-               : nullptr) {}
+      bias(with_bias ? &register_parameter("bias", uniform({out}, default_bound({out, in}), rng.split("bias")))
+                     : nullptr) {}
 
 Var Linear::forward(const Var& x) {
   check_input(*this, "linear", x, 2, weight.value.size(1), "(N, ");
@@ -48,10 +46,9 @@ Var Linear::forward(const Var& x) {
 
 Conv2d::Conv2d(const ConvOptions& o, const Rng& rng)
     : options(o),
-      weight(register_parameter(
-          "weight", uniform(weight_shape(o), default_bound(weight_shape(o)), rng.split("weight")))),
-      bias(o.bias ? &register_parameter("bias",
-                                        uniform({o.out}, default_bound(weight_shape(o)), rng.split("bias")))
+      weight(
+          register_parameter("weight", uniform(weight_shape(o), default_bound(weight_shape(o)), rng.split("weight")))),
+      bias(o.bias ? &register_parameter("bias", uniform({o.out}, default_bound(weight_shape(o)), rng.split("bias")))
                   : nullptr) {}
 
 Var Conv2d::forward(const Var& x) {
@@ -74,25 +71,13 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& o)
 Var BatchNorm::forward(const Var& x) {
   check_input(*this, "batch_norm", x, 0, channels(), kChannelsLast);
   const Real eps = static_cast<Real>(options.eps);
-  if (!training())
-    return batch_norm_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);
+  if (!training()) return batch_norm_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);
   return batch_norm(x, optional_var(scale), optional_var(shift), eps, static_cast<Real>(options.momentum),
                     &running_mean, &running_var);
 }
 
-Var BatchNorm::forward_before(Activation& next, const Var& x) { return norm_act(*this, next, x); }
-
 std::vector<RunningStatistic> BatchNorm::running_statistics() {
   return {{running_mean, options.momentum}, {running_var, options.momentum}};
-}
-
-Normalized BatchNorm::normalized(const Var& x) {
-  check_input(*this, "batch_norm", x, 0, channels(), kChannelsLast);
-  const Real eps = static_cast<Real>(options.eps);
-  if (!training())
-    return normalized_eval(x, optional_var(scale), optional_var(shift), running_mean, running_var, eps);
-  return coarsegrad::normalized(x, optional_var(scale), optional_var(shift), eps,
-                                static_cast<Real>(options.momentum), &running_mean, &running_var);
 }
 
 Var Flatten::forward(const Var& x) {

@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "core/compute/random.h"
-#include "core/normalized.h"
 #include "core/ops.h"
 #include "nn/module.h"
 
@@ -51,17 +50,14 @@ struct BatchNormOptions {
   double momentum = 0.1;  ///< weight of the batch in the running statistics, 0 to 1
 };
 /// Normalises each channel (the last axis): over the batch in training mode, by running statistics in
-/// evaluation mode. In training mode forward() throws Error for fewer than two values per channel.
+/// evaluation mode. In training mode forward() throws Error for fewer than two values per channel. forward() takes the
+/// statistics; the output is made where somebody reads it, which an activation behind it has no need of.
 class BatchNorm : public Module {
  public:
   /// Throws Error for options out of range.
   explicit BatchNorm(std::int64_t channels, const BatchNormOptions& options = {});
   Var forward(const Var& x) override;
-  Var forward_before(Activation& next, const Var& x) override;
   std::vector<RunningStatistic> running_statistics() override;
-  /// Takes the statistics (and moves the running ones in training mode), but leaves the map itself to whoever
-  /// comes next.
-  Normalized normalized(const Var& x);
   std::int64_t channels() const { return running_mean.numel(); }
 
   const BatchNormOptions options;

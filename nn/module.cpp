@@ -10,7 +10,6 @@
 #include "core/base/parallel.h"
 #include "core/base/short_text.h"
 #include "core/tracer.h"
-#include "nn/activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -28,8 +27,7 @@ Var Module::forward(const Var&) {
 }
 
 Var Module::forward_inputs(const std::vector<Var>& inputs) {
-  throw Error(
-      cat(kind(), path().empty() ? "" : " ", path(), ": given ", inputs.size(), " inputs, expected one"));
+  throw Error(cat(kind(), path().empty() ? "" : " ", path(), ": given ", inputs.size(), " inputs, expected one"));
 }
 
 Var Module::operator()(const Var& x) {
@@ -76,13 +74,11 @@ void Module::run_hooks(const Var& x, const Var& y) {
   for (const auto& [number, hook] : hooks) hook(*this, x, y);
 }
 
-Var Module::forward_before(Activation& next, const Var& x) { return next((*this)(x)); }
-
 std::string Module::kind() const {
   int status = 0;
   const char* mangled = typeid(*this).name();
-  const std::unique_ptr<char, void (*)(void*)> readable(
-      abi::__cxa_demangle(mangled, nullptr, nullptr, &status), &std::free);
+  const std::unique_ptr<char, void (*)(void*)> readable(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
+                                                        &std::free);
   const std::string name = status == 0 ? readable.get() : mangled;
   const std::size_t colon = name.rfind("::");
   return colon == std::string::npos ? name : name.substr(colon + 2);
@@ -100,8 +96,7 @@ std::vector<std::pair<std::string, Module*>> Module::named_modules() {
 std::vector<std::pair<std::string, Parameter*>> Module::named_parameters() {
   std::vector<std::pair<std::string, Parameter*>> all;
   for (auto& [prefix, module] : named_modules())
-    for (auto& [name, parameter] : module->parameters_)
-      all.emplace_back(joined(prefix, name), parameter.get());
+    for (auto& [name, parameter] : module->parameters_) all.emplace_back(joined(prefix, name), parameter.get());
   return all;
 }
 
@@ -115,8 +110,7 @@ std::vector<std::pair<std::string, Tensor*>> Module::named_buffers() {
 std::vector<std::pair<std::string, Rng*>> Module::named_generators() {
   std::vector<std::pair<std::string, Rng*>> all;
   for (auto& [prefix, module] : named_modules())
-    for (auto& [name, generator] : module->generators_)
-      all.emplace_back(joined(prefix, name), generator.get());
+    for (auto& [name, generator] : module->generators_) all.emplace_back(joined(prefix, name), generator.get());
   return all;
 }
 
@@ -148,12 +142,11 @@ void Module::load_state_dict(const StateDict& state) {
   for (const auto& [name, target] : wanted) {
     const auto found = find(state, name);
     check(found != state.end(), "load_state_dict: '", name, "' is missing");
-    check(found->second.defined() && found->second.shape() == target->shape(), "load_state_dict: given '",
-          name, "' of shape ", found->second.shape(), ", expected ", target->shape());
+    check(found->second.defined() && found->second.shape() == target->shape(), "load_state_dict: given '", name,
+          "' of shape ", found->second.shape(), ", expected ", target->shape());
   }
   for (const auto& [name, value] : state)
-    check(find(wanted, name) != wanted.end(), "load_state_dict: ", in_quotes(name),
-          " is unknown to this module");
+    check(find(wanted, name) != wanted.end(), "load_state_dict: ", in_quotes(name), " is unknown to this module");
   check(state.size() == wanted.size(), "load_state_dict: given an entry twice");
   for (const auto& [name, target] : wanted) *target = find(state, name)->second;
 }
@@ -192,8 +185,8 @@ void Module::check_name(const std::string& name) const {
   const auto used = [&name](const auto& list) {
     return std::any_of(list.begin(), list.end(), [&name](const auto& entry) { return entry.first == name; });
   };
-  check(!used(parameters_) && !used(buffers_) && !used(generators_) && !used(children_),
-        "register: the name '", name, "' is taken");
+  check(!used(parameters_) && !used(buffers_) && !used(generators_) && !used(children_), "register: the name '", name,
+        "' is taken");
 }
 
 Parameter& Module::register_parameter(const std::string& name, Tensor init) {
@@ -221,12 +214,7 @@ Module& Module::adopt(const std::string& name, std::unique_ptr<Module> child) {
 
 Var Sequential::forward(const Var& x) {
   Var y = x;
-  for (std::size_t i = 0; i < order_.size(); ++i) {
-    Module& module = *order_[i];
-    Activation* const next = i + 1 < order_.size() ? order_[i + 1]->activation() : nullptr;
-    if (next) ++i;
-    y = next ? module.forward_before(*next, y) : module(y);
-  }
+  for (Module* const module : order_) y = (*module)(y);
   return y;
 }
 

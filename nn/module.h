@@ -44,8 +44,7 @@ class Module {
   Var operator()(const Var& x);
   Var operator()(const std::vector<Var>& inputs);
 
-  /// Everything below this module, depth first, with dotted names ("layer1.conv.weight"). Pointers stay
-  /// valid.
+  /// Everything below this module, depth first, with dotted names ("layer1.conv.weight"). Pointers stay valid.
   std::vector<std::pair<std::string, Parameter*>> named_parameters();
   std::vector<std::pair<std::string, Tensor*>> named_buffers();
   /// Random streams that forward() draws from: their positions are a part of where a training stands.
@@ -67,8 +66,6 @@ class Module {
   virtual std::vector<RunningStatistic> running_statistics() { return {}; }
   /// The module itself where it is an elementwise map (nn/activation.h).
   virtual Activation* activation() { return nullptr; }
-  /// next((*this)(x)), which some modules and activations can do in fewer passes over memory.
-  virtual Var forward_before(Activation& next, const Var& x);
   /// Called before each step of a training: what moves along with it apart from the learning rate, such as
   /// the sharpness of a smooth quantizer. Depends on `at` alone, so that a training which was broken off needs
   /// no state.
@@ -76,8 +73,7 @@ class Module {
   /// What a graph says of its calls (nn/graph.h), such as the "bits" of a quantizer.
   virtual Attributes attributes() const { return {}; }
 
-  /// Training mode (batch statistics, dropout) for this module and all below it; modules start in training
-  /// mode.
+  /// Training mode (batch statistics, dropout) for this module and all below it; modules start in training mode.
   void train(bool on = true);
   void eval() { train(false); }
   bool training() const { return training_; }
@@ -99,8 +95,7 @@ class Module {
   bool has_hooks() const { return !hooks_.empty(); }
 
  protected:
-  /// The reference stays valid as long as the module lives. Throws Error on a name used twice or with a dot
-  /// in it.
+  /// The reference stays valid as long as the module lives. Throws Error on a name used twice or with a dot in it.
   Parameter& register_parameter(const std::string& name, Tensor init);
   Tensor& register_buffer(const std::string& name, Tensor init);
   Rng& register_generator(const std::string& name, const Rng& init);
@@ -131,8 +126,7 @@ class Module {
   bool training_ = true;
 };
 
-/// Feeds the output of each module to the next; a batch normalisation and the activation behind it are one
-/// step (nn/activation.h).
+/// Feeds the output of each module to the next.
 class Sequential : public Module {
  public:
   Var forward(const Var& x) override;

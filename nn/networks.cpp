@@ -20,8 +20,8 @@ std::unique_ptr<Conv2d> conv3x3(std::int64_t in, std::int64_t out, std::int64_t 
 
 constexpr std::int64_t kPool = -1;  // in a list of channels: a 2x2 max pooling
 
-std::unique_ptr<Module> vgg(const std::vector<std::int64_t>& plan, const MakeActivation& activation,
-                            const Rng& rng, const VggOptions& o) {
+std::unique_ptr<Module> vgg(const std::vector<std::int64_t>& plan, const MakeActivation& activation, const Rng& rng,
+                            const VggOptions& o) {
   auto net = std::make_unique<Sequential>();
   std::int64_t in = 3;
   int layer = 1, pool = 1;
@@ -53,15 +53,14 @@ class ResidualBlock : public Module {
   /// Null where the shortcut has no parameters.
   Module* register_projection(const Rng& rng) {
     if (stride_ == 1 || shortcut_ != Shortcut::projection) return nullptr;
-    return &register_module<Conv2d>(
-        "projection", ConvOptions{.in = in_, .out = out_, .kernel = 1, .stride = stride_, .bias = false},
-        rng.split("projection"));
+    return &register_module<Conv2d>("projection",
+                                    ConvOptions{.in = in_, .out = out_, .kernel = 1, .stride = stride_, .bias = false},
+                                    rng.split("projection"));
   }
   Var plain_shortcut(const Var& x) const {
     const std::int64_t missing = out_ - in_;
     return stride_ == 1 ? x
-                        : subsample2d(x, stride_, missing,
-                                      shortcut_ == Shortcut::subsample_centered ? missing / 2 : 0);
+                        : subsample2d(x, stride_, missing, shortcut_ == Shortcut::subsample_centered ? missing / 2 : 0);
   }
 
   const std::int64_t stride_, in_, out_;
@@ -70,8 +69,8 @@ class ResidualBlock : public Module {
 
 class PostActivationBlock : public ResidualBlock {
  public:
-  PostActivationBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o,
-                      std::unique_ptr<Activation> activation, const Rng& rng)
+  PostActivationBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o, std::unique_ptr<Activation> activation,
+                      const Rng& rng)
       : ResidualBlock(in, out, o.shortcut),
         conv1_(adopt("conv1", conv3x3(in, out, stride_, rng.split("conv1")))),
         norm1_(register_module<BatchNorm>("norm1", out, norm_options(o))),
@@ -83,9 +82,9 @@ class PostActivationBlock : public ResidualBlock {
   }
 
   Var forward(const Var& x) override {
-    const Var inner = norm_act(norm1_, act_, conv1_(x));
+    const Var inner = act_(norm1_(conv1_(x)));
     const Var shortcut = projection_ ? (*projection_norm_)((*projection_)(x)) : plain_shortcut(x);
-    return norm_act(norm2_, act_, conv2_(inner), shortcut);
+    return act_(norm2_(conv2_(inner)) + shortcut);
   }
 
  private:
@@ -100,8 +99,8 @@ class PostActivationBlock : public ResidualBlock {
 // A projection reads what the first convolution reads; a shortcut without one, what comes into the block.
 class PreActivationBlock : public ResidualBlock {
  public:
-  PreActivationBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o,
-                     std::unique_ptr<Activation> activation, const Rng& rng)
+  PreActivationBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o, std::unique_ptr<Activation> activation,
+                     const Rng& rng)
       : ResidualBlock(in, out, o.shortcut),
         norm1_(register_module<BatchNorm>("norm1", in, norm_options(o))),
         conv1_(adopt("conv1", conv3x3(in, out, stride_, rng.split("conv1")))),
@@ -111,8 +110,8 @@ class PreActivationBlock : public ResidualBlock {
         projection_(register_projection(rng)) {}
 
   Var forward(const Var& x) override {
-    const Var active = norm_act(norm1_, act_, x);
-    const Var inner = norm_act(norm2_, act_, conv1_(active));
+    const Var active = act_(norm1_(x));
+    const Var inner = act_(norm2_(conv1_(active)));
     return conv2_(inner) + (projection_ ? (*projection_)(active) : plain_shortcut(x));
   }
 
@@ -125,8 +124,7 @@ class PreActivationBlock : public ResidualBlock {
   Module* projection_;
 };
 
-// Modules are registered in the order of the forward pass, which is what weights from elsewhere are matched
-// by.
+// Modules are registered in the order of the forward pass, which is what weights from elsewhere are matched by.
 class ResNet : public Module {
  public:
   ResNet(int blocks, const MakeActivation& activation, const Rng& rng, const ResNetOptions& o)
@@ -151,8 +149,7 @@ class ResNet : public Module {
 
   Var forward(const Var& x) override {
     const Var start = conv_(x);
-    const Var features = preactivation_ ? norm_act(*norm_, *act_, (*stages_)(start))
-                                        : (*stages_)(norm_act(*norm_, *act_, start));
+    const Var features = preactivation_ ? (*act_)((*norm_)((*stages_)(start))) : (*stages_)((*act_)((*norm_)(start)));
     return (*fc_)(global_avg_pool2d(features));
   }
 
@@ -182,17 +179,13 @@ VggOptions vgg_options(const NetworkOptions& o) {
 }
 
 template <int depth, bool preactivation = false>
-std::unique_ptr<Module> make_resnet(const MakeActivation& activation, const Rng& rng,
-                                    const NetworkOptions& o) {
-  return resnet(depth, activation, rng,
-                {o.classes, o.width ? o.width : 16, o.shortcut, o.affine, preactivation});
+std::unique_ptr<Module> make_resnet(const MakeActivation& activation, const Rng& rng, const NetworkOptions& o) {
+  return resnet(depth, activation, rng, {o.classes, o.width ? o.width : 16, o.shortcut, o.affine, preactivation});
 }
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all{
-      {"lenet5",
-       {28, 28, 1},
-       [](const auto& a, const auto& rng, const auto& o) { return lenet5(a, rng, o.classes); }},
+      {"lenet5", {28, 28, 1}, [](const auto& a, const auto& rng, const auto& o) { return lenet5(a, rng, o.classes); }},
       {"vgg11",
        {32, 32, 3},
        [](const auto& a, const auto& rng, const auto& o) { return vgg11(a, rng, vgg_options<64>(o)); }},
@@ -244,8 +237,7 @@ std::unique_ptr<Module> vgg11(const MakeActivation& activation, const Rng& rng, 
 }
 
 std::unique_ptr<Module> vgg16(const MakeActivation& activation, const Rng& rng, const VggOptions& options) {
-  return vgg({1, 1, kPool, 2, 2, kPool, 4, 4, 4, kPool, 8, 8, 8, kPool, 8, 8, 8, kPool}, activation, rng,
-             options);
+  return vgg({1, 1, kPool, 2, 2, kPool, 4, 4, 4, kPool, 8, 8, 8, kPool, 8, 8, 8, kPool}, activation, rng, options);
 }
 
 std::unique_ptr<Module> resnet(int depth, const MakeActivation& activation, const Rng& rng,
@@ -278,10 +270,9 @@ std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng&
 
 namespace {
 
-constexpr std::pair<const char*, Shortcut> kShortcuts[] = {
-    {"subsample", Shortcut::subsample},
-    {"subsample_centered", Shortcut::subsample_centered},
-    {"projection", Shortcut::projection}};
+constexpr std::pair<const char*, Shortcut> kShortcuts[] = {{"subsample", Shortcut::subsample},
+                                                           {"subsample_centered", Shortcut::subsample_centered},
+                                                           {"projection", Shortcut::projection}};
 
 }  // namespace
 
@@ -308,8 +299,8 @@ std::vector<std::string> network_names() {
 
 Shape network_input(const std::string& name) { return entry(name).input; }
 
-std::unique_ptr<Module> make_network(const std::string& name, const MakeActivation& activation,
-                                     const Rng& rng, const NetworkOptions& options) {
+std::unique_ptr<Module> make_network(const std::string& name, const MakeActivation& activation, const Rng& rng,
+                                     const NetworkOptions& options) {
   return entry(name).make(activation, rng, options);
 }
 

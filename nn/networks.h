@@ -1,6 +1,5 @@
 #pragma once
-// The networks of the papers. Each takes the activation to use, so that quantized and float nets are one
-// definition.
+// The networks of the papers. Each takes the activation to use, so that quantized and float nets are one definition.
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,11 +29,9 @@ struct VggOptions {
 /// 64 M 128 M 256 256 M 512 512 M 512 512 M, then one dense layer; M is a 2x2 max pooling behind the
 /// activation. Source: the networks of Simonyan and Zisserman (arXiv 1409.1556) as Yin et al. use them on
 /// CIFAR (arXiv 1808.05240).
-std::unique_ptr<Module> vgg11(const MakeActivation& activation, const Rng& rng,
-                              const VggOptions& options = {});
+std::unique_ptr<Module> vgg11(const MakeActivation& activation, const Rng& rng, const VggOptions& options = {});
 /// 64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M, else as vgg11.
-std::unique_ptr<Module> vgg16(const MakeActivation& activation, const Rng& rng,
-                              const VggOptions& options = {});
+std::unique_ptr<Module> vgg16(const MakeActivation& activation, const Rng& rng, const VggOptions& options = {});
 
 enum class Shortcut {
   subsample,           ///< every second pixel, missing channels filled up with zeros behind: no parameters
@@ -77,8 +74,8 @@ std::vector<std::string> network_names();
 /// The image (H, W, C) that a network takes.
 Shape network_input(const std::string& name);
 /// Both throw UsageError, with the list, for a name that is not known.
-std::unique_ptr<Module> make_network(const std::string& name, const MakeActivation& activation,
-                                     const Rng& rng, const NetworkOptions& options = {});
+std::unique_ptr<Module> make_network(const std::string& name, const MakeActivation& activation, const Rng& rng,
+                                     const NetworkOptions& options = {});
 
 }  // namespace nn
 }  // namespace COARSEGRAD_REAL

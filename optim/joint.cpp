@@ -13,15 +13,14 @@ namespace {
 double common_rate(const std::vector<std::unique_ptr<Optimizer>>& rules) {
   check(!rules.empty(), "joint optimizer: given no rules, expected at least one");
   for (const auto& rule : rules)
-    check(rule->lr == rules.front()->lr, "joint optimizer: given learning rates of ", rules.front()->lr,
-          " and ", rule->lr, ", expected the same");
+    check(rule->lr == rules.front()->lr, "joint optimizer: given learning rates of ", rules.front()->lr, " and ",
+          rule->lr, ", expected the same");
   return rules.front()->lr;
 }
 
 }  // namespace
 
-Joint::Joint(std::vector<std::unique_ptr<Optimizer>> rules)
-    : Optimizer(common_rate(rules)), rules_(std::move(rules)) {}
+Joint::Joint(std::vector<std::unique_ptr<Optimizer>> rules) : Optimizer(common_rate(rules)), rules_(std::move(rules)) {}
 
 std::vector<Parameter*> Joint::parameters() const {
   std::vector<Parameter*> all;

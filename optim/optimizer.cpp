@@ -19,10 +19,10 @@ void check_rate(const char* where, double rate) {
 
 // Of one parameter, before anything moves.
 void check_settings(const Parameter& p, double lr) {
-  check(in_range(lr * p.rate_factor, 0), "optimizer: given a learning rate of ", lr, " and a factor of ",
-        p.rate_factor, ", expected a finite product >= 0");
-  check(!p.bounds || p.bounds->lower <= p.bounds->upper, "optimizer: given the bounds ",
-        p.bounds ? p.bounds->lower : 0, " and ", p.bounds ? p.bounds->upper : 0, ", expected lower <= upper");
+  check(in_range(lr * p.rate_factor, 0), "optimizer: given a learning rate of ", lr, " and a factor of ", p.rate_factor,
+        ", expected a finite product >= 0");
+  check(!p.bounds || p.bounds->lower <= p.bounds->upper, "optimizer: given the bounds ", p.bounds ? p.bounds->lower : 0,
+        " and ", p.bounds ? p.bounds->upper : 0, ", expected lower <= upper");
 }
 
 }  // namespace
@@ -82,8 +82,8 @@ void UpdateRule::load_state(const State& s) {
   for (std::size_t k = 0; k < s.tensors.size(); ++k) {
     const auto& [name, value] = s.tensors[k];
     const Shape& wanted = parameters_[k % parameters_.size()]->value.shape();
-    check(!value.defined() || value.shape() == wanted, "load_state: given '", name, "' of shape ",
-          value.shape(), ", expected ", wanted);
+    check(!value.defined() || value.shape() == wanted, "load_state: given '", name, "' of shape ", value.shape(),
+          ", expected ", wanted);
   }
   for (std::size_t k = 0; k < s.tensors.size(); ++k)
     slots_[k / parameters_.size()].second[k % parameters_.size()] = s.tensors[k].second;

@@ -39,8 +39,7 @@ class Optimizer {
   /// Everything that step() depends on besides the parameters: tensors ("momentum.3" is that of the fourth
   /// parameter, undefined before its first step), `steps`, the updates of each parameter so far, and `lr`.
   virtual State state() const = 0;
-  /// Throws Error, naming the entry, and changes nothing, when the state is not one of this rule over these
-  /// parameters.
+  /// Throws Error, naming the entry, and changes nothing, when the state is not one of this rule over these parameters.
   virtual void load_state(const State& state) = 0;
 };
 

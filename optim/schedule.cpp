@@ -18,8 +18,7 @@ void check_rate(const char* name, double rate) {
 }
 
 void check_factor(const char* name, double factor) {
-  check(factor > 0 && std::isfinite(factor), name, ": given a factor of ", factor,
-        ", expected a finite one > 0");
+  check(factor > 0 && std::isfinite(factor), name, ": given a factor of ", factor, ", expected a finite one > 0");
 }
 
 /// The schedule f, guarded against negative steps.
@@ -56,9 +55,8 @@ Schedule step_decay(double rate, std::int64_t every, double factor) {
 Schedule multi_step(double rate, std::vector<std::int64_t> milestones, double factor) {
   check_rate("multi_step", rate);
   check_factor("multi_step", factor);
-  check(
-      std::is_sorted(milestones.begin(), milestones.end()) && (milestones.empty() || milestones.front() >= 0),
-      "multi_step: given milestones that are negative or not in ascending order");
+  check(std::is_sorted(milestones.begin(), milestones.end()) && (milestones.empty() || milestones.front() >= 0),
+        "multi_step: given milestones that are negative or not in ascending order");
   return from_zero_on([=, passed = std::move(milestones)](std::int64_t step) {
     const auto count = std::upper_bound(passed.begin(), passed.end(), step) - passed.begin();
     return rate * std::pow(factor, static_cast<double>(count));
@@ -80,8 +78,8 @@ Schedule one_cycle(const OneCycleOptions& o) {
   check_factor("one_cycle", o.final_divisor);
   check_rate("one_cycle", o.max_rate / o.start_divisor);
   check_rate("one_cycle", o.max_rate / o.start_divisor / o.final_divisor);
-  check(o.steps >= 2 && o.rise > 0 && o.rise < 1, "one_cycle: given ", o.steps, " steps and a rise of ",
-        o.rise, ", expected 2 or more and a share between 0 and 1");
+  check(o.steps >= 2 && o.rise > 0 && o.rise < 1, "one_cycle: given ", o.steps, " steps and a rise of ", o.rise,
+        ", expected 2 or more and a share between 0 and 1");
   const double start = o.max_rate / o.start_divisor, end = start / o.final_divisor;
   const double last = static_cast<double>(o.steps) - 1, peak = o.rise * static_cast<double>(o.steps) - 1;
   return from_zero_on([=, top = o.max_rate](std::int64_t step) {
@@ -93,8 +91,7 @@ Schedule one_cycle(const OneCycleOptions& o) {
 
 Schedule linear_warmup(Schedule after, std::int64_t steps, double start_factor) {
   check(steps >= 0, "linear_warmup: given ", steps, " steps, expected 0 or more");
-  check(start_factor >= 0 && start_factor <= 1, "linear_warmup: given a start of ", start_factor,
-        ", expected 0 to 1");
+  check(start_factor >= 0 && start_factor <= 1, "linear_warmup: given a start of ", start_factor, ", expected 0 to 1");
   return from_zero_on([=, after = std::move(after)](std::int64_t step) {
     if (step >= steps) return after(step - steps);
     const double risen = static_cast<double>(step) / static_cast<double>(steps);

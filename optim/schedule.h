@@ -1,7 +1,6 @@
 #pragma once
 // Schedules: pure functions from a step (or an epoch, whatever one counts) to a learning rate. They hold no
-// state, so a resumed run needs none: optimizer.lr = schedule(step). Names and meaning follow
-// torch.optim.lr_scheduler.
+// state, so a resumed run needs none: optimizer.lr = schedule(step). Names and meaning follow torch.optim.lr_scheduler.
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -12,8 +11,7 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace optim {
 
-/// Learning rate at a step >= 0; throws Error for a negative one. After its last step a schedule keeps its
-/// last rate.
+/// Learning rate at a step >= 0; throws Error for a negative one. After its last step a schedule keeps its last rate.
 using Schedule = std::function<double(std::int64_t step)>;
 
 // All of these throw Error for a rate that is negative or not finite as a Real, and where a count, factor or

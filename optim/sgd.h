@@ -1,7 +1,9 @@
 #pragma once
 // Stochastic gradient descent with momentum, in PyTorch's order of operations:
-//   d = g + weight_decay w;  b = momentum b + d  (b = d in the first step);  d = nesterov ? d + momentum b :
-//   b; w = w - lr d
+//   d = g + weight_decay w
+//   b = momentum b + d, in the first step b = d
+//   d = d + momentum b with nesterov, else b
+//   w = w - lr d
 #include "optim/optimizer.h"
 
 namespace coarsegrad {

@@ -12,22 +12,15 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
 
-const std::vector<std::pair<std::string, Guide>>& guides() {
-  static const std::vector<std::pair<std::string, Guide>> all{
-      {"features", Guide::features}, {"logits_mse", Guide::logits_mse}, {"logits_kl", Guide::logits_kl}};
-  return all;
-}
+constexpr const char *kFeatures = "features", *kLogitsMse = "logits_mse", *kLogitsKl = "logits_kl";
 
 }  // namespace
 
-Var guidance_loss(const Var& quantized_mu, const Var& nu) {
-  return Var(Real(0.5)) * mse_loss(quantized_mu, nu);
-}
+Var guidance_loss(const Var& quantized_mu, const Var& nu) { return Var(Real(0.5)) * mse_loss(quantized_mu, nu); }
 
 Var distillation_loss(const Var& logits, const Var& target, double temperature) {
   check(logits.shape() == target.shape() && logits.shape().rank() == 2 && logits.shape()[0] > 0,
-        "distillation loss: given shapes ", logits.shape(), " and ", target.shape(),
-        ", expected (N, C) twice, N > 0");
+        "distillation loss: given shapes ", logits.shape(), " and ", target.shape(), ", expected (N, C) twice, N > 0");
   check(is_positive(temperature * temperature), "distillation loss: given a temperature of ", temperature,
         ", expected a positive number with a finite square");
   const Var divisor(static_cast<Real>(temperature)), images(static_cast<Real>(logits.shape()[0]));
@@ -36,19 +29,7 @@ Var distillation_loss(const Var& logits, const Var& target, double temperature) 
   return square(divisor) * divergence / images;
 }
 
-Guide guide(const std::string& name) {
-  for (const auto& [known, value] : guides())
-    if (known == name) return value;
-  std::string all;
-  for (const std::string& known : guide_names()) all += cat(" ", known);
-  throw UsageError(cat("guide: given '", name, "', expected one of:", all));
-}
-
-std::vector<std::string> guide_names() {
-  std::vector<std::string> names;
-  for (const auto& [name, value] : guides()) names.push_back(name);
-  return names;
-}
+std::vector<std::string> guide_names() { return {kFeatures, kLogitsMse, kLogitsKl}; }
 
 std::vector<std::string> last_activations(nn::Module& net, std::size_t count) {
   std::vector<std::string> all;
@@ -58,16 +39,17 @@ std::vector<std::string> last_activations(nn::Module& net, std::size_t count) {
   return all;
 }
 
-Guidance::Guidance(nn::Module& student, nn::Module& partner, const GuidanceOptions& options,
-                   Quantize quantize)
+Guidance::Guidance(nn::Module& student, nn::Module& partner, const GuidanceOptions& options, Quantize quantize)
     : partner_net_(partner), options_(options), quantize_(std::move(quantize)) {
-  check(in_range(options_.weight, 0) && in_range(options_.partner_weight, 0) &&
-            in_range(options_.task_weight, 0) && in_range(options_.partner_task_weight, 0) &&
-            is_positive(options_.temperature * options_.temperature),
-        "guidance: given weights ", options_.weight, ", ", options_.partner_weight, ", ",
-        options_.task_weight, ", ", options_.partner_task_weight, " and a temperature of ",
-        options_.temperature, ", expected finite ones, none negative, and a positive temperature");
-  if (options_.guide != Guide::features) return;
+  const auto names = guide_names();
+  check_usage(std::ranges::find(names, options_.guide) != names.end(), "guide: given '", options_.guide,
+              "', expected features, logits_mse or logits_kl");
+  check(in_range(options_.weight, 0) && in_range(options_.partner_weight, 0) && in_range(options_.task_weight, 0) &&
+            in_range(options_.partner_task_weight, 0) && is_positive(options_.temperature * options_.temperature),
+        "guidance: given weights ", options_.weight, ", ", options_.partner_weight, ", ", options_.task_weight, ", ",
+        options_.partner_task_weight, " and a temperature of ", options_.temperature,
+        ", expected finite ones, none negative, and a positive temperature");
+  if (options_.guide != kFeatures) return;
   if (options_.layers.empty()) options_.layers = last_activations(student, 2);
   check_usage(!options_.layers.empty(), "guidance: given a network without activations, expected layers");
   tap(student, "student", student_);
@@ -85,8 +67,7 @@ void Guidance::tap(nn::Module& net, const char* which, std::vector<Tap>& taps) {
   const auto modules = net.named_modules();
   for (const std::string& layer : options_.layers) {
     const auto found = std::ranges::find(modules, layer, [](const auto& entry) { return entry.first; });
-    check_usage(found != modules.end() && !layer.empty(), "guidance: the ", which, " has no layer '", layer,
-                "'");
+    check_usage(found != modules.end() && !layer.empty(), "guidance: the ", which, " has no layer '", layer, "'");
     taps.push_back({found->second, 0, {}});
   }
   for (Tap& t : taps)
@@ -107,12 +88,12 @@ GuidedLosses Guidance::losses(const Outcome& student, const Outcome& partner) {
 // The same difference twice, each time with the other network's part as a constant.
 GuidedLosses Guidance::differences(const Outcome& student, const Outcome& partner) {
   const double t = options_.temperature;
-  if (options_.guide == Guide::logits_mse)
-    return {mse_loss(student.logits, partner.logits.detach()),
-            mse_loss(partner.logits, student.logits.detach())};
-  if (options_.guide == Guide::logits_kl)
-    return {distillation_loss(student.logits, partner.logits, t),
-            distillation_loss(partner.logits, student.logits, t)};
+  check(options_.guide == kFeatures || (student.logits.defined() && partner.logits.defined()),
+        "guidance: given a task without outputs, expected logits, which are compared, or the guide 'features'");
+  if (options_.guide == kLogitsMse)
+    return {mse_loss(student.logits, partner.logits.detach()), mse_loss(partner.logits, student.logits.detach())};
+  if (options_.guide == kLogitsKl)
+    return {distillation_loss(student.logits, partner.logits, t), distillation_loss(partner.logits, student.logits, t)};
   GuidedLosses sums{Var(Real(0)), Var(Real(0))};
   for (std::size_t i = 0; i < options_.layers.size(); ++i) {
     const Var nu = std::exchange(student_[i].seen, {}), mu = std::exchange(partner_[i].seen, {});

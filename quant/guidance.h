@@ -23,17 +23,14 @@ Var guidance_loss(const Var& quantized_mu, const Var& nu);
 /// goes to `target`.
 Var distillation_loss(const Var& logits, const Var& target, double temperature);
 
-enum class Guide {
-  features,    ///< R of the outputs of `layers`, summed over them
-  logits_mse,  ///< mean squared difference of the logits
-  logits_kl,   ///< distillation_loss() of each from the other
-};
-/// Throws UsageError, listing the known ones, for a name that is none of features, logits_mse and logits_kl.
-Guide guide(const std::string& name);
+/// What is compared:
+///   features    R of the outputs of `layers`, summed over them
+///   logits_mse  mean squared difference of the logits
+///   logits_kl   distillation_loss() of each from the other
 std::vector<std::string> guide_names();
 
 struct GuidanceOptions {
-  Guide guide = Guide::features;
+  std::string guide = "features";  ///< one of guide_names()
   /// Dotted names of the modules whose outputs are compared; where a module is called several times, the last
   /// call counts. Q(mu) bounds them, and so should what they are the outputs of: activations, or blocks that
   /// end in one, not sums. Empty: last_activations(student, 2).
@@ -48,7 +45,7 @@ struct GuidanceOptions {
 /// one, what its second convolution reads.
 std::vector<std::string> last_activations(nn::Module& net, std::size_t count);
 
-/// What a network has put out for one batch, and its own loss.
+/// What a network has put out for one batch, and its own loss. The logits may be undefined where layers are compared.
 struct Outcome {
   Var logits, task;
 };
@@ -71,7 +68,7 @@ class Guidance {
   /// Of the batch that both networks have seen last, with gradients recorded:
   ///   task_weight task + weight difference, for each network with its own weights.
   /// Gradients of `student` reach the student alone, those of `partner` the partner alone. Throws Error where
-  /// a layer was not called since the last time.
+  /// a layer was not called since the last time, or where logits that are compared are undefined.
   GuidedLosses losses(const Outcome& student, const Outcome& partner);
 
   nn::Module& partner() { return partner_net_; }

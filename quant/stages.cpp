@@ -18,8 +18,7 @@ int at_least(int target, int bits) {
 
 }  // namespace
 
-std::vector<TrainingStage> stages(const TrainingStage& target, const std::vector<int>& progressive,
-                                  bool two_stage) {
+std::vector<TrainingStage> stages(const TrainingStage& target, const std::vector<int>& progressive, bool two_stage) {
   check_usage(std::ranges::is_sorted(progressive, std::greater_equal<>()),
               "stages: expected bits that descend, each less than the one before");
   std::vector<TrainingStage> plain;
@@ -30,8 +29,7 @@ std::vector<TrainingStage> stages(const TrainingStage& target, const std::vector
   plain.push_back(target);
   std::vector<TrainingStage> all;
   for (const TrainingStage& stage : plain) {
-    if (two_stage && stage.weight_bits > 0 && stage.activation_bits > 0)
-      all.push_back({stage.weight_bits, 0});
+    if (two_stage && stage.weight_bits > 0 && stage.activation_bits > 0) all.push_back({stage.weight_bits, 0});
     all.push_back(stage);
   }
   return all;

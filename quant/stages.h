@@ -17,7 +17,6 @@ struct TrainingStage {
 /// below the target's (32 stands for float; where that changes nothing the stage is left out). With
 /// `two_stage` each of these is preceded by the same with float activations, where both are quantized. What
 /// is float in the target always is. Throws UsageError for bits that do not descend.
-std::vector<TrainingStage> stages(const TrainingStage& target, const std::vector<int>& progressive,
-                                  bool two_stage);
+std::vector<TrainingStage> stages(const TrainingStage& target, const std::vector<int>& progressive, bool two_stage);
 
 }  // namespace coarsegrad

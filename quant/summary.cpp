@@ -15,8 +15,7 @@ using nn::Graph;
 
 // The elements of the result are among those of the inputs, or zeros: a grid stays one.
 bool picks_elements(const Graph::Node& node) {
-  static const std::set<std::string> ops{"max_pool2d", "reshape",     "slice",
-                                         "pad",        "concatenate", "subsample2d"};
+  static const std::set<std::string> ops{"max_pool2d", "reshape", "slice", "pad", "concatenate", "subsample2d"};
   return ops.contains(node.op);
 }
 
@@ -34,8 +33,7 @@ class Summarizer {
       parameters_[name] = parameter;
     }
     if (rule)
-      for (const WeightRule::Entry& entry : rule->weights())
-        rule_bits_[entry.weight] = entry.projection->bits();
+      for (const WeightRule::Entry& entry : rule->weights()) rule_bits_[entry.weight] = entry.projection->bits();
     for (const Graph::Node& node : graph.nodes)
       for (const std::string& name : graph.parameters(node)) {
         check(parameters_.contains(name), "summary: given a graph with the parameter '", name,
@@ -84,13 +82,10 @@ class Summarizer {
   }
   int bits_of(const Graph::Node& node) const {
     if (!node.parameter.empty()) return packed(*parameters_.at(node.parameter)).bits;
-    if (const auto* bits = find_attribute<std::int64_t>(node.attributes, "bits"))
-      return static_cast<int>(*bits);
+    if (const auto* bits = find_attribute<std::int64_t>(node.attributes, "bits")) return static_cast<int>(*bits);
     return picks_elements(node) ? bits_of(node.inputs) : kFloatBits;
   }
-  int bits_of(int node) const {
-    return node == Graph::kNone ? kFloatBits : bits_[static_cast<std::size_t>(node)];
-  }
+  int bits_of(int node) const { return node == Graph::kNone ? kFloatBits : bits_[static_cast<std::size_t>(node)]; }
   /// The most of them.
   int bits_of(const std::vector<int>& nodes) const {
     int most = 0;
@@ -112,8 +107,7 @@ class Summarizer {
   std::int64_t products(const Graph::Node& node, int weight) const {
     const Shape& w = input(node, static_cast<std::size_t>(weight)).shape;
     if (node.op != "matmul") return w[0] ? w.numel() / w[0] : 0;
-    const bool transposed =
-        *find_attribute<bool>(node.attributes, weight == 0 ? "transpose_a" : "transpose_b");
+    const bool transposed = *find_attribute<bool>(node.attributes, weight == 0 ? "transpose_a" : "transpose_b");
     return w[(weight == 0) != transposed ? 1 : 0];
   }
 
@@ -162,16 +156,14 @@ class Summarizer {
     row.output_bits = bits_of(call.output);
     if (const auto own = own_.find(prefix(call.module)); own != own_.end()) add_parameters(row, own->second);
     for (int i = call.begin; i < call.end; ++i)
-      if (const Graph::Node& node = graph_.nodes[static_cast<std::size_t>(i)];
-          node.call == static_cast<int>(number))
+      if (const Graph::Node& node = graph_.nodes[static_cast<std::size_t>(i)]; node.call == static_cast<int>(number))
         add_costs(row, node);
     add(std::move(row));
   }
 
   /// An op that a module carries out between its submodules, where it has parameters.
   void add_op(const Graph::Node& node) {
-    const bool has_costs =
-        weight_of(node) >= 0 || node.op == "batch_norm" || !graph_.parameters(node).empty();
+    const bool has_costs = weight_of(node) >= 0 || node.op == "batch_norm" || !graph_.parameters(node).empty();
     if (!has_costs || is_row(graph_.calls[static_cast<std::size_t>(node.call)])) return;
     LayerSummary row{node.module, node.op, without_batch(node.shape)};
     row.input_bits = bits_of(weight_of(node) == 0 ? node.inputs[1] : node.inputs[0]);

@@ -31,8 +31,7 @@ struct LayerSummary {
   /// one is a parameter.
   std::int64_t macs = 0;
   /// Bit operations: macs * weight_bits * input_bits. Source: van Baalen et al., "Bayesian Bits" (NeurIPS
-  /// 2020, arXiv 2005.07093). Baskin et al. (UNIQ, arXiv 1804.10969) add the accumulator's width, this does
-  /// not.
+  /// 2020, arXiv 2005.07093). Baskin et al. (UNIQ, arXiv 1804.10969) add the accumulator's width, this does not.
   std::int64_t bops = 0;
 };
 

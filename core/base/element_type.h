@@ -11,10 +11,14 @@ enum class ElementType : std::uint8_t { float32, float64, uint8, int8, int32 };
 
 template <class T>
 constexpr ElementType element_type_of() {
-  if constexpr (std::is_same_v<T, float>) return ElementType::float32;
-  else if constexpr (std::is_same_v<T, double>) return ElementType::float64;
-  else if constexpr (std::is_same_v<T, std::uint8_t>) return ElementType::uint8;
-  else if constexpr (std::is_same_v<T, std::int8_t>) return ElementType::int8;
+  if constexpr (std::is_same_v<T, float>)
+    return ElementType::float32;
+  else if constexpr (std::is_same_v<T, double>)
+    return ElementType::float64;
+  else if constexpr (std::is_same_v<T, std::uint8_t>)
+    return ElementType::uint8;
+  else if constexpr (std::is_same_v<T, std::int8_t>)
+    return ElementType::int8;
   else {
     static_assert(std::is_same_v<T, std::int32_t>, "no element type of tensors");
     return ElementType::int32;
@@ -24,10 +28,13 @@ constexpr ElementType element_type_of() {
 /// Bytes of one element.
 constexpr std::size_t element_size(ElementType type) {
   switch (type) {
-    case ElementType::float64: return 8;
+    case ElementType::float64:
+      return 8;
     case ElementType::uint8:
-    case ElementType::int8: return 1;
-    default: return 4;
+    case ElementType::int8:
+      return 1;
+    default:
+      return 4;
   }
 }
 

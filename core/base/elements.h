@@ -34,8 +34,7 @@ class Elements {
   Read read_ = nullptr;
 };
 
-/// Some consecutive elements as an array: in place where they are there (null for null), else in working
-/// space.
+/// Some consecutive elements as an array: in place where they are there (null for null), else in working space.
 template <class T>
 class ElementWindow {
  public:

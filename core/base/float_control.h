@@ -20,9 +20,7 @@ inline std::uint32_t read() {
   asm volatile("mrs %0, fpcr" : "=r"(bits));
   return static_cast<std::uint32_t>(bits);
 }
-inline void write(std::uint32_t bits) {
-  asm volatile("msr fpcr, %0" : : "r"(static_cast<std::uint64_t>(bits)));
-}
+inline void write(std::uint32_t bits) { asm volatile("msr fpcr, %0" : : "r"(static_cast<std::uint64_t>(bits))); }
 #else
 #error "no control register known for this processor"
 #endif

@@ -10,17 +10,10 @@
 namespace coarsegrad {
 namespace {
 
-std::string shown(double value) {
+std::string decimal(double value) {
   char text[32];
   const auto end = std::to_chars(text, text + sizeof text, value).ptr;
   return {text, end};
-}
-
-std::string shown(const OptionValue& value) {
-  if (const auto* b = std::get_if<bool>(&value)) return *b ? "true" : "false";
-  if (const auto* i = std::get_if<int>(&value)) return std::to_string(*i);
-  if (const auto* d = std::get_if<double>(&value)) return shown(*d);
-  return std::get<std::string>(value);
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -30,9 +23,12 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 std::string limits_of(OptionRange<double> r) {
-  return cat("a number from ", shown(r.least), " to ", shown(r.most));
+  return r.most == kNoEnd ? cat("a number >= ", decimal(r.least))
+                          : cat("a number from ", decimal(r.least), " to ", decimal(r.most));
 }
-std::string limits_of(OptionRange<int> r) { return cat("an integer from ", r.least, " to ", r.most); }
+std::string limits_of(OptionRange<int> r) {
+  return r.least == r.most ? std::to_string(r.least) : cat("an integer from ", r.least, " to ", r.most);
+}
 std::string limits_of(const std::vector<std::string>& choices) { return "one of " + joined(choices); }
 constexpr const char* kFlagLimits = "true or false";
 
@@ -44,7 +40,9 @@ bool within(T value, OptionRange<T> range) {
 class Lister : public OptionVisitor {
  public:
   std::vector<OptionField> fields;
-  void number(const OptionText& t, double& v, OptionRange<double> r) override { fields.push_back({t, v, limits_of(r)}); }
+  void number(const OptionText& t, double& v, OptionRange<double> r) override {
+    fields.push_back({t, v, limits_of(r)});
+  }
   void integer(const OptionText& t, int& v, OptionRange<int> r) override { fields.push_back({t, v, limits_of(r)}); }
   void flag(const OptionText& t, bool& v) override { fields.push_back({t, v, kFlagLimits}); }
   void choice(const OptionText& t, std::string& v, const std::vector<std::string>& choices) override {
@@ -132,6 +130,13 @@ bool is_name(const std::string& text) {
 
 }  // namespace
 
+std::string shown(const OptionValue& value) {
+  if (const auto* b = std::get_if<bool>(&value)) return *b ? "true" : "false";
+  if (const auto* i = std::get_if<int>(&value)) return std::to_string(*i);
+  if (const auto* d = std::get_if<double>(&value)) return decimal(*d);
+  return std::get<std::string>(value);
+}
+
 std::vector<OptionField> AnyOptions::fields() const {
   Lister lister;
   held_->show(lister);
@@ -165,7 +170,8 @@ void AnyOptions::check_description() const {
   std::set<std::string> names;
   AnyOptions copy = *this;
   for (const OptionField& f : fields()) {
-    check(is_name(f.text.name) && names.insert(f.text.name).second, "options: described '", f.text.name,
+    const bool is_new = names.insert(f.text.name).second;
+    check(is_new && is_name(f.text.name), "options: described '", f.text.name,
           "', expected small letters, digits and hyphens, each name once");
     check(!f.text.help.empty(), "options: described ", f.text.name, " without help, expected a line");
     copy.set(f.text.name, f.value);

@@ -12,6 +12,7 @@
 //   }
 //
 // Flags, JSON keys, help, checks, log attributes and tables in READMEs are made of that description.
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -47,8 +48,13 @@ class OptionVisitor {
   virtual void choice(const OptionText& text, std::string& value, const std::vector<std::string>& choices) = 0;
 };
 
+/// The upper end of a range of numbers that has none.
+inline constexpr double kNoEnd = std::numeric_limits<double>::max();
+
 /// The value of any option.
 using OptionValue = std::variant<bool, int, double, std::string>;
+/// As a flag takes it: "true", "3", "1e-05", "fitted".
+std::string shown(const OptionValue& value);
 
 /// A field of a struct of options as data.
 struct OptionField {
@@ -64,8 +70,9 @@ class AnyOptions {
   AnyOptions() : AnyOptions(None{}) {}
   /// Of a type that describe() is declared for.
   template <class Options>
-    requires requires(OptionVisitor& v, Options& o) { describe(v, o); }
-  AnyOptions(Options options)  // NOLINT(google-explicit-constructor): a struct of options is meant where one is asked for
+  requires requires(OptionVisitor& v, Options& o) { describe(v, o); }
+  AnyOptions(
+      Options options)  // NOLINT(google-explicit-constructor): a struct of options is meant where one is asked for
       : held_(std::make_unique<Model<Options>>(std::move(options))) {
     check_description();
   }
@@ -86,6 +93,8 @@ class AnyOptions {
 
   std::vector<OptionField> fields() const;
   bool has(std::string_view name) const;
+  /// Whether these are AnyOptions(), which no part has: where a part's options are asked for they mean its own as they are.
+  bool none() const { return held_->type() == typeid(None); }
   /// Throws UsageError, listing the options, if there is none of this name.
   OptionValue get(std::string_view name) const;
   /// Sets one of them. An integer is taken for a number. Throws UsageError "name: given, expected" for an unknown name, a

@@ -22,8 +22,7 @@ namespace {
 constexpr int kMaxThreads = 1024;
 
 struct ThreadCount {
-  std::atomic<int> threads{
-      std::clamp(std::min(omp_get_max_threads(), omp_get_thread_limit()), 1, kMaxThreads)};
+  std::atomic<int> threads{std::clamp(std::min(omp_get_max_threads(), omp_get_thread_limit()), 1, kMaxThreads)};
   std::atomic<bool> asked_for{false};
 };
 
@@ -74,8 +73,8 @@ int threads_to_be_had() {
   if (threads > team) {
     const int others = startable(threads - team);
     if (team + others < threads) {
-      check(!thread_count().asked_for, "parallel_for: given ", threads, " threads, expected at most ",
-            team + others, ", which is what can be started here");
+      check(!thread_count().asked_for, "parallel_for: given ", threads, " threads, expected at most ", team + others,
+            ", which is what can be started here");
       thread_count().threads = 1;
       return 1;
     }

@@ -66,8 +66,7 @@ constexpr TaskRange part_of(std::int64_t n, std::int64_t parts, std::int64_t par
 /// Calls f(begin, end) once for each of the ranges [0, step), [step, 2 step), ... that n items fall into.
 template <class F>
 void parallel_ranges(std::int64_t n, std::int64_t step, F&& f) {
-  parallel_for((n + step - 1) / step,
-               [&](std::int64_t t) { f(t * step, (t + 1) * step < n ? (t + 1) * step : n); });
+  parallel_for((n + step - 1) / step, [&](std::int64_t t) { f(t * step, (t + 1) * step < n ? (t + 1) * step : n); });
 }
 
 /// Elements that a task of a sweep over memory should have: enough to be worth starting, few enough to stay

@@ -12,35 +12,72 @@
 
 namespace coarsegrad {
 
-/// Which part is meant, and how it is set.
+/// Which part is meant, and how it is set: {"blend", BlendOptions{.rho = 1e-4}}, or {"blend"} as it is when nobody sets
+/// it.
 struct Part {
   std::string name;
-  AnyOptions options;
+  AnyOptions options = {};
+
+  /// The same with one option set; it must have its options. Throws as AnyOptions::set().
+  Part with(std::string_view option, const OptionValue& value) const {
+    Part changed = *this;
+    changed.options.set(option, value);
+    return changed;
+  }
+  friend bool operator==(const Part& a, const Part& b) = default;
 };
 
-/// What a part of this kind makes is a Product. May be used by several threads.
-template <class Product>
-class PartRegistry {
+/// The parts of one kind, whatever it is that they make: what flags, files and help need to know. May be used by several
+/// threads.
+class PartCatalogue {
  public:
-  /// `kind` names the parts in messages: "relaxation".
-  explicit PartRegistry(std::string kind) : entries_(std::move(kind), {}) {}
+  virtual ~PartCatalogue() = default;
+  /// In the order in which they were added.
+  virtual std::vector<std::string> names() const = 0;
+  /// The part of this name as it is when nobody sets its options. Throws UsageError, listing the known names.
+  virtual Part part(std::string_view name) const = 0;
+  /// Where it comes from: a paper, or "" for what has none.
+  virtual std::string source(std::string_view name) const = 0;
+  /// The part with options: its own where the given one has none.
+  Part complete(const Part& given) const { return given.options.none() ? part(given.name) : given; }
+};
 
-  /// Makes a part known: its name, where it comes from (a paper, or "" for what has none), its options as they are when
-  /// nobody sets them, and what makes it of options. Throws UsageError if the name is empty or taken.
-  template <class Options, class Make>
-  void add(std::string name, std::string source, Options standard, Make make) {
-    entries_.add(std::move(name), Entry{std::move(source), std::move(standard), [make](const AnyOptions& options) -> Product {
-                                          return make(options.template as<Options>());
-                                        }});
+/// What a part of this kind makes is a Product.
+template <class Product>
+class PartRegistry : public PartCatalogue {
+ public:
+  /// `kind` names the parts in messages: "relaxation"; `add_shipped` adds the first ones.
+  explicit PartRegistry(
+      std::string kind, void (*add_shipped)(PartRegistry&) = [](PartRegistry&) {})
+      : entries_(std::move(kind), {}) {
+    add_shipped(*this);
   }
 
-  /// The part of this name as it is when nobody sets its options. Throws UsageError, listing the known names.
-  Part part(std::string_view name) const { return {std::string(name), entries_.find(name).standard}; }
+  /// Makes a part known: its name, where it comes from, its options as they are when nobody sets them, and what makes it
+  /// of options. Throws UsageError if the name is empty or taken.
+  template <class Options, class Maker>
+  void add(std::string name, std::string source, Options standard, Maker maker) {
+    entries_.add(std::move(name),
+                 Entry{std::move(source), std::move(standard), [maker](const AnyOptions& options) -> Product {
+                         return maker(options.template as<Options>());
+                       }});
+  }
+  /// One that has no options.
+  template <class Maker>
+  void add(std::string name, std::string source, Maker maker) {
+    entries_.add(std::move(name),
+                 Entry{std::move(source), {}, [maker](const AnyOptions&) -> Product { return maker(); }});
+  }
+
+  std::vector<std::string> names() const override { return entries_.names(); }
+  Part part(std::string_view name) const override { return {std::string(name), entries_.find(name).standard}; }
+  std::string source(std::string_view name) const override { return entries_.find(name).source; }
+
   /// Throws UsageError for an unknown name, and Error for the options of another part.
-  Product make(const Part& part) const { return entries_.find(part.name).make(part.options); }
-  const std::string& source(std::string_view name) const { return entries_.find(name).source; }
-  /// In the order in which they were added.
-  std::vector<std::string> names() const { return entries_.names(); }
+  Product make(const Part& part) const {
+    const Entry& entry = entries_.find(part.name);
+    return entry.make(part.options.none() ? entry.standard : part.options);
+  }
 
  private:
   struct Entry {

@@ -47,8 +47,7 @@ class Registry {
 
  private:
   typename Entries::const_iterator position(std::string_view name) const {
-    return std::ranges::find(entries_, name,
-                             [](const auto& entry) -> std::string_view { return entry.first; });
+    return std::ranges::find(entries_, name, [](const auto& entry) -> std::string_view { return entry.first; });
   }
 
   std::string kind_;

@@ -1,6 +1,5 @@
 #pragma once
-// Files that are read: whatever is under a name, reading it neither waits for another process nor goes on for
-// ever.
+// Files that are read: whatever is under a name, reading it neither waits for another process nor goes on for ever.
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>

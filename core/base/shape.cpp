@@ -17,8 +17,7 @@ std::size_t place_of(int i, const Shape& s) {
 }
 }  // namespace
 
-Shape::Shape(std::initializer_list<std::int64_t> extents)
-    : Shape(extents.begin(), static_cast<int>(extents.size())) {}
+Shape::Shape(std::initializer_list<std::int64_t> extents) : Shape(extents.begin(), static_cast<int>(extents.size())) {}
 
 Shape::Shape(const std::int64_t* extents, int rank) : rank_(rank) {
   check(rank >= 0 && rank <= kMaxRank, "shape: given ", rank, " axes, expected at most ", kMaxRank);
@@ -31,9 +30,7 @@ Shape::Shape(const std::int64_t* extents, int rank) : rank_(rank) {
   }
 }
 
-std::int64_t Shape::operator[](int i) const {
-  return extents_[place_of(i, *this)];
-}
+std::int64_t Shape::operator[](int i) const { return extents_[place_of(i, *this)]; }
 
 Shape Shape::with(int i, std::int64_t n) const {
   auto extents = extents_;

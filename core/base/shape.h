@@ -1,6 +1,5 @@
 #pragma once
-// Shape: the extents of a tensor, outermost first. Images are (N, H, W, C), weights of convolutions (O, kh,
-// kw, I).
+// Shape: the extents of a tensor, outermost first. Images are (N, H, W, C), weights of convolutions (O, kh, kw, I).
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -20,8 +19,7 @@ class Shape {
   Shape(const std::int64_t* extents, int rank);
 
   int rank() const { return rank_; }
-  /// Extent of axis i; negative i counts from the end (-1 is the innermost). Throws Error outside [-rank,
-  /// rank).
+  /// Extent of axis i; negative i counts from the end (-1 is the innermost). Throws Error outside [-rank, rank).
   std::int64_t operator[](int i) const;
   /// Number of elements.
   std::int64_t numel() const { return numel_; }
@@ -32,9 +30,7 @@ class Shape {
   /// "(2,3,4)".
   std::string str() const;
 
-  friend bool operator==(const Shape& a, const Shape& b) {
-    return a.rank_ == b.rank_ && a.extents_ == b.extents_;
-  }
+  friend bool operator==(const Shape& a, const Shape& b) { return a.rank_ == b.rank_ && a.extents_ == b.extents_; }
   friend std::ostream& operator<<(std::ostream& out, const Shape& s);
 
  private:

@@ -2,8 +2,7 @@
 // Included by the source of a main(): the threads of OpenMP wait for more work for some microseconds awake,
 // then asleep, unless the environment says otherwise (OMP_WAIT_POLICY, GOMP_SPINCOUNT, KMP_BLOCKTIME). Their
 // runtimes read the environment before main(), so it is set earlier still: a program's preinit_array runs
-// before what initialises its libraries. A shared library has none; the linker refuses one that includes
-// this.
+// before what initialises its libraries. A shared library has none; the linker refuses one that includes this.
 #include <cstdlib>
 
 namespace coarsegrad::detail {
@@ -15,7 +14,7 @@ inline void ask_for_short_waits(int, char**, char**) {
   setenv("KMP_BLOCKTIME", "1", 0);      // LLVM: milliseconds, and the least but none
 }
 
-[[gnu::section(".preinit_array"),
-  gnu::used]] static void (*const before_libraries)(int, char**, char**) = ask_for_short_waits;
+[[gnu::section(".preinit_array"), gnu::used]] static void (*const before_libraries)(int, char**,
+                                                                                    char**) = ask_for_short_waits;
 
 }  // namespace coarsegrad::detail

@@ -39,11 +39,9 @@ void check_quantizer(kernels::Quantizer<T> q) {
   using limits = std::numeric_limits<T>;
   check(q.alpha >= limits::min() && q.alpha <= limits::max(), "activation quantizer: given alpha = ", q.alpha,
         ", expected a positive number that is neither infinite nor subnormal");
-  check(q.levels >= 1 && q.levels <= 255, "activation quantizer: given ", q.levels,
-        " levels, expected 1 to 255");
-  check(q.steps > 0 && q.scale() >= limits::min() && q.scale() <= limits::max(),
-        "activation quantizer: given ", q.steps, " steps within alpha = ", q.alpha,
-        ", expected a quotient that is a normal number");
+  check(q.levels >= 1 && q.levels <= 255, "activation quantizer: given ", q.levels, " levels, expected 1 to 255");
+  check(q.steps > 0 && q.scale() >= limits::min() && q.scale() <= limits::max(), "activation quantizer: given ",
+        q.steps, " steps within alpha = ", q.alpha, ", expected a quotient that is a normal number");
 }
 
 template <class T>
@@ -61,16 +59,14 @@ void mask_backward(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx)
 }
 
 template <class T>
-bool quantize_forward(std::int64_t n, const T* x, kernels::Quantizer<T> quantizer, Ste ste, T* y,
-                      std::uint8_t* codes, std::uint8_t* mask) {
+bool quantize_forward(std::int64_t n, const T* x, kernels::Quantizer<T> quantizer,
+                      const std::type_identity_t<kernels::Interval<T>>& pass, T* y, std::uint8_t* codes,
+                      std::uint8_t* mask) {
   check_quantizer(quantizer);
-  const auto pass = window_of(quantizer, ste);
-  std::uint8_t* const bits = ste == Ste::identity ? nullptr : mask;
   const auto quantize = real_kernels<T>().activation.quantize;
   std::atomic<bool> any_nan = false;
   parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
-    if (quantize(end - begin, x + begin, quantizer, pass, at(y, begin), at(codes, begin),
-                 at(bits, begin / 8)))
+    if (quantize(end - begin, x + begin, quantizer, pass, at(y, begin), at(codes, begin), at(mask, begin / 8)))
       any_nan = true;
   });
   return any_nan;
@@ -96,13 +92,13 @@ double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, kernels:
 }
 
 template <class T>
-double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* clipped_mask,
-                               const T* dy, int levels, AlphaRule rule) {
+double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* clipped_mask, const T* dy,
+                               int levels, AlphaRule rule) {
   check(clipped_mask || rule == AlphaRule::exact || n == 0,
         "activation quantizer: this alpha rule needs the clipped mask");
   return sum_of_parts(n, [&](std::int64_t begin, std::int64_t end) {
-    return real_kernels<T>().activation.alpha_gradient_codes(
-        end - begin, codes + begin, at(clipped_mask, begin / 8), dy + begin, levels, rule);
+    return real_kernels<T>().activation.alpha_gradient_codes(end - begin, codes + begin, at(clipped_mask, begin / 8),
+                                                             dy + begin, levels, rule);
   });
 }
 
@@ -118,19 +114,17 @@ double quantize_step_gradient(std::int64_t n, const T* x, const std::uint8_t* co
   });
 }
 
-#define COARSEGRAD_INSTANTIATE(T)                                                                           \
-  template void check_quantizer(kernels::Quantizer<T>);                                                     \
-  template void relu_forward(std::int64_t, const T*, T*, std::uint8_t*);                                    \
-  template void mask_backward(std::int64_t, const std::uint8_t*, const T*, T*);                             \
-  template bool quantize_forward(std::int64_t, const T*, kernels::Quantizer<T>, Ste, T*, std::uint8_t*,     \
-                                 std::uint8_t*);                                                            \
-  template void quantize_decode(std::int64_t, const std::uint8_t*, T, T*);                                  \
-  template double quantize_alpha_gradient(std::int64_t, const T*, const T*, kernels::Quantizer<T>,          \
-                                          AlphaRule);                                                       \
-  template double quantize_alpha_gradient(std::int64_t, const std::uint8_t*, const std::uint8_t*, const T*, \
-                                          int, AlphaRule);                                                  \
-  template double quantize_step_gradient(std::int64_t, const T*, const std::uint8_t*, const T*,             \
-                                         kernels::Quantizer<T>);
+#define COARSEGRAD_INSTANTIATE(T)                                                                                \
+  template void check_quantizer(kernels::Quantizer<T>);                                                          \
+  template void relu_forward(std::int64_t, const T*, T*, std::uint8_t*);                                         \
+  template void mask_backward(std::int64_t, const std::uint8_t*, const T*, T*);                                  \
+  template bool quantize_forward(std::int64_t, const T*, kernels::Quantizer<T>, const kernels::Interval<T>&, T*, \
+                                 std::uint8_t*, std::uint8_t*);                                                  \
+  template void quantize_decode(std::int64_t, const std::uint8_t*, T, T*);                                       \
+  template double quantize_alpha_gradient(std::int64_t, const T*, const T*, kernels::Quantizer<T>, AlphaRule);   \
+  template double quantize_alpha_gradient(std::int64_t, const std::uint8_t*, const std::uint8_t*, const T*, int, \
+                                          AlphaRule);                                                            \
+  template double quantize_step_gradient(std::int64_t, const T*, const std::uint8_t*, const T*, kernels::Quantizer<T>);
 COARSEGRAD_INSTANTIATE(float)
 COARSEGRAD_INSTANTIATE(double)
 #undef COARSEGRAD_INSTANTIATE

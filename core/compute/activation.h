@@ -3,10 +3,9 @@
 // element (bit i % 8 of byte i / 8), which is all that the backward pass needs. T is float or double. All
 // results are bitwise the same for any number of threads; all but the sums of quantize_..._gradient also
 // for every kernel table.
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
+#include <type_traits>
 
 #include "core/kernels/activation.h"
 
@@ -23,38 +22,20 @@ void relu_forward(std::int64_t n, const T* x, T* y, std::uint8_t* mask = nullptr
 template <class T>
 void mask_backward(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx);
 
-/// Where the straight-through estimator of the quantizer passes gradients on. Names as in the papers.
-enum class Ste { identity, relu, clipped_relu, hard_tanh };
 using kernels::AlphaRule;
 
 /// Throws Error for a quantizer out of range.
 template <class T>
 void check_quantizer(kernels::Quantizer<T> quantizer);
-/// Quotients q at which the backward pass of `ste` is 1: q > 0 for relu, 0 < q <= levels for clipped_relu,
-/// |q| <= levels for hard_tanh, all of them for identity.
-template <class T>
-kernels::Interval<T> window_of(kernels::Quantizer<T> quantizer, Ste ste) {
-  constexpr T kInfinity = std::numeric_limits<T>::infinity();
-  const T levels = static_cast<T>(quantizer.levels);
-  switch (ste) {
-    case Ste::relu:
-      return {0, kInfinity};
-    case Ste::clipped_relu:
-      return {0, levels};
-    case Ste::hard_tanh:
-      return {std::nextafter(-levels, -kInfinity), levels};
-    default:
-      return {-kInfinity, kInfinity};
-  }
-}
 
 /// The quantized ReLU of the papers (Rounding::up: Yin et al. 2018 and 2019; Rounding::nearest: most others)
 /// or a sign. Any of the outputs may be null. y: values, NaN where x is NaN; y may be x. codes: 0 for NaN.
-/// mask: where the backward pass of `ste` is 1; none is written for identity. Returns whether there is a NaN.
+/// mask: where the quotient q = x * steps / alpha is in `pass`. Returns whether there is a NaN.
 /// Throws Error for a quantizer out of range.
 template <class T>
-bool quantize_forward(std::int64_t n, const T* x, kernels::Quantizer<T> quantizer, Ste ste, T* y,
-                      std::uint8_t* codes, std::uint8_t* mask);
+bool quantize_forward(std::int64_t n, const T* x, kernels::Quantizer<T> quantizer,
+                      const std::type_identity_t<kernels::Interval<T>>& pass, T* y, std::uint8_t* codes,
+                      std::uint8_t* mask);
 
 /// y = alpha * codes: what quantize_forward wrote to y, but for NaN.
 template <class T>
@@ -66,15 +47,13 @@ template <class T>
 double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, kernels::Quantizer<T> quantizer,
                                AlphaRule rule);
 
-/// The same from the codes and the clipped_relu mask that the forward pass saved (null will do for
-/// AlphaRule::exact).
+/// The same from the codes and the clipped_relu mask that the forward pass saved (null will do for AlphaRule::exact).
 template <class T>
-double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* clipped_mask,
-                               const T* dy, int levels, AlphaRule rule);
+double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* clipped_mask, const T* dy,
+                               int levels, AlphaRule rule);
 
 /// Sum over all elements of dy * d y / d step for y = step * code with code = the integer nearest to q =
-/// x / step: code - q where 0 < q <= levels, code elsewhere. Source: Esser et al., arXiv 1902.08153,
-/// equation 3.
+/// x / step: code - q where 0 < q <= levels, code elsewhere. Source: Esser et al., arXiv 1902.08153, equation 3.
 template <class T>
 double quantize_step_gradient(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy,
                               kernels::Quantizer<T> quantizer);

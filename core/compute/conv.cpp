@@ -10,8 +10,8 @@
 namespace coarsegrad {
 
 void ConvShape::validate(const char* op) const {
-  check(out_height() >= 0 && out_width() >= 0, op, ": given an image of ", height, "x", width,
-        " and a kernel of ", kernel_h, "x", kernel_w, ", expected an output of at least 0x0");
+  check(out_height() >= 0 && out_width() >= 0, op, ": given an image of ", height, "x", width, " and a kernel of ",
+        kernel_h, "x", kernel_w, ", expected an output of at least 0x0");
   check(groups > 0 && in_channels % groups == 0 && out_channels % groups == 0, op, ": given ", groups,
         " groups, expected a divisor of ", in_channels, " and ", out_channels, " channels");
 }
@@ -21,8 +21,7 @@ std::int64_t image_size(const ConvShape& s) { return s.height * s.width * s.in_c
 }  // namespace
 
 template <class T>
-void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
-                    T* y) {
+void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias, T* y) {
   s.validate("conv2d_forward");
   if constexpr (std::is_same_v<T, float>) {
     if (winograd::covers(s)) return winograd::forward(s, x, weight, bias, y);
@@ -42,8 +41,7 @@ void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* d
 }
 
 template <class T>
-void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* dy,
-                            T* dweight) {
+void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* dy, T* dweight) {
   s.validate("conv2d_backward_weight");
   if constexpr (std::is_same_v<T, float>) {
     if (winograd::covers(s)) return winograd::backward_weight(s, x, dy, dweight);

@@ -21,8 +21,7 @@
 namespace coarsegrad {
 
 /// Sizes of one convolution. x: (batch, height, width, in_channels); weight: (out_channels, kernel_h,
-/// kernel_w, in_channels / groups); y: (batch, out_height(), out_width(), out_channels). Padding is with
-/// zeros.
+/// kernel_w, in_channels / groups); y: (batch, out_height(), out_width(), out_channels). Padding is with zeros.
 struct ConvShape {
   std::int64_t batch, height, width, in_channels, out_channels, kernel_h, kernel_w;
   std::int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1, groups = 1;
@@ -35,8 +34,8 @@ struct ConvShape {
   void validate(const char* op) const;
 
  private:
-  static constexpr std::int64_t out_extent(std::int64_t in, std::int64_t kernel, std::int64_t stride,
-                                           std::int64_t pad, std::int64_t dilation) {
+  static constexpr std::int64_t out_extent(std::int64_t in, std::int64_t kernel, std::int64_t stride, std::int64_t pad,
+                                           std::int64_t dilation) {
     const std::int64_t room = in + 2 * pad - dilation * (kernel - 1) - 1;
     return room >= 0 ? room / stride + 1 : -1;
   }
@@ -46,8 +45,7 @@ struct ConvShape {
 /// y = conv(x, weight) + bias; bias (out_channels) may be null. This and the two below throw Error when the
 /// kernel does not fit into the padded image or the groups do not divide the channels.
 template <class T>
-void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
-                    T* y);
+void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias, T* y);
 /// dx = the gradient with respect to x.
 template <class T>
 void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx);

@@ -15,8 +15,8 @@ struct Band {
 };
 
 /// Output i reads input i * stride + origin + t with tap t; inputs outside [0, inputs) are padding.
-inline std::vector<Band> bands(std::int64_t outputs, std::int64_t stride, std::int64_t origin,
-                               std::int64_t taps, std::int64_t inputs) {
+inline std::vector<Band> bands(std::int64_t outputs, std::int64_t stride, std::int64_t origin, std::int64_t taps,
+                               std::int64_t inputs) {
   std::vector<Band> found;
   for (std::int64_t i = 0; i < outputs; ++i) {
     const std::int64_t at = i * stride + origin;
@@ -30,8 +30,7 @@ inline std::vector<Band> bands(std::int64_t outputs, std::int64_t stride, std::i
   return found;
 }
 
-/// One band for each tap: the outputs that it meets, whatever the others do. Empty where it only meets
-/// padding.
+/// One band for each tap: the outputs that it meets, whatever the others do. Empty where it only meets padding.
 inline std::vector<Band> bands_of_taps(std::int64_t outputs, std::int64_t stride, std::int64_t origin,
                                        std::int64_t taps, std::int64_t inputs) {
   std::vector<Band> found;

@@ -35,8 +35,7 @@ template <class Code>
 class WholeRows {
  public:
   WholeRows(std::int64_t rows, std::int64_t columns, const Code* codes)
-      : codes_(codes),
-        padded_(is_whole(columns) ? 0 : static_cast<std::size_t>(rows * whole_steps(columns))) {
+      : codes_(codes), padded_(is_whole(columns) ? 0 : static_cast<std::size_t>(rows * whole_steps(columns))) {
     if (is_whole(columns)) return;
     pad_rows(rows, columns, codes, whole_steps(columns), padded_.data());
     codes_ = padded_.data();
@@ -53,12 +52,11 @@ class WholeRows {
 class PackedWeights {
  public:
   PackedWeights(std::int64_t channels, std::int64_t depth, const std::int8_t* weight)
-      : panels_(kernel(), channels),
-        packed_(static_cast<std::size_t>(panels_.count * panels_.width * depth)) {
+      : panels_(kernel(), channels), packed_(static_cast<std::size_t>(panels_.count * panels_.width * depth)) {
     direct::pack_panels(panels_, panels_.width * depth, [&](std::int64_t panel) {
       const std::int64_t first = panel * panels_.width * depth;
-      kernel().pack(panels_.columns(panel), static_cast<int>(panels_.width), depth / kCodesPerStep,
-                    weight + first, depth, packed_.data() + first);
+      kernel().pack(panels_.columns(panel), static_cast<int>(panels_.width), depth / kCodesPerStep, weight + first,
+                    depth, packed_.data() + first);
     });
   }
   const direct::Panels& panels() const { return panels_; }
@@ -87,8 +85,7 @@ void forward_direct(const ConvShape& s, const std::uint8_t* x, const std::int8_t
   direct::correlate(kernel(), c, packed.panels());
 }
 
-// to(pixel, tap, channel) = what the filters of a group meet at each output pixel of one image; rows of
-// `depth` codes.
+// to(pixel, tap, channel) = what the filters of a group meet at each output pixel of one image; rows of `depth` codes.
 void gather_columns(const ConvShape& s, const std::uint8_t* image, std::int64_t depth, std::uint8_t* to) {
   const std::int64_t channels = s.in_channels / s.groups;
   std::fill_n(to, s.out_height() * s.out_width() * depth, std::uint8_t{0});
@@ -162,16 +159,10 @@ void conv2d_forward_codes(const ConvShape& s, const std::uint8_t* x, const std::
 }
 
 void linear_forward_codes(std::int64_t batch, std::int64_t in, std::int64_t out, const std::uint8_t* x,
-                          const std::int8_t* weight, std::span<const float> scale, const float* bias,
-                          float* y) {
-  conv2d_forward_codes({.batch = batch,
-                        .height = 1,
-                        .width = 1,
-                        .in_channels = in,
-                        .out_channels = out,
-                        .kernel_h = 1,
-                        .kernel_w = 1},
-                       x, weight, scale, bias, y);
+                          const std::int8_t* weight, std::span<const float> scale, const float* bias, float* y) {
+  conv2d_forward_codes(
+      {.batch = batch, .height = 1, .width = 1, .in_channels = in, .out_channels = out, .kernel_h = 1, .kernel_w = 1},
+      x, weight, scale, bias, y);
 }
 
 }  // namespace coarsegrad

@@ -18,7 +18,6 @@ void conv2d_forward_codes(const ConvShape& s, const std::uint8_t* x, const std::
 
 /// y = scale * (x weight^T) + bias: x (batch, in), weight (out, in), y (batch, out). As above.
 void linear_forward_codes(std::int64_t batch, std::int64_t in, std::int64_t out, const std::uint8_t* x,
-                          const std::int8_t* weight, std::span<const float> scale, const float* bias,
-                          float* y);
+                          const std::int8_t* weight, std::span<const float> scale, const float* bias, float* y);
 
 }  // namespace coarsegrad

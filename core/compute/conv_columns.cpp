@@ -73,8 +73,7 @@ void for_each_image(const ConvShape& s, F&& f) {
 // nothing but padding.
 template <class T>
 bool spreads_over_padding(const ConvShape& s, const T* factors, std::int64_t n) {
-  return (s.pad_h > 0 || s.pad_w > 0) &&
-         !std::all_of(factors, factors + n, [](T v) { return std::isfinite(v); });
+  return (s.pad_h > 0 || s.pad_w > 0) && !std::all_of(factors, factors + n, [](T v) { return std::isfinite(v); });
 }
 
 // Calls f(index in the image, in the kernel, in the output) for each product of one image, those with
@@ -123,14 +122,12 @@ void backward_weight_by_products(const ConvShape& s, const T* x, const T* dy, T*
 
 template <class T>
 void forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
-  if (spreads_over_padding(s, weight, s.out_channels * taps(s)))
-    return forward_by_products(s, x, weight, bias, y);
+  if (spreads_over_padding(s, weight, s.out_channels * taps(s))) return forward_by_products(s, x, weight, bias, y);
   for_each_image(s, [&](std::int64_t n) {
     const Scratch<T> columns(column_size<T>(s));
     const T* image = x + n * s.height * s.width * s.in_channels;
     T* out = y + n * pixels(s) * s.out_channels;
-    for (std::int64_t p = 0; bias && p < pixels(s); ++p)
-      std::copy_n(bias, s.out_channels, out + p * s.out_channels);
+    for (std::int64_t p = 0; bias && p < pixels(s); ++p) std::copy_n(bias, s.out_channels, out + p * s.out_channels);
     for (std::int64_t g = 0; g < s.groups; ++g) {
       image_to_columns(s, image + g * group_in(s), columns.data());
       gemm<T>(pixels(s), group_out(s), taps(s), {columns.data(), taps(s)},
@@ -161,10 +158,9 @@ void backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
   if (spreads_over_padding(s, dy, s.batch * pixels(s) * s.out_channels))
     return backward_weight_by_products(s, x, dy, dweight);
   constexpr std::int64_t kMaxParts = 8, kProductsPerTask = std::int64_t{1} << 20;
-  const std::int64_t size = s.out_channels * taps(s),
-                     products = s.batch * pixels(s) * taps(s) * s.out_channels;
-  const std::int64_t parts = std::clamp(products / kProductsPerTask, std::int64_t{1},
-                                        std::clamp(s.batch, std::int64_t{1}, kMaxParts));
+  const std::int64_t size = s.out_channels * taps(s), products = s.batch * pixels(s) * taps(s) * s.out_channels;
+  const std::int64_t parts =
+      std::clamp(products / kProductsPerTask, std::int64_t{1}, std::clamp(s.batch, std::int64_t{1}, kMaxParts));
   const Scratch<T> sums(static_cast<std::size_t>(parts * size));
   parallel_for(parts, [&](std::int64_t part) {
     const Scratch<T> columns(column_size<T>(s));

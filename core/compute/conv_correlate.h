@@ -26,9 +26,7 @@ struct Panels {
         vectors(vectors_for(n, kernel.lanes, kernel.max_rows)),
         width(vectors * kernel.lanes),
         count((n + width - 1) / width) {}
-  int columns(std::int64_t panel) const {
-    return static_cast<int>(std::min(width, channels - panel * width));
-  }
+  int columns(std::int64_t panel) const { return static_cast<int>(std::min(width, channels - panel * width)); }
 
  private:
   // Two vectors are as fast as more of them from six rows on, and allow more rows. Three where they are all.
@@ -64,8 +62,7 @@ struct Correlation {
 /// The forward pass of `s`, without groups and dilation, over images of so many channels; the panels, how
 /// they are read and the epilogue are left to be filled in.
 template <class In, class Packed>
-Correlation<In, Packed> forward_pass(const ConvShape& s, Elements<In> images, std::int64_t channels,
-                                     float* y) {
+Correlation<In, Packed> forward_pass(const ConvShape& s, Elements<In> images, std::int64_t channels, float* y) {
   const std::int64_t out_row = s.out_width() * s.out_channels;
   return {.in = images,
           .batch = s.batch,
@@ -112,27 +109,24 @@ inline int best_axis(const std::array<Axis, 3>& axes, int vectors, std::int64_t 
 /// Outputs larger than this leave the last-level cache before anybody reads them: they are written past it.
 inline constexpr std::int64_t kStreamedBytes = std::int64_t{24} << 20;
 
-/// Whether all tiles of `out` may be written so: whole vectors of 64 aligned bytes, and too many to stay in a
-/// cache.
+/// Whether all tiles of `out` may be written so: whole vectors of 64 aligned bytes, and too many to stay in a cache.
 template <class In, class Packed>
 bool streams(const Correlation<In, Packed>& c, const Panels& panels) {
   constexpr std::int64_t kLine = 64, kLineElements = kLine / static_cast<std::int64_t>(sizeof(float));
-  const std::int64_t bytes =
-      c.batch * c.rows * c.columns * panels.channels * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t bytes = c.batch * c.rows * c.columns * panels.channels * static_cast<std::int64_t>(sizeof(float));
   return bytes > kStreamedBytes && panels.channels % panels.width == 0 && c.out_pixel % kLineElements == 0 &&
          c.out_row % kLineElements == 0 && c.out_image % kLineElements == 0 &&
          reinterpret_cast<std::uintptr_t>(c.out) % kLine == 0;
 }
 
 /// Threads are not woken for less than this.
-inline constexpr std::int64_t kElementsPerTask = std::int64_t{1} << 16,
-                              kProductsPerTask = std::int64_t{1} << 20;
+inline constexpr std::int64_t kElementsPerTask = std::int64_t{1} << 16, kProductsPerTask = std::int64_t{1} << 20;
 
 /// Calls pack(panel) for all panels of `elements` elements.
 template <class Pack>
 void pack_panels(const Panels& panels, std::int64_t elements, Pack&& pack) {
-  const std::int64_t parts = std::clamp(panels.count * elements / kElementsPerTask, std::int64_t{1},
-                                        std::max(panels.count, std::int64_t{1}));
+  const std::int64_t parts =
+      std::clamp(panels.count * elements / kElementsPerTask, std::int64_t{1}, std::max(panels.count, std::int64_t{1}));
   parallel_for(parts, [&](std::int64_t part) {
     const TaskRange some = part_of(panels.count, parts, part);
     for (std::int64_t panel = some.begin; panel < some.end; ++panel) pack(panel);
@@ -141,8 +135,7 @@ void pack_panels(const Panels& panels, std::int64_t elements, Pack&& pack) {
 
 /// All pixels of a box: `first` is the tile of the first one.
 template <class Kernel>
-void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors,
-           const typename Kernel::Tile& first) {
+void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors, const typename Kernel::Tile& first) {
   const std::int64_t most = kernel.max_rows[vectors];
   const int along = best_axis(axes, vectors, most);
   const Axis& rows = axes[static_cast<std::size_t>(along)];
@@ -196,19 +189,16 @@ void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c,
 template <class Kernel, class In, class Packed>
 void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels) {
   constexpr std::int64_t kPanelBytes = std::int64_t{384} << 10, kImageBytes = std::int64_t{512} << 10;
-  const auto bytes = [](std::int64_t elements, std::size_t size) {
-    return elements * static_cast<std::int64_t>(size);
-  };
-  const std::int64_t together =
-      std::max(kPanelBytes / std::max(bytes(c.panel_row * c.depth(), sizeof(Packed)), std::int64_t{1}),
-               std::int64_t{1});
+  const auto bytes = [](std::int64_t elements, std::size_t size) { return elements * static_cast<std::int64_t>(size); };
+  const std::int64_t together = std::max(
+      kPanelBytes / std::max(bytes(c.panel_row * c.depth(), sizeof(Packed)), std::int64_t{1}), std::int64_t{1});
   const std::int64_t groups = (panels.count + together - 1) / together;
   const std::int64_t image_bytes =
       bytes(c.in_image(), sizeof(In)) + bytes(c.rows * c.columns * panels.channels / groups, sizeof(float));
   const std::int64_t products = c.rows * c.columns * c.depth() * panels.channels / groups;
-  const std::int64_t chunk = std::max(
-      std::clamp(kImageBytes / std::max(image_bytes, std::int64_t{1}), std::int64_t{1}, std::int64_t{64}),
-      kProductsPerTask / std::max(products, std::int64_t{1}));
+  const std::int64_t chunk =
+      std::max(std::clamp(kImageBytes / std::max(image_bytes, std::int64_t{1}), std::int64_t{1}, std::int64_t{64}),
+               kProductsPerTask / std::max(products, std::int64_t{1}));
   const std::int64_t chunks = (c.batch + chunk - 1) / chunk;
   const std::vector<Band> rows = bands(c.rows, c.stride_h, c.origin_h, c.taps_h, c.height);
   const std::vector<Band> columns = bands(c.columns, c.stride_w, c.origin_w, c.taps_w, c.width);

@@ -1,7 +1,6 @@
 #pragma once
 // Convolution without a column matrix: the taps of a kernel row and their channels are one contiguous run of
-// a channels-last image, so that register tiles read the images as they lie in memory. Float, no groups, no
-// dilation.
+// a channels-last image, so that register tiles read the images as they lie in memory. Float, no groups, no dilation.
 #include "core/compute/conv.h"
 
 namespace coarsegrad::direct {

@@ -29,8 +29,7 @@ struct Cut {
                               std::max(most, std::int64_t{1}));
     channel_groups = std::max((s.out_channels + kChannels - 1) / kChannels, std::int64_t{1});
     // Kernel rows together read the images once; they are set apart where there would be too few tasks.
-    const bool enough =
-        image_groups * channel_groups >= kMaxGroups / 2 || products < kMaxGroups * kProductsPerTask;
+    const bool enough = image_groups * channel_groups >= kMaxGroups / 2 || products < kMaxGroups * kProductsPerTask;
     kernel_groups = enough ? 1 : s.kernel_h;
   }
 };
@@ -61,8 +60,7 @@ class WeightGradient {
       const std::int64_t piece = task % pieces, group = task / pieces;
       add_piece(part_of(s_.batch, cut_.image_groups, group),
                 part_of(s_.kernel_h, cut_.kernel_groups, piece / cut_.channel_groups),
-                part_of(s_.out_channels, cut_.channel_groups, piece % cut_.channel_groups),
-                sums + group * elements_);
+                part_of(s_.out_channels, cut_.channel_groups, piece % cut_.channel_groups), sums + group * elements_);
     });
     if (!in_place) add_up(sums, dweight);
   }
@@ -78,11 +76,9 @@ class WeightGradient {
     const TaskRange run{kernel_rows.begin * run_, kernel_rows.end * run_};
     for (std::int64_t o = channels.begin; o < channels.end; ++o)
       for (std::int64_t i = run.begin; i < run.end; ++i) sum[o * channel_step() + i * run_step()] = 0;
-    const std::int64_t all = images.end - images.begin,
-                       parts = (all + images_at_once() - 1) / images_at_once();
+    const std::int64_t all = images.end - images.begin, parts = (all + images_at_once() - 1) / images_at_once();
     for (std::int64_t part = 0; part < parts; ++part) {
-      const TaskRange local = part_of(all, parts, part),
-                      some{images.begin + local.begin, images.begin + local.end};
+      const TaskRange local = part_of(all, parts, part), some{images.begin + local.begin, images.begin + local.end};
       const ElementWindow<float> in(x_, some.begin * in_image(), some.end * in_image());
       for (std::int64_t ky = kernel_rows.begin; ky < kernel_rows.end; ++ky)
         for (const Band& x : columns_)
@@ -94,13 +90,11 @@ class WeightGradient {
   std::int64_t images_at_once() const {
     constexpr std::int64_t kElements = std::int64_t{1} << 17;
     const std::int64_t channels = s_.out_channels / cut_.channel_groups;
-    const std::int64_t image =
-        s_.height * s_.width * s_.in_channels + s_.out_height() * s_.out_width() * channels;
+    const std::int64_t image = s_.height * s_.width * s_.in_channels + s_.out_height() * s_.out_width() * channels;
     return std::max(kElements / std::max(image, std::int64_t{1}), std::int64_t{1});
   }
 
-  // One operand of the products: where it is at the first pixel, and its steps to the next image, row and
-  // column.
+  // One operand of the products: where it is at the first pixel, and its steps to the next image, row and column.
   struct Operand {
     const float* data;
     std::int64_t step[3];
@@ -108,21 +102,20 @@ class WeightGradient {
 
   // The products of the output pixels of y and x with the taps that they have in common. `images_in` holds
   // the images of the range.
-  void add_rectangle(const float* images_in, TaskRange images, TaskRange channels, const Band& y,
-                     const Band& x, float* sum) const {
+  void add_rectangle(const float* images_in, TaskRange images, TaskRange channels, const Band& y, const Band& x,
+                     float* sum) const {
     const std::int64_t pixels[3] = {images.end - images.begin, y.end - y.begin, x.end - x.begin};
     if (pixels[0] * pixels[1] * pixels[2] == 0 || x.taps() == 0) return;
     const std::int64_t out_row = s_.out_width() * s_.out_channels, in_row = s_.width * s_.in_channels;
     const std::int64_t in_y = y.begin * s_.stride_h - s_.pad_h + y.first_tap;
     const std::int64_t in_x = x.begin * s_.stride_w - s_.pad_w + x.first_tap;
-    const Operand dy{dy_ + (images.begin * s_.out_height() + y.begin) * out_row + x.begin * s_.out_channels +
-                         channels.begin,
-                     {s_.out_height() * out_row, out_row, s_.out_channels}};
+    const Operand dy{
+        dy_ + (images.begin * s_.out_height() + y.begin) * out_row + x.begin * s_.out_channels + channels.begin,
+        {s_.out_height() * out_row, out_row, s_.out_channels}};
     const Operand in{images_in + in_y * in_row + in_x * s_.in_channels,
                      {s_.height * in_row, s_.stride_h * in_row, s_.stride_w * s_.in_channels}};
     const std::int64_t run = x.taps() * s_.in_channels, outputs = channels.end - channels.begin;
-    float* c = sum + channels.begin * channel_step() +
-               (y.first_tap * run_ + x.first_tap * s_.in_channels) * run_step();
+    float* c = sum + channels.begin * channel_step() + (y.first_tap * run_ + x.first_tap * s_.in_channels) * run_step();
     if (channels_as_columns_)
       add_block(in, run, dy, outputs, pixels, c, run_step());
     else if (packs_)
@@ -139,8 +132,7 @@ class WeightGradient {
     const std::int64_t blocks = (vectors + most_vectors - 1) / most_vectors;
     for (std::int64_t block = 0; block < blocks; ++block) {
       const TaskRange part = part_of(vectors, blocks, block);
-      const std::int64_t first = part.begin * kernel_.lanes,
-                         last = std::min(part.end * kernel_.lanes, columns);
+      const std::int64_t first = part.begin * kernel_.lanes, last = std::min(part.end * kernel_.lanes, columns);
       const std::int64_t most = kernel_.max_rows[part.end - part.begin], tiles = (rows + most - 1) / most;
       for (std::int64_t t = 0; t < tiles; ++t) {
         const TaskRange some = part_of(rows, tiles, t);
@@ -160,8 +152,7 @@ class WeightGradient {
   }
 
   // As add_block for many channels: tiles would meet the same few cache lines again and again, as pixels are
-  // a power of two apart. Some pixels at a time, both operands are packed into the order in which tiles read
-  // them.
+  // a power of two apart. Some pixels at a time, both operands are packed into the order in which tiles read them.
   void add_packed(const Operand& dy, std::int64_t outputs, const Operand& in, std::int64_t inputs,
                   const std::int64_t (&pixels)[3], float* c) const {
     const std::int64_t rows = std::clamp(kPackedPixels / pixels[2], std::int64_t{1}, pixels[1]);
@@ -172,8 +163,7 @@ class WeightGradient {
     const Scratch<float> packed_in(static_cast<std::size_t>(2 * kernel_.lanes) * most);
     for (std::int64_t n = 0; n < pixels[0]; n += images)
       for (std::int64_t y = 0; y < pixels[1]; y += rows) {
-        const std::int64_t some[3] = {std::min(images, pixels[0] - n), std::min(rows, pixels[1] - y),
-                                      pixels[2]};
+        const std::int64_t some[3] = {std::min(images, pixels[0] - n), std::min(rows, pixels[1] - y), pixels[2]};
         const auto at = [&](const Operand& o) {
           return Operand{o.data + n * o.step[0] + y * o.step[1], {o.step[0], o.step[1], o.step[2]}};
         };
@@ -213,8 +203,8 @@ class WeightGradient {
   // to[pixel * kStep + i] = element i of `some`, for all pixels in order. Where the image has kStep elements
   // to give, all are copied: that is faster than the exact number of them.
   template <std::int64_t kStep>
-  static void pack(const Operand& from, std::int64_t elements, TaskRange some,
-                   const std::int64_t (&pixels)[3], float* to) {
+  static void pack(const Operand& from, std::int64_t elements, TaskRange some, const std::int64_t (&pixels)[3],
+                   float* to) {
     const bool room = some.begin + kStep <= elements;
     for (std::int64_t image = 0; image < pixels[0]; ++image)
       for (std::int64_t y = 0; y < pixels[1]; ++y) {

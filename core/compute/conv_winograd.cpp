@@ -20,21 +20,21 @@ void transform_outputs(const Grid& grid, std::int64_t images, const Matrices& fr
   std::fill_n(finite, images, true);
   for_each_tile(grid, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
     const std::int64_t first_y = y * kWinogradOut, first_x = x * kWinogradOut;
-    finite[n] &= transforms().output(
-        {.in = in + tile * from.pitch,
-         .in_row = kWinogradIn * from.position,
-         .in_column = from.position,
-         .row_begin = 0,
-         .row_end = kWinogradIn,
-         .column_begin = 0,
-         .column_end = kWinogradIn,
-         .out = out + (n * grid.rows + first_y) * row + first_x * channels,
-         .out_row = row,
-         .out_column = channels,
-         .rows = static_cast<int>(std::min<std::int64_t>(kWinogradOut, grid.rows - first_y)),
-         .columns = static_cast<int>(std::min<std::int64_t>(kWinogradOut, grid.columns - first_x)),
-         .channels = channels,
-         .bias = bias});
+    finite[n] &=
+        transforms().output({.in = in + tile * from.pitch,
+                             .in_row = kWinogradIn * from.position,
+                             .in_column = from.position,
+                             .row_begin = 0,
+                             .row_end = kWinogradIn,
+                             .column_begin = 0,
+                             .column_end = kWinogradIn,
+                             .out = out + (n * grid.rows + first_y) * row + first_x * channels,
+                             .out_row = row,
+                             .out_column = channels,
+                             .rows = static_cast<int>(std::min<std::int64_t>(kWinogradOut, grid.rows - first_y)),
+                             .columns = static_cast<int>(std::min<std::int64_t>(kWinogradOut, grid.columns - first_x)),
+                             .channels = channels,
+                             .bias = bias});
   });
 }
 
@@ -71,12 +71,10 @@ void for_each_range_not_finite(const bool* finite, std::int64_t images, F&& f) {
 }
 
 // out = the correlation of `in` with transformed and packed kernels. A task takes whole images through all
-// stages; its working space stays in the caches. Ranges of images whose outputs are not all finite go to
-// `again`.
+// stages; its working space stays in the caches. Ranges of images whose outputs are not all finite go to `again`.
 template <class Again>
 void correlate(const Grid& grid, std::int64_t batch, const Elements<float>& in, std::int64_t channels,
-               const direct::Panels& panels, const float* packed, const float* bias, float* out,
-               Again&& again) {
+               const direct::Panels& panels, const float* packed, const float* bias, float* out, Again&& again) {
   constexpr std::int64_t kTilesPerTask = 64;
   const std::int64_t tasks = std::clamp(batch * grid.tiles() / kTilesPerTask, std::int64_t{1}, batch);
   const std::int64_t in_image = grid.height * grid.width * channels,
@@ -97,8 +95,8 @@ void correlate(const Grid& grid, std::int64_t batch, const Elements<float>& in, 
 }
 
 // One filter and some of its channels, or its turned self, transformed.
-void transform_kernel(const float* first_tap, std::int64_t row, std::int64_t column, std::int64_t channels,
-                      float* out, std::int64_t position) {
+void transform_kernel(const float* first_tap, std::int64_t row, std::int64_t column, std::int64_t channels, float* out,
+                      std::int64_t position) {
   transforms().weight({.in = first_tap,
                        .in_row = row,
                        .in_column = column,
@@ -117,21 +115,20 @@ void transform_kernel(const float* first_tap, std::int64_t row, std::int64_t col
 // Panels [position][panel][input channel][output channel].
 void pack_forward(const ConvShape& s, const float* weight, const direct::Panels& panels, float* packed) {
   constexpr std::int64_t kChannels = 64;  // transformed at a time: a panel of them stays in the cache
-  const std::int64_t filter = kPositions / 4 * s.in_channels,
-                     pieces = (s.in_channels + kChannels - 1) / kChannels;
+  const std::int64_t filter = kPositions / 4 * s.in_channels, pieces = (s.in_channels + kChannels - 1) / kChannels;
   parallel_for(panels.count * pieces, [&](std::int64_t task) {
     const std::int64_t panel = task / pieces, columns = panels.columns(panel);
     const TaskRange some = part_of(s.in_channels, pieces, task % pieces);
     const Matrices matrices(columns, some.end - some.begin);
     const Scratch<float> transformed(matrices.size());
     for (std::int64_t o = 0; o < columns; ++o)
-      transform_kernel(weight + (panel * panels.width + o) * filter + some.begin,
-                       kWinogradKernel * s.in_channels, s.in_channels, some.end - some.begin,
-                       transformed.data() + o * matrices.pitch, matrices.position);
+      transform_kernel(weight + (panel * panels.width + o) * filter + some.begin, kWinogradKernel * s.in_channels,
+                       s.in_channels, some.end - some.begin, transformed.data() + o * matrices.pitch,
+                       matrices.position);
     for (std::int64_t p = 0; p < kPositions; ++p)
-      matmul().transpose(
-          columns, some.end - some.begin, transformed.data() + p * matrices.position, matrices.pitch,
-          packed + ((p * panels.count + panel) * s.in_channels + some.begin) * panels.width, panels.width);
+      matmul().transpose(columns, some.end - some.begin, transformed.data() + p * matrices.position, matrices.pitch,
+                         packed + ((p * panels.count + panel) * s.in_channels + some.begin) * panels.width,
+                         panels.width);
   });
 }
 
@@ -161,9 +158,9 @@ Scratch<float> room_for(const direct::Panels& panels, std::int64_t depth) {
 
 bool covers(const ConvShape& s) {
   constexpr std::int64_t kChannels = 64, kTiles = 64;
-  if (matmul().lanes == 0 || s.kernel_h != kWinogradKernel || s.kernel_w != kWinogradKernel ||
-      s.stride_h != 1 || s.stride_w != 1 || s.dilation_h != 1 || s.dilation_w != 1 || s.groups != 1 ||
-      s.pad_h > 2 || s.pad_w > 2 || s.in_channels < kChannels || s.out_channels < kChannels)
+  if (matmul().lanes == 0 || s.kernel_h != kWinogradKernel || s.kernel_w != kWinogradKernel || s.stride_h != 1 ||
+      s.stride_w != 1 || s.dilation_h != 1 || s.dilation_w != 1 || s.groups != 1 || s.pad_h > 2 || s.pad_w > 2 ||
+      s.in_channels < kChannels || s.out_channels < kChannels)
     return false;
   // Products with padding count for the direct convolution only where it computes them: not at all.
   const auto taps = [](std::int64_t outputs, std::int64_t pad, std::int64_t inputs) {
@@ -181,8 +178,8 @@ void forward(const ConvShape& s, Elements<float> x, const float* weight, const f
   const direct::Panels panels(matmul(), s.out_channels);
   const Scratch<float> packed = room_for(panels, s.in_channels);
   pack_forward(s, weight, panels, packed.data());
-  correlate({s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()}, s.batch, x, s.in_channels,
-            panels, packed.data(), bias, y, [&](TaskRange images) {
+  correlate({s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()}, s.batch, x, s.in_channels, panels,
+            packed.data(), bias, y, [&](TaskRange images) {
               const std::int64_t in_image = s.height * s.width * s.in_channels;
               const ElementWindow<float> window(x, images.begin * in_image, images.end * in_image);
               direct::forward(with_batch(s, images), window.data(), weight, bias,
@@ -194,13 +191,13 @@ void backward_data(const ConvShape& s, const float* dy, const float* weight, flo
   const direct::Panels panels(matmul(), s.in_channels);
   const Scratch<float> packed = room_for(panels, s.out_channels);
   pack_turned(s, weight, panels, packed.data());
-  correlate({s.out_height(), s.out_width(), kWinogradKernel - 1 - s.pad_h, kWinogradKernel - 1 - s.pad_w,
-             s.height, s.width},
-            s.batch, dy, s.out_channels, panels, packed.data(), nullptr, dx, [&](TaskRange images) {
-              direct::backward_data(with_batch(s, images),
-                                    dy + images.begin * s.out_height() * s.out_width() * s.out_channels,
-                                    weight, dx + images.begin * s.height * s.width * s.in_channels);
-            });
+  correlate(
+      {s.out_height(), s.out_width(), kWinogradKernel - 1 - s.pad_h, kWinogradKernel - 1 - s.pad_w, s.height, s.width},
+      s.batch, dy, s.out_channels, panels, packed.data(), nullptr, dx, [&](TaskRange images) {
+        direct::backward_data(with_batch(s, images),
+                              dy + images.begin * s.out_height() * s.out_width() * s.out_channels, weight,
+                              dx + images.begin * s.height * s.width * s.in_channels);
+      });
 }
 
 }  // namespace coarsegrad::winograd

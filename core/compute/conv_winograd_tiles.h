@@ -33,9 +33,7 @@ struct Matrices {
   std::int64_t tiles, pitch, position;
 
   Matrices(std::int64_t tile_count, std::int64_t channels)
-      : tiles(tile_count),
-        pitch((channels + kLine - 1) / kLine * kLine + kLine),
-        position(tiles * pitch + kLine) {}
+      : tiles(tile_count), pitch((channels + kLine - 1) / kLine * kLine + kLine), position(tiles * pitch + kLine) {}
   std::size_t size() const { return static_cast<std::size_t>(kPositions * position); }
 };
 

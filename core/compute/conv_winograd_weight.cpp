@@ -19,28 +19,26 @@ void transform_gradients(const Grid& grid, std::int64_t images, const float* dy,
   const std::int64_t row = grid.columns * channels;
   for_each_tile(grid, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
     const std::int64_t first_y = y * kWinogradOut, first_x = x * kWinogradOut;
-    transforms().output_gradient(
-        {.in = dy + (n * grid.rows + first_y) * row + first_x * channels,
-         .in_row = row,
-         .in_column = channels,
-         .row_begin = 0,
-         .row_end = static_cast<int>(inside(first_y, kWinogradOut, grid.rows).end),
-         .column_begin = 0,
-         .column_end = static_cast<int>(inside(first_x, kWinogradOut, grid.columns).end),
-         .out = out + tile * to.pitch,
-         .out_row = kWinogradIn * to.position,
-         .out_column = to.position,
-         .rows = kWinogradIn,
-         .columns = kWinogradIn,
-         .channels = channels});
+    transforms().output_gradient({.in = dy + (n * grid.rows + first_y) * row + first_x * channels,
+                                  .in_row = row,
+                                  .in_column = channels,
+                                  .row_begin = 0,
+                                  .row_end = static_cast<int>(inside(first_y, kWinogradOut, grid.rows).end),
+                                  .column_begin = 0,
+                                  .column_end = static_cast<int>(inside(first_x, kWinogradOut, grid.columns).end),
+                                  .out = out + tile * to.pitch,
+                                  .out_row = kWinogradIn * to.position,
+                                  .out_column = to.position,
+                                  .rows = kWinogradIn,
+                                  .columns = kWinogradIn,
+                                  .channels = channels});
   });
 }
 
 // sums(position) (outputs x inputs) = or += the products of one position, for a range of outputs.
-void multiply(const Matrices& dy_tiles, const float* dy, const Matrices& x_tiles, const float* x,
-              TaskRange outputs, std::int64_t inputs, bool accumulate, float* sums) {
-  const std::int64_t width = 2 * matmul().lanes, most = matmul().max_rows[2],
-                     count = outputs.end - outputs.begin;
+void multiply(const Matrices& dy_tiles, const float* dy, const Matrices& x_tiles, const float* x, TaskRange outputs,
+              std::int64_t inputs, bool accumulate, float* sums) {
+  const std::int64_t width = 2 * matmul().lanes, most = matmul().max_rows[2], count = outputs.end - outputs.begin;
   const std::int64_t parts = (count + most - 1) / most;
   for (std::int64_t first = 0; first < inputs; first += width) {
     const auto columns = static_cast<int>(std::min(width, inputs - first));
@@ -69,20 +67,19 @@ bool transform_sums(std::int64_t outputs, std::int64_t inputs, const float* sums
   std::atomic<bool> finite = true;
   parallel_ranges(outputs, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t o = begin; o < end; ++o) {
-      const bool these =
-          transforms().weight_gradient({.in = sums + o * inputs,
-                                        .in_row = kWinogradIn * position,
-                                        .in_column = position,
-                                        .row_begin = 0,
-                                        .row_end = kWinogradIn,
-                                        .column_begin = 0,
-                                        .column_end = kWinogradIn,
-                                        .out = dweight + o * kWinogradKernel * kWinogradKernel * inputs,
-                                        .out_row = kWinogradKernel * inputs,
-                                        .out_column = inputs,
-                                        .rows = kWinogradKernel,
-                                        .columns = kWinogradKernel,
-                                        .channels = inputs});
+      const bool these = transforms().weight_gradient({.in = sums + o * inputs,
+                                                       .in_row = kWinogradIn * position,
+                                                       .in_column = position,
+                                                       .row_begin = 0,
+                                                       .row_end = kWinogradIn,
+                                                       .column_begin = 0,
+                                                       .column_end = kWinogradIn,
+                                                       .out = dweight + o * kWinogradKernel * kWinogradKernel * inputs,
+                                                       .out_row = kWinogradKernel * inputs,
+                                                       .out_column = inputs,
+                                                       .rows = kWinogradKernel,
+                                                       .columns = kWinogradKernel,
+                                                       .channels = inputs});
       if (!these) finite = false;
     }
   });
@@ -96,8 +93,7 @@ void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, flo
   const Grid grid{s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()};
   const std::int64_t groups = std::clamp(s.batch * grid.tiles() / kTiles, std::int64_t{1}, s.batch);
   const std::int64_t most = (s.batch + groups - 1) / groups;
-  const Matrices largest_x(most * grid.tiles(), s.in_channels),
-      largest_dy(most * grid.tiles(), s.out_channels);
+  const Matrices largest_x(most * grid.tiles(), s.in_channels), largest_dy(most * grid.tiles(), s.out_channels);
   const std::int64_t position = s.out_channels * s.in_channels + Matrices::kLine;
   const Scratch<float> x_matrices(largest_x.size()), dy_matrices(largest_dy.size());
   const Scratch<float> sums(static_cast<std::size_t>(kPositions * position));
@@ -107,21 +103,18 @@ void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, flo
   for (std::int64_t group = 0; group < groups; ++group) {
     const TaskRange images = part_of(s.batch, groups, group);
     const std::int64_t count = images.end - images.begin;
-    const Matrices x_tiles(count * grid.tiles(), s.in_channels),
-        dy_tiles(count * grid.tiles(), s.out_channels);
+    const Matrices x_tiles(count * grid.tiles(), s.in_channels), dy_tiles(count * grid.tiles(), s.out_channels);
     parallel_for(count, [&](std::int64_t n) {
       const std::int64_t image = images.begin + n, tile = n * grid.tiles();
       const ElementWindow<float> window(x, image * in_image, (image + 1) * in_image);
-      transform_images(grid, 1, window.data(), s.in_channels, x_tiles,
-                       x_matrices.data() + tile * x_tiles.pitch);
+      transform_images(grid, 1, window.data(), s.in_channels, x_tiles, x_matrices.data() + tile * x_tiles.pitch);
       transform_gradients(grid, 1, dy + image * out_image, s.out_channels, dy_tiles,
                           dy_matrices.data() + tile * dy_tiles.pitch);
     });
     parallel_for(kPositions * pieces, [&](std::int64_t task) {
       const std::int64_t p = task / pieces;
-      multiply(dy_tiles, dy_matrices.data() + p * dy_tiles.position, x_tiles,
-               x_matrices.data() + p * x_tiles.position, part_of(s.out_channels, pieces, task % pieces),
-               s.in_channels, group > 0, sums.data() + p * position);
+      multiply(dy_tiles, dy_matrices.data() + p * dy_tiles.position, x_tiles, x_matrices.data() + p * x_tiles.position,
+               part_of(s.out_channels, pieces, task % pieces), s.in_channels, group > 0, sums.data() + p * position);
     });
   }
   if (!transform_sums(s.out_channels, s.in_channels, sums.data(), position, dweight))

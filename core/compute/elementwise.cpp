@@ -111,8 +111,7 @@ template <class T>
 void sgd_update(std::int64_t n, const SgdStep<T>& step, const T* gradient, T* weight, T* buf) {
   check(buf || step.momentum == 0, "sgd: given momentum ", step.momentum, " without a buffer");
   parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
-    real_kernels<T>().update.sgd(end - begin, step, gradient + begin, weight + begin,
-                                 buf ? buf + begin : nullptr);
+    real_kernels<T>().update.sgd(end - begin, step, gradient + begin, weight + begin, buf ? buf + begin : nullptr);
   });
 }
 

@@ -60,8 +60,7 @@ class PackedProduct {
         std::copy_n(b.data + l * b.ld + i * width_, columns(i), panel(i) + l * width_);
   }
 
-  // op(A) at some rows and depth, in the order it has in memory. Steps of 16 elements copy faster than exact
-  // ones.
+  // op(A) at some rows and depth, in the order it has in memory. Steps of 16 elements copy faster than exact ones.
   void pack_a(TaskRange rows, TaskRange depth, T* to) const {
     const std::int64_t height = rows.end - rows.begin, ld = p_.a.ld;
     if (!p_.a.transposed) {
@@ -87,8 +86,7 @@ class PackedProduct {
         const TaskRange part = part_of(rows.end - rows.begin, tiles, t);
         const TaskRange tile_rows{rows.begin + part.begin, rows.begin + part.end};
         pack_a(tile_rows, depth, packed_a.data());
-        for (std::int64_t i = panels.begin; i < panels.end; ++i)
-          multiply(tile_rows, depth, packed_a.data(), i);
+        for (std::int64_t i = panels.begin; i < panels.end; ++i) multiply(tile_rows, depth, packed_a.data(), i);
       }
     }
   }
@@ -118,14 +116,12 @@ class PackedProduct {
 template <class T>
 void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* c, std::int64_t ldc,
           bool accumulate) {
-  multiply_in_pieces(Product<T>{m, n, k, a, b, c, ldc, accumulate}, [](const Product<T>& part) {
-    PackedProduct<T>(part, real_kernels<T>().matmul).compute();
-  });
+  multiply_in_pieces(Product<T>{m, n, k, a, b, c, ldc, accumulate},
+                     [](const Product<T>& part) { PackedProduct<T>(part, real_kernels<T>().matmul).compute(); });
 }
 
-template void gemm(std::int64_t, std::int64_t, std::int64_t, Matrix<float>, Matrix<float>, float*,
-                   std::int64_t, bool);
-template void gemm(std::int64_t, std::int64_t, std::int64_t, Matrix<double>, Matrix<double>, double*,
-                   std::int64_t, bool);
+template void gemm(std::int64_t, std::int64_t, std::int64_t, Matrix<float>, Matrix<float>, float*, std::int64_t, bool);
+template void gemm(std::int64_t, std::int64_t, std::int64_t, Matrix<double>, Matrix<double>, double*, std::int64_t,
+                   bool);
 
 }  // namespace coarsegrad

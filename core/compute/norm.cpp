@@ -19,14 +19,12 @@ P* at(P* p, std::int64_t i) {
   return p ? p + i : nullptr;
 }
 
-// Count, mean and sum of squared deviations of each channel, merged as in Chan, Golub, LeVeque (1983),
-// equation 2.1.
+// Count, mean and sum of squared deviations of each channel, merged as in Chan, Golub, LeVeque (1983), equation 2.1.
 struct Moments {
   double* mean;
   double* m2;
 
-  void merge(std::int64_t channels, double n, double n_other, const double* mean_other,
-             const double* m2_other) {
+  void merge(std::int64_t channels, double n, double n_other, const double* mean_other, const double* m2_other) {
     for (std::int64_t c = 0; c < channels; ++c) {
       const double delta = n > 0 ? mean_other[c] - mean[c] : 0;
       mean[c] = n > 0 ? mean[c] + delta * (n_other / (n + n_other)) : mean_other[c];
@@ -66,8 +64,8 @@ void moments(std::int64_t rows, std::int64_t channels, const T* x, Moments out) 
 
 // sums[c] = sum of g, sums[channels + c] = sum of g * (x - mean), where g is dy behind the mask.
 template <class T>
-void backward_sums(std::int64_t rows, std::int64_t channels, const T* x, const T* dy,
-                   const std::uint8_t* mask, const T* mean, double* sums, T* gated) {
+void backward_sums(std::int64_t rows, std::int64_t channels, const T* x, const T* dy, const std::uint8_t* mask,
+                   const T* mean, double* sums, T* gated) {
   const RowTasks tasks = RowTasks::for_sums(rows, channels);
   const Scratch<T> wide_mean(size_of(tasks.wide_cols()));
   tasks.repeat(mean, wide_mean.data());
@@ -77,9 +75,8 @@ void backward_sums(std::int64_t rows, std::int64_t channels, const T* x, const T
     double* part = parts.data() + 2 * t * channels;
     std::fill_n(part, 2 * channels, 0.0);
     tasks.sweep(t, [&](std::int64_t first, std::int64_t n, std::int64_t cols) {
-      real_kernels<T>().norm.backward_sums(n, cols, x + first, dy + first, at(mask, first / 8),
-                                           wide_mean.data(), wide.data(), wide.data() + cols,
-                                           at(gated, first));
+      real_kernels<T>().norm.backward_sums(n, cols, x + first, dy + first, at(mask, first / 8), wide_mean.data(),
+                                           wide.data(), wide.data() + cols, at(gated, first));
       tasks.add_folded(wide.data(), cols, part);
       tasks.add_folded(wide.data() + cols, cols, part + channels);
     });
@@ -112,13 +109,11 @@ struct WideColumns {
 
 // Calls sweep(first element, rows, columns, wide) for all rows.
 template <class T, class Sweep>
-void sweep_normalized(std::int64_t rows, std::int64_t channels, const NormColumns<T>& columns,
-                      Sweep&& sweep) {
+void sweep_normalized(std::int64_t rows, std::int64_t channels, const NormColumns<T>& columns, Sweep&& sweep) {
   const RowTasks tasks(rows, channels);
   const WideColumns<T> wide(tasks, channels, columns);
   parallel_for(tasks.count(), [&](std::int64_t t) {
-    tasks.sweep(t,
-                [&](std::int64_t first, std::int64_t n, std::int64_t cols) { sweep(first, n, cols, wide); });
+    tasks.sweep(t, [&](std::int64_t first, std::int64_t n, std::int64_t cols) { sweep(first, n, cols, wide); });
   });
 }
 
@@ -140,18 +135,15 @@ void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x,
     var[c] = of_x.m2[c] / static_cast<double>(rows);
     mean[c] = static_cast<T>(of_x.mean[c]);
     const double factor = 1 / std::sqrt(var[c] + static_cast<double>(eps));
-    inv_std[c] =
-        factor < std::numeric_limits<T>::min() ? std::numeric_limits<T>::quiet_NaN() : static_cast<T>(factor);
+    inv_std[c] = factor < std::numeric_limits<T>::min() ? std::numeric_limits<T>::quiet_NaN() : static_cast<T>(factor);
   }
 }
 
 template <class T>
-void batch_norm_apply(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
-                      T* y) {
+void batch_norm_apply(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns, T* y) {
   sweep_normalized(rows, channels, columns,
                    [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
-                     real_kernels<T>().norm.normalize(n, cols, x + first, w.mean, w.factor, w.shift,
-                                                      y + first);
+                     real_kernels<T>().norm.normalize(n, cols, x + first, w.mean, w.factor, w.shift, y + first);
                    });
 }
 
@@ -162,34 +154,32 @@ void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const
   sweep_normalized(rows, channels, columns,
                    [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
                      const ElementWindow<T> some(add, first, first + n * cols);
-                     real_kernels<T>().norm.normalize_relu(n, cols, x + first, w.mean, w.factor, w.shift,
-                                                           some.data(), at(y, first), at(mask, first / 8));
+                     real_kernels<T>().norm.normalize_relu(n, cols, x + first, w.mean, w.factor, w.shift, some.data(),
+                                                           at(y, first), at(mask, first / 8));
                    });
 }
 
 template <class T>
 bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
                          const std::type_identity_t<Elements<T>>& add, kernels::Quantizer<T> quantizer,
-                         Ste ste, std::uint8_t* codes, std::uint8_t* mask) {
+                         const std::type_identity_t<kernels::Interval<T>>& pass, std::uint8_t* codes,
+                         std::uint8_t* mask) {
   check_quantizer(quantizer);
-  std::uint8_t* const bits = ste == Ste::identity ? nullptr : mask;
-  check_mask(bits, channels);
+  check_mask(mask, channels);
   std::atomic<bool> any_nan = false;
-  sweep_normalized(rows, channels, columns,
-                   [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
-                     const ElementWindow<T> some(add, first, first + n * cols);
-                     if (real_kernels<T>().norm.normalize_quantize(
-                             n, cols, x + first, w.mean, w.factor, w.shift, some.data(), quantizer,
-                             window_of(quantizer, ste), codes + first, at(bits, first / 8)))
-                       any_nan = true;
-                   });
+  sweep_normalized(
+      rows, channels, columns, [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
+        const ElementWindow<T> some(add, first, first + n * cols);
+        if (real_kernels<T>().norm.normalize_quantize(n, cols, x + first, w.mean, w.factor, w.shift, some.data(),
+                                                      quantizer, pass, codes + first, at(mask, first / 8)))
+          any_nan = true;
+      });
   return any_nan;
 }
 
 template <class T>
-void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, const T* dy,
-                         const std::uint8_t* mask, const NormColumns<T>& columns, BatchStatistics statistics,
-                         const NormGradients<T>& to) {
+void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, const T* dy, const std::uint8_t* mask,
+                         const NormColumns<T>& columns, BatchStatistics statistics, const NormGradients<T>& to) {
   check_mask(mask, channels);
   const bool of_batch = statistics == BatchStatistics::of_batch;
   const Scratch<double> sums(size_of(2 * channels));
@@ -212,20 +202,19 @@ void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, c
   for (T* column : {mean_g, slope}) tasks.repeat(column, column);
   sweep_normalized(rows, channels, columns,
                    [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
-                     real_kernels<T>().norm.backward(n, cols, x + first, dy + first, at(mask, first / 8),
-                                                     w.mean, mean_g, slope, w.factor, to.dx + first);
+                     real_kernels<T>().norm.backward(n, cols, x + first, dy + first, at(mask, first / 8), w.mean,
+                                                     mean_g, slope, w.factor, to.dx + first);
                    });
 }
 
-#define COARSEGRAD_INSTANTIATE(T)                                                                        \
-  template void batch_norm_statistics(std::int64_t, std::int64_t, const T*, T, T*, double*, T*);         \
-  template void batch_norm_apply(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, T*);       \
-  template void batch_norm_relu(std::int64_t, std::int64_t, const T*, const NormColumns<T>&,             \
-                                const Elements<T>&, T*, std::uint8_t*);                                  \
-  template bool batch_norm_quantize(std::int64_t, std::int64_t, const T*, const NormColumns<T>&,         \
-                                    const Elements<T>&, kernels::Quantizer<T>, Ste, std::uint8_t*,       \
-                                    std::uint8_t*);                                                      \
-  template void batch_norm_backward(std::int64_t, std::int64_t, const T*, const T*, const std::uint8_t*, \
+#define COARSEGRAD_INSTANTIATE(T)                                                                                      \
+  template void batch_norm_statistics(std::int64_t, std::int64_t, const T*, T, T*, double*, T*);                       \
+  template void batch_norm_apply(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, T*);                     \
+  template void batch_norm_relu(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, const Elements<T>&, T*,   \
+                                std::uint8_t*);                                                                        \
+  template bool batch_norm_quantize(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, const Elements<T>&,   \
+                                    kernels::Quantizer<T>, const kernels::Interval<T>&, std::uint8_t*, std::uint8_t*); \
+  template void batch_norm_backward(std::int64_t, std::int64_t, const T*, const T*, const std::uint8_t*,               \
                                     const NormColumns<T>&, BatchStatistics, const NormGradients<T>&);
 COARSEGRAD_INSTANTIATE(float)
 COARSEGRAD_INSTANTIATE(double)

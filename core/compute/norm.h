@@ -18,8 +18,7 @@ template <class T>
 void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, double* var,
                            T* inv_std);
 
-/// Values per channel of the map t = (x - mean) * inv_std * scale + shift; scale and shift may be null (1 and
-/// 0).
+/// Values per channel of the map t = (x - mean) * inv_std * scale + shift; scale and shift may be null (1 and 0).
 template <class T>
 struct NormColumns {
   const T *mean, *inv_std, *scale, *shift;
@@ -27,8 +26,7 @@ struct NormColumns {
 
 /// y = t. y may be x.
 template <class T>
-void batch_norm_apply(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
-                      T* y);
+void batch_norm_apply(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns, T* y);
 
 // The same and what usually follows in one pass, bit for bit: t + add, where add may be null, then an
 // activation; masks as in core/compute/activation.h. Channels are a multiple of 8 where there is a mask; all
@@ -42,7 +40,8 @@ void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const
 template <class T>
 bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
                          const std::type_identity_t<Elements<T>>& add, kernels::Quantizer<T> quantizer,
-                         Ste ste, std::uint8_t* codes, std::uint8_t* mask);
+                         const std::type_identity_t<kernels::Interval<T>>& pass, std::uint8_t* codes,
+                         std::uint8_t* mask);
 
 /// How the statistics came about: from this batch, or as constants that no gradient flows through.
 enum class BatchStatistics { of_batch, constant };
@@ -55,8 +54,7 @@ struct NormGradients {
 /// From the input x of the forward pass, the gradient dy of its output and the mask of its activation (null:
 /// none); the normalised value is computed again. dx may be dy.
 template <class T>
-void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, const T* dy,
-                         const std::uint8_t* mask, const NormColumns<T>& columns, BatchStatistics statistics,
-                         const NormGradients<T>& gradients);
+void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, const T* dy, const std::uint8_t* mask,
+                         const NormColumns<T>& columns, BatchStatistics statistics, const NormGradients<T>& gradients);
 
 }  // namespace coarsegrad

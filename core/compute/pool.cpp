@@ -13,18 +13,15 @@ namespace {
 using kernels::PoolRun;
 
 void check_shape(const PoolShape& s) {
-  check(s.batch >= 0 && s.channels >= 0 && s.height >= 1 && s.width >= 1, "pool: given images of ", s.height,
-        " x ", s.width, " pixels, expected at least 1 x 1");
-  check(s.kernel_h >= 1 && s.kernel_w >= 1 && s.stride_h >= 1 && s.stride_w >= 1 &&
-            s.kernel_h * s.kernel_w <= 65536,
-        "pool: given a window of ", s.kernel_h, " x ", s.kernel_w, " with stride ", s.stride_h, " x ",
-        s.stride_w, ", expected at least 1 each and at most 65536 places");
-  check(s.pad_h >= 0 && s.pad_w >= 0 && 2 * s.pad_h <= s.kernel_h && 2 * s.pad_w <= s.kernel_w,
-        "pool: given padding ", s.pad_h, " x ", s.pad_w, ", expected at most half of the window ", s.kernel_h,
-        " x ", s.kernel_w);
+  check(s.batch >= 0 && s.channels >= 0 && s.height >= 1 && s.width >= 1, "pool: given images of ", s.height, " x ",
+        s.width, " pixels, expected at least 1 x 1");
+  check(s.kernel_h >= 1 && s.kernel_w >= 1 && s.stride_h >= 1 && s.stride_w >= 1 && s.kernel_h * s.kernel_w <= 65536,
+        "pool: given a window of ", s.kernel_h, " x ", s.kernel_w, " with stride ", s.stride_h, " x ", s.stride_w,
+        ", expected at least 1 each and at most 65536 places");
+  check(s.pad_h >= 0 && s.pad_w >= 0 && 2 * s.pad_h <= s.kernel_h && 2 * s.pad_w <= s.kernel_w, "pool: given padding ",
+        s.pad_h, " x ", s.pad_w, ", expected at most half of the window ", s.kernel_h, " x ", s.kernel_w);
   check(s.out_height() > 0 && s.out_width() > 0, "pool: given a window of ", s.kernel_h, " x ", s.kernel_w,
-        ", expected one that fits into the padded image of ", s.height + 2 * s.pad_h, " x ",
-        s.width + 2 * s.pad_w);
+        ", expected one that fits into the padded image of ", s.height + 2 * s.pad_h, " x ", s.width + 2 * s.pad_w);
 }
 
 // The part of a window that lies in the image: `begin` is the first pixel, `first` its place in the window.
@@ -112,8 +109,7 @@ void average_pool_forward(const PoolShape& s, const T* x, bool count_padding, T*
   check_shape(s);
   const auto forward = real_kernels<T>().pool.average_forward;
   for_each_output_run(s, [&](const PoolRun& run, std::int64_t in, std::int64_t out) {
-    forward(run, x + in, static_cast<T>(count_padding ? s.kernel_h * s.kernel_w : run.rows * run.cols),
-            y + out);
+    forward(run, x + in, static_cast<T>(count_padding ? s.kernel_h * s.kernel_w : run.rows * run.cols), y + out);
   });
 }
 
@@ -122,14 +118,12 @@ void average_pool_backward(const PoolShape& s, const T* dy, bool count_padding, 
   check_shape(s);
   const auto backward = real_kernels<T>().pool.average_backward;
   for_each_input_run(s, false, dx, [&](const PoolRun& run, std::int64_t in, std::int64_t out) {
-    backward(run, dy + out, static_cast<T>(count_padding ? s.kernel_h * s.kernel_w : run.rows * run.cols),
-             dx + in);
+    backward(run, dy + out, static_cast<T>(count_padding ? s.kernel_h * s.kernel_w : run.rows * run.cols), dx + in);
   });
 }
 
 template <class T>
-void global_average_pool_forward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* x,
-                                 T* y) {
+void global_average_pool_forward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* x, T* y) {
   check(pixels > 0, "global average pool: given images without pixels");
   const std::int64_t image = pixels * channels;
   const RowTasks whole(pixels, channels, 1);
@@ -150,8 +144,7 @@ void global_average_pool_forward(std::int64_t batch, std::int64_t pixels, std::i
 }
 
 template <class T>
-void global_average_pool_backward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* dy,
-                                  T* dx) {
+void global_average_pool_backward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* dy, T* dx) {
   const std::int64_t image = pixels * channels;
   const std::int64_t step = std::max<std::int64_t>(kTaskElements / std::max<std::int64_t>(image, 1), 1);
   parallel_ranges(batch, step, [&](std::int64_t begin, std::int64_t end) {

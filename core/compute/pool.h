@@ -24,16 +24,14 @@ struct PoolShape {
 // and the window fits into the padded image.
 
 /// y = the largest value of each window; padding never wins. number (may be null): which of the kernel_h *
-/// kernel_w places of the window it had, row by row: the first of several equal ones. A window with a NaN
-/// gives NaN.
+/// kernel_w places of the window it had, row by row: the first of several equal ones. A window with a NaN gives NaN.
 template <class T>
 void max_pool_forward(const PoolShape& s, const T* x, T* y, std::uint16_t* number);
 /// dx: dy goes to the place that `number` says.
 template <class T>
 void max_pool_backward(const PoolShape& s, const T* dy, const std::uint16_t* number, T* dx);
 
-/// y = mean of each window. The divisor counts the padding as zeros (PyTorch's default), or only pixels of
-/// the image.
+/// y = mean of each window. The divisor counts the padding as zeros (PyTorch's default), or only pixels of the image.
 template <class T>
 void average_pool_forward(const PoolShape& s, const T* x, bool count_padding, T* y);
 template <class T>
@@ -42,10 +40,8 @@ void average_pool_backward(const PoolShape& s, const T* dy, bool count_padding, 
 /// x: (batch, pixels, channels), y: (batch, channels): mean over the pixels, summed in double. Throws Error
 /// without pixels.
 template <class T>
-void global_average_pool_forward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* x,
-                                 T* y);
+void global_average_pool_forward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* x, T* y);
 template <class T>
-void global_average_pool_backward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* dy,
-                                  T* dx);
+void global_average_pool_backward(std::int64_t batch, std::int64_t pixels, std::int64_t channels, const T* dy, T* dx);
 
 }  // namespace coarsegrad

@@ -8,8 +8,7 @@
 
 namespace coarsegrad {
 
-/// One operand of a product, row-major with `ld` values from row to row; `transposed` reads it the other way
-/// round.
+/// One operand of a product, row-major with `ld` values from row to row; `transposed` reads it the other way round.
 template <class T>
 struct Matrix {
   const T* data;

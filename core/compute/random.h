@@ -19,8 +19,7 @@ class Rng {
   /// The stream written down earlier as key() and position().
   static Rng at(std::uint64_t key, std::uint64_t position);
 
-  /// The child stream with this name or number, at its beginning. It depends on key() alone, not on
-  /// position().
+  /// The child stream with this name or number, at its beginning. It depends on key() alone, not on position().
   Rng split(std::string_view name) const;
   Rng split(std::uint64_t index) const;
 

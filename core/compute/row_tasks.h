@@ -13,8 +13,8 @@ class RowTasks {
   /// At most max_tasks tasks for a matrix of this shape.
   RowTasks(std::int64_t rows, std::int64_t cols, std::int64_t max_tasks = std::int64_t{1} << 40)
       : rows_(rows), cols_(cols), fold_(fold_of(cols)) {
-    const std::int64_t least = std::max({(rows + max_tasks - 1) / max_tasks,
-                                         kTaskElements / std::max<std::int64_t>(cols, 1), std::int64_t{1}});
+    const std::int64_t least = std::max(
+        {(rows + max_tasks - 1) / max_tasks, kTaskElements / std::max<std::int64_t>(cols, 1), std::int64_t{1}});
     step_ = (least + fold_ - 1) / fold_ * fold_;
   }
   /// For sums over rows: few enough tasks that their partial sums take little memory and time.

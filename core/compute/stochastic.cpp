@@ -67,8 +67,8 @@ void round_wide(std::int64_t n, Interval<T> range, int bins, const std::uint16_t
 
 // Columns [begin, end) of a row of x, rounded.
 template <class T>
-void round_piece(std::int64_t row, std::int64_t cols, std::int64_t begin, std::int64_t end, Interval<T> range,
-                 int bins, const Rng* rng, const T* x, T* y) {
+void round_piece(std::int64_t row, std::int64_t cols, std::int64_t begin, std::int64_t end, Interval<T> range, int bins,
+                 const Rng* rng, const T* x, T* y) {
   const bool narrow = fits(range, bins);
   const Grid<T> grid = grid_over(range, bins);
   for (std::int64_t column = begin; column < end; column += RoundingDraws::kMost) {
@@ -119,8 +119,7 @@ void row_ranges(std::int64_t rows, std::int64_t cols, const T* x, RowRange kind,
   }
 }
 
-RoundingDraws::RoundingDraws(const Rng* rng, std::int64_t row, std::int64_t cols, std::int64_t column,
-                             std::int64_t n)
+RoundingDraws::RoundingDraws(const Rng* rng, std::int64_t row, std::int64_t cols, std::int64_t column, std::int64_t n)
     : drawn_(rng != nullptr) {
   if (!rng) return;
   std::uint32_t words[kMost / 2];
@@ -131,8 +130,8 @@ RoundingDraws::RoundingDraws(const Rng* rng, std::int64_t row, std::int64_t cols
 }
 
 template <class T>
-void round_rows(std::int64_t rows, std::int64_t cols, const T* x, RowRange kind, int bins, const Rng* rng,
-                T* y, Interval<T>* ranges) {
+void round_rows(std::int64_t rows, std::int64_t cols, const T* x, RowRange kind, int bins, const Rng* rng, T* y,
+                Interval<T>* ranges) {
   if (rows * cols == 0) return;
   const Scratch<Interval<T>> own(static_cast<std::size_t>(ranges ? 0 : rows));
   if (!ranges) ranges = own.data();
@@ -147,19 +146,18 @@ void round_rows(std::int64_t rows, std::int64_t cols, const T* x, RowRange kind,
 }
 
 template <class T>
-void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Interval<T>* ranges, int bins,
-                const Rng* rng, T* y) {
+void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Interval<T>* ranges, int bins, const Rng* rng,
+                T* y) {
   for_pieces(rows, cols, [&](std::int64_t row, std::int64_t begin, std::int64_t end) {
     round_piece(row, cols, begin, end, ranges[row], bins, rng, x, y);
   });
 }
 
-#define COARSEGRAD_INSTANTIATE(T)                                                               \
-  template Interval<T> hull(Interval<T>, Interval<T>);                                          \
-  template Grid<T> grid_over(Interval<T>, int);                                                 \
-  template void row_ranges(std::int64_t, std::int64_t, const T*, RowRange, Interval<T>*);       \
-  template void round_rows(std::int64_t, std::int64_t, const T*, RowRange, int, const Rng*, T*, \
-                           Interval<T>*);                                                       \
+#define COARSEGRAD_INSTANTIATE(T)                                                                              \
+  template Interval<T> hull(Interval<T>, Interval<T>);                                                         \
+  template Grid<T> grid_over(Interval<T>, int);                                                                \
+  template void row_ranges(std::int64_t, std::int64_t, const T*, RowRange, Interval<T>*);                      \
+  template void round_rows(std::int64_t, std::int64_t, const T*, RowRange, int, const Rng*, T*, Interval<T>*); \
   template void round_onto(std::int64_t, std::int64_t, const T*, const Interval<T>*, int, const Rng*, T*);
 COARSEGRAD_INSTANTIATE(float)
 COARSEGRAD_INSTANTIATE(double)

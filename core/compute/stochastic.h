@@ -25,8 +25,7 @@ template <class T>
 Interval<T> hull(Interval<T> a, Interval<T> b);
 
 /// The bins + 1 points from range.low to range.high. A range of length 0 has one point, its value; very short
-/// ones are widened so that neither step nor inverse leaves the normal numbers. Throws Error unless 1 <= bins
-/// <= 255.
+/// ones are widened so that neither step nor inverse leaves the normal numbers. Throws Error unless 1 <= bins <= 255.
 template <class T>
 Grid<T> grid_over(Interval<T> range, int bins);
 
@@ -49,9 +48,7 @@ Interval<T> value_range(std::int64_t n, const T* x) {
 
 /// 16 random bits per element: a row begins with a 128-bit block of its own, which eight elements share.
 constexpr std::int64_t kDrawsPerBlock = 8;
-constexpr std::int64_t blocks_of_row(std::int64_t cols) {
-  return (cols + kDrawsPerBlock - 1) / kDrawsPerBlock;
-}
+constexpr std::int64_t blocks_of_row(std::int64_t cols) { return (cols + kDrawsPerBlock - 1) / kDrawsPerBlock; }
 
 /// The draws of up to kMost elements of a row from `column` on, a multiple of kDrawsPerBlock.
 class RoundingDraws {
@@ -72,11 +69,11 @@ class RoundingDraws {
 /// inverse of its step or 2^-16 of it is no normal float, the row is rounded in double; results below the
 /// smallest normal number are 0 all the same.
 template <class T>
-void round_rows(std::int64_t rows, std::int64_t cols, const T* x, RowRange kind, int bins, const Rng* rng,
-                T* y, Interval<T>* ranges = nullptr);
+void round_rows(std::int64_t rows, std::int64_t cols, const T* x, RowRange kind, int bins, const Rng* rng, T* y,
+                Interval<T>* ranges = nullptr);
 /// Each row of x rounded likewise onto the grid over a range that is given.
 template <class T>
-void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Interval<T>* ranges, int bins,
-                const Rng* rng, T* y);
+void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Interval<T>* ranges, int bins, const Rng* rng,
+                T* y);
 
 }  // namespace coarsegrad

@@ -6,8 +6,7 @@
 
 namespace coarsegrad::kernels {
 
-/// d sigma / d alpha by region (0 < q <= levels | q > levels; 0 elsewhere and for NaN). See quant for the
-/// sources.
+/// d sigma / d alpha by region (0 < q <= levels | q > levels; 0 elsewhere and for NaN). See quant for the sources.
 enum class AlphaRule {
   exact,         ///< code | levels: the derivative almost everywhere
   three_valued,  ///< (levels + 1) / 2 | levels
@@ -45,8 +44,8 @@ struct Activation {
   void (*relu)(std::int64_t n, const T* x, T* y, std::uint8_t* mask);
   /// y = values; codes (0 for NaN); mask: where q is in `pass`. Any of the three may be null. y may be x.
   /// Returns whether there is a NaN.
-  bool (*quantize)(std::int64_t n, const T* x, Quantizer<T> quantizer, Interval<T> pass, T* y,
-                   std::uint8_t* codes, std::uint8_t* mask);
+  bool (*quantize)(std::int64_t n, const T* x, Quantizer<T> quantizer, Interval<T> pass, T* y, std::uint8_t* codes,
+                   std::uint8_t* mask);
   /// y = alpha * codes.
   void (*decode)(std::int64_t n, const std::uint8_t* codes, T alpha, T* y);
   /// dx = dy where the mask is 1, else +0. dx may be dy.
@@ -54,13 +53,11 @@ struct Activation {
   /// Sum of dy * d sigma / d alpha, for q = x / alpha rounded up. Agrees within kSumError times the sum of
   /// absolute values.
   double (*alpha_gradient)(std::int64_t n, const T* x, const T* dy, T alpha, int levels, AlphaRule rule);
-  /// The same from what a forward pass saved: its codes and, unless the rule is exact, its mask for window =
-  /// levels.
-  double (*alpha_gradient_codes)(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* mask,
-                                 const T* dy, int levels, AlphaRule rule);
+  /// The same from what a forward pass saved: its codes and, unless the rule is exact, its mask for window = levels.
+  double (*alpha_gradient_codes)(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* mask, const T* dy,
+                                 int levels, AlphaRule rule);
   /// Sum of dy * (code - q) where 0 < q = x / step <= levels, of dy * code elsewhere. Agrees as above.
-  double (*step_gradient)(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy, T step,
-                          int levels);
+  double (*step_gradient)(std::int64_t n, const T* x, const std::uint8_t* codes, const T* dy, T step, int levels);
 };
 
 }  // namespace coarsegrad::kernels

@@ -5,8 +5,7 @@
 
 namespace coarsegrad::kernels::box_muller {
 
-/// Bit pattern of 2^31 / sqrt(2) as a float: u 2^31 is split into 2^e m with m / 2^31 in [1/sqrt(2),
-/// sqrt(2)).
+/// Bit pattern of 2^31 / sqrt(2) as a float: u 2^31 is split into 2^e m with m / 2^31 in [1/sqrt(2), sqrt(2)).
 constexpr std::int32_t kSplit = 0x4EB504F3;
 /// -2 ln(2) / 2^23: the exponent e is kept at its place in the bits of a float.
 constexpr float kExponent = -0x1.62e430p-23f;

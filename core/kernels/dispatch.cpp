@@ -51,8 +51,8 @@ const Kernels& avx512vnni_table() {
 void add_runnable(std::vector<const Kernels*>& tables) {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
     tables.push_back(&avx2_table());
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
     tables.push_back(&avx512_table());
     if (__builtin_cpu_supports("avx512vnni")) tables.push_back(&avx512vnni_table());
   }
@@ -105,9 +105,8 @@ const RealKernels<float>& real_kernels<float>() {
 template <>
 const RealKernels<double>& real_kernels<double>() {
   using namespace kernels::scalar;
-  static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,
-                                             matmul_f64,     norm_f64,        pool_f64,
-                                             projection_f64, stochastic_f64,  update_f64};
+  static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,       matmul_f64, norm_f64,
+                                             pool_f64,       projection_f64,  stochastic_f64, update_f64};
   return reference;
 }
 

@@ -1,6 +1,5 @@
 #pragma once
-// Kernels for simple sweeps over arrays and matrices. Everything but column_sums gives the same bits in every
-// table.
+// Kernels for simple sweeps over arrays and matrices. Everything but column_sums gives the same bits in every table.
 #include <cstdint>
 
 namespace coarsegrad::kernels {

@@ -48,8 +48,7 @@ struct Kernels {
 /// The table in use: the best one this CPU can run, or the one named by the environment variable
 /// COARSEGRAD_KERNELS. Throws UsageError for a name that does not exist or that this CPU cannot run.
 const Kernels& active_kernels();
-/// Makes the table called `name` the active one; "auto" restores the choice made at start. Throws UsageError
-/// as above.
+/// Makes the table called `name` the active one; "auto" restores the choice made at start. Throws UsageError as above.
 void use_kernels(std::string_view name);
 /// The tables that this CPU can run, the scalar reference first, the best last.
 std::span<const Kernels* const> all_kernels();

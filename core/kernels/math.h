@@ -6,8 +6,7 @@
 
 namespace coarsegrad::kernels {
 
-/// Largest relative error in units of 2^-23, found by trying every float up to 128 in size (log: every
-/// float).
+/// Largest relative error in units of 2^-23, found by trying every float up to 128 in size (log: every float).
 inline constexpr double kExpUlp = 0.8, kLogUlp = 0.75, kTanhUlp = 1.6, kSigmoidUlp = 1.3;
 
 template <class T>

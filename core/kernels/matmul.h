@@ -5,12 +5,12 @@
 namespace coarsegrad::kernels {
 
 /// A block of C held in registers while products are summed over three nested loops. All strides in elements.
-///   c[i * c_row + j] = start(i, j) + sum over s0 < steps[0], s1 < steps[1], s2 < steps[2] of a(i, s) * b(s,
-///   j) a(i, s) = a[i * a_row + s0 * a_step[0] + s1 * a_step[1] + s2 * a_step[2]], b(s, j) = b[j         + s0
-///   * b_step[0] + s1 * b_step[1] + s2 * b_step[2]], start = c as it was with `accumulate`, else bias[j],
-///   else 0 without bias.
-/// The sum runs in the order of the loops, the last one fastest, with fused multiply-adds in the vector
-/// tables.
+///   c[i * c_row + j] = start(i, j) + sum over s0 < steps[0], s1 < steps[1], s2 < steps[2] of a(i, s) * b(s, j)
+///   a(i, s) = a[i * a_row + s0 * a_step[0] + s1 * a_step[1] + s2 * a_step[2]]
+///   b(s, j) = b[j         + s0 * b_step[0] + s1 * b_step[1] + s2 * b_step[2]]
+///   start   = c as it was with `accumulate`, else bias[j], else 0 without bias
+/// The vector tables add in the order of the loops, the last one fastest, with fused multiply-adds; the scalar one adds
+/// some terms of the last loop among themselves first.
 template <class T>
 struct ProductTile {
   const T* a;

@@ -22,8 +22,8 @@ struct CodeTile {
   const std::int8_t* b;
   std::int64_t steps[3], a_step[3], b_step[3];
   float* c;
-  std::int64_t c_row;  // in elements
-  int rows, columns;   // 1 <= rows <= max_rows[vectors], vectors = ceil(columns / lanes), columns >= 1
+  std::int64_t c_row;            // in elements
+  int rows, columns;             // 1 <= rows <= max_rows[vectors], vectors = ceil(columns / lanes), columns >= 1
   const float* scale = nullptr;  // not null when tile() is called
   const float* bias = nullptr;
 };

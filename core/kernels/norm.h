@@ -23,10 +23,9 @@ struct Norm {
   /// within 2 k kSumError m2, the mean within kSumError sqrt(k m2 / rows).
   void (*moments)(std::int64_t rows, std::int64_t cols, const T* x, double* mean, double* m2);
   /// y = (x - mean) * factor + shift, column by column. y may be x.
-  void (*normalize)(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
-                    const T* shift, T* y);
-  /// y = relu(t), t = normalize + add (add may be null); mask = t > 0. y and mask may be null, y may be x or
-  /// add.
+  void (*normalize)(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor, const T* shift,
+                    T* y);
+  /// y = relu(t), t = normalize + add (add may be null); mask = t > 0. y and mask may be null, y may be x or add.
   void (*normalize_relu)(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
                          const T* shift, const T* add, T* y, std::uint8_t* mask);
   /// codes and mask of Activation::quantize for t as above, and whether there is a NaN. mask may be null.
@@ -35,8 +34,8 @@ struct Norm {
                              std::uint8_t* codes, std::uint8_t* mask);
   /// With g = dy where the mask is 1, else 0 (dy without a mask): sum_g[c] = sum of g; sum_gx[c] = sum of g *
   /// (x - mean); gated = g, if not null.
-  void (*backward_sums)(std::int64_t rows, std::int64_t cols, const T* x, const T* dy,
-                        const std::uint8_t* mask, const T* mean, double* sum_g, double* sum_gx, T* gated);
+  void (*backward_sums)(std::int64_t rows, std::int64_t cols, const T* x, const T* dy, const std::uint8_t* mask,
+                        const T* mean, double* sum_g, double* sum_gx, T* gated);
   /// dx = ((g - mean_g) - (x - mean) * slope) * factor, column by column. dx may be dy.
   void (*backward)(std::int64_t rows, std::int64_t cols, const T* x, const T* dy, const std::uint8_t* mask,
                    const T* mean, const T* mean_g, const T* slope, const T* factor, T* dx);

@@ -22,8 +22,7 @@ struct Pool {
   void (*max_forward)(const PoolRun& run, const T* x, T* y, std::uint16_t* number);
   /// dx of tap number[o] += dy[o], in the order of the windows. The windows may overlap.
   void (*max_backward)(const PoolRun& run, const T* dy, const std::uint16_t* number, T* dx);
-  /// As max_backward for windows that do not overlap, writing dy or 0 to every tap: dx need not be set
-  /// before.
+  /// As max_backward for windows that do not overlap, writing dy or 0 to every tap: dx need not be set before.
   void (*max_backward_disjoint)(const PoolRun& run, const T* dy, const std::uint16_t* number, T* dx);
   /// y = (sum of the window, tap by tap) / divisor.
   void (*average_forward)(const PoolRun& run, const T* x, T divisor, T* y);

@@ -31,11 +31,10 @@ struct Stochastic {
   /// y = the combination of x and t; y may be one of them.
   void (*combine)(std::int64_t n, const Combination<T>& factors, const T* x, const T* t, T* y);
   /// range() of what combine() gives.
-  void (*combined_range)(std::int64_t n, const Combination<T>& factors, const T* x, const T* t, T* low,
-                         T* high);
+  void (*combined_range)(std::int64_t n, const Combination<T>& factors, const T* x, const T* t, T* low, T* high);
   /// y = what round() makes of what combine() gives; back = v y + back (fused).
-  void (*round_combined)(std::int64_t n, const Combination<T>& factors, const Grid<T>& grid,
-                         const std::uint16_t* draws, const T* x, const T* t, T v, T* y, T* back);
+  void (*round_combined)(std::int64_t n, const Combination<T>& factors, const Grid<T>& grid, const std::uint16_t* draws,
+                         const T* x, const T* t, T v, T* y, T* back);
 };
 
 }  // namespace coarsegrad::kernels

@@ -26,13 +26,12 @@ struct TwoLayer {
   /// z (m x row() x lanes) = the first variates of Sampling::normal(key, stream, 0); the last column is
   /// surplus if n is odd. a = Z w and b = Z w* (m x lanes), each summed over j = 0, 1, ... by fused
   /// multiply-adds from 0.
-  void (*draw)(std::uint64_t key, std::uint64_t stream, const TwoLayerModel& model, float* z, float* a,
-               float* b);
+  void (*draw)(std::uint64_t key, std::uint64_t stream, const TwoLayerModel& model, float* z, float* a, float* b);
 
   /// residual (lanes) = sum over i of v_i sigma(a_i) - v*_i sigma(b_i), and 0 in the lanes from `valid` on.
   /// grad_v_sum and grad_v_square (m x lanes) += sigma(a_i) residual and its square.
-  void (*residual)(const TwoLayerModel& model, const float* a, const float* b, std::size_t valid,
-                   float* residual, float* grad_v_sum, float* grad_v_square);
+  void (*residual)(const TwoLayerModel& model, const float* a, const float* b, std::size_t valid, float* residual,
+                   float* grad_v_sum, float* grad_v_square);
 
   /// For each of `stes` surrogates: given derivative (stes x m x lanes) = mu'(a), which is overwritten,
   ///   g_j = sum over i of (mu'_i v_i r) z_ij, by fused multiply-adds from 0 in the order of i;

@@ -29,17 +29,12 @@ struct Layer {
 
 std::vector<Layer> layers_of(const std::string& net) {
   if (net == "lenet5")
-    return {{1, 32, 28, 5, 1, 0, 1},
-            {32, 64, 12, 5, 1, 0, 1},
-            {1024, 512, 1, 1, 1, 0, 1},
-            {512, 10, 1, 1, 1, 0, 1}};
+    return {{1, 32, 28, 5, 1, 0, 1}, {32, 64, 12, 5, 1, 0, 1}, {1024, 512, 1, 1, 1, 0, 1}, {512, 10, 1, 1, 1, 0, 1}};
   if (net == "resnet20")
-    return {{3, 16, 32, 3, 1, 1, 1},  {16, 16, 32, 3, 1, 1, 6}, {16, 32, 32, 3, 2, 1, 1},
-            {32, 32, 16, 3, 1, 1, 5}, {32, 64, 16, 3, 2, 1, 1}, {64, 64, 8, 3, 1, 1, 5},
-            {16, 32, 32, 1, 2, 0, 1}, {32, 64, 16, 1, 2, 0, 1}};
-  return {{3, 64, 32, 3, 1, 1, 1},   {64, 128, 16, 3, 1, 1, 1}, {128, 256, 8, 3, 1, 1, 1},
-          {256, 256, 8, 3, 1, 1, 1}, {256, 512, 4, 3, 1, 1, 1}, {512, 512, 4, 3, 1, 1, 1},
-          {512, 512, 2, 3, 1, 1, 2}};
+    return {{3, 16, 32, 3, 1, 1, 1},  {16, 16, 32, 3, 1, 1, 6}, {16, 32, 32, 3, 2, 1, 1}, {32, 32, 16, 3, 1, 1, 5},
+            {32, 64, 16, 3, 2, 1, 1}, {64, 64, 8, 3, 1, 1, 5},  {16, 32, 32, 1, 2, 0, 1}, {32, 64, 16, 1, 2, 0, 1}};
+  return {{3, 64, 32, 3, 1, 1, 1},   {64, 128, 16, 3, 1, 1, 1}, {128, 256, 8, 3, 1, 1, 1}, {256, 256, 8, 3, 1, 1, 1},
+          {256, 512, 4, 3, 1, 1, 1}, {512, 512, 4, 3, 1, 1, 1}, {512, 512, 2, 3, 1, 1, 2}};
 }
 
 double seconds(const std::function<void()>& work) {
@@ -66,15 +61,15 @@ double peak_gflops(int threads, bool wide) {
           "1:\n"
           ".irp r,0,1,2,3,4,5,6,7,8,9,10,11\n vfmadd231ps %%zmm12,%%zmm13,%%zmm\\r\n .endr\n"
           "dec %0\n jnz 1b\n vzeroupper"
-          : "+r"(n)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-            "xmm11", "xmm12", "xmm13", "cc");
+          : "+r"(n)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
+            "xmm12", "xmm13", "cc");
     else
       asm volatile(
           "1:\n"
           ".irp r,0,1,2,3,4,5,6,7,8,9,10,11\n vfmadd231ps %%ymm12,%%ymm13,%%ymm\\r\n .endr\n"
           "dec %0\n jnz 1b\n vzeroupper"
-          : "+r"(n)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-            "xmm11", "xmm12", "xmm13", "cc");
+          : "+r"(n)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
+            "xmm12", "xmm13", "cc");
   };
   const double time = median_seconds(3, [&] { parallel_for(threads, chains); });
   return static_cast<double>(threads * kRounds) * 12 * (wide ? 32 : 16) / time * 1e-9;
@@ -87,15 +82,13 @@ constexpr const char* kProducts[] = {"forward", "backward data", "backward weigh
 // The forward pass on 4-bit activations and ternary weights; the values do not matter for the speed.
 double measure_codes(const ConvShape& s, int repeats, const Rng& rng) {
   std::vector<std::uint8_t> x(static_cast<std::size_t>(s.batch * s.height * s.width * s.in_channels));
-  std::vector<std::int8_t> weight(
-      static_cast<std::size_t>(s.out_channels * s.kernel_h * s.kernel_w * s.in_channels));
+  std::vector<std::int8_t> weight(static_cast<std::size_t>(s.out_channels * s.kernel_h * s.kernel_w * s.in_channels));
   const Scratch<float> y(static_cast<std::size_t>(s.batch * s.out_height() * s.out_width() * s.out_channels));
   Rng stream = rng.split("codes");
   for (auto& code : x) code = static_cast<std::uint8_t>(stream.below(16));
   for (auto& code : weight) code = static_cast<std::int8_t>(static_cast<int>(stream.below(3)) - 1);
   const std::vector<float> scale(static_cast<std::size_t>(s.out_channels), 0.01f);
-  return median_seconds(repeats,
-                        [&] { conv2d_forward_codes(s, x.data(), weight.data(), scale, nullptr, y.data()); });
+  return median_seconds(repeats, [&] { conv2d_forward_codes(s, x.data(), weight.data(), scale, nullptr, y.data()); });
 }
 
 Products measure(const ConvShape& s, int repeats, const Rng& rng) {
@@ -112,22 +105,19 @@ Products measure(const ConvShape& s, int repeats, const Rng& rng) {
   const Scratch<float> weight = random("weight", filters), dweight = random("dweight", filters);
   const Scratch<float> dy = random("dy", s.batch * outputs), y = random("y", s.batch * outputs);
   if (s.height * s.width == 1)
-    return {
-        median_seconds(
-            repeats,
-            [&] {
-              gemm<float>(s.batch, out, in, {x.data(), in}, {weight.data(), in, true}, y.data(), out);
-            }),
-        median_seconds(repeats,
-                       [&] {
-                         gemm<float>(s.batch, in, out, {dy.data(), out}, {weight.data(), in}, dx.data(), in);
-                       }),
-        median_seconds(
-            repeats,
-            [&] {
-              gemm<float>(out, in, s.batch, {dy.data(), out, true}, {x.data(), in}, dweight.data(), in);
-            }),
-        measure_codes(s, repeats, rng)};
+    return {median_seconds(repeats,
+                           [&] {
+                             gemm<float>(s.batch, out, in, {x.data(), in}, {weight.data(), in, true}, y.data(), out);
+                           }),
+            median_seconds(repeats,
+                           [&] {
+                             gemm<float>(s.batch, in, out, {dy.data(), out}, {weight.data(), in}, dx.data(), in);
+                           }),
+            median_seconds(repeats,
+                           [&] {
+                             gemm<float>(out, in, s.batch, {dy.data(), out, true}, {x.data(), in}, dweight.data(), in);
+                           }),
+            measure_codes(s, repeats, rng)};
   const float* no_bias = nullptr;
   return {median_seconds(repeats, [&] { conv2d_forward(s, x.data(), weight.data(), no_bias, y.data()); }),
           median_seconds(repeats, [&] { conv2d_backward_data(s, dy.data(), weight.data(), dx.data()); }),
@@ -148,14 +138,12 @@ int main(int argc, char** argv) {
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto table = log.table(
-        "layers",
-        {{"forward", "GFLOP/s", "products of the whole kernel, those with padding included"},
-         {"backward_data", "GFLOP/s", "gradient with respect to the input"},
-         {"backward_weight", "GFLOP/s", "gradient with respect to the weight"},
-         {"forward_codes", "GFLOP/s", "integer operations instead, 4-bit codes and ternary weights"}});
+        "layers", {{"forward", "GFLOP/s", "products of the whole kernel, those with padding included"},
+                   {"backward_data", "GFLOP/s", "gradient with respect to the input"},
+                   {"backward_weight", "GFLOP/s", "gradient with respect to the weight"},
+                   {"forward_codes", "GFLOP/s", "integer operations instead, 4-bit codes and ternary weights"}});
     log.start();
-    const double peak =
-        peak_gflops(args.threads(), std::string_view(active_kernels().name).starts_with("avx512"));
+    const double peak = peak_gflops(args.threads(), std::string_view(active_kernels().name).starts_with("avx512"));
     std::printf("kernels=%s threads=%d: peak of fused multiply-adds %.0f GFLOP/s\n", active_kernels().name,
                 args.threads(), peak);
     Products total{};

@@ -16,6 +16,7 @@
 #include "experiments/support/text_table.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
+#include "quant/gradients/gradient_rule.h"
 #include "quant/quantized_optimizer.h"
 
 using namespace coarsegrad;
@@ -25,12 +26,13 @@ namespace {
 
 struct Setting {
   std::string name;
-  quant::GradientRuleOptions options;  // no quantizer: a plain step
+  Part gradients;
+  quant::LayerExceptions exceptions = {};
 };
 std::vector<Setting> settings() {
-  std::vector<Setting> all{{"float", {}}, {"dorefa 6 bits", quant::dorefa_gradients(6)}};
-  for (const char* name : {"ptq", "psq", "bhq"})
-    all.push_back({cat(name, " 5 bits, weights ptq 8 bits"), quant::bifurcated_gradients(name, 5)});
+  std::vector<Setting> all{{"float", {"none"}},
+                           {"dorefa 6 bits", {"dorefa"}, quant::LayerExceptions({"first: float", "last: float"})}};
+  for (const char* name : {"ptq", "psq", "bhq"}) all.push_back({cat(name, " 5 bits, weights ptq 8 bits"), {name}});
   return all;
 }
 
@@ -53,7 +55,9 @@ struct Training {
 
   double step_seconds(const Setting& setting) {
     std::unique_ptr<quant::GradientRule> rule;
-    if (setting.options.input) rule = std::make_unique<quant::GradientRule>(*net, setting.options, Rng(1));
+    if (setting.gradients.name != "none")
+      rule = std::make_unique<quant::GradientRule>(*net, quant::gradient_rules().make(setting.gradients), Rng(1),
+                                                   setting.exceptions);
     quant::QuantizedOptimizer optimizer(sgd, *net, {.gradients = rule.get()}, {1, 1});
     const auto start = std::chrono::steady_clock::now();
     optimizer.zero_grad();
@@ -105,8 +109,7 @@ int main(int argc, char** argv) {
         shares[k].push_back((t - plain) / plain);
       }
     }
-    std::printf("%s, batch %d, %d threads, table %s\n", net.c_str(), batch, args.threads(),
-                active_kernels().name);
+    std::printf("%s, batch %d, %d threads, table %s\n", net.c_str(), batch, args.threads(), active_kernels().name);
     experiments::TextTable table({"gradients", "step ms", "more than float %"});
     for (std::size_t k = 0; k < kinds.size(); ++k) {
       results.add({static_cast<double>(k), median(times[k]), median(shares[k])});

@@ -22,8 +22,7 @@ using experiments::number, experiments::Timing;
 
 namespace {
 
-// One kernel on one problem. bytes: what it reads and writes, each array once. flops: 0 where nobody counts
-// them.
+// One kernel on one problem. bytes: what it reads and writes, each array once. flops: 0 where nobody counts them.
 struct Job {
   std::string kernel;
   double bytes, flops;
@@ -34,8 +33,7 @@ using Jobs = std::vector<Job>;
 constexpr std::int64_t kElements = kTaskElements, kCols = 64, kRows = kElements / kCols;
 constexpr double kCount = kElements, kArray = 4.0 * kElements;  // bytes of one array of floats
 
-// Arrays that the jobs share. Small random numbers; steps repeated a million times neither overflow nor die
-// out.
+// Arrays that the jobs share. Small random numbers; steps repeated a million times neither overflow nor die out.
 struct Arrays {
   std::vector<float> x, dy, y, w, buf, m, v, row, row2, row3, row4;
   std::vector<std::uint8_t> codes, mask;
@@ -62,26 +60,24 @@ struct Arrays {
 
 void activation_jobs(Jobs& jobs, Arrays& a) {
   const double mask = kCount / 8, codes = kCount;
-  jobs.push_back({"activation.relu", 2 * kArray + mask, 0, [&](const Kernels& k) {
-                    k.real.activation.relu(kElements, a.x.data(), a.y.data(), a.mask.data());
-                  }});
-  jobs.push_back({"activation.quantize", 2 * kArray + mask, 0, [&](const Kernels& k) {
-                    k.real.activation.quantize(kElements, a.x.data(), {0.65f, 3}, {0, 3}, a.y.data(), nullptr,
-                                               a.mask.data());
-                  }});
-  jobs.push_back({"activation.quantize (codes)", kArray + codes + mask, 0, [&](const Kernels& k) {
-                    k.real.activation.quantize(kElements, a.x.data(), {0.65f, 3}, {0, 3}, nullptr,
-                                               a.codes.data(), a.mask.data());
-                  }});
+  jobs.push_back({"activation.relu", 2 * kArray + mask, 0,
+                  [&](const Kernels& k) { k.real.activation.relu(kElements, a.x.data(), a.y.data(), a.mask.data()); }});
+  jobs.push_back(
+      {"activation.quantize", 2 * kArray + mask, 0, [&](const Kernels& k) {
+         k.real.activation.quantize(kElements, a.x.data(), {0.65f, 3}, {0, 3}, a.y.data(), nullptr, a.mask.data());
+       }});
+  jobs.push_back(
+      {"activation.quantize (codes)", kArray + codes + mask, 0, [&](const Kernels& k) {
+         k.real.activation.quantize(kElements, a.x.data(), {0.65f, 3}, {0, 3}, nullptr, a.codes.data(), a.mask.data());
+       }});
   for (const auto& [name, rounding] : {std::pair{"activation.quantize (nearest)", kernels::Rounding::nearest},
                                        std::pair{"activation.quantize (sign)", kernels::Rounding::sign}})
     jobs.push_back({name, kArray + codes + mask, 0, [&a, r = rounding](const Kernels& k) {
-                      k.real.activation.quantize(kElements, a.x.data(), {1, 1, r}, {-1, 1}, nullptr,
-                                                 a.codes.data(), a.mask.data());
+                      k.real.activation.quantize(kElements, a.x.data(), {1, 1, r}, {-1, 1}, nullptr, a.codes.data(),
+                                                 a.mask.data());
                     }});
-  jobs.push_back({"activation.decode", kArray + codes, 0, [&](const Kernels& k) {
-                    k.real.activation.decode(kElements, a.codes.data(), 0.65f, a.y.data());
-                  }});
+  jobs.push_back({"activation.decode", kArray + codes, 0,
+                  [&](const Kernels& k) { k.real.activation.decode(kElements, a.codes.data(), 0.65f, a.y.data()); }});
   jobs.push_back({"activation.apply_mask", 2 * kArray + mask, 0, [&](const Kernels& k) {
                     k.real.activation.apply_mask(kElements, a.mask.data(), a.dy.data(), a.y.data());
                   }});
@@ -90,36 +86,31 @@ void activation_jobs(Jobs& jobs, Arrays& a) {
                                                                  kernels::AlphaRule::exact);
                   }});
   jobs.push_back({"activation.step_gradient", 2 * kArray + codes, 0, [&](const Kernels& k) {
-                    a.sums[0] = k.real.activation.step_gradient(kElements, a.x.data(), a.codes.data(),
-                                                                a.dy.data(), 0.3f, 15);
+                    a.sums[0] =
+                        k.real.activation.step_gradient(kElements, a.x.data(), a.codes.data(), a.dy.data(), 0.3f, 15);
                   }});
   jobs.push_back({"activation.alpha_gradient_codes", kArray + codes + mask, 0, [&](const Kernels& k) {
-                    a.sums[0] = k.real.activation.alpha_gradient_codes(kElements, a.codes.data(),
-                                                                       a.mask.data(), a.dy.data(), 3,
-                                                                       kernels::AlphaRule::three_valued);
+                    a.sums[0] = k.real.activation.alpha_gradient_codes(
+                        kElements, a.codes.data(), a.mask.data(), a.dy.data(), 3, kernels::AlphaRule::three_valued);
                   }});
 }
 
 void elementwise_jobs(Jobs& jobs, Arrays& a) {
-  jobs.push_back({"elementwise.accumulate", 3 * kArray, kCount, [&](const Kernels& k) {
-                    k.real.elementwise.accumulate(kElements, a.x.data(), a.y.data());
-                  }});
-  jobs.push_back({"elementwise.scale", 2 * kArray, kCount, [&](const Kernels& k) {
-                    k.real.elementwise.scale(kElements, 0.5f, a.x.data(), a.y.data());
-                  }});
+  jobs.push_back({"elementwise.accumulate", 3 * kArray, kCount,
+                  [&](const Kernels& k) { k.real.elementwise.accumulate(kElements, a.x.data(), a.y.data()); }});
+  jobs.push_back({"elementwise.scale", 2 * kArray, kCount,
+                  [&](const Kernels& k) { k.real.elementwise.scale(kElements, 0.5f, a.x.data(), a.y.data()); }});
   jobs.push_back({"elementwise.add_row", 2 * kArray, kCount, [&](const Kernels& k) {
                     k.real.elementwise.add_row(kRows, kCols, a.row.data(), a.x.data(), a.y.data());
                   }});
-  jobs.push_back({"elementwise.column_sums", kArray, kCount, [&](const Kernels& k) {
-                    k.real.elementwise.column_sums(kRows, kCols, a.x.data(), a.sums.data());
-                  }});
+  jobs.push_back({"elementwise.column_sums", kArray, kCount,
+                  [&](const Kernels& k) { k.real.elementwise.column_sums(kRows, kCols, a.x.data(), a.sums.data()); }});
 }
 
 void math_jobs(Jobs& jobs, Arrays& a) {
   const auto sweep = [&](const char* name, auto member) {
-    jobs.push_back({name, 2 * kArray, 0, [&a, member](const Kernels& k) {
-                      (k.real.math.*member)(kElements, a.x.data(), a.y.data());
-                    }});
+    jobs.push_back({name, 2 * kArray, 0,
+                    [&a, member](const Kernels& k) { (k.real.math.*member)(kElements, a.x.data(), a.y.data()); }});
   };
   using M = kernels::Math<float>;
   sweep("math.exp", &M::exp);
@@ -127,9 +118,8 @@ void math_jobs(Jobs& jobs, Arrays& a) {
   sweep("math.tanh", &M::tanh);
   sweep("math.sigmoid", &M::sigmoid);
   const auto rows = [&](const char* name, auto member) {
-    jobs.push_back({name, 2 * 128 * 10 * 4.0, 0, [&a, member](const Kernels& k) {
-                      (k.real.math.*member)(128, 10, a.x.data(), a.y.data());
-                    }});
+    jobs.push_back({name, 2 * 128 * 10 * 4.0, 0,
+                    [&a, member](const Kernels& k) { (k.real.math.*member)(128, 10, a.x.data(), a.y.data()); }});
   };
   rows("math.softmax", &M::softmax);
   rows("math.log_softmax", &M::log_softmax);
@@ -160,9 +150,8 @@ void tiled_product(const kernels::Matmul<float>& family, const float* x, const f
 }
 
 void matmul_jobs(Jobs& jobs, Arrays& a) {
-  jobs.push_back({"matmul.tile", 0, 2.0 * 84 * 96 * 256, [&](const Kernels& k) {
-                    tiled_product(k.real.matmul, a.x.data(), a.w.data(), a.y.data());
-                  }});
+  jobs.push_back({"matmul.tile", 0, 2.0 * 84 * 96 * 256,
+                  [&](const Kernels& k) { tiled_product(k.real.matmul, a.x.data(), a.w.data(), a.y.data()); }});
   jobs.push_back({"matmul.transpose", 2 * kArray, 0, [&](const Kernels& k) {
                     k.real.matmul.transpose(kRows, kCols, a.x.data(), kCols, a.y.data(), kRows);
                   }});
@@ -189,8 +178,8 @@ void code_product(const kernels::MatmulCodes& family, Arrays& a) {
 }
 
 void matmul_codes_jobs(Jobs& jobs, Arrays& a) {
-  jobs.push_back({"matmul_codes.tile", 0, 2.0 * 84 * 96 * 256,
-                  [&](const Kernels& k) { code_product(k.matmul_codes, a); }});
+  jobs.push_back(
+      {"matmul_codes.tile", 0, 2.0 * 84 * 96 * 256, [&](const Kernels& k) { code_product(k.matmul_codes, a); }});
   jobs.push_back({"matmul_codes.pack", 2.0 * 32 * 576, 0, [&](const Kernels& k) {
                     k.matmul_codes.pack(32, 32, 576 / kernels::kCodesPerStep, a.signed_codes.data(), 576,
                                         reinterpret_cast<std::int8_t*>(a.y.data()));
@@ -202,22 +191,21 @@ void norm_jobs(Jobs& jobs, Arrays& a) {
                     k.real.norm.moments(kRows, kCols, a.x.data(), a.sums.data(), a.sums2.data());
                   }});
   jobs.push_back({"norm.normalize", 2 * kArray, 3 * kCount, [&](const Kernels& k) {
-                    k.real.norm.normalize(kRows, kCols, a.x.data(), a.row.data(), a.row2.data(),
-                                          a.row3.data(), a.y.data());
+                    k.real.norm.normalize(kRows, kCols, a.x.data(), a.row.data(), a.row2.data(), a.row3.data(),
+                                          a.y.data());
                   }});
   const double bits = static_cast<double>(kCount) / 8;
   jobs.push_back({"norm.normalize_relu", 2 * kArray + bits, 4 * kCount, [&](const Kernels& k) {
-                    k.real.norm.normalize_relu(kRows, kCols, a.x.data(), a.row.data(), a.row2.data(),
-                                               a.row3.data(), nullptr, a.y.data(), a.mask.data());
+                    k.real.norm.normalize_relu(kRows, kCols, a.x.data(), a.row.data(), a.row2.data(), a.row3.data(),
+                                               nullptr, a.y.data(), a.mask.data());
                   }});
   jobs.push_back({"norm.normalize_quantize", 1.25 * kArray + bits, 6 * kCount, [&](const Kernels& k) {
-                    k.real.norm.normalize_quantize(kRows, kCols, a.x.data(), a.row.data(), a.row2.data(),
-                                                   a.row3.data(), nullptr, {0.1f, 15}, {0, 15},
-                                                   a.codes.data(), a.mask.data());
+                    k.real.norm.normalize_quantize(kRows, kCols, a.x.data(), a.row.data(), a.row2.data(), a.row3.data(),
+                                                   nullptr, {0.1f, 15}, {0, 15}, a.codes.data(), a.mask.data());
                   }});
   jobs.push_back({"norm.backward_sums", 2 * kArray + bits, 4 * kCount, [&](const Kernels& k) {
-                    k.real.norm.backward_sums(kRows, kCols, a.x.data(), a.dy.data(), a.mask.data(),
-                                              a.row.data(), a.sums.data(), a.sums2.data(), nullptr);
+                    k.real.norm.backward_sums(kRows, kCols, a.x.data(), a.dy.data(), a.mask.data(), a.row.data(),
+                                              a.sums.data(), a.sums2.data(), nullptr);
                   }});
   jobs.push_back({"norm.backward", 3 * kArray + bits, 5 * kCount, [&](const Kernels& k) {
                     k.real.norm.backward(kRows, kCols, a.x.data(), a.dy.data(), a.mask.data(), a.row.data(),
@@ -230,12 +218,10 @@ void pool_jobs(Jobs& jobs, Arrays& a) {
   constexpr std::int64_t windows = 64, channels = 32, outputs = windows * channels;
   const kernels::PoolRun tiled{windows, 2 * channels, 2, 2, 2 * outputs, channels, 0, 2};
   const kernels::PoolRun overlapping{windows, channels, 3, 3, (windows + 2) * channels, channels, 0, 3};
-  const double y = 4.0 * outputs, number = 2.0 * outputs, four = 4 * y,
-               nine = 3 * 4.0 * (windows + 2) * channels;
+  const double y = 4.0 * outputs, number = 2.0 * outputs, four = 4 * y, nine = 3 * 4.0 * (windows + 2) * channels;
   const auto job = [&](const char* name, double bytes, auto call) { jobs.push_back({name, bytes, 0, call}); };
-  job("pool.max_forward", four + y + number, [&a, tiled](const Kernels& k) {
-    k.real.pool.max_forward(tiled, a.x.data(), a.y.data(), a.number.data());
-  });
+  job("pool.max_forward", four + y + number,
+      [&a, tiled](const Kernels& k) { k.real.pool.max_forward(tiled, a.x.data(), a.y.data(), a.number.data()); });
   job("pool.max_forward (3 x 3)", nine + y + number, [&a, overlapping](const Kernels& k) {
     k.real.pool.max_forward(overlapping, a.x.data(), a.y.data(), a.number.data());
   });
@@ -262,8 +248,8 @@ void projection_jobs(Jobs& jobs, Arrays& a) {
                     [&, levels](const Kernels& k) {
                       const float thresholds[] = {0.7f, 0.8f, 0.9f, 1.0f, 1.1f, 1.2f, 1.3f};
                       std::int64_t squares;
-                      k.real.projection.encode(kElements, a.x.data(), levels, thresholds,
-                                               a.signed_codes.data(), a.sums.data(), &squares);
+                      k.real.projection.encode(kElements, a.x.data(), levels, thresholds, a.signed_codes.data(),
+                                               a.sums.data(), &squares);
                     }});
   jobs.push_back({"projection.decode", kArray + codes, 0, [&](const Kernels& k) {
                     k.real.projection.decode(kElements, a.signed_codes.data(), 0.65f, a.y.data());
@@ -289,27 +275,27 @@ void stochastic_jobs(Jobs& jobs, Arrays& a) {
                                                      a.y.data() + 1);
                   }});
   jobs.push_back({"stochastic.round_combined", 5 * kArray + draws, 0, [&, grid, mix](const Kernels& k) {
-                    k.real.stochastic.round_combined(kElements, mix, grid, a.number.data(), a.x.data(),
-                                                     a.dy.data(), 1e-9f, a.y.data(), a.buf.data());
+                    k.real.stochastic.round_combined(kElements, mix, grid, a.number.data(), a.x.data(), a.dy.data(),
+                                                     1e-9f, a.y.data(), a.buf.data());
                   }});
 }
 
 void update_jobs(Jobs& jobs, Arrays& a) {
-  jobs.push_back({"update.sgd", 5 * kArray, 6 * kCount, [&](const Kernels& k) {
-                    k.real.update.sgd(kElements, {1e-9f, 0.9f, 1e-4f, false, false}, a.dy.data(), a.w.data(),
-                                      a.buf.data());
-                  }});
+  jobs.push_back(
+      {"update.sgd", 5 * kArray, 6 * kCount, [&](const Kernels& k) {
+         k.real.update.sgd(kElements, {1e-9f, 0.9f, 1e-4f, false, false}, a.dy.data(), a.w.data(), a.buf.data());
+       }});
   jobs.push_back({"update.adam", 7 * kArray, 14 * kCount, [&](const Kernels& k) {
-                    k.real.update.adam(kElements, {0.9f, 0.999f, 0.1f, 0.001f, 1e-8f, 1e-4f, 1e-9f, 1.f},
-                                       a.dy.data(), a.w.data(), a.m.data(), a.v.data());
+                    k.real.update.adam(kElements, {0.9f, 0.999f, 0.1f, 0.001f, 1e-8f, 1e-4f, 1e-9f, 1.f}, a.dy.data(),
+                                       a.w.data(), a.m.data(), a.v.data());
                   }});
 }
 
 void sampling_jobs(Jobs& jobs, Arrays& a) {
   jobs.push_back({"sampling.philox", kArray, 0,
                   [&](const Kernels& k) { k.sampling.philox(1, 2, 3, a.words.data(), a.words.size()); }});
-  jobs.push_back({"sampling.normal", kArray, 0,
-                  [&](const Kernels& k) { k.sampling.normal(1, 2, 3, a.y.data(), a.y.size()); }});
+  jobs.push_back(
+      {"sampling.normal", kArray, 0, [&](const Kernels& k) { k.sampling.normal(1, 2, 3, a.y.data(), a.y.size()); }});
 }
 
 // 16 samples of the model with m = 10 and n = 20.
@@ -320,13 +306,12 @@ void two_layer_jobs(Jobs& jobs, Arrays& a) {
                     k.two_layer.draw(1, 2, model, a.x.data(), a.m.data(), a.v.data());
                   }});
   jobs.push_back({"two_layer.residual", 0, 6.0 * m * lanes, [&a, model](const Kernels& k) {
-                    k.two_layer.residual(model, a.m.data(), a.v.data(), lanes, a.y.data(), a.buf.data(),
-                                         a.w.data());
+                    k.two_layer.residual(model, a.m.data(), a.v.data(), lanes, a.y.data(), a.buf.data(), a.w.data());
                   }});
   jobs.push_back({"two_layer.gradient", 0, stes * (2.0 * m + 7) * n * lanes, [&a, model](const Kernels& k) {
                     std::fill_n(a.y.data(), stes * m * lanes, 0.5f);
-                    k.two_layer.gradient(model, stes, a.x.data(), a.m.data(), a.row.data(), a.y.data(),
-                                         a.buf.data(), a.w.data(), a.dy.data());
+                    k.two_layer.gradient(model, stes, a.x.data(), a.m.data(), a.row.data(), a.y.data(), a.buf.data(),
+                                         a.w.data(), a.dy.data());
                   }});
 }
 
@@ -382,8 +367,7 @@ void run_jobs(const Jobs& jobs, const std::string& filter,
   const double in_cache = experiments::copy_rate(std::size_t{256} << 10, 1);
   std::printf("one thread; a copy of 256 KiB reads and writes %.0f GB/s, one of 256 MiB %.1f\n", in_cache,
               experiments::copy_rate(std::size_t{256} << 20, 1));
-  experiments::TextTable table(
-      {"kernel", "table", "us", "spread %", "GB/s", "of copy", "GFLOP/s", "x scalar"});
+  experiments::TextTable table({"kernel", "table", "us", "spread %", "GB/s", "of copy", "GFLOP/s", "x scalar"});
   const FlushDenormals flush;
   for (std::size_t j = 0; j < jobs.size(); ++j) {
     if (jobs[j].kernel.find(filter) == std::string::npos) continue;

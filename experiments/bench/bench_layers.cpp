@@ -67,10 +67,8 @@ class LeNetLayers {
   void add_batch_norm(std::int64_t rows, std::int64_t channels) {
     const double array = 4.0 * static_cast<double>(rows * channels);
     add("batch norm", rows, channels, 3 * array, [this, rows, channels] {
-      batch_norm_statistics<float>(rows, channels, x_.data(), 1e-5f, mean_.data(), var_.data(),
-                                   inv_std_.data());
-      batch_norm_apply<float>(rows, channels, x_.data(), {mean_.data(), inv_std_.data(), nullptr, nullptr},
-                              y_.data());
+      batch_norm_statistics<float>(rows, channels, x_.data(), 1e-5f, mean_.data(), var_.data(), inv_std_.data());
+      batch_norm_apply<float>(rows, channels, x_.data(), {mean_.data(), inv_std_.data(), nullptr, nullptr}, y_.data());
     });
     add("batch norm backward", rows, channels, 5 * array, [this, rows, channels] {
       batch_norm_backward<float>(rows, channels, x_.data(), dy_.data(), nullptr,
@@ -83,12 +81,10 @@ class LeNetLayers {
     const std::int64_t n = rows * channels;
     const double bytes = (2 * 4 + 1.0 / 8) * static_cast<double>(n);
     add("2-bit quantizer", rows, channels, bytes, [this, n] {
-      quantize_forward<float>(n, x_.data(), {0.6511f, 3}, Ste::clipped_relu, y_.data(), nullptr,
-                              mask_.data());
+      quantize_forward<float>(n, x_.data(), {0.6511f, 3}, {0, 3}, y_.data(), nullptr, mask_.data());
     });
     add("relu", rows, channels, bytes, [this, n] { relu_forward(n, x_.data(), y_.data(), mask_.data()); });
-    add("their backward", rows, channels, bytes,
-        [this, n] { mask_backward(n, mask_.data(), dy_.data(), y_.data()); });
+    add("their backward", rows, channels, bytes, [this, n] { mask_backward(n, mask_.data(), dy_.data(), y_.data()); });
   }
 
   std::vector<float> x_, dy_, y_, mean_, inv_std_;
@@ -103,8 +99,7 @@ class LeNetLayers {
 int main(int argc, char** argv) {
   std::string kernels = "auto";
   int batch = 128;
-  experiments::Args args("bench_layers",
-                         "Speed of the pooling, normalisation and activation layers of LeNet-5.");
+  experiments::Args args("bench_layers", "Speed of the pooling, normalisation and activation layers of LeNet-5.");
   args.add("batch", batch, "images", {1, 4096});
   args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
@@ -118,9 +113,8 @@ int main(int argc, char** argv) {
                                               {"max", "s", "longest sample"},
                                               {"bytes", "B", "read and written"}});
     log.start();
-    std::printf("batch %d, %d threads, table %s; copies of 9 MiB read and write %.0f GB/s, of 256 MiB %.1f\n",
-                batch, args.threads(), active_kernels().name,
-                experiments::copy_rate(std::size_t{9} << 20, args.threads()),
+    std::printf("batch %d, %d threads, table %s; copies of 9 MiB read and write %.0f GB/s, of 256 MiB %.1f\n", batch,
+                args.threads(), active_kernels().name, experiments::copy_rate(std::size_t{9} << 20, args.threads()),
                 experiments::copy_rate(std::size_t{256} << 20, args.threads()));
     experiments::TextTable table({"layer", "us", "min us", "spread %", "GB/s"});
     for (std::size_t i = 0; i < net.layers().size(); ++i) {

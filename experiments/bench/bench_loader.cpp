@@ -25,9 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// As large as CIFAR's training set, so that images come from memory and not from a cache.
 ImageDataset random_images(std::int64_t count, std::uint64_t seed) {
@@ -109,17 +107,15 @@ int main(int argc, char** argv) {
                 ", expected one for 32 x 32 x 3 images");
     std::vector<std::string> names;
     for (const Kind& kind : kKinds) names.emplace_back(kind.name);
-    const auto results =
-        log.table("loader", {{"kind", "1", "what is done to the images", names},
-                             {"batch", "s", "one batch on one thread, median of 15 samples"},
-                             {"wait", "s", "wait for a batch before a step, mean"},
-                             {"step", "s", "a step with the loader beside it, mean"},
-                             {"alone", "s", "the same step on one and the same batch, mean"}});
+    const auto results = log.table("loader", {{"kind", "1", "what is done to the images", names},
+                                              {"batch", "s", "one batch on one thread, median of 15 samples"},
+                                              {"wait", "s", "wait for a batch before a step, mean"},
+                                              {"step", "s", "a step with the loader beside it, mean"},
+                                              {"alone", "s", "the same step on one and the same batch, mean"}});
     log.start();
     const ImageDataset data = random_images(images, args.seed());
     Consumer consumer(net, Rng(args.seed()).split("net"));
-    std::printf("batch %d, %d images, %d threads, %d steps of %s\n", batch, images, args.threads(), steps,
-                net.c_str());
+    std::printf("batch %d, %d images, %d threads, %d steps of %s\n", batch, images, args.threads(), steps, net.c_str());
     experiments::TextTable table(
         {"", "batch, ms", "spread %", "wait, ms", "step, ms", "wait, % of step", "slower than alone, %"});
     for (std::size_t i = 0; i < names.size(); ++i) {

@@ -14,6 +14,7 @@
 #include "experiments/support/timing.h"
 #include "nn/networks.h"
 #include "quant/quantized_optimizer.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 using experiments::number, experiments::Timing;
@@ -83,9 +84,9 @@ struct Times {
   double around_step() const { return step.median - project.median; }
 };
 Times times_of(nn::Module& net, const Setting& s) {
-  quant::WeightRule rule(
-      net, quant::weight_projections(s.projection, {.bits = s.bits, .per_channel = s.per_channel}),
-      quant::relaxation(s.relaxation, {.strength = 1e-5}), {.quantize_last = true});
+  Part projection = quant::weight_projections().part(s.projection).with("bits", s.bits);
+  if (s.per_channel) projection.options.set("per-channel", true);
+  quant::WeightRule rule(net, projection, Part{s.relaxation});
   std::vector<Parameter*> parameters = rule.parameters();
   std::vector<Tensor> start;
   for (const auto& entry : rule.weights()) {
@@ -151,8 +152,8 @@ int main(int argc, char** argv) {
       for (std::size_t j = 0; j < std::size(kSettings); ++j) {
         experiments::check_stop();
         const Times t = times_of(*net, kSettings[j]);
-        results.add({static_cast<double>(i), static_cast<double>(j), static_cast<double>(weights),
-                     t.project.median, t.values.median, t.around_step()});
+        results.add({static_cast<double>(i), static_cast<double>(j), static_cast<double>(weights), t.project.median,
+                     t.values.median, t.around_step()});
         table.row(nets[i], std::to_string(weights), settings[j], number(t.project.median * 1e3, 3),
                   number(t.values.median * 1e3, 3), number(t.around_step() * 1e3, 3),
                   number(t.values.spread_percent(), 2));

@@ -70,10 +70,9 @@ Problem make_problem(int m, int n, Rng rng) {
 void report(const char* what, const char* unit, double numbers, const Timing& t, double clock, int threads,
             const Work& work) {
   const double cycles = t.median * clock * threads / numbers;
-  std::printf("  %-10s %8.1f M %s/s (%.1f to %.1f), %.3f cycles of a core each", what,
-              numbers / t.median * 1e-6, unit, numbers / t.max * 1e-6, numbers / t.min * 1e-6, cycles);
-  if (work.operations > 0)
-    std::printf(", %.0f %% of the bound of %.3f", 100 * work.cycles() / cycles, work.cycles());
+  std::printf("  %-10s %8.1f M %s/s (%.1f to %.1f), %.3f cycles of a core each", what, numbers / t.median * 1e-6, unit,
+              numbers / t.max * 1e-6, numbers / t.min * 1e-6, cycles);
+  if (work.operations > 0) std::printf(", %.0f %% of the bound of %.3f", 100 * work.cycles() / cycles, work.cycles());
   std::printf("\n");
 }
 
@@ -141,8 +140,8 @@ int main(int argc, char** argv) {
       std::printf(
           "  kernels=%s m=%d n=%d samples=%lld threads=%d slowest=%.0f fastest=%.0f "
           "samples_per_second=%.0f\n",
-          name, m, n, static_cast<long long>(samples), args.threads(), drawn / r.samples.max,
-          drawn / r.samples.min, drawn / r.samples.median);
+          name, m, n, static_cast<long long>(samples), args.threads(), drawn / r.samples.max, drawn / r.samples.min,
+          drawn / r.samples.median);
       table.add({static_cast<double>(i), drawn / r.samples.median, kNumbers / r.normals.median,
                  kNumbers / r.words.median, r.clock});
     }

@@ -21,6 +21,7 @@
 #include "quant/evaluation_scope.h"
 #include "quant/quantized_optimizer.h"
 #include "quant/summary.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 
@@ -35,7 +36,13 @@ double peak_mib() {
 
 nn::MakeActivation activation_for(const std::string& name, const std::string& bits) {
   if (bits == "float") return nn::relu_activation();
-  return quant::activation_quantizer(name, {.bits = std::stoi(bits)});
+  return quant::make_activation(quant::activations().part(name).with("bits", std::stoi(bits)));
+}
+
+std::vector<std::string> quantized_activations() {
+  auto names = quant::activations().names();
+  std::erase(names, "relu");
+  return names;
 }
 
 struct Problem {
@@ -49,21 +56,21 @@ std::unique_ptr<quant::WeightRule> rule_for(nn::Module& net, const std::string& 
   if (bits == "float") return nullptr;
   const int b = std::stoi(bits);
   return std::make_unique<quant::WeightRule>(
-      net, quant::weight_projections(b <= 2 ? "exact" : "lloyd", {.bits = b}),
-      quant::relaxation("blend", {.strength = 1e-5}));
+      net, quant::weight_projections().part(b <= 2 ? "exact" : "lloyd").with("bits", b), Part{"blend"},
+      quant::LayerExceptions({"last: weights=float"}));
 }
 
 Problem make_problem(const std::string& net, int batch, const std::string& weights,
                      const nn::MakeActivation& activation, const Rng& rng) {
   const Shape image = nn::network_input(net);
-  Problem p{nn::make_network(net, activation, rng.split("net")),
-            nullptr,
+  Problem p{nn::make_network(net, activation, rng.split("net")), nullptr,
             Tensor::uninitialized({batch, image[0], image[1], image[2]}),
             Tensor::uninitialized({batch}, ElementType::int32)};
   p.rule = rule_for(*p.net, weights);
   rng.split("images").normal(p.images.mutable_data(), static_cast<std::size_t>(p.images.numel()));
   Rng labels = rng.split("labels");
-  for (int i = 0; i < batch; ++i) p.labels.mutable_data_of<std::int32_t>()[i] = static_cast<std::int32_t>(labels.below(10));
+  for (int i = 0; i < batch; ++i)
+    p.labels.mutable_data_of<std::int32_t>()[i] = static_cast<std::int32_t>(labels.below(10));
   return p;
 }
 
@@ -103,20 +110,16 @@ double sgemm_rate(std::int64_t n) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string net = "lenet5", weights = "float", activations = "float", activation = "uniform",
-              kernels = "auto";
+  std::string net = "lenet5", weights = "float", activations = "float", activation = "uniform", kernels = "auto";
   int batch = 128, steps = 10;
   bool sgemm = false;
-  experiments::Args args("bench_train",
-                         "Training throughput of a network on random images: one process, one figure.");
+  experiments::Args args("bench_train", "Training throughput of a network on random images: one process, one figure.");
   args.add("net", net, "the network", nn::network_names());
   args.add("batch", batch, "images per step", {1, 65536});
   args.add("steps", steps, "timed steps, after 3 that are not", {1, 100000});
-  args.add("weights", weights, "bits of the weights (BCGD)",
-           {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
-  args.add("activations", activations, "bits of the activations",
-           {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
-  args.add("activation", activation, "which quantized ones", quant::activation_names());
+  args.add("weights", weights, "bits of the weights (BCGD)", {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
+  args.add("activations", activations, "bits of the activations", {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
+  args.add("activation", activation, "which quantized ones", quantized_activations());
   args.add_need({"activation"}, "activations", "without --activations",
                 [&activations] { return activations != "float"; });
   args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
@@ -125,8 +128,7 @@ int main(int argc, char** argv) {
     use_kernels(kernels);
     const auto seconds = log.series("step_seconds", "s", "duration of one training step");
     const double before = peak_mib();
-    Problem problem =
-        make_problem(net, batch, weights, activation_for(activation, activations), Rng(args.seed()));
+    Problem problem = make_problem(net, batch, weights, activation_for(activation, activations), Rng(args.seed()));
     optim::Sgd sgd(problem.net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4});
     quant::QuantizedOptimizer optimizer(sgd, *problem.net, {.weights = problem.rule.get()}, {3 + steps, 1});
     const FlushDenormals flush;
@@ -141,9 +143,9 @@ int main(int argc, char** argv) {
         "%s batch %d weights=%s activations=%s kernels=%s threads=%d: median step %.2f ms, min %.2f, max "
         "%.2f, "
         "gflop_per_second=%.1f images_per_second=%.1f peak_mib=%.1f\n",
-        net.c_str(), batch, weights.c_str(), activations.c_str(), active_kernels().name, args.threads(),
-        t.median * 1e3, t.min * 1e3, t.max * 1e3,
-        step_gflop(problem, nn::network_input(net), batch) / t.median, batch / t.median, peak);
+        net.c_str(), batch, weights.c_str(), activations.c_str(), active_kernels().name, args.threads(), t.median * 1e3,
+        t.min * 1e3, t.max * 1e3, step_gflop(problem, nn::network_input(net), batch) / t.median, batch / t.median,
+        peak);
     if (sgemm) std::printf("sgemm_gflop_per_second=%.1f\n", sgemm_rate(2048));
   });
 }

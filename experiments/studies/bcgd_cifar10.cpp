@@ -9,6 +9,7 @@
 #include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
+#include "quant/weights/relaxation.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;
@@ -16,24 +17,21 @@ using namespace coarsegrad::experiments;
 namespace {
 
 struct Settings : ComparisonSettings {
-  RuleSettings rule;
+  quant::Method method{.weights = {"exact"}, .activations = {"uniform"}};
   std::vector<double> rhos{0, 1e-5};
   int seeds = 1;
 };
 
 void declare(Args& args, Settings& s) {
-  s.net.activation_bits = 4;
-  s.rule.weight_bits = 1;
   s.optim.lr = 0.05;
   declare(args, s.data);
   declare(args, s.net);
   declare(args, s.float_net);
-  declare_projection(args, s.rule);
+  declare_quantization(args, s.method);
   args.add("rho", s.rhos, "blending; 0 is BinaryConnect", {0, 1});
-  args.add_need({"rho"}, "weight-bits", "without --weight-bits", [&s] { return s.rule.weight_bits > 0; });
+  args.add_need({"rho"}, "weights", "without --weights", [&s] { return s.method.weights.name != "none"; });
   args.add("seeds", s.seeds, "runs per rho: seeds 1 to this", {1, 1000});
   declare(args, s.optim);
-  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
 }
 
 void compare(const Settings& s, const Args& args, RunLog& log) {
@@ -53,17 +51,16 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       plan.name = cat(rules[i], "-seed", seed);
       plan.seed = static_cast<std::uint64_t>(seed);
       plan.optim = s.optim;
-      plan.method.net = s.net;
-      plan.method.rule = s.rule;
+      plan.net = s.net;
+      plan.method = s.method;
       plan.augmentation = augmentation_of(s.data);
       plan.may_diverge = true;
-      plan.method.rule.rho = s.rhos[i];
-      const auto start = [&](const TrainingStage&) {
-        return loaded(s.net, data, args, sweep.network("float"));
-      };
-      comparison.add({static_cast<double>(i), static_cast<double>(s.rule.weight_bits),
-                      static_cast<double>(s.net.activation_bits)},
-                     seed, train_cell(sweep, plan, data, start, args.quiet()));
+      plan.method.relaxation = {"blend", quant::BlendOptions{.rho = s.rhos[i]}};
+      const auto start = network_maker(s.net, *data.train, args.seed(), sweep.network("float"));
+      const TrainingStage bits = target(plan.method);
+      comparison.add(
+          {static_cast<double>(i), static_cast<double>(bits.weight_bits), static_cast<double>(bits.activation_bits)},
+          seed, train_cell(sweep, plan, data, start, args.quiet()));
     }
   std::printf("%s", comparison.report().c_str());
 }

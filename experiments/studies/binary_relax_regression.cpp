@@ -9,6 +9,8 @@
 #include "experiments/support/progress.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
+#include "quant/weights/binary_relax.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;
@@ -28,7 +30,7 @@ void declare(Args& args, Settings& s) {
   args.add("rows", s.problem.rows, "of A", {1, 10000});
   args.add("columns", s.problem.columns, "of A, not more than rows", {1, 1000});
   args.add("noise", s.problem.noise, "standard deviation of b - A w*", {0, 1000});
-  args.add("projection", s.projection, "of the float weights onto quantized ones", quant::projection_names());
+  args.add("projection", s.projection, "of the float weights onto quantized ones", quant::weight_projections().names());
   args.add("bits", s.bits, "of the weights", {1, 8});
   args.add("lr", s.schedule.lr, "learning rate of phase I", {0, 10});
   args.add("steps", s.schedule.steps, "of phase I", {1, 1000000});
@@ -40,11 +42,11 @@ void declare(Args& args, Settings& s) {
 
 const std::vector<std::string> kRules{"binary_connect", "binary_relax"};
 
-std::unique_ptr<quant::Relaxation> relaxation(const Settings& s, std::size_t rule) {
-  if (rule == 0) return quant::relaxation("none");
-  return quant::relaxation("relax", {.strength = s.strength,
-                                     .growth = s.growth,
-                                     .hard_from = double(s.schedule.steps) / s.schedule.total()});
+Part relaxation(const Settings& s, std::size_t rule) {
+  if (rule == 0) return {"none"};
+  return {"relax",
+          quant::BinaryRelaxOptions{
+              .lambda = s.strength, .growth = s.growth, .hard_from = double(s.schedule.steps) / s.schedule.total()}};
 }
 
 struct Tables {
@@ -76,7 +78,7 @@ struct Tables {
 };
 
 void run_all(const Settings& s, const Args& args, RunLog& log) {
-  const auto projection = quant::weight_projections(s.projection, {.bits = s.bits});
+  const Part projection = quant::weight_projections().part(s.projection).with("bits", s.bits);
   const Tables tables(log);
   log.start();
   double best[2] = {}, last[2] = {}, first = 0, wins = 0;
@@ -112,8 +114,8 @@ int main(int argc, char** argv) {
   Args args("binary_relax_regression", "What does BinaryRelax gain over BinaryConnect in least squares?");
   declare(args, s);
   return run(args, argc, argv, [&](RunLog& log) {
-    check_usage(s.problem.columns <= s.problem.rows, "columns: given ", s.problem.columns,
-                ", expected at most ", s.problem.rows, ", the number of rows");
+    check_usage(s.problem.columns <= s.problem.rows, "columns: given ", s.problem.columns, ", expected at most ",
+                s.problem.rows, ", the number of rows");
     run_all(s, args, log);
   });
 }

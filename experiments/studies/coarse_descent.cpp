@@ -37,8 +37,8 @@ struct Recorded {
 };
 
 // The run from random start number i, with its path if `traced`: every step up to 100, then 1 % apart.
-Recorded run_from(const TwoLayer& model, const EmpiricalLoss* empirical, const std::string& ste,
-                  const Flags& flags, bool traced, const Rng& rng) {
+Recorded run_from(const TwoLayer& model, const EmpiricalLoss* empirical, const std::string& ste, const Flags& flags,
+                  bool traced, const Rng& rng) {
   Recorded out;
   std::int64_t next = 0;
   DescentOptions options{
@@ -89,9 +89,8 @@ void log_run(const SteTables& tables, int number, const Recorded& recorded) {
 }
 
 // All runs of one estimator, a few at a time, so that the log follows; the estimators share their starts.
-std::vector<Descent> descend_all(const SteTables& tables, const TwoLayer& model,
-                                 const EmpiricalLoss* empirical, const std::string& name, const Flags& flags,
-                                 const Rng& rng, bool quiet) {
+std::vector<Descent> descend_all(const SteTables& tables, const TwoLayer& model, const EmpiricalLoss* empirical,
+                                 const std::string& name, const Flags& flags, const Rng& rng, bool quiet) {
   constexpr int kAtOnce = 20;
   lab::Progress progress(name, flags.runs, quiet);
   std::vector<Descent> runs;
@@ -99,9 +98,8 @@ std::vector<Descent> descend_all(const SteTables& tables, const TwoLayer& model,
     std::vector<Recorded> block(static_cast<std::size_t>(std::min(kAtOnce, flags.runs - first)));
     parallel_for(static_cast<std::int64_t>(block.size()), [&](std::int64_t i) {
       const std::int64_t number = first + i;
-      block[static_cast<std::size_t>(i)] =
-          run_from(model, empirical, name, flags, number < flags.trajectories,
-                   rng.split(static_cast<std::uint64_t>(number)));
+      block[static_cast<std::size_t>(i)] = run_from(model, empirical, name, flags, number < flags.trajectories,
+                                                    rng.split(static_cast<std::uint64_t>(number)));
     });
     for (const Recorded& recorded : block) {
       log_run(tables, static_cast<int>(runs.size()), recorded);
@@ -120,24 +118,22 @@ void add_summary(lab::TextTable& table, const std::string& name, const std::vect
   const auto ended = [&](End end) { return share(runs, [end](const Descent& d) { return d.end == end; }); };
   double rise = 0;
   for (const Descent& d : runs) rise = std::max(rise, d.max_increase);
-  table.row(name, ended(End::global_minimum), ended(End::spurious_minimum), ended(End::saddle),
-            ended(End::unsettled), share(runs, [](const Descent& d) { return d.monotone(); }), rise);
+  table.row(name, ended(End::global_minimum), ended(End::spurious_minimum), ended(End::saddle), ended(End::unsettled),
+            share(runs, [](const Descent& d) { return d.monotone(); }), rise);
 }
 
 struct OneStepTables {
   lab::Table curves, variation;
 
   explicit OneStepTables(lab::RunLog& log)
-      : curves(
-            log.table("one_step", {{"samples", "1", "samples N"},
-                                   {"eta", "1", "size of the step"},
-                                   {"loss", "1", "empirical loss after one step of that size, first draw"}})),
+      : curves(log.table("one_step", {{"samples", "1", "samples N"},
+                                      {"eta", "1", "size of the step"},
+                                      {"loss", "1", "empirical loss after one step of that size, first draw"}})),
         variation(log.table(
             "one_step_variation",
             {{"samples", "1", "samples N"},
              {"draw", "1", "number of the draw of start and samples"},
-             {"excess_variation", "1", "total variation before the minimum over the drop to it, minus 1"}})) {
-  }
+             {"excess_variation", "1", "total variation before the minimum over the drop to it, minus 1"}})) {}
 };
 
 // Figure 1 of the paper: a coarse step with few samples descends only roughly, with many it is smooth.
@@ -150,13 +146,11 @@ void one_step(const OneStepTables& tables, const TwoLayer& model, const Flags& f
     for (int draw = 0; draw < flags.one_step_draws; ++draw) {
       lab::check_stop();
       const Rng stream = rng.split(static_cast<std::uint64_t>(draw));
-      const EmpiricalLoss empirical(model, samples,
-                                    stream.split("Z").split(static_cast<std::uint64_t>(samples)));
+      const EmpiricalLoss empirical(model, samples, stream.split("Z").split(static_cast<std::uint64_t>(samples)));
       const Vector curve = empirical.one_step_curve(ste, random_start(model, 1, stream.split("start")), etas);
       tables.variation.add({double(samples), double(draw), excess_variation(curve)});
       if (draw == 0)
-        for (std::size_t i = 0; i < curve.size(); ++i)
-          tables.curves.add({double(samples), etas[i], curve[i]});
+        for (std::size_t i = 0; i < curve.size(); ++i) tables.curves.add({double(samples), etas[i], curve[i]});
     }
 }
 
@@ -171,8 +165,7 @@ std::vector<std::string> estimators(const lab::TwoLayerSetup& setup, bool popula
   return names;
 }
 
-void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayerSetup& setup,
-                    const Flags& flags) {
+void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayerSetup& setup, const Flags& flags) {
   const Rng rng(args.seed());
   const TwoLayer model = setup.teacher(rng);
   const bool population = flags.mode == "population";
@@ -186,12 +179,12 @@ void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayer
   one_step(steps, model, flags, rng.split("one_step"));
   std::vector<EmpiricalLoss> empirical;
   if (!population) empirical.emplace_back(model, flags.samples, rng.split("Z"));
-  lab::TextTable table({"ste", "global minimum", "spurious minimum", "saddle", "unsettled", "monotone",
-                        "largest rise in one step"});
+  lab::TextTable table(
+      {"ste", "global minimum", "spurious minimum", "saddle", "unsettled", "monotone", "largest rise in one step"});
   for (std::size_t k = 0; k < names.size(); ++k)
     add_summary(table, names[k],
-                descend_all(tables[k], model, population ? nullptr : &empirical[0], names[k], flags,
-                            rng.split("start"), args.quiet()));
+                descend_all(tables[k], model, population ? nullptr : &empirical[0], names[k], flags, rng.split("start"),
+                            args.quiet()));
   if (!args.quiet()) std::cout << table.str();
 }
 
@@ -204,11 +197,9 @@ void add_flags(lab::Args& args, Flags& flags) {
   args.add("norm-w0", flags.norm_w0, "length of w at the start", {1e-3, 1e3});
   args.add("rescale", flags.rescale, "scale w to length 1 after each step");
   args.add("samples", flags.samples, "samples of the empirical loss", {1, 10'000'000});
-  args.add("tolerance", flags.tolerance, "on the population loss, when the end of a run is classified",
-           {1e-12, 1});
+  args.add("tolerance", flags.tolerance, "on the population loss, when the end of a run is classified", {1e-12, 1});
   args.add("trajectories", flags.trajectories, "runs of each estimator whose path is logged", {0, 10'000});
-  args.add("one-step-samples", flags.one_step_samples, "sample sizes of the one-step curves",
-           {1, 10'000'000});
+  args.add("one-step-samples", flags.one_step_samples, "sample sizes of the one-step curves", {1, 10'000'000});
   args.add("one-step-draws", flags.one_step_draws, "draws of start and samples for each", {1, 10'000});
   args.add("one-step-points", flags.one_step_points, "points of a curve", {2, 100'000});
   args.add("one-step-max-eta", flags.one_step_max_eta, "largest step of a curve", {1e-6, 100});

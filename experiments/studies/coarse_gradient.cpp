@@ -45,8 +45,7 @@ const std::vector<lab::Column> kColumns{
     {"loss", "1", "population loss f(v, w) in closed form"},
     {"loss_mc", "1", "the same by Monte Carlo"},
     {"loss_se", "1", "its standard error"},
-    {"bound_ratio", "1",
-     "|E g|^2 / (|df/dv|^2 + correlation); from Monte Carlo where there is no closed form"}};
+    {"bound_ratio", "1", "|E g|^2 / (|df/dv|^2 + correlation); from Monte Carlo where there is no closed form"}};
 
 using Row = std::vector<double>;  // one value for each of kColumns
 
@@ -128,8 +127,7 @@ struct Problem {
   }
 
   Point at(const Flags& flags, int i) const {
-    return {v[static_cast<std::size_t>(i)],
-            filter_at(model.w_star(), w_perp, angle_of(flags, i), flags.norm_w)};
+    return {v[static_cast<std::size_t>(i)], filter_at(model.w_star(), w_perp, angle_of(flags, i), flags.norm_w)};
   }
 };
 
@@ -157,10 +155,9 @@ void log_sample_sizes(const lab::Table& table, const Problem& problem, const Fla
 }
 
 // What was found, one line per estimator.
-void print_summary(const std::map<std::string, std::vector<Row>>& rows,
-                   const std::vector<std::string>& names) {
-  lab::TextTable table({"ste", "least correlation (± SE of estimates)", "|E g| at first angle",
-                        "|E g| at last angle", "largest bound ratio", "worst |MC - closed form| / SE"});
+void print_summary(const std::map<std::string, std::vector<Row>>& rows, const std::vector<std::string>& names) {
+  lab::TextTable table({"ste", "least correlation (± SE of estimates)", "|E g| at first angle", "|E g| at last angle",
+                        "largest bound ratio", "worst |MC - closed form| / SE"});
   for (const std::string& name : names) {
     double ratio = 0, worst = kNaN;
     const std::vector<Row>& found = rows.at(name);
@@ -173,17 +170,15 @@ void print_summary(const std::map<std::string, std::vector<Row>>& rows,
     }
     const std::size_t length = closed ? 4 : 5;
     const std::string error = closed ? "" : " ± " + lab::number(least[3], 2);
-    table.row(name, lab::number(least[correlation]) + error, found.front()[length], found.back()[length],
-              ratio, worst);
+    table.row(name, lab::number(least[correlation]) + error, found.front()[length], found.back()[length], ratio, worst);
   }
   std::cout << table.str();
 }
 
 // One table for each estimator; returns all rows.
-std::map<std::string, std::vector<Row>> sweep_angles(const std::vector<lab::Table>& tables,
-                                                     const Problem& problem, const Flags& flags,
-                                                     const std::vector<std::string>& names, const Rng& rng,
-                                                     bool quiet) {
+std::map<std::string, std::vector<Row>> sweep_angles(const std::vector<lab::Table>& tables, const Problem& problem,
+                                                     const Flags& flags, const std::vector<std::string>& names,
+                                                     const Rng& rng, bool quiet) {
   std::vector<const Surrogate*> surrogates;
   for (const std::string& name : names) surrogates.push_back(&surrogate(name));
   std::map<std::string, std::vector<Row>> rows;
@@ -202,8 +197,7 @@ std::map<std::string, std::vector<Row>> sweep_angles(const std::vector<lab::Tabl
   return rows;
 }
 
-void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayerSetup& setup,
-                    const Flags& flags) {
+void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayerSetup& setup, const Flags& flags) {
   const Rng rng(args.seed());
   const Problem problem(setup.teacher(rng), flags, rng);
   const std::vector<std::string> names = setup.chosen();
@@ -228,9 +222,8 @@ void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayer
 
 int main(int argc, char** argv) {
   Flags flags;
-  lab::Args args(
-      "coarse_gradient",
-      "Expected coarse gradients of the two-layer model over the angle: closed form against Monte Carlo.");
+  lab::Args args("coarse_gradient",
+                 "Expected coarse gradients of the two-layer model over the angle: closed form against Monte Carlo.");
   const lab::TwoLayerSetup setup(args, surrogate_names());
   args.add("norm-w", flags.norm_w, "length of w", {1e-3, 1e3});
   args.add("angles", flags.angles, "grid points in (0, pi)", {1, 10000});

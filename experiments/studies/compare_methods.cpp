@@ -17,6 +17,7 @@
 #include "experiments/support/progress.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
+#include "quant/layers.h"
 #include "quant/method.h"
 
 using namespace coarsegrad;
@@ -43,11 +44,9 @@ void declare(Args& args, Settings& s) {
   args.add("layers", s.layers, "that are quantized: own: as each paper has it, else the same for all methods",
            {"own", "all", "not_last", "inner"});
   args.add("seeds", s.seeds, "runs per method and bits: seeds 1 to this", {1, 1000});
-  args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none",
-           {0, 100});
+  args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none", {0, 100});
   declare(args, s.optim);
   const auto with_bop = [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); };
-  need_bop(args, "methods", with_bop);
   args.add("bop-lr", s.bop_lr, "learning rate of adam, which moves what bop does not", {0, 100});
   args.add_need({"bop-lr"}, "methods", "without bop in --methods", with_bop);
 }
@@ -57,14 +56,7 @@ using Bits = std::pair<int, int>;  // of weights and activations; 0: float
 // Whether the parts of a method have these bits.
 bool has(const quant::Method& m, const Bits& bits) {
   try {
-    if (bits.first > 0) {
-      quant::ProjectionOptions options = m.weights.options;
-      options.bits = bits.first;
-      quant::weight_projections(m.weights.projection, options);
-    }
-    quant::ActivationParts activations = m.activations;
-    activations.options.bits = bits.second;
-    make_activation(activations);
+    check_parts(with_bits(m, {bits.first, bits.second}));
     return true;
   } catch (const UsageError&) {
     return false;
@@ -74,7 +66,7 @@ bool has(const quant::Method& m, const Bits& bits) {
 // In ascending order.
 std::vector<Bits> bits_of(const quant::Method& m, const Settings& s) {
   std::vector<Bits> all;
-  const Bits own{m.weights.options.bits, m.activations.options.bits};
+  const Bits own{target(m).weight_bits, target(m).activation_bits};
   if (s.own_bits) {
     all = m.bits;
     all.push_back(own);
@@ -106,6 +98,29 @@ std::vector<Variant> variants_of(const Settings& s) {
   return all;
 }
 
+// What a method wants of gradients behind the first and the last layer stays its own.
+std::vector<std::string> gradient_exceptions(const quant::Method& m) {
+  const quant::LayerExceptions own(m.layers);
+  std::vector<std::string> lines;
+  if (!own.gradients({.first = true})) lines.emplace_back("first: gradients=float");
+  if (!own.gradients({.last = true})) lines.emplace_back("last: gradients=float");
+  return lines;
+}
+
+// The method at these bits, with the layers that all are given, and its schedules stretched to the budget.
+quant::Method method_at(const Settings& s, const quant::Method& row, const Bits& bits) {
+  quant::Method m = with_bits(row, {bits.first, bits.second});
+  m.two_stage = row.two_stage;
+  m.progressive = row.progressive;
+  if (s.layers != "own") {
+    m.layers = gradient_exceptions(row);
+    if (s.layers == "inner") m.layers.push_back("first: weights=float");
+    if (s.layers != "all") m.layers.push_back("last: weights=float");
+  }
+  if (m.epochs > 0) m.relaxation.options.set("every", static_cast<double>(s.optim.epochs) / m.epochs);
+  return m;
+}
+
 CellPlan plan_of(const Settings& s, const Variant& variant, int seed) {
   const std::string& method = s.methods[variant.method];
   const Bits& bits = variant.bits;
@@ -113,20 +128,11 @@ CellPlan plan_of(const Settings& s, const Variant& variant, int seed) {
   plan.seed = static_cast<std::uint64_t>(seed);
   plan.name = cat(method, "-", bits.first, "w", bits.second, "a-seed", seed);
   plan.optim = s.optim;
-  plan.method.net = s.net;
-  choose(method, plan.method, plan.optim);
-  plan.method.rule.weight_bits = bits.first;
-  plan.method.net.activation_bits = bits.second;
-  if (s.layers != "own") {
-    plan.method.rule.quantize_first = s.layers != "inner";
-    plan.method.rule.quantize_last = s.layers == "all";
-    plan.method.net.quantize_last_activation = true;
-  }
-  const auto stages = static_cast<int>(stages_of(plan.method.stages, {bits.first, bits.second}).size());
-  plan.optim.epochs = std::max(1, s.optim.epochs / stages);
-  if (const int epochs = quant::method(method).training.epochs; epochs > 0)
-    plan.method.rule.every = static_cast<double>(s.optim.epochs) / epochs;
-  if (plan.optim.optimizer == "bop") plan.optim.lr = s.bop_lr;
+  plan.net = s.net;
+  plan.method = method_at(s, quant::method(method), bits);
+  if (!plan.method.optimizer.empty()) plan.optim.optimizer = plan.method.optimizer;
+  plan.optim.epochs = std::max(1, s.optim.epochs / static_cast<int>(stages(plan.method).size()));
+  if (plan.method.update.name == "bop") plan.optim.lr = s.bop_lr;
   plan.augmentation = augmentation_of(s.data);
   plan.may_diverge = true;
   return plan;
@@ -143,8 +149,7 @@ CellRows rows_of(StagedTraining& training) {
 // The number of stages in rows of rows_of(), which may come from the file of a cell.
 std::size_t stages_in(const CellRows& rows) {
   const double stages = rows.empty() || rows.back().empty() ? 0 : rows.back().back();
-  check(stages >= 1 && stages <= 1000, "compare_methods: given a cell of ", stages,
-        " stages, expected 1 to 1000");
+  check(stages >= 1 && stages <= 1000, "compare_methods: given a cell of ", stages, " stages, expected 1 to 1000");
   return static_cast<std::size_t>(stages);
 }
 
@@ -161,12 +166,10 @@ class MethodComparison {
                      {"activation_bits", "bit", "bits of the activations; 0: float"}},
                     {{"deployed_bytes", "B", "parameters of the network as it is deployed, packed"},
                      {"stages", "1", "stages that divide the epochs"},
-                     {"images_per_second", "1/s",
-                      "images that steps of the last stage take in: median of the rounds"},
+                     {"images_per_second", "1/s", "images that steps of the last stage take in: median of the rounds"},
                      {"slowest", "1/s", "the same, slowest round"},
                      {"fastest", "1/s", "the same, fastest round"}}),
-        sweep_(cells_folder(args.out()),
-               cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
+        sweep_(cells_folder(args.out()), cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
         variants_(variants_of(s)) {}
 
   void run() {
@@ -176,28 +179,22 @@ class MethodComparison {
     for (int seed = 1; seed <= s_.seeds; ++seed)
       for (std::size_t v = 0; v < variants_.size(); ++v) {
         const CellPlan plan = plan_of(s_, variants_[v], seed);
-        CellRows rows = train_cell(sweep_, plan, data_, from_float(plan), args_.quiet(), rows_of);
+        CellRows rows = train_cell(sweep_, plan, data_, from_float(), args_.quiet(), rows_of);
         const std::size_t before_last = stages_in(rows) - 1;
         for (auto& row : rows) row.insert(row.end(), speeds[v].begin(), speeds[v].end());
-        comparison_.add(variants_[v].key(), seed, rows,
-                        before_last * static_cast<std::size_t>(plan.optim.epochs));
+        comparison_.add(variants_[v].key(), seed, rows, before_last * static_cast<std::size_t>(plan.optim.epochs));
       }
     std::printf("%s", comparison_.report().c_str());
   }
 
  private:
-  StagedTraining::MakeNet from_float(const CellPlan& plan) const {
-    return [this, net = plan.method.net](const TrainingStage& stage) mutable {
-      net.activation_bits = stage.activation_bits;
-      return loaded(net, data_, args_, sweep_.network("float"));
-    };
+  quant::MakeNetwork from_float() const {
+    return network_maker(s_.net, *data_.train, args_.seed(), sweep_.network("float"));
   }
 
   double step_seconds(const CellPlan& plan) const {
     try {
-      return step_time({plan.method, plan.optim, plan.augmentation, plan.seed, {}}, data_, from_float(plan),
-                       20)
-          .median;
+      return step_time({plan.method, plan.optim, plan.augmentation, plan.seed, {}}, data_, from_float(), 20).median;
     } catch (const Diverged&) {
       return std::nan("");
     }

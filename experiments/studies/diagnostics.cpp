@@ -32,8 +32,7 @@ std::map<std::string, double> tops_of(const nn::Graph& graph) {
     const auto* scale = find_attribute<double>(node.attributes, "scale");
     if (node.op != "quantize_activation" || !scale) continue;
     if (*find_attribute<std::string>(node.attributes, "rounding") != "sign")
-      tops[node.module] =
-          static_cast<double>(*find_attribute<std::int64_t>(node.attributes, "levels")) * *scale;
+      tops[node.module] = static_cast<double>(*find_attribute<std::int64_t>(node.attributes, "levels")) * *scale;
   }
   return tops;
 }
@@ -48,9 +47,8 @@ class Recorder {
           layers.push_back({name, weight});
         });
       else if (const auto top = tops.find(name); top != tops.end())
-        hook(*module, [this, top = top->second](nn::Module&, const Var& x, const Var&) {
-          count(top, x.value().view());
-        });
+        hook(*module,
+             [this, top = top->second](nn::Module&, const Var& x, const Var&) { count(top, x.value().view()); });
     }
   }
   ~Recorder() {
@@ -101,8 +99,8 @@ std::vector<Tensor> gradients(nn::Module& net, const datasets::Batch& batch, std
   return all;
 }
 
-double cosine_to_descent(nn::Module& net, const datasets::Batch& batch, Parameter& weight,
-                         const Tensor& gradient, const DiagnosticsOptions& options, const Rng& rng) {
+double cosine_to_descent(nn::Module& net, const datasets::Batch& batch, Parameter& weight, const Tensor& gradient,
+                         const DiagnosticsOptions& options, const Rng& rng) {
   const Tensor at = weight.value;
   const auto n = static_cast<std::size_t>(at.numel());
   const double h = options.step * std::sqrt(dot(at.view(), at.view()));
@@ -143,9 +141,8 @@ std::vector<std::string> layer_names(nn::Module& net, const Shape& image) {
   return names;
 }
 
-std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference,
-                                       const datasets::ImageDataset& images, const DiagnosticsOptions& options,
-                                       const Rng& rng) {
+std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference, const datasets::Dataset& images,
+                                       const DiagnosticsOptions& options, const Rng& rng) {
   const FlushDenormals flush;
   const NetworkScope scope(net), other_scope(reference);
   const ModeScope mode(net, true), other_mode(reference, true);
@@ -161,9 +158,9 @@ std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference,
     const auto a = own[i].view(), b = wanted[i].view();
     const double aa = dot(a, a);
     all.push_back({cosine(dot(a, b), aa, dot(b, b)),
-                   options.directions > 0 ? cosine_to_descent(net, batch, *layers[i].weight, own[i], options,
-                                                              rng.split(layers[i].name))
-                                          : kNaN,
+                   options.directions > 0
+                       ? cosine_to_descent(net, batch, *layers[i].weight, own[i], options, rng.split(layers[i].name))
+                       : kNaN,
                    std::sqrt(aa), layers[i].inputs > 0 ? layers[i].active / layers[i].inputs : kNaN});
   }
   return all;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/compute/random.h"
-#include "datasets/images.h"
+#include "datasets/dataset.h"
 #include "nn/module.h"
 
 namespace coarsegrad::experiments {
@@ -18,8 +18,7 @@ struct LayerDiagnostics {
   double cosine_to_reference = 0;  ///< of the gradients of the layer's weights; NaN where one of them is 0
   double cosine_to_descent = 0;    ///< see below; NaN where it was not estimated
   double gradient_norm = 0;        ///< Euclidean
-  double active_share =
-      0;  ///< of the inputs of the activation behind the layer, those in (0, K alpha]; NaN: none
+  double active_share = 0;  ///< of the inputs of the activation behind the layer, those in (0, K alpha]; NaN: none
 };
 
 struct DiagnosticsOptions {
@@ -31,10 +30,8 @@ struct DiagnosticsOptions {
 /// one batch, in training mode; both keep their state. cosine_to_descent compares, over `directions` random
 /// unit directions u of a layer's weights w, the differences (f(w + h u) - f(w - h u)) / 2h, h = step * |w|,
 /// of the true, piecewise constant loss f with <g, u>, what the coarse gradient g says: 1 where both agree up
-/// to a factor. With 8 directions its standard deviation around 0 is about 0.35 for a gradient that knows
-/// nothing.
-std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference,
-                                       const datasets::ImageDataset& images, const DiagnosticsOptions& options,
-                                       const Rng& rng);
+/// to a factor. With 8 directions its standard deviation around 0 is about 0.35 for a gradient that knows nothing.
+std::vector<LayerDiagnostics> diagnose(nn::Module& net, nn::Module& reference, const datasets::Dataset& images,
+                                       const DiagnosticsOptions& options, const Rng& rng);
 
 }  // namespace coarsegrad::experiments

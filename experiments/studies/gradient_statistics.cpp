@@ -36,12 +36,10 @@ std::vector<double> gradient(const Layer& layer) {
 std::vector<std::vector<double>> gains(const std::vector<Layer>& layers, const Layer& from,
                                        const std::function<Var()>& loss) {
   Var output;
-  const int hook =
-      from.module->register_forward_hook([&output](nn::Module&, const Var&, const Var& y) { output = y; });
+  const int hook = from.module->register_forward_hook([&output](nn::Module&, const Var&, const Var& y) { output = y; });
   loss();
   const Shape shape = output.shape();
-  std::vector<std::vector<double>> all(layers.size(),
-                                       std::vector<double>(static_cast<std::size_t>(shape.numel())));
+  std::vector<std::vector<double>> all(layers.size(), std::vector<double>(static_cast<std::size_t>(shape.numel())));
   for (std::int64_t e = 0; e < shape.numel(); ++e) {
     check_stop();
     zero_gradients(layers);
@@ -70,8 +68,7 @@ class Prediction {
     const auto input = options_.input->variance(g);
     const auto weight = options_.weight ? options_.weight->variance(g) : input;
     for (std::size_t k = 0; k < sum_.size(); ++k)
-      for (std::size_t e = 0; e < input.size(); ++e)
-        sum_[k] += (k == l ? weight : input)[e] * gains_[l][k][e];
+      for (std::size_t e = 0; e < input.size(); ++e) sum_[k] += (k == l ? weight : input)[e] * gains_[l][k][e];
   }
   double sum(std::size_t k) const { return sum_[k]; }
 
@@ -93,21 +90,17 @@ void watch(OutputGradientMap& map, std::function<void(const Tensor&)> see) {
 }  // namespace
 
 std::vector<LayerStatistics> gradient_statistics(nn::Module& net, const std::function<Var()>& loss,
-                                                 const quant::GradientRuleOptions& options,
-                                                 std::int64_t draws, std::int64_t predictions,
-                                                 const Rng& rng) {
-  check(draws >= 2 && predictions >= 1 && predictions <= draws, "gradient statistics: given ", draws,
-        " draws and ", predictions, " predictions, expected 2 draws or more, some of them predicted from");
-  check(options.quantize_first && options.quantize_last,
-        "gradient statistics: given layers without a quantizer, expected none");
+                                                 const quant::GradientRuleOptions& options, std::int64_t draws,
+                                                 std::int64_t predictions, const Rng& rng) {
+  check(draws >= 2 && predictions >= 1 && predictions <= draws, "gradient statistics: given ", draws, " draws and ",
+        predictions, " predictions, expected 2 draws or more, some of them predicted from");
   const std::vector<Layer> layers = layers_of(net);
   std::vector<LayerStatistics> all;
   zero_gradients(layers);
   loss().backward();
   for (const Layer& layer : layers) {
     const std::vector<double> exact = gradient(layer);
-    all.push_back(
-        {layer.name, exact, std::vector<double>(exact.size()), std::vector<double>(exact.size()), 0, 0});
+    all.push_back({layer.name, exact, std::vector<double>(exact.size()), std::vector<double>(exact.size()), 0, 0});
   }
   Prediction prediction(layers, loss, options);
   quant::GradientRule rule(net, options, rng);

@@ -28,8 +28,7 @@ struct LayerStatistics {
 /// entries independently (bhq does not). Expectations of the prediction are taken over the first
 /// `predictions` of the draws. Throws Error for less than 2 draws or no predictions.
 std::vector<LayerStatistics> gradient_statistics(nn::Module& net, const std::function<Var()>& loss,
-                                                 const quant::GradientRuleOptions& options,
-                                                 std::int64_t draws, std::int64_t predictions,
-                                                 const Rng& rng);
+                                                 const quant::GradientRuleOptions& options, std::int64_t draws,
+                                                 std::int64_t predictions, const Rng& rng);
 
 }  // namespace coarsegrad::experiments

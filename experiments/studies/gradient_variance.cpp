@@ -1,6 +1,5 @@
 // How much variance do quantized gradients add, and which law does it follow? Exact variances against Monte
-// Carlo: for reference cases, for one outlier among many samples, over the bits, and through the layers of a
-// net.
+// Carlo: for reference cases, for one outlier among many samples, over the bits, and through the layers of a net.
 #include <algorithm>
 #include <cmath>
 #include <iostream>
@@ -101,8 +100,7 @@ double outlier_law(const std::string& name, const Tensor& g, int bits) {
   double first = 0, others = 0, total = 0, most = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     const auto [low, high] = std::minmax_element(g.data() + i * d, g.data() + (i + 1) * d);
-    const double range = static_cast<double>(*high - *low),
-                 size = static_cast<double>(std::max(-*low, *high));
+    const double range = static_cast<double>(*high - *low), size = static_cast<double>(std::max(-*low, *high));
     const double spanned = name == "dorefa" ? 2 * size : range;
     total += spanned * spanned;
     most = std::max(most, range);
@@ -180,8 +178,7 @@ struct Net {
     layer("middle", 10, 8);
     net.add<quant::MinMaxActivation>("act2", 8);
     layer("top", 8, 5);
-    weights = std::make_unique<quant::WeightRule>(net, quant::weight_projections("minmax", {.bits = 8}),
-                                                  quant::WeightRuleOptions{true, true});
+    weights = std::make_unique<quant::WeightRule>(net, Part{"minmax"});
     weights->deploy();
   }
 };
@@ -194,8 +191,7 @@ void log_layers(const lab::Table& table, const Flags& f, const Rng& rng, lab::Te
       const auto quantizer = [](std::string_view which, int b) {
         return std::shared_ptr<const quant::GradientQuantizer>(quant::gradient_quantizer(which, {.bits = b}));
       };
-      const quant::GradientRuleOptions options{quantizer(name, bits),
-                                               name == "dorefa" ? nullptr : quantizer("ptq", 8), true, true};
+      const quant::GradientRuleOptions options{quantizer(name, bits), name == "dorefa" ? nullptr : quantizer("ptq", 8)};
       const auto layers = lab::gradient_statistics(
           net.net, [&net] { return mse_loss(net.net(net.x), net.target); }, options, f.layer_draws,
           std::max(1, f.layer_draws / 10), rng.split(name).split(static_cast<std::uint64_t>(bits)));
@@ -204,8 +200,8 @@ void log_layers(const lab::Table& table, const Flags& f, const Rng& rng, lab::Te
         double bias = 0;  // |mean - exact|^2 in units of what chance makes of it
         for (std::size_t i = 0; i < layers[k].exact.size(); ++i)
           bias += std::pow(layers[k].mean[i] - layers[k].exact[i], 2);
-        table.add({static_cast<double>(q), static_cast<double>(bits), static_cast<double>(k),
-                   layers[k].measured, layers[k].predicted, bias * f.layer_draws / layers[k].measured});
+        table.add({static_cast<double>(q), static_cast<double>(bits), static_cast<double>(k), layers[k].measured,
+                   layers[k].predicted, bias * f.layer_draws / layers[k].measured});
         if (bits == 4)
           found.row(name, layers[k].layer, layers[k].measured, layers[k].predicted,
                     layers[k].measured / layers[k].predicted);
@@ -218,8 +214,7 @@ void run_experiment(lab::RunLog& log, const lab::Args& args, const Flags& f) {
   for (const Case& c : kCases) cases.push_back(c.name);
   const lab::Column quantizer{"quantizer", "1", "which quantizer", kQuantizers},
       bits{"bits", "1", "bits of the gradient"};
-  const auto case_table =
-      log.table("cases", with_variances({{"case", "1", "reference case", cases}, quantizer, bits}));
+  const auto case_table = log.table("cases", with_variances({{"case", "1", "reference case", cases}, quantizer, bits}));
   auto columns = with_variances({quantizer, {"epsilon", "1", "scale of all rows but the first"}});
   columns.push_back({"law", "1", "the law of an outlier, with 1/6 for p (1 - p)"});
   const auto outlier_table = log.table("outlier", columns);
@@ -249,10 +244,8 @@ int main(int argc, char** argv) {
   Flags f;
   lab::Args args("gradient_variance",
                  "Variance that quantizers add to gradients: exact, by Monte Carlo, and its laws.");
-  args.add("draws", f.draws, "draws behind each measured variance of the cases; a 20th elsewhere",
-           {40, 10000000});
-  args.add("layer-draws", f.layer_draws, "backward passes through the net for each quantizer",
-           {20, 10000000});
+  args.add("draws", f.draws, "draws behind each measured variance of the cases; a 20th elsewhere", {40, 10000000});
+  args.add("layer-draws", f.layer_draws, "backward passes through the net for each quantizer", {20, 10000000});
   args.add("rows", f.rows, "samples N of the outlier and the bits", {3, 65536});
   args.add("columns", f.columns, "elements D of each", {2, 1048576});
   args.add("bits", f.bits, "bits for the outlier", {1, 8});

@@ -96,17 +96,16 @@ OptimSettings sgd(const Settings& s, int epochs, double lr) {
 void run_sweep(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load(s, args.seed());
   Comparison comparison(
-      args, log,
-      {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
+      args, log, {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   const Sweep sweep(cells_folder(args.out()), cell_settings(s, args.seed()));
   log.start();
   CellPlan float_plan;
   float_plan.name = "float";
-  float_plan.method.net.net = "lenet5";
+  float_plan.net.net = "lenet5";
   float_plan.seed = args.seed();
   float_plan.optim = sgd(s, s.float_epochs, s.float_lr);
-  const auto float_net = [&](const TrainingStage&) {
-    return nn::lenet5(nn::relu_activation(), Rng(args.seed()).split("lenet5"));
+  const auto float_net = [&](const nn::MakeActivation& activation) {
+    return nn::lenet5(activation, Rng(args.seed()).split("lenet5"));
   };
   comparison.add_float(train_cell(sweep, float_plan, data, float_net, args.quiet()));
   for (int seed = 1; seed <= s.seeds; ++seed)
@@ -114,11 +113,12 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
       for (std::size_t i = 0; i < s.ste.size(); ++i) {
         CellPlan plan;
         plan.name = cat(s.ste[i], "-", bits, "bit-seed", seed);
-        plan.method.net = {.net = "lenet5", .ste = s.ste[i], .activation_bits = bits};
+        plan.net.net = "lenet5";
+        plan.method.activations = {"uniform", quant::UniformOptions{.bits = bits, .surrogate = s.ste[i]}};
         plan.seed = static_cast<std::uint64_t>(seed);
         plan.optim = sgd(s, s.epochs, s.lr);
-        const auto start = [&](const TrainingStage&) {
-          auto net = nn::lenet5(quant::uniform_activation(bits, surrogate(s.ste[i])), Rng(args.seed()));
+        const auto start = [&](const nn::MakeActivation& activation) {
+          auto net = nn::lenet5(activation, Rng(args.seed()));
           load_network(sweep.network("float"), *net);
           return net;
         };

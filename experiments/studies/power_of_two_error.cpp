@@ -50,8 +50,8 @@ std::vector<float> draw(std::size_t source, const Settings& s, const Rng& seed) 
   rng.uniform(u.data(), u.size(), -1.0, 1.0);
   const double laplace = s.deviation / std::sqrt(2.0), uniform = s.deviation * std::sqrt(3.0);
   for (std::size_t i = 0; i < w.size(); ++i)
-    w[i] = static_cast<float>(source == 1 ? std::copysign(-laplace * std::log1p(-std::abs(u[i])), u[i])
-                                          : uniform * u[i]);
+    w[i] =
+        static_cast<float>(source == 1 ? std::copysign(-laplace * std::log1p(-std::abs(u[i])), u[i]) : uniform * u[i]);
   return w;
 }
 
@@ -108,12 +108,11 @@ struct Tables {
                                         {"mu_over_max", "1", "mu / max|w|"},
                                         {"error", "1", "|w - 2^s Q|^2 / |w|^2"},
                                         {"zeros", "1", "share of weights that are 0"}})),
-        exact(log.table("exact",
-                        {{"weights", "1", "where they come from", kSources},
-                         {"bits", "1", "of a weight"},
-                         {"error", "1", "the smallest |w - 2^s Q|^2 / |w|^2"},
-                         {"zeros", "1", "share of weights that are 0"},
-                         {"max_over_deviation", "1", "max|w| / root mean square, mean over the layers"}})) {}
+        exact(log.table("exact", {{"weights", "1", "where they come from", kSources},
+                                  {"bits", "1", "of a weight"},
+                                  {"error", "1", "the smallest |w - 2^s Q|^2 / |w|^2"},
+                                  {"zeros", "1", "share of weights that are 0"},
+                                  {"max_over_deviation", "1", "max|w| / root mean square, mean over the layers"}})) {}
 };
 
 // One line of the summary: the default ratio, the best one, the exact minimum.
@@ -141,8 +140,7 @@ void compare(const Settings& s, std::size_t source, int bits, const Layers& laye
     return encode_powers_exactly(w, bits, codes);
   });
   log.exact.add({place, static_cast<double>(bits), exact.error, exact.zeros, max_over_deviation(layers)});
-  text.row(kSources[source], bits, usual.error, 100 * usual.zeros, exact.error, 100 * exact.zeros, best_ratio,
-           best);
+  text.row(kSources[source], bits, usual.error, 100 * usual.zeros, exact.error, 100 * exact.zeros, best_ratio, best);
 }
 
 }  // namespace
@@ -155,8 +153,7 @@ int main(int argc, char** argv) {
     check_usage(s.least < s.most, "least: given ", s.least, ", expected less than most, ", s.most);
     const Tables tables(log);
     log.start();
-    TextTable text(
-        {"weights", "bits", "0.75: error", "zeros %", "exact: error", "zeros %", "best mu/max", "error"});
+    TextTable text({"weights", "bits", "0.75: error", "zeros %", "exact: error", "zeros %", "best mu/max", "error"});
     for (std::size_t source = 0; source < kSources.size(); ++source) {
       if (source == 3 && s.network.empty()) continue;
       const Layers layers = source == 3 ? layers_of(s.network) : Layers{draw(source, s, Rng(args.seed()))};

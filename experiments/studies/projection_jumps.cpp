@@ -4,8 +4,7 @@
 // such places: there a step of any size changes many weights at once, and nothing that averages over steps,
 // as the running statistics of a normalisation do, belongs to the weights of the last one. Each layer is
 // moved in random directions, by steps from small to large: a projection that lies still follows as
-// sqrt(step), one weight crossing a threshold at a time; one that stands on an edge jumps at the smallest of
-// them.
+// sqrt(step), one weight crossing a threshold at a time; one that stands on an edge jumps at the smallest of them.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -34,11 +33,10 @@ struct Settings {
 
 void declare(Args& args, Settings& s) {
   args.add("networks", s.networks, "tensor files with float weights, such as FILE.last.safetensors of train");
-  args.add("projections", s.projections, "one for each network", quant::projection_names());
+  args.add("projections", s.projections, "one for each network", quant::weight_projections().names());
   args.add("bits", s.bits, "of each projection", {1, 8});
   for (const char* list : {"networks", "projections", "bits"}) args.allow_repeats(list);
-  args.add("without", s.without,
-           "tensors that are left out, where there are any so called: layers that stay float");
+  args.add("without", s.without, "tensors that are left out, where there are any so called: layers that stay float");
   args.add("steps", s.steps, "that the weights are moved by, over their root mean square", {1e-12, 10});
   args.add("draws", s.draws, "directions of each step", {1, 100000});
 }
@@ -94,7 +92,7 @@ struct Case {
   std::vector<Layer> layers;
 
   Tensor project(const Tensor& w) const {
-    const auto p = quant::weight_projection(projection, {.bits = bits});
+    const auto p = quant::weight_projection(quant::weight_projections().part(projection).with("bits", bits));
     p->begin(w);
     return p->project(w);
   }
@@ -109,13 +107,13 @@ std::string label_of(const std::string& network, const std::vector<std::string>&
 }
 
 std::vector<Case> cases_of(const Settings& s) {
-  check_usage(s.projections.size() == s.networks.size() && s.bits.size() == s.networks.size(),
-              "networks: given ", s.networks.size(), " with ", s.projections.size(), " projections and ",
-              s.bits.size(), " numbers of bits, expected as many of each");
+  check_usage(s.projections.size() == s.networks.size() && s.bits.size() == s.networks.size(), "networks: given ",
+              s.networks.size(), " with ", s.projections.size(), " projections and ", s.bits.size(),
+              " numbers of bits, expected as many of each");
   std::vector<Case> cases;
   for (std::size_t i = 0; i < s.networks.size(); ++i)
-    cases.push_back({label_of(s.networks[i], s.networks), s.projections[i], s.bits[i],
-                     layers_of(s.networks[i], s.without)});
+    cases.push_back(
+        {label_of(s.networks[i], s.networks), s.projections[i], s.bits[i], layers_of(s.networks[i], s.without)});
   return cases;
 }
 
@@ -138,11 +136,10 @@ void measure(const Case& c, double step, int draws, const Rng& seed, Found& foun
   std::vector<double> jumps;
   for (const Layer& layer : c.layers) {
     check_stop();
-    const Jumps j = jumps_of(layer.weights, step, draws, seed.split(layer.name),
-                             [&](const Tensor& w) { return c.project(w); });
+    const Jumps j =
+        jumps_of(layer.weights, step, draws, seed.split(layer.name), [&](const Tensor& w) { return c.project(w); });
     found.rows.push_back({place_of(c.network, found.networks), place_of(c.projection, found.projections),
-                          static_cast<double>(c.bits), place_of(layer.name, found.layers), step, j.mean,
-                          j.most});
+                          static_cast<double>(c.bits), place_of(layer.name, found.layers), step, j.mean, j.most});
     jumps.push_back(j.mean);
   }
   std::ranges::sort(jumps);
@@ -151,14 +148,13 @@ void measure(const Case& c, double step, int draws, const Rng& seed, Found& foun
 }
 
 void log_all(RunLog& log, const Found& found) {
-  const Table table =
-      log.table("jumps", {{"network", "1", "whose weights", found.networks},
-                          {"projection", "1", "of them", found.projections},
-                          {"bits", "1", "of the projection"},
-                          {"layer", "1", "of the network", found.layers},
-                          {"step", "1", "of the float weights, over their root mean square"},
-                          {"jump", "1", "|P(w + d) - P(w)| / |P(w)|, mean over the directions d"},
-                          {"largest_jump", "1", "the largest of them"}});
+  const Table table = log.table("jumps", {{"network", "1", "whose weights", found.networks},
+                                          {"projection", "1", "of them", found.projections},
+                                          {"bits", "1", "of the projection"},
+                                          {"layer", "1", "of the network", found.layers},
+                                          {"step", "1", "of the float weights, over their root mean square"},
+                                          {"jump", "1", "|P(w + d) - P(w)| / |P(w)|, mean over the directions d"},
+                                          {"largest_jump", "1", "the largest of them"}});
   log.start();
   for (const auto& row : found.rows) table.add(row);
 }

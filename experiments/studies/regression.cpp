@@ -32,13 +32,12 @@ Regression::Regression(const RegressionOptions& o, const Rng& rng)
 }
 
 std::vector<double> Regression::residual(const Tensor& x) const {
-  check(x.numel() == static_cast<std::int64_t>(columns_), "regression: given ", x.numel(),
-        " weights, expected ", columns_);
+  check(x.numel() == static_cast<std::int64_t>(columns_), "regression: given ", x.numel(), " weights, expected ",
+        columns_);
   std::vector<double> r(rows_);
   for (std::size_t i = 0; i < rows_; ++i) {
     r[i] = -b_[i];
-    for (std::size_t c = 0; c < columns_; ++c)
-      r[i] += a_[i * columns_ + c] * static_cast<double>(x.data()[c]);
+    for (std::size_t c = 0; c < columns_; ++c) r[i] += a_[i * columns_ + c] * static_cast<double>(x.data()[c]);
   }
   return r;
 }
@@ -83,12 +82,12 @@ Tensor Regression::solve() const {
   return Tensor({1, static_cast<std::int64_t>(n)}, std::vector<Real>(x.begin(), x.end()));
 }
 
-RegressionResult descend(const Regression& problem, const quant::MakeWeightProjection& projection,
-                         std::unique_ptr<quant::Relaxation> relaxation, const RegressionSchedule& schedule,
+RegressionResult descend(const Regression& problem, const Part& projection, const Part& relaxation,
+                         const RegressionSchedule& schedule,
                          const std::function<void(const RegressionState&)>& observe) {
   nn::Linear layer(problem.least_squares().size(1), 1, Rng(), false);
   layer.weight.value = problem.least_squares();
-  quant::WeightRule rule(layer, projection, std::move(relaxation), {.quantize_last = true});
+  quant::WeightRule rule(layer, projection, relaxation);
   std::vector<Parameter*> parameters = layer.parameters();
   std::ranges::copy(rule.parameters(), std::back_inserter(parameters));
   optim::Sgd sgd(parameters, {});

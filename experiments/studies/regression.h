@@ -1,7 +1,6 @@
 #pragma once
 // Least squares with quantized weights: min over x on the grid of f(x) = 1/2 mean((A x - b)^2), small enough
-// to be solved hundreds of times. What a rule for training quantized weights is worth shows here without a
-// network.
+// to be solved hundreds of times. What a rule for training quantized weights is worth shows here without a network.
 #include <functional>
 
 #include "core/compute/random.h"
@@ -57,8 +56,8 @@ struct RegressionResult {
   double last = 0;   ///< f of the quantized weight at the end
 };
 /// The relaxation's epochs are the steps. `observe` may be empty.
-RegressionResult descend(const Regression& problem, const quant::MakeWeightProjection& projection,
-                         std::unique_ptr<quant::Relaxation> relaxation, const RegressionSchedule& schedule,
+RegressionResult descend(const Regression& problem, const Part& projection, const Part& relaxation,
+                         const RegressionSchedule& schedule,
                          const std::function<void(const RegressionState&)>& observe = {});
 
 }  // namespace coarsegrad::experiments

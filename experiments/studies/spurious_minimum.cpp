@@ -44,8 +44,7 @@ struct Escape {
 
 // Runs one setting; `record` is called with the states that a drawing needs.
 template <class F>
-Escape run_setting(const TwoLayer& model, const Setting& s, const Point& start, std::int64_t steps,
-                   F&& record) {
+Escape run_setting(const TwoLayer& model, const Setting& s, const Point& start, std::int64_t steps, F&& record) {
   Escape escape;
   double before = std::numeric_limits<double>::infinity();
   const std::int64_t every = std::max<std::int64_t>(1, steps / kRecorded);
@@ -68,8 +67,7 @@ std::vector<Setting> all_settings(const Flags& flags, const std::vector<std::str
   for (const std::string& name : names)
     for (const bool rescaled : {false, true})
       for (const double eta : flags.eta)
-        for (const double norm_w0 : flags.norm_w0)
-          settings.push_back({*ste_named(name), rescaled, eta, norm_w0});
+        for (const double norm_w0 : flags.norm_w0) settings.push_back({*ste_named(name), rescaled, eta, norm_w0});
   return settings;
 }
 
@@ -78,17 +76,17 @@ struct Tables {
   lab::Table escape;
 
   Tables(lab::RunLog& log, const std::vector<std::string>& names)
-      : escape(log.table(
-            "escape", {{"ste", "1", "estimator", names},
-                       {"rescaled", "1", "whether w was rescaled to length 1 after each step"},
-                       {"eta", "1", "step size"},
-                       {"norm_w0", "1", "|w| at the start"},
-                       {"predicted_step", "1", "|w| / (eta kappa); NaN where no escape is predicted"},
-                       {"escape_step", "1", "first step that raises the loss by more than 1e-3; NaN: none"},
-                       {"predicted_jump", "1", "(|v*|^2 - 2 S^2 / (m + 1)) / 2"},
-                       {"jump", "1", "rise of the loss in that step"},
-                       {"final_loss", "1", "population loss at the end"},
-                       {"final_theta", "rad", "angle at the end"}})) {
+      : escape(
+            log.table("escape", {{"ste", "1", "estimator", names},
+                                 {"rescaled", "1", "whether w was rescaled to length 1 after each step"},
+                                 {"eta", "1", "step size"},
+                                 {"norm_w0", "1", "|w| at the start"},
+                                 {"predicted_step", "1", "|w| / (eta kappa); NaN where no escape is predicted"},
+                                 {"escape_step", "1", "first step that raises the loss by more than 1e-3; NaN: none"},
+                                 {"predicted_jump", "1", "(|v*|^2 - 2 S^2 / (m + 1)) / 2"},
+                                 {"jump", "1", "rise of the loss in that step"},
+                                 {"final_loss", "1", "population loss at the end"},
+                                 {"final_theta", "rad", "angle at the end"}})) {
     for (const std::string& name : names)
       runs.push_back(log.table(name, {{"rescaled", "1", "whether w was rescaled to length 1 after each step"},
                                       {"step", "1", "updates made"},
@@ -112,23 +110,21 @@ lab::TextTable run_all(const Tables& tables, const TwoLayer& model, const Vector
     const Point start{model.spurious_minimum().v,
                       filter_at(model.w_star(), w_perp, std::numbers::pi - flags.offset, s.norm_w0)};
     const Escape e = run_setting(model, s, start, flags.steps, [&](const State& state) {
-      if (drawn)
-        tables.runs[k].add({double(s.rescaled), double(state.step), state.loss, state.theta, state.norm_w});
+      if (drawn) tables.runs[k].add({double(s.rescaled), double(state.step), state.loss, state.theta, state.norm_w});
     });
     const bool predicted = s.ste == Ste::identity && !s.rescaled;
     const double step = predicted ? s.norm_w0 / (s.eta * model.identity_drift()) : kNaN;
     const double jump = predicted ? model.escape_jump() : kNaN;
-    tables.escape.add({double(k), double(s.rescaled), s.eta, s.norm_w0, step, e.step, jump, e.jump,
-                       e.run.last.loss, e.run.last.theta});
-    table.row(names[k], std::string(s.rescaled ? "rescaled" : "free"), s.eta, s.norm_w0, step, e.step, jump,
-              e.jump, e.run.last.loss, e.run.last.theta);
+    tables.escape.add({double(k), double(s.rescaled), s.eta, s.norm_w0, step, e.step, jump, e.jump, e.run.last.loss,
+                       e.run.last.theta});
+    table.row(names[k], std::string(s.rescaled ? "rescaled" : "free"), s.eta, s.norm_w0, step, e.step, jump, e.jump,
+              e.run.last.loss, e.run.last.theta);
     progress.update(static_cast<std::int64_t>(i) + 1);
   }
   return table;
 }
 
-void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayerSetup& setup,
-                    const Flags& flags) {
+void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayerSetup& setup, const Flags& flags) {
   const Rng rng(args.seed());
   const TwoLayer model = setup.teacher(rng);
   check_usage(model.has_spurious_minimum() && model.identity_drift() > 0,
@@ -150,9 +146,8 @@ void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayer
 
 int main(int argc, char** argv) {
   Flags flags;
-  lab::Args args(
-      "spurious_minimum",
-      "The instability of the identity at the spurious minimum: predicted against measured escape.");
+  lab::Args args("spurious_minimum",
+                 "The instability of the identity at the spurious minimum: predicted against measured escape.");
   const lab::TwoLayerSetup setup(args, lab::closed_form_names());
   args.add("eta", flags.eta, "step sizes", {1e-6, 1});
   args.add("norm-w0", flags.norm_w0, "lengths of w at the start", {1e-3, 1e3});

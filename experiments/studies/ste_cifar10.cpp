@@ -12,6 +12,8 @@
 #include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
+#include "quant/activations/uniform.h"
+#include "quant/assembly.h"
 #include "quant/math/surrogate.h"
 
 using namespace coarsegrad;
@@ -33,10 +35,8 @@ void declare(Args& args, Settings& s) {
   args.add("bits", s.bits, "bits of the activations", {1, 8});
   args.add("seeds", s.seeds, "fine-tuning runs per (STE, bits): seeds 1 to this", {1, 1000});
   declare(args, s.optim);
-  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
   args.add("instability", s.instability,
-           "epochs for which each STE goes on from the net of another, with the last of --bits; 0: none",
-           {0, 10000});
+           "epochs for which each STE goes on from the net of another, with the last of --bits; 0: none", {0, 10000});
   args.add("instability-from", s.instability_from, "the STE whose net that is, seed 1", surrogate_names());
   args.add("instability-lr", s.instability_lr, "learning rate of that", {0, 10});
   args.add("loss-window", s.loss_window, "steps that a point of its loss curve is the mean of", {1, 1000000});
@@ -44,11 +44,8 @@ void declare(Args& args, Settings& s) {
                 [&s] { return s.instability > 0; });
 }
 
-NetSettings quantized(const Settings& s, const std::string& ste, int bits) {
-  NetSettings net = s.net;
-  net.ste = ste;
-  net.activation_bits = bits;
-  return net;
+quant::Method quantized(const std::string& ste, int bits) {
+  return {.activations = {"uniform", quant::UniformOptions{.bits = bits, .surrogate = ste}}};
 }
 
 std::string name(const std::string& ste, int bits) { return cat(ste, "-", bits, "bit"); }
@@ -71,19 +68,19 @@ class Instability {
     const int bits = s_.bits.back();
     const auto from = sweep.network(cat(name(s_.instability_from, bits), "-seed1.last"));
     for (std::size_t i = 0; i < s_.ste.size(); ++i) {
-      const auto start = [&](const TrainingStage&) {
-        return loaded(quantized(s_, s_.ste[i], bits), data, args, from);
-      };
+      const quant::Method method = quantized(s_.ste[i], bits);
+      const auto start = network_maker(s_.net, *data.train, args.seed(), from);
       const std::string cell = cat("instability-", s_.instability, "x", s_.instability_lr, "-from-",
                                    s_.instability_from, "-", name(s_.ste[i], bits));
       const CellRows before = sweep.cell(cell + "-start", [&] {
-        const auto net = start({});
-        return CellRows{point(0, std::nan(""), evaluate(*net, data.held_out), evaluate(*net, data.test),
-                              evaluate(*net, data.train))};
+        const auto net = quant::make_network(method, start, image_of(*data.train));
+        return CellRows{{0, std::nan(""), evaluate(*net, *data.held_out).accuracy, evaluate(*net, *data.test).accuracy,
+                         evaluate(*net, *data.train).loss}};
       });
       CellPlan plan;
       plan.name = cell;
-      plan.method.net = quantized(s_, s_.ste[i], bits);
+      plan.net = s_.net;
+      plan.method = method;
       plan.optim = s_.optim;
       plan.augmentation = augmentation_of(s_.data);
       plan.loss_window = s_.loss_window;
@@ -100,28 +97,24 @@ class Instability {
           values.insert(values.end(), row.begin(), row.end());
           table_.add(values);
         }
-      std::printf("%s from %s at rate %g: training loss %g, after %d epochs %g\n",
-                  name(s_.ste[i], bits).c_str(), s_.instability_from.c_str(), s_.instability_lr,
-                  before.front()[kLast], s_.instability, after.empty() ? std::nan("") : after.back()[kLast]);
+      std::printf("%s from %s at rate %g: training loss %g, after %d epochs %g\n", name(s_.ste[i], bits).c_str(),
+                  s_.instability_from.c_str(), s_.instability_lr, before.front()[kLast], s_.instability,
+                  after.empty() ? std::nan("") : after.back()[kLast]);
     }
   }
 
  private:
   static constexpr std::size_t kLast = 4;  // train_loss
 
-  static std::vector<double> point(double step, double loss, Evaluation held_out, Evaluation test,
-                                   Evaluation train) {
-    return {step, loss, held_out.accuracy, test.accuracy, train.loss};
-  }
   // The loss curve and what was found after each epoch, in the order of the steps.
   static CellRows curve(StagedTraining& training) {
     const Trainer& trainer = training.trainer();
-    const Evaluation none{std::nan(""), std::nan("")};
+    const double none = std::nan("");
     CellRows rows;
-    for (const auto& p : trainer.loss_curve()) rows.push_back(point(p[0], p[1], none, none, none));
+    for (const auto& p : trainer.loss_curve()) rows.push_back({p[0], p[1], none, none, none});
     for (const EpochResult& r : trainer.results())
-      rows.push_back(point(r.epoch * static_cast<double>(trainer.steps_per_epoch()), std::nan(""), r.held_out,
-                           r.test, r.train));
+      rows.push_back({r.epoch * static_cast<double>(trainer.steps_per_epoch()), none, r.held_out["accuracy"],
+                      r.test["accuracy"], r.train["loss"]});
     std::ranges::stable_sort(rows, {}, [](const auto& row) { return row.front(); });
     return rows;
   }
@@ -135,11 +128,10 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
               "instability-from: given ", s.instability_from, ", expected one of --ste");
   const SplitData data = load_data(s, args);
   Comparison comparison(
-      args, log,
-      {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
+      args, log, {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
   const Instability instability(log, s);
-  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits", "seeds", "instability",
-                                                                   "instability-lr", "loss-window"}));
+  const Sweep sweep(cells_folder(args.out()),
+                    cell_settings(args, {"ste", "bits", "seeds", "instability", "instability-lr", "loss-window"}));
   log.start();
   comparison.add_float(float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args));
   for (int seed = 1; seed <= s.seeds; ++seed)
@@ -147,14 +139,13 @@ void compare(const Settings& s, const Args& args, RunLog& log) {
       for (std::size_t i = 0; i < s.ste.size(); ++i) {
         CellPlan plan;
         plan.name = cat(name(s.ste[i], bits), "-seed", seed);
-        plan.method.net = quantized(s, s.ste[i], bits);
+        plan.net = s.net;
+        plan.method = quantized(s.ste[i], bits);
         plan.seed = static_cast<std::uint64_t>(seed);
         plan.optim = s.optim;
         plan.augmentation = augmentation_of(s.data);
         plan.may_diverge = true;
-        const auto start = [&](const TrainingStage&) {
-          return loaded(quantized(s, s.ste[i], bits), data, args, sweep.network("float"));
-        };
+        const auto start = network_maker(s.net, *data.train, args.seed(), sweep.network("float"));
         comparison.add({static_cast<double>(i), static_cast<double>(bits)}, seed,
                        train_cell(sweep, plan, data, start, args.quiet()));
       }

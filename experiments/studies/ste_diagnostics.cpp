@@ -15,6 +15,7 @@
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/comparison.h"
+#include "quant/activations/uniform.h"
 #include "quant/math/surrogate.h"
 
 using namespace coarsegrad;
@@ -34,13 +35,10 @@ void declare(Args& args, Settings& s) {
   args.add("ste", s.ste, "straight-through estimators", surrogate_names());
   args.add("bits", s.bits, "bits of the activations", {1, 8});
   declare(args, s.optim);
-  need_bop(args, "optimizer", [&s] { return s.optim.optimizer == "bop"; });
   args.add("probe", s.probe, "training images that the gradients are taken of", {2, 100000});
   args.add("every", s.every, "epochs between two estimates of the direction of descent", {1, 100000});
-  args.add("directions", s.diagnostics.directions, "random directions of such an estimate; 0: none",
-           {0, 10000});
-  args.add("difference", s.diagnostics.step, "its step, relative to the norm of the layer's weights",
-           {1e-9, 10});
+  args.add("directions", s.diagnostics.directions, "random directions of such an estimate; 0: none", {0, 10000});
+  args.add("difference", s.diagnostics.step, "its step, relative to the norm of the layer's weights", {1e-9, 10});
   args.add_need({"every", "difference"}, "directions", "without --directions",
                 [&s] { return s.diagnostics.directions > 0; });
 }
@@ -52,20 +50,23 @@ void note(Trainer& trainer, const std::vector<LayerDiagnostics>& layers) {
                   layers[i].cosine_to_descent, layers[i].gradient_norm, layers[i].active_share});
 }
 
-NetSettings quantized(const Settings& s, const std::string& ste, int bits) {
-  NetSettings net = s.net;
-  net.ste = ste;
-  net.activation_bits = bits;
-  return net;
+quant::Method quantized(const std::string& ste, int bits) {
+  return {.activations = {"uniform", quant::UniformOptions{.bits = bits, .surrogate = ste}}};
+}
+
+// A network with the clipped ReLU, which the others are compared with.
+std::unique_ptr<nn::Module> reference_net(const Settings& s, const SplitData& data, const Args& args, int bits) {
+  return make_net(s.net, make_activation(quantized("clipped_relu", bits)), *data.train, args.seed());
 }
 
 CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, const Sweep& sweep,
                   const std::string& ste, int bits) {
-  const datasets::ImageDataset probe = first_images(data.train, s.probe);
-  const auto reference = make_net(quantized(s, "clipped_relu", bits), data.train, args.seed());
+  const SplitData::Samples probe = first_samples(data.train, s.probe);
+  const auto reference = reference_net(s, data, args, bits);
   CellPlan plan;
   plan.name = cat(ste, "-", bits, "bit");
-  plan.method.net = quantized(s, ste, bits);
+  plan.net = s.net;
+  plan.method = quantized(ste, bits);
   plan.seed = args.seed();
   plan.optim = s.optim;
   plan.augmentation = augmentation_of(s.data);
@@ -76,14 +77,10 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
     DiagnosticsOptions options = s.diagnostics;
     if (epoch % s.every != 0) options.directions = 0;
     reference->load_state_dict(net.state_dict());
-    note(trainer, diagnose(net, *reference, probe, options, Rng(args.seed()).split("directions")));
+    note(trainer, diagnose(net, *reference, *probe, options, Rng(args.seed()).split("directions")));
   };
-  return train_cell(
-      sweep, plan, data,
-      [&](const TrainingStage&) {
-        return loaded(quantized(s, ste, bits), data, args, sweep.network("float"));
-      },
-      args.quiet(), [](StagedTraining& training) { return training.trainer().notes(); });
+  return train_cell(sweep, plan, data, network_maker(s.net, *data.train, args.seed(), sweep.network("float")),
+                    args.quiet(), [](StagedTraining& training) { return training.trainer().notes(); });
 }
 
 // Means over the layers, after the last epoch that has them.
@@ -105,17 +102,18 @@ std::vector<double> means(const CellRows& rows) {
 void run_all(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s, args);
   const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits"}));
-  const auto example = make_net(quantized(s, "clipped_relu", s.bits.front()), data.train, args.seed());
-  const Table table = log.table(
-      "diagnostics",
-      {{"ste", "1", "straight-through estimator", s.ste},
-       {"bits", "bit", "bits of the activations"},
-       {"layer", "1", "convolution or dense layer", layer_names(*example, data.train.image)},
-       {"epoch", "1", "epoch of the training"},
-       {"cosine_to_clipped", "1", "cosine of the coarse gradient and the clipped ReLU's"},
-       {"cosine_to_descent", "1", "cosine of what the coarse gradient says and of differences of the loss"},
-       {"gradient_norm", "1", "norm of the coarse gradient"},
-       {"active_share", "1", "share of the inputs of the activation in (0, K alpha]"}});
+  const auto example = reference_net(s, data, args, s.bits.front());
+  const Table table =
+      log.table("diagnostics",
+                {{"ste", "1", "straight-through estimator", s.ste},
+                 {"bits", "bit", "bits of the activations"},
+                 {"layer", "1", "convolution or dense layer",
+                  layer_names(*example, data.train->description().field("image").shape)},
+                 {"epoch", "1", "epoch of the training"},
+                 {"cosine_to_clipped", "1", "cosine of the coarse gradient and the clipped ReLU's"},
+                 {"cosine_to_descent", "1", "cosine of what the coarse gradient says and of differences of the loss"},
+                 {"gradient_norm", "1", "norm of the coarse gradient"},
+                 {"active_share", "1", "share of the inputs of the activation in (0, K alpha]"}});
   log.start();
   float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args);
   TextTable text({"bits", "STE", "cosine to clipped ReLU", "cosine to descent", "norm", "active share"});

@@ -5,13 +5,15 @@
 
 namespace coarsegrad::experiments {
 
-Timing step_time(TrainingPlan plan, const SplitData& data, const StagedTraining::MakeNet& make, int steps) {
+Timing step_time(TrainingPlan plan, const SplitData& data, const quant::MakeNetwork& make, int steps) {
   constexpr int kUncounted = 2;
   const std::int64_t wanted = steps + kUncounted, batch = plan.optim.batch;
-  const SplitData few{first_images(data.train, wanted * batch), {}, {}};
-  const std::int64_t per_epoch = std::max<std::int64_t>(1, few.train.size() / batch);
+  const auto none = first_samples(data.train, 0);
+  const SplitData few{first_samples(data.train, wanted * batch), none, none};
+  const std::int64_t per_epoch = std::max<std::int64_t>(1, few.train->size() / batch);
   plan.optim.epochs = static_cast<int>((wanted + per_epoch - 1) / per_epoch);
-  plan.method.stages = {};
+  plan.method.two_stage = false;
+  plan.method.progressive.clear();
   plan.options = {.quiet = true};
 
   using Clock = std::chrono::steady_clock;

@@ -30,10 +30,8 @@ void declare(Args& args, Settings& s) {
   declare_start(args, s);
   args.add("methods", s.methods, "whose weights are trained", quant::method_names());
   args.add("schedule-epochs", s.schedule_epochs,
-           "epochs that the relaxations' schedules are meant for; they are compressed to --epochs",
-           {1, 100000});
+           "epochs that the relaxations' schedules are meant for; they are compressed to --epochs", {1, 100000});
   declare(args, s.optim);
-  need_bop(args, "methods", [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); });
 }
 
 const std::vector<Column> kSizes{
@@ -76,27 +74,35 @@ std::vector<std::string> weight_names(nn::Module& net) {
   return names;
 }
 
+// The method with float activations, the schedule of its relaxation stretched.
+quant::Method weights_of(const std::string& name, double stretch) {
+  quant::Method m = quant::method(name);
+  m.activations = {"relu"};
+  AnyOptions& relaxation = m.relaxation.options;
+  if (relaxation.has("every")) relaxation.set("every", std::get<double>(relaxation.get("every")) * stretch);
+  return m;
+}
+
 CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, const Sweep& sweep,
                   const std::string& method) {
   const auto file = sweep.network("float");
-  const auto start = loaded(s.net, data, args, file);
+  const auto network = network_maker(s.net, *data.train, args.seed(), file);
+  const auto start = network(nn::relu_activation());
   CellPlan plan;
   plan.name = method;
   plan.seed = args.seed();
   plan.optim = s.optim;
-  plan.method.net = s.net;
-  choose(method, plan.method, plan.optim);
-  plan.method.net.activation_bits = 0;
-  plan.method.rule.every *= static_cast<double>(s.optim.epochs) / s.schedule_epochs;
+  plan.net = s.net;
+  plan.method = weights_of(method, static_cast<double>(s.optim.epochs) / s.schedule_epochs);
+  if (!plan.method.optimizer.empty()) plan.optim.optimizer = plan.method.optimizer;
   plan.augmentation = augmentation_of(s.data);
   plan.judge_train = TrainerOptions::JudgeTrain::never;
   plan.after_epoch = [&](Trainer& trainer, nn::Module&) {
     for (auto& row : rows_of(trainer.rule(), *start, trainer.results().back().epoch)) trainer.note(std::move(row));
-    if (trainer.finished()) trainer.note({-1, trainer.results().back().test.accuracy});
+    if (trainer.finished()) trainer.note({-1, trainer.results().back().test["accuracy"]});
   };
-  return train_cell(
-      sweep, plan, data, [&](const TrainingStage&) { return loaded(s.net, data, args, file); }, args.quiet(),
-      [](StagedTraining& training) { return training.trainer().notes(); });
+  return train_cell(sweep, plan, data, network, args.quiet(),
+                    [](StagedTraining& training) { return training.trainer().notes(); });
 }
 
 struct Tables {
@@ -104,11 +110,11 @@ struct Tables {
 
   Tables(RunLog& log, const Settings& s, const std::vector<std::string>& layers)
       : sizes(log.table("sizes", columns(s, layers, kSizes))),
-        histograms(log.table(
-            "histograms", columns(s, layers,
-                                  {{"centre", "1", "of a bin, in root mean squares"},
-                                   {"float_share", "1", "of the float weights in the bin"},
-                                   {"used_share", "1", "of the weights that the network computes with"}}))) {}
+        histograms(
+            log.table("histograms", columns(s, layers,
+                                            {{"centre", "1", "of a bin, in root mean squares"},
+                                             {"float_share", "1", "of the float weights in the bin"},
+                                             {"used_share", "1", "of the weights that the network computes with"}}))) {}
 
   void add(double method, const std::vector<double>& row) const {
     std::vector<double> values{method, row[0], row[1]};
@@ -116,8 +122,7 @@ struct Tables {
     sizes.add(values);
     for (int bin = 0; bin < WeightSnapshot::kBins; ++bin) {
       const std::size_t at = kFirstShare + static_cast<std::size_t>(bin);
-      histograms.add(
-          {method, row[0], row[1], WeightSnapshot::centre(bin), row[at], row[at + WeightSnapshot::kBins]});
+      histograms.add({method, row[0], row[1], WeightSnapshot::centre(bin), row[at], row[at + WeightSnapshot::kBins]});
     }
   }
 
@@ -135,7 +140,7 @@ struct Tables {
 void run_all(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load_data(s, args);
   const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"methods"}));
-  const Tables tables(log, s, weight_names(*make_net(s.net, data.train, args.seed())));
+  const Tables tables(log, s, weight_names(*make_net(s.net, nn::relu_activation(), *data.train, args.seed())));
   log.start();
   float_rows(sweep, s.float_net, s.net, s.data, data, s.optim.batch, args);
   TextTable text({"method", "test %", "distance", "flips %"});

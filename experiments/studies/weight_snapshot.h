@@ -19,8 +19,7 @@ struct WeightSnapshot {
   std::array<double, kBins> float_share = {}, used_share = {};  ///< sum to 1
 };
 
-/// Of a weight that is not empty; `start` is its float copy at the start. Throws Error where the shapes
-/// differ.
+/// Of a weight that is not empty; `start` is its float copy at the start. Throws Error where the shapes differ.
 WeightSnapshot snapshot_of(const Tensor& value, const Tensor& used, const Tensor& start);
 
 }  // namespace coarsegrad::experiments

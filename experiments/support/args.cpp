@@ -2,16 +2,15 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
-#include <variant>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/base/short_text.h"
 #include "experiments/support/config_file.h"
+#include "experiments/support/knob.h"
 #include "experiments/support/nearest.h"
 #include "experiments/support/text_table.h"
 
@@ -19,134 +18,7 @@ namespace coarsegrad::experiments {
 
 namespace {
 
-constexpr std::size_t kMaxList = 1000;
 constexpr std::size_t kHelpColumn = 30, kHelpWidth = 110;
-
-template <class T>
-constexpr bool is_list = false;
-template <class T>
-constexpr bool is_list<std::vector<T>> = true;
-
-// ---- values as they are shown in messages and in the help
-
-std::string shown(const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_number_float() && !std::isfinite(value.get<double>())) return cat(value.get<double>());
-  if (!value.is_array()) return dump(value);
-  std::string list;
-  for (const Json& entry : value) list += (list.empty() ? "" : ",") + shown(entry);
-  return list;
-}
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string list;
-  for (const std::string& word : words) list += (list.empty() ? "" : ", ") + word;
-  return list;
-}
-
-template <class T>
-std::string limits_text(const Range<T>& range) {
-  const Range<T> all;
-  const bool below = range.min > all.min, above = range.max < all.max;
-  if (std::is_integral_v<T> || (below && above))
-    return cat(std::is_integral_v<T> ? "an integer" : "a number", " from ", range.min, " to ", range.max);
-  if (below) return cat("a number >= ", range.min);
-  return above ? cat("a number <= ", range.max) : "a finite number";
-}
-std::string limits_text(const Choices& choices) {
-  return choices.empty() ? "text" : (choices.size() > 1 ? "one of " : "") + joined(choices);
-}
-std::string limits_text(std::monostate) { return "true or false"; }
-
-// ---- from the command line to JSON, from JSON to the variable
-
-/// Text of a flag as a JSON number, or as a JSON string when it is none.
-Json number_or_text(const std::string& text) {
-  const char *begin = text.data(), *end = begin + text.size();
-  std::int64_t i = 0;
-  if (const auto r = std::from_chars(begin, end, i); r.ec == std::errc() && r.ptr == end) return i;
-  std::uint64_t u = 0;
-  if (const auto r = std::from_chars(begin, end, u); r.ec == std::errc() && r.ptr == end) return u;
-  double d = 0;
-  if (const auto r = std::from_chars(begin, end, d); r.ec == std::errc() && r.ptr == end) return d;
-  return text;
-}
-
-template <class T>
-Json json_from_text(const std::string& text) {
-  if constexpr (is_list<T>) {
-    Json list = Json::array();
-    std::size_t begin = 0;
-    for (std::size_t comma; (comma = text.find(',', begin)) != std::string::npos; begin = comma + 1)
-      list.push_back(json_from_text<typename T::value_type>(text.substr(begin, comma - begin)));
-    list.push_back(json_from_text<typename T::value_type>(text.substr(begin)));
-    return list;
-  } else if constexpr (std::is_same_v<T, std::string>) {
-    return text;
-  } else if constexpr (std::is_same_v<T, bool>) {
-    return text == "true" ? Json(true) : text == "false" ? Json(false) : Json(text);
-  } else {
-    return number_or_text(text);
-  }
-}
-
-/// The value as a T, or nothing when it is of another type or does not fit. Whole numbers may be written 1e6.
-template <class T>
-bool convert(const Json& value, T& out) {
-  if constexpr (std::is_same_v<T, bool>) {
-    return value.is_boolean() && (out = value.get<bool>(), true);
-  } else if constexpr (std::is_same_v<T, std::string>) {
-    return value.is_string() && (out = value.get<std::string>(), true);
-  } else if constexpr (std::is_same_v<T, double>) {
-    return value.is_number() && std::isfinite(out = value.get<double>());
-  } else {
-    if (value.is_number_float()) {
-      const double d = value.get<double>();
-      return std::abs(d) <= 0x1p53 && d == std::trunc(d) && convert(Json(static_cast<std::int64_t>(d)), out);
-    }
-    if (value.is_number_unsigned()) {
-      const auto u = value.get<std::uint64_t>();
-      return std::in_range<T>(u) && (out = static_cast<T>(u), true);
-    }
-    const auto i = value.is_number_integer() ? value.get<std::int64_t>() : 0;
-    return value.is_number_integer() && std::in_range<T>(i) && (out = static_cast<T>(i), true);
-  }
-}
-
-template <class T>
-bool within(const T& value, const Range<T>& range) {
-  return value >= range.min && value <= range.max;
-}
-bool within(const std::string& value, const Choices& choices) {
-  const auto control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
-  if (choices.empty()) return std::none_of(value.begin(), value.end(), control);
-  return std::find(choices.begin(), choices.end(), value) != choices.end();
-}
-bool within(bool, std::monostate) { return true; }
-
-template <class T, class Limits>
-bool accept(const Json& value, const Limits& limits, T& out) {
-  if constexpr (is_list<T>) {
-    if (!value.is_array() || value.empty() || value.size() > kMaxList) return false;
-    out.clear();
-    for (const Json& entry : value) {
-      typename T::value_type v{};
-      if (!accept(entry, limits, v)) return false;
-      out.push_back(std::move(v));
-    }
-    return true;
-  } else {
-    return convert(value, out) && within(out, limits);
-  }
-}
-
-template <class T>
-bool repeats(const T& list) {
-  if constexpr (is_list<T>)
-    for (const auto& entry : list)
-      if (std::ranges::count(list, entry) > 1) return true;
-  return false;
-}
 
 // ---- texts
 
@@ -168,66 +40,19 @@ std::string suggestion(const std::string& word, const std::vector<std::string>& 
 
 }  // namespace
 
-// ---- knobs
-
-struct Args::Knob {
-  Knob(std::string name_, std::string help_) : name(std::move(name_)), help(std::move(help_)) {}
-  virtual ~Knob() = default;
-  /// Sets the variable; throws UsageError beginning with `where`, which shows the `text` that the value came from.
-  virtual void set(const Json& value, const std::string& where, const std::string& text) = 0;
-  void set(const Json& value, const std::string& where) { set(value, where, dump(value)); }
-  void set_text(const std::string& text, const std::string& where) { set(from_text(text), where, text); }
-  virtual Json from_text(const std::string& text) const = 0;
-  virtual Json value() const = 0;
-  virtual std::string limits() const = 0;
-  virtual bool is_switch() const = 0;
-
-  enum class Given { nowhere, file, flag };
-
-  std::string name, help, hint;
-  bool recorded = true;  // part of the configuration, as against where to write and how much to say
-  bool repeatable = false;
-  Given given = Given::nowhere;
-};
-
-template <class T, class Limits>
-class Args::TypedKnob : public Args::Knob {
- public:
-  TypedKnob(const std::string& name_, T& target, std::string help_, Limits limits)
-      : Knob(name_, std::move(help_)), target_(target), limits_(std::move(limits)) {
-    T same{};
-    check(accept(Json(target), limits_, same), "Args: default of --", name, ": given ", shown(target),
-          ", expected ", this->limits());
-  }
-  using Knob::set;
-  void set(const Json& value, const std::string& where, const std::string& text) override {
-    T accepted{};
-    check_usage(accept(value, limits_, accepted), where, ": given ", shortened(text), ", expected ",
-                limits(), hint);
-    check_usage(repeatable || !repeats(accepted), where, ": given ", shortened(shown(value)),
-                ", expected each entry once");
-    target_ = std::move(accepted);
-  }
-  Json from_text(const std::string& text) const override { return json_from_text<T>(text); }
-  Json value() const override { return target_; }
-  std::string limits() const override { return (is_list<T> ? "a list, each " : "") + limits_text(limits_); }
-  bool is_switch() const override { return std::is_same_v<T, bool>; }
-
- private:
-  T& target_;
-  Limits limits_;
-};
-
-template <class T, class Limits>
-void Args::add_knob(const std::string& name, T& value, std::string help, Limits limits) {
-  check(!name.empty() &&
-            name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos &&
+void Args::check_new(const std::string& name) const {
+  check(!name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos &&
             name.front() != '-',
         "Args: given the name '", name, "', expected lower-case letters, digits and dashes");
   const auto same = [&](const auto& knob) { return knob->name == name; };
-  check(name != "help" && name != "config" && std::none_of(knobs_.begin(), knobs_.end(), same), "Args: --",
-        name, " is there already");
-  knobs_.push_back(std::make_unique<TypedKnob<T, Limits>>(name, value, std::move(help), std::move(limits)));
+  check(name != "help" && name != "config" && std::none_of(knobs_.begin(), knobs_.end(), same), "Args: --", name,
+        " is there already");
+}
+
+template <class T, class Limits>
+void Args::add_knob(const std::string& name, T& value, std::string help, Limits limits) {
+  check_new(name);
+  knobs_.push_back(typed_knob(name, value, std::move(help), std::move(limits)));
 }
 
 void Args::add(const std::string& name, int& value, std::string help, Range<int> range) {
@@ -258,12 +83,17 @@ void Args::add(const std::string& name, std::vector<std::string>& value, std::st
   add_knob(name, value, std::move(help), std::move(choices));
 }
 
+void Args::add(const std::string& name, Part& value, std::string help, const PartCatalogue& parts) {
+  check_new(name);
+  for (auto& knob : part_knobs(name, value, std::move(help), parts)) knobs_.push_back(std::move(knob));
+}
+
+void Args::allow_empty(const std::string& name) { knob(name, "Args").may_be_empty = true; }
+
 void Args::allow_repeats(const std::string& name) { knob(name, "Args").repeatable = true; }
 
-void Args::add_presets(const std::string& name, std::string& value, std::string help,
-                       std::vector<Preset> presets) {
-  check(preset_knob_.empty(), "Args: given presets in --", name, " and --", preset_knob_,
-        ", expected one of them");
+void Args::add_presets(const std::string& name, std::string& value, std::string help, std::vector<Preset> presets) {
+  check(preset_knob_.empty(), "Args: given presets in --", name, " and --", preset_knob_, ", expected one of them");
   Choices choices{value};
   for (const Preset& preset : presets) {
     if (preset.name != value) choices.push_back(preset.name);
@@ -281,12 +111,9 @@ void Args::add_presets(const std::string& name, std::string& value, std::string 
 
 void Args::add_positional(const std::string& name) { positional_ = knob(name, "Args: positional").name; }
 
-void Args::add_hint(const std::string& name, std::string hint) {
-  knob(name, "Args: hint").hint = std::move(hint);
-}
+void Args::add_hint(const std::string& name, std::string hint) { knob(name, "Args: hint").hint = std::move(hint); }
 
-void Args::add_need(std::vector<std::string> names, std::string other, std::string words,
-                    std::function<bool()> met) {
+void Args::add_need(std::vector<std::string> names, std::string other, std::string words, std::function<bool()> met) {
   for (const std::string& name : names) knob(name, "Args: need");
   knob(other, "Args: need");
   needs_.push_back({std::move(names), std::move(other), std::move(words), std::move(met)});
@@ -357,7 +184,7 @@ bool Args::parse(int argc, const char* const* argv) {
   for (const auto& knob : knobs_) knob->given = Knob::Given::nowhere;
   for (const auto& [key, value] : from_file.items())
     if (key != "comment" || !value.is_string()) {
-      Knob& named = knob(key, file);
+      Knob& named = recorded_knob(key, file);
       named.set(value, where(key));
       named.given = Knob::Given::file;
     }
@@ -378,7 +205,7 @@ bool Args::parse(int argc, const char* const* argv) {
 void Args::read(const std::string& json, const std::string& where) {
   const Json object = Json::parse(json, nullptr, false);
   check_usage(object.is_object(), where, ": expected a JSON object");
-  for (const auto& [key, value] : object.items()) knob(key, where).set(value, cat(where, ": ", key));
+  for (const auto& [key, value] : object.items()) recorded_knob(key, where).set(value, cat(where, ": ", key));
 }
 
 void Args::apply_preset(const std::string& chosen) {
@@ -390,7 +217,15 @@ void Args::apply_preset(const std::string& chosen) {
       }
 }
 
-Args::Knob& Args::knob(const std::string& name, const std::string& where) const {
+Knob& Args::recorded_knob(const std::string& name, const std::string& where) const {
+  const auto dot = name.find('.');
+  Knob& named = knob(name, where);
+  check_usage(dot == std::string::npos, where, ": given the key '", shortened(name), "', expected ",
+              name.substr(0, dot), ": {\"name\": ..., \"", shortened(name.substr(dot + 1)), "\": ...}");
+  return named;
+}
+
+Knob& Args::knob(const std::string& name, const std::string& where) const {
   const auto found = std::ranges::find(knobs_, name, [](const auto& k) { return k->name; });
   if (found == knobs_.end()) {
     std::vector<std::string> names;
@@ -401,8 +236,7 @@ Args::Knob& Args::knob(const std::string& name, const std::string& where) const 
 }
 
 std::string Args::refusal_of(const std::string& word) const {
-  if (!word.starts_with("-"))
-    return cat("unexpected argument ", shortened(word), ", expected a flag before it");
+  if (!word.starts_with("-")) return cat("unexpected argument ", shortened(word), ", expected a flag before it");
   std::vector<std::string> flags{"--config", "--help"};
   for (const auto& knob : knobs_) {
     flags.push_back("--" + knob->name);
@@ -430,11 +264,11 @@ std::string Args::help() const {
   for (std::size_t i = 0; i < knobs_.size(); ++i) {
     const Knob& knob =
         *knobs_[(i + standard_knobs_) % knobs_.size()];  // the experiment's own first, the standard ones last
-    line(knob.is_switch() ? "[no-]" + knob.name : knob.name + " VALUE",
-         knob.help + "; " + knob.limits() + " (default " + shown(knob.value()) + ")");
+    line(
+        knob.is_switch() ? "[no-]" + knob.name : knob.name + " VALUE",
+        knob.limits().empty() ? knob.help : cat(knob.help, "; ", knob.limits(), " (default ", knob.shown_value(), ")"));
   }
-  line("config FILE.json",
-       "an object of these names without the dashes, and perhaps a comment; flags win over it");
+  line("config FILE.json", "an object of these names without the dashes, and perhaps a comment; flags win over it");
   line("help", "this text");
   return text;
 }

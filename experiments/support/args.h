@@ -1,6 +1,5 @@
 #pragma once
-// Args: the knobs of one experiment, set by flags (--name VALUE) or by a JSON file (--config FILE.json);
-// flags win.
+// Args: the knobs of one experiment, set by flags (--name VALUE) or by a JSON file (--config FILE.json); flags win.
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -9,10 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/part_registry.h"
+
 namespace coarsegrad::experiments {
 
-/// Smallest and largest value allowed, both included. Not given: everything that T holds (finite numbers
-/// only).
+/// Smallest and largest value allowed, both included. Not given: everything that T holds (finite numbers only).
 template <class T>
 struct Range {
   T min = std::numeric_limits<T>::lowest();
@@ -28,9 +28,10 @@ struct Preset {
   std::vector<std::pair<std::string, std::string>> values;
 };
 
-/// Each add() ties a flag to a variable, which holds the default until parse() and the resolved value after
-/// it; the variable must outlive the Args. Lists are written --bits 2,4 on the command line and [2, 4] in the
-/// file; switches
+struct Knob;  // experiments/support/knob.h
+
+/// Each add() ties a flag to a variable, which holds the default until parse() and the resolved value after it; the
+/// variable must outlive the Args. Lists are written --bits 2,4 on the command line and [2, 4] in the file, switches
 /// --rescale or --no-rescale, and true or false in the file. Integers may be written 1e6.
 /// A text under the key "comment" in the file is for its readers.
 /// Every Args also has --help, --config, --seed, --threads, --out, --quiet and --take-over.
@@ -48,16 +49,22 @@ class Args {
   void add(const std::string& name, double& value, std::string help, Range<double> range = {});
   void add(const std::string& name, bool& value, std::string help);
   void add(const std::string& name, std::string& value, std::string help, Choices choices = {});
-  /// Lists have 1 to 1000 entries, no two the same; the range or the choices hold for each of them.
+  /// Lists have 1 to 1000 entries, no two the same; the range or the choices hold for each of them. One that is empty as
+  /// nobody sets it may be so again: `--name ''`, or [].
   void add(const std::string& name, std::vector<int>& value, std::string help, Range<int> range = {});
   void add(const std::string& name, std::vector<double>& value, std::string help, Range<double> range = {});
   void add(const std::string& name, std::vector<std::string>& value, std::string help, Choices choices = {});
+  /// A part chosen by its name, --name blend, with its options, --name.rho 1e-4; in a file {"name": "blend", "rho": 1e-4}
+  /// or "blend". The options of a part that is chosen are as nobody sets them, unless it was that part before. `parts`
+  /// must outlive the Args.
+  void add(const std::string& name, Part& value, std::string help, const PartCatalogue& parts);
+  /// A list may be empty from now on, whatever it is as nobody sets it.
+  void allow_empty(const std::string& name);
   /// Entries of a list may be equal from now on, as in lists that go side by side. Otherwise each is given once.
   void allow_repeats(const std::string& name);
   /// A knob that gives others their values, where neither the file nor a flag gives them; its own default
   /// gives none. Throws Error unless the knobs are there already and take the values.
-  void add_presets(const std::string& name, std::string& value, std::string help,
-                   std::vector<Preset> presets);
+  void add_presets(const std::string& name, std::string& value, std::string help, std::vector<Preset> presets);
 
   /// The knob `name` may also be given without its name, as `evaluate FILE`.
   void add_positional(const std::string& name);
@@ -66,8 +73,7 @@ class Args {
   /// Knobs that have no effect unless `met()`, which depends on the knob `other`; `words` say so: "without
   /// --weight-bits". Given all the same, by a flag, or by a file where `other` is given nowhere, they are
   /// refused: whoever names a quantizer and no bits means something else than a float training.
-  void add_need(std::vector<std::string> names, std::string other, std::string words,
-                std::function<bool()> met);
+  void add_need(std::vector<std::string> names, std::string other, std::string words, std::function<bool()> met);
 
   /// Reads the command line and the file it may name. False: --help was among the flags and nothing was set.
   /// Throws UsageError, one line, for anything unknown, repeated, malformed, of the wrong type, out of range
@@ -80,8 +86,7 @@ class Args {
 
   /// What --help prints: every knob with its default and its range or choices.
   std::string help() const;
-  /// All knobs with their resolved values, `seed` and `threads` included, as a JSON object that --config
-  /// accepts.
+  /// All knobs with their resolved values, `seed` and `threads` included, as a JSON object that --config accepts.
   std::string config() const;
   /// The command line as given to parse(), quoted where a shell needs it.
   const std::string& command_line() const { return command_line_; }
@@ -94,9 +99,6 @@ class Args {
   bool take_over() const { return take_over_; }
 
  private:
-  struct Knob;
-  template <class T, class Limits>
-  class TypedKnob;
   struct Need {
     std::vector<std::string> names;
     std::string other, words;
@@ -105,6 +107,9 @@ class Args {
 
   template <class T, class Limits>
   void add_knob(const std::string& name, T& value, std::string help, Limits limits);
+  void check_new(const std::string& name) const;
+  /// That an entry of a file names: options of parts are in the entry of the part.
+  Knob& recorded_knob(const std::string& name, const std::string& where) const;
   Knob& knob(const std::string& name, const std::string& where) const;
   void apply_preset(const std::string& chosen);
   void refuse_without_effect(const std::string& file) const;

@@ -16,39 +16,40 @@ namespace {
 constexpr std::size_t kMaxFileBytes = 1 << 20;
 constexpr std::size_t kMaxReason = 300;  // of the parser, which repeats what it has read
 
-/// Follows the parser through a file that must be one flat object of scalars and lists of scalars; stops it
-/// at a repeated key or at deeper nesting, before memory is spent on it.
-class FlatObjectGuard {
+/// Follows the parser through a file that must be one object of scalars, and of lists and objects of scalars; stops it at
+/// a repeated key or at deeper nesting, before memory is spent on it.
+class KnobsGuard {
  public:
-  explicit FlatObjectGuard(std::string path) : path_(std::move(path)) {}
+  explicit KnobsGuard(std::string path) : path_(std::move(path)) {}
 
   bool operator()(int depth, Json::parse_event_t event, const Json& parsed) {
     using Event = Json::parse_event_t;
     const bool opens = event == Event::object_start || event == Event::array_start;
     if (opens && depth == 0)
       check_usage(event == Event::object_start, path_, ": given a list, expected an object of knobs");
-    if (opens && depth > 0)
-      check_usage(event == Event::array_start && depth == 1, path_, ": ", key_,
-                  ": nested too deep, expected a value or a flat list");
+    if (opens && depth > 0) {
+      check_usage(depth == 1, path_, ": ", key_, ": nested too deep, expected a value, a flat list or a flat object");
+      seen_in_part_.clear();
+    }
     if (event == Event::key) {
-      key_ = shortened(parsed.get<std::string>());
-      const bool is_new = seen_.insert(parsed.get<std::string>()).second;
-      check_usage(is_new, path_, ": key '", key_, "' is there twice");
+      const std::string name = parsed.get<std::string>();
+      if (depth == 1) key_ = shortened(name);
+      const bool is_new = (depth == 1 ? seen_ : seen_in_part_).insert(name).second;
+      check_usage(is_new, path_, ": key '", depth == 1 ? key_ : cat(key_, ".", shortened(name)), "' is there twice");
     }
     return true;
   }
 
  private:
   std::string path_, key_;
-  std::set<std::string> seen_;
+  std::set<std::string> seen_, seen_in_part_;
 };
 
 /// The parser's own words without its number: "line 3, column 7: ...".
 std::string parser_message(const std::exception& e) {
   std::string text = e.what();
   for (const char* lead : {"] ", "parse error at "})
-    if (const auto at = text.find(lead); at != std::string::npos)
-      text.erase(0, at + std::string(lead).size());
+    if (const auto at = text.find(lead); at != std::string::npos) text.erase(0, at + std::string(lead).size());
   return text;
 }
 
@@ -75,8 +76,8 @@ std::string dump(const Json& value) {
 Json read_config(const std::string& path) {
   const std::string text = contents_of(path);
   try {
-    Json json = Json::parse(
-        text, [guard = FlatObjectGuard(path)](int depth, Json::parse_event_t event, Json& parsed) mutable {
+    Json json =
+        Json::parse(text, [guard = KnobsGuard(path)](int depth, Json::parse_event_t event, Json& parsed) mutable {
           return guard(depth, event, parsed);
         });
     check_usage(json.is_object(), path, ": given ", json.type_name(), ", expected an object of knobs");

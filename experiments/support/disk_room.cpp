@@ -14,16 +14,14 @@
 namespace coarsegrad::experiments {
 namespace {
 
-constexpr std::uint64_t kStep =
-    1 << 20;  // reserve in steps, so that it costs a system call only now and then
+constexpr std::uint64_t kStep = 1 << 20;  // reserve in steps, so that it costs a system call only now and then
 
 /// 0, or the errno that growing the file from `from` to `to` bytes would meet.
 int claim(int fd, std::uint64_t from, std::uint64_t to) {
   rlimit limit{};
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && to > limit.rlim_cur) return EFBIG;
   for (;;) {
-    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from), static_cast<off_t>(to - from)) == 0)
-      return 0;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from), static_cast<off_t>(to - from)) == 0) return 0;
     if (errno != EINTR) break;
   }
   if (errno != EOPNOTSUPP && errno != ENOSYS) return errno;
@@ -50,8 +48,7 @@ void DiskRoom::reserve(std::uint64_t bytes) {
     return;
   }
   error = claim(fd_, reserved_, bytes);
-  check(error == 0, "log ", name_, ": no room for ", bytes - reserved_,
-        " more bytes: ", std::strerror(error));
+  check(error == 0, "log ", name_, ": no room for ", bytes - reserved_, " more bytes: ", std::strerror(error));
   reserved_ = bytes;
 }
 

@@ -20,8 +20,7 @@ void remove_leftovers(const std::string& path);
 /// folder, if it is there, can be written to. For what is written after long work, before it.
 void check_place(const std::filesystem::path& path);
 
-/// Gives the file `from` the name `to`; what had that name is kept as `to`~. Throws Error; then `from` is
-/// still there.
+/// Gives the file `from` the name `to`; what had that name is kept as `to`~. Throws Error; then `from` is still there.
 void move_into_place(const std::string& from, const std::string& to);
 
 /// Gives the file `from` the name `to` in place of what had that name. The contents are on the disk before

@@ -44,8 +44,7 @@ Handle text_type(std::size_t bytes) {
 }
 
 void write_attribute(hid_t object, const char* name, hid_t type, const void* data, hsize_t count) {
-  const Handle space(count ? H5Screate_simple(1, &count, nullptr) : H5Screate(H5S_SCALAR), H5Sclose,
-                     "make a space");
+  const Handle space(count ? H5Screate_simple(1, &count, nullptr) : H5Screate(H5S_SCALAR), H5Sclose, "make a space");
   const Handle attribute(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
                          "make an attribute");
   check_hdf5(H5Awrite(attribute, type, data), cat("write attribute ", name));

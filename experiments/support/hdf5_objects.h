@@ -1,6 +1,5 @@
 #pragma once
-// What RunFile needs of HDF5, with owners for identifiers and Error for failures. Only run_file.cpp includes
-// this.
+// What RunFile needs of HDF5, with owners for identifiers and Error for failures. Only run_file.cpp includes this.
 #include <hdf5.h>
 
 #include <algorithm>

@@ -59,13 +59,11 @@ class Guard {
 
 }  // namespace
 
-json parse_json(std::string_view text, const std::string& what, const JsonLimits& limits,
-                const TakeEntry& take) {
+json parse_json(std::string_view text, const std::string& what, const JsonLimits& limits, const TakeEntry& take) {
   try {
     Guard guard(what, limits, take);
-    return json::parse(text, [&guard](int depth, json::parse_event_t event, json& parsed) {
-      return guard(depth, event, parsed);
-    });
+    return json::parse(
+        text, [&guard](int depth, json::parse_event_t event, json& parsed) { return guard(depth, event, parsed); });
   } catch (const json::parse_error& e) {
     throw Error(cat(what, " is no JSON: wrong at byte ", e.byte));
   } catch (const json::exception&) {

@@ -33,13 +33,12 @@ nlohmann::json parse_json(std::string_view text, const std::string& what, const 
 /// The whole number that `value` is. Throws Error "WHAT: given VALUE, expected a whole number from LEAST to
 /// MOST" for anything else: 1.5, 1e3, true, "1", and numbers that T does not hold.
 template <std::integral T>
-T integer_from_json(const nlohmann::json& value, std::string_view what,
-                    T least = std::numeric_limits<T>::min(), T most = std::numeric_limits<T>::max()) {
+T integer_from_json(const nlohmann::json& value, std::string_view what, T least = std::numeric_limits<T>::min(),
+                    T most = std::numeric_limits<T>::max()) {
   const auto fits = [&](auto number) {
     return std::cmp_greater_equal(number, least) && std::cmp_less_equal(number, most);
   };
-  if (value.is_number_unsigned() && fits(value.get<std::uint64_t>()))
-    return static_cast<T>(value.get<std::uint64_t>());
+  if (value.is_number_unsigned() && fits(value.get<std::uint64_t>())) return static_cast<T>(value.get<std::uint64_t>());
   if (value.is_number_integer() && !value.is_number_unsigned() && fits(value.get<std::int64_t>()))
     return static_cast<T>(value.get<std::int64_t>());
   throw Error(cat(what, ": given ", shortened(value.is_primitive() ? value.dump() : value.type_name()),

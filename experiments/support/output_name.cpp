@@ -31,9 +31,7 @@ std::size_t longest_name(fs::path folder) {
 
 }  // namespace
 
-std::string beside(std::string_view out, std::string_view ending) {
-  return cat(without_extension(out), ending);
-}
+std::string beside(std::string_view out, std::string_view ending) { return cat(without_extension(out), ending); }
 
 std::string cells_folder(std::string_view out) { return cat(out, ".cells"); }
 
@@ -52,8 +50,8 @@ void check_out(const std::string& out, std::initializer_list<std::string_view> e
   const std::size_t limit = longest_name(path.parent_path());
   check_usage(name + added <= limit, "--out: given a name of ", name, " bytes, expected at most ",
               limit - std::min(limit, added), ", so that the files beside it have names, too");
-  check_usage(out.size() + added < PATH_MAX, "--out: given a path of ", out.size(),
-              " bytes, expected at most ", PATH_MAX - 1 - added);
+  check_usage(out.size() + added < PATH_MAX, "--out: given a path of ", out.size(), " bytes, expected at most ",
+              PATH_MAX - 1 - added);
 }
 
 }  // namespace coarsegrad::experiments

@@ -18,8 +18,7 @@ std::string cells_folder(std::string_view out);
 std::string lock_name(std::string_view out);
 
 /// Throws UsageError when `out` is empty or names a folder ("r/"), or when it is too long for a log, or for
-/// beside(out, ending) of one of the endings, while that file is being written; then with the longest name
-/// that works.
+/// beside(out, ending) of one of the endings, while that file is being written; then with the longest name that works.
 void check_out(const std::string& out, std::initializer_list<std::string_view> endings = {});
 
 }  // namespace coarsegrad::experiments

@@ -55,8 +55,7 @@ Progress::Progress(std::string label, std::int64_t total, bool quiet, std::int64
              : on_terminal() ? Style::bar
                              : Style::lines),
       start_(Clock::now()),
-      next_(start_ +
-            std::chrono::duration_cast<Clock::duration>(style_ == Style::bar ? kRedraw : kFirstLine)) {
+      next_(start_ + std::chrono::duration_cast<Clock::duration>(style_ == Style::bar ? kRedraw : kFirstLine)) {
   check(total > 0, "Progress: given a total of ", total, ", expected at least 1");
 }
 
@@ -73,8 +72,7 @@ void Progress::update(std::int64_t done, std::string_view text) {
   const auto now = Clock::now();
   if (now < next_) return;
   show(now);
-  const Seconds gap =
-      style_ == Style::bar ? kRedraw : std::clamp(0.1 * Seconds(now - start_), kFirstLine, kLongestGap);
+  const Seconds gap = style_ == Style::bar ? kRedraw : std::clamp(0.1 * Seconds(now - start_), kFirstLine, kLongestGap);
   next_ = now + std::chrono::duration_cast<Clock::duration>(gap);
 }
 

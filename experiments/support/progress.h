@@ -1,6 +1,5 @@
 #pragma once
-// Progress of long work, on stderr: a bar with rate and time left on a terminal, now and then a plain line
-// elsewhere.
+// Progress of long work, on stderr: a bar with rate and time left on a terminal, now and then a plain line elsewhere.
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -12,8 +11,7 @@ namespace coarsegrad::experiments {
 /// more, with gaps that grow to a tenth of the time passed.
 class Progress {
  public:
-  /// `total` > 0 counts whatever update() counts; `begun` of them were done before, and do not count for the
-  /// rate.
+  /// `total` > 0 counts whatever update() counts; `begun` of them were done before, and do not count for the rate.
   Progress(std::string label, std::int64_t total, bool quiet = false, std::int64_t begun = 0);
   /// Leaves the last bar on the terminal and ends its line.
   ~Progress();

@@ -28,8 +28,7 @@ extern "C" void on_stop(int) {
   if (stop_flag) _exit(kInterrupted);
   stop_flag = 1;
   static const char text[] = "\nstopping at the next safe place; once more stops at once\n";
-  if (say_so && write(STDERR_FILENO, text, sizeof text - 1) < 0)
-    return;  // nothing else can be done in a handler
+  if (say_so && write(STDERR_FILENO, text, sizeof text - 1) < 0) return;  // nothing else can be done in a handler
 }
 
 /// A signal that the parent told us to ignore (nohup, a background job of a shell) stays ignored.
@@ -40,8 +39,7 @@ void install_signals() {
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   for (int signal : {SIGINT, SIGTERM, SIGHUP})
-    if (sigaction(signal, nullptr, &before) == 0 && before.sa_handler != SIG_IGN)
-      sigaction(signal, &action, nullptr);
+    if (sigaction(signal, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(signal, &action, nullptr);
   // A reader of our output that goes away, or a limit on file sizes, is an error that a write reports.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
@@ -97,8 +95,7 @@ Outcome outcome_of_printing(int error = 0) {
   const bool flushed = std::fflush(stdout) == 0;
   if (!flushed) error = errno;
   if (flushed && std::ferror(stdout) == 0) return {};
-  return {kFailed, Status::failed,
-          cat("standard output: ", error != 0 ? std::strerror(error) : "cannot be written")};
+  return {kFailed, Status::failed, cat("standard output: ", error != 0 ? std::strerror(error) : "cannot be written")};
 }
 
 /// Runs the body as the owner of the log and brings that to its end, whatever happens.
@@ -154,8 +151,8 @@ int run(Args& args, int argc, const char* const* argv, const std::function<void(
   }
   say_so = !args.quiet();
   if (args.threads() != num_threads()) set_num_threads(args.threads());  // the default asks for nothing
-  RunLog log(args.out(), {args.experiment(), args.command_line(), args.config(), args.seed(), args.threads(),
-                          std::string(real)});
+  RunLog log(args.out(),
+             {args.experiment(), args.command_line(), args.config(), args.seed(), args.threads(), std::string(real)});
   Outcome outcome = run_logged(log, args.take_over(), body);
   if (outcome.code == kFinished) outcome = outcome_of_printing();
   if (outcome.code != kFinished) complain(args, outcome.reason);

@@ -27,8 +27,7 @@ namespace fs = std::filesystem;
 constexpr hsize_t kChunkRows = 1024;
 constexpr hsize_t kCopyRows = 1 << 16;  // at a time
 constexpr hsize_t kPageBytes = 4096;
-// A reader waits 1, 2, 4, ... ns for the checksum of a block that is being written: 2 s in all, then it gives
-// up.
+// A reader waits 1, 2, 4, ... ns for the checksum of a block that is being written: 2 s in all, then it gives up.
 constexpr unsigned kReadAttempts = 30;
 constexpr std::size_t kStatusBytes = 16, kReasonBytes = 1024;
 // What HDF5 needs beside the rows: chunk indices (they grow with the square root of the file) and, for
@@ -46,8 +45,7 @@ struct Past {
 void write_provenance(hid_t file, const RunInfo& info, const Past& past) {
   write_attribute(file, "schema", std::string(RunFile::kSchema));
   write_attribute(file, "experiment", info.experiment);
-  write_attribute(file, "status", text_type(kStatusBytes),
-                  padded<kStatusBytes>(name(Status::running)).data());
+  write_attribute(file, "status", text_type(kStatusBytes), padded<kStatusBytes>(name(Status::running)).data());
   write_attribute(file, "reason", text_type(kReasonBytes), padded<kReasonBytes>("").data());
   write_attribute(file, "created", past.created);
   const auto resumed = static_cast<std::int64_t>(past.processes.size());
@@ -90,8 +88,8 @@ void create_column(hid_t group, const GroupLayout::Field& field) {
   H5Pset_fill_value(options, field.integer ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE,
                     field.integer ? static_cast<const void*>(&no_step) : &nan);
   const Column& column = field.column;
-  const Handle data(H5Dcreate2(group, column.name.c_str(), type, space, H5P_DEFAULT, options, H5P_DEFAULT),
-                    H5Dclose, "make a column");
+  const Handle data(H5Dcreate2(group, column.name.c_str(), type, space, H5P_DEFAULT, options, H5P_DEFAULT), H5Dclose,
+                    "make a column");
   write_attribute(data, "unit", column.unit);
   write_attribute(data, "description", column.description);
   if (!column.labels.empty()) write_attribute(data, "labels", column.labels);
@@ -99,13 +97,12 @@ void create_column(hid_t group, const GroupLayout::Field& field) {
 
 void write_input(hid_t file, const InputArray& input) {
   const std::vector<hsize_t> shape(input.shape.begin(), input.shape.end());
-  const Handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), H5Sclose,
-                     "make a space");
+  const Handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), H5Sclose, "make a space");
   const Handle parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose, "make a property list");
   H5Pset_create_intermediate_group(parents, 1);
   const std::string path = "/inputs/" + input.name;
-  const Handle data(H5Dcreate2(file, path.c_str(), H5T_IEEE_F64LE, space, parents, H5P_DEFAULT, H5P_DEFAULT),
-                    H5Dclose, "make an input");
+  const Handle data(H5Dcreate2(file, path.c_str(), H5T_IEEE_F64LE, space, parents, H5P_DEFAULT, H5P_DEFAULT), H5Dclose,
+                    "make an input");
   if (!input.values.empty())
     check_hdf5(H5Dwrite(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, input.values.data()),
                cat("write input ", input.name));
@@ -162,8 +159,7 @@ Past past_of(hid_t file, double wall_seconds) {
 }
 
 /// Copies the first rows of a column, bit for bit.
-void copy_column(hid_t from, hid_t to, const std::string& path, const GroupLayout::Field& field,
-                 hsize_t rows) {
+void copy_column(hid_t from, hid_t to, const std::string& path, const GroupLayout::Field& field, hsize_t rows) {
   const Handle source(H5Dopen2(from, path.c_str(), H5P_DEFAULT), H5Dclose, cat("find ", path));
   const Handle target(H5Dopen2(to, path.c_str(), H5P_DEFAULT), H5Dclose, "open a column");
   const Handle extent(H5Dget_space(source), H5Sclose, "read a space");
@@ -235,8 +231,7 @@ void RunFile::Impl::create(const std::string& temporary, const RunInfo& info, co
 void RunFile::Impl::copy_rows(const Handle& before, const RunLayout& layout, const LogPosition& position) {
   hsize_t bytes = 0;
   wrote(H5Fget_filesize(*file, &bytes), "find the size of the file");
-  for (const auto& group : layout.groups)
-    bytes += chunk_bytes(0, position.rows.at(group.path), group.fields.size());
+  for (const auto& group : layout.groups) bytes += chunk_bytes(0, position.rows.at(group.path), group.fields.size());
   room->reserve(bytes + bytes / 64 + kMetadataBytes);
   for (const auto& group : layout.groups)
     for (const auto& field : group.fields)
@@ -271,8 +266,7 @@ void RunFile::Impl::wrote(Id result, const char* what) {
   throw Error(cat("log ", path, ": cannot ", what, ": ", reason));
 }
 
-RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout,
-                 const LogPosition* position)
+RunFile::RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout, const LogPosition* position)
     : impl_(std::make_unique<Impl>()) {
   impl_->path = path;
   const std::string temporary = temporary_name(path);
@@ -346,8 +340,7 @@ void RunFile::append(std::size_t index, std::span<const Cell> rows) {
 
 void RunFile::flush() {
   const double now = unix_now();
-  impl_->wrote(overwrite_attribute(*impl_->file, "heartbeat", H5T_NATIVE_DOUBLE, &now),
-               "write the heartbeat");
+  impl_->wrote(overwrite_attribute(*impl_->file, "heartbeat", H5T_NATIVE_DOUBLE, &now), "write the heartbeat");
   impl_->wrote(H5Fflush(*impl_->file, H5F_SCOPE_GLOBAL), "flush");
 }
 

@@ -56,16 +56,14 @@ class RunFile {
   /// With a `position`, of every group, the log goes on: it begins with the rows that what is there has up to
   /// the position, and replaces it. Throws Error, also when rows or columns are missing there; then what is
   /// there stays.
-  RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout,
-          const LogPosition* position = nullptr);
+  RunFile(const std::string& path, const RunInfo& info, const RunLayout& layout, const LogPosition* position = nullptr);
   /// Closes the file; without close() its status stays `running`.
   ~RunFile();
 
   /// The file's attribute of that name.
   const std::string& created() const;
 
-  /// Throws Error unless the disk has room for these numbers of rows for the groups, and for closing the
-  /// file.
+  /// Throws Error unless the disk has room for these numbers of rows for the groups, and for closing the file.
   void make_room(std::span<const std::size_t> rows);
   /// Appends whole rows, row-major. Readers see them after flush().
   void append(std::size_t group, std::span<const Cell> rows);

@@ -29,10 +29,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kReservedCells = 1
-                                       << 15;  // so that a step that logs does not ask the system for memory
-constexpr std::size_t kWakeCells = 1 << 16;    // this many buffered cells are written before their time ...
-constexpr std::size_t kMaxCells = 1 << 22;     // ... and at this many the caller waits
+constexpr std::size_t kReservedCells = 1 << 15;  // so that a step that logs does not ask the system for memory
+constexpr std::size_t kWakeCells = 1 << 16;      // this many buffered cells are written before their time ...
+constexpr std::size_t kMaxCells = 1 << 22;       // ... and at this many the caller waits
 
 /// Keeps signals to the threads that compute: the log's own thread never sees them.
 class SignalsBlocked {
@@ -50,16 +49,14 @@ class SignalsBlocked {
 
 void check_name(const std::string& name) {
   const bool characters =
-      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") ==
-      std::string::npos;
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") == std::string::npos;
   const std::string path = "/" + name + "/";
   check(characters && path.find("//") == std::string::npos && path.find("/.") == std::string::npos,
         "log: given the name '", name, "', expected letters, digits, '_', '-', '.', and '/' between parts");
 }
 
 void check_meaning(const std::string& name, const std::string& unit, const std::string& description) {
-  check(!unit.empty() && !description.empty(), "log: ", name,
-        " needs a unit (\"1\" for none) and a description");
+  check(!unit.empty() && !description.empty(), "log: ", name, " needs a unit (\"1\" for none) and a description");
 }
 
 /// The log at `path`, if there is anything. Throws Error unless it is a log of the same experiment.
@@ -110,8 +107,8 @@ struct RunLog::Impl {
   std::thread logger;
   std::mutex mutex;  // guards what follows
   std::condition_variable wake, written;
-  std::vector<Cell> journal;  // rows in the order they came, each led by the number of its group: one stream
-                              // of writes touches less memory than a buffer for each group would
+  std::vector<Cell> journal;         // rows in the order they came, each led by the number of its group: one stream
+                                     // of writes touches less memory than a buffer for each group would
   std::vector<std::uint64_t> added;  // rows of each group, the ones in the journal included
   std::uint64_t flushes_wanted = 0, flushes_done = 0;
   bool ending = false;
@@ -163,32 +160,27 @@ Table RunLog::table(const std::string& name, std::vector<Column> columns) {
     check_name(column.name);
     check_meaning(name + "/" + column.name, column.unit, column.description);
     const auto same = [&](const auto& field) { return field.column.name == column.name; };
-    check(column.name.find('/') == std::string::npos &&
-              std::none_of(group.fields.begin(), group.fields.end(), same),
+    check(column.name.find('/') == std::string::npos && std::none_of(group.fields.begin(), group.fields.end(), same),
           "log: table ", name, ": column ", column.name, " is there twice or is no plain name");
     group.fields.push_back({std::move(column)});
   }
   return {this, impl_->add_group(std::move(group))};
 }
 
-void RunLog::input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values,
-                   std::string unit, std::string description) {
+void RunLog::input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values, std::string unit,
+                   std::string description) {
   check_name(name);
   check_meaning(name, unit, description);
   std::uint64_t size = 1;
   for (std::int64_t n : shape) {
-    check(n >= 0 && n <= std::int64_t{1} << 30 && size <= std::uint64_t{1} << 30, "log: input ", name,
-          ": too large");
+    check(n >= 0 && n <= std::int64_t{1} << 30 && size <= std::uint64_t{1} << 30, "log: input ", name, ": too large");
     size *= static_cast<std::uint64_t>(n);
   }
   check(size == values.size() && shape.size() <= 32, "log: input ", name, ": given ", values.size(),
         " values, expected ", size);
   impl_->take_name("/inputs/" + name);
-  impl_->layout.inputs.push_back({std::move(name),
-                                  std::move(unit),
-                                  std::move(description),
-                                  std::move(shape),
-                                  {values.begin(), values.end()}});
+  impl_->layout.inputs.push_back(
+      {std::move(name), std::move(unit), std::move(description), std::move(shape), {values.begin(), values.end()}});
 }
 
 // ---- rows
@@ -258,8 +250,7 @@ void RunLog::Impl::write(std::span<const Cell> taken, std::vector<std::vector<Ce
     i += fields;
   }
   std::vector<std::size_t> counts;
-  for (std::size_t g = 0; g < rows.size(); ++g)
-    counts.push_back(rows[g].size() / layout.groups[g].fields.size());
+  for (std::size_t g = 0; g < rows.size(); ++g) counts.push_back(rows[g].size() / layout.groups[g].fields.size());
   file->make_room(counts);
   for (std::size_t g = 0; g < rows.size(); ++g) file->append(g, rows[g]);
   file->flush();
@@ -285,8 +276,7 @@ RunLog::~RunLog() {
   if (impl_->stage != Impl::Stage::writing) return;
   try {
     finish(Status::failed, "the program left without an outcome");
-  } catch (
-      const std::exception&) {  // finish() has closed what could be closed; a destructor has nobody to tell
+  } catch (const std::exception&) {  // finish() has closed what could be closed; a destructor has nobody to tell
   }
 }
 
@@ -294,8 +284,7 @@ void RunLog::Impl::begin(const LogPosition* position) {
   file.emplace(path, info, layout, position);
   journal.reserve(kReservedCells);
   layout.inputs.clear();
-  for (const GroupLayout& group : layout.groups)
-    added.push_back(position ? position->rows.at(group.path) : 0);
+  for (const GroupLayout& group : layout.groups) added.push_back(position ? position->rows.at(group.path) : 0);
   const std::chrono::duration<double> before(position ? position->wall_seconds : 0);
   start = Clock::now() - std::chrono::duration_cast<Clock::duration>(before);
   stage = Stage::writing;
@@ -328,8 +317,7 @@ void RunLog::resume(const std::string& text) {
   const std::string other = differences(there->config, impl_->info.config);
   check_fits(other.empty(), "log ", impl_->path, ": is of another configuration.", other);
   for (const GroupLayout& group : impl_->layout.groups)
-    check_fits(position.rows.contains(group.path), "log ", impl_->path, ": ", group.path,
-               " was not there before");
+    check_fits(position.rows.contains(group.path), "log ", impl_->path, ": ", group.path, " was not there before");
   check_fits(position.rows.size() == impl_->layout.groups.size(), "log ", impl_->path,
              ": lacks a series or table that was there before");
   impl_->begin(&position);
@@ -342,8 +330,7 @@ std::string RunLog::position() {
     check(impl_->stage == Impl::Stage::writing, "log: position() outside start() and finish()");
     position.created = impl_->file->created();
     position.wall_seconds = impl_->seconds();
-    for (std::size_t g = 0; g < impl_->added.size(); ++g)
-      position.rows[impl_->layout.groups[g].path] = impl_->added[g];
+    for (std::size_t g = 0; g < impl_->added.size(); ++g) position.rows[impl_->layout.groups[g].path] = impl_->added[g];
   }
   flush();
   sync_file(impl_->path);

@@ -34,8 +34,7 @@ struct Column {
 
 class RunLog;
 
-/// Handle to one series: rows (step, wall seconds since start(), value). Cheap to copy; valid while its log
-/// lives.
+/// Handle to one series: rows (step, wall seconds since start(), value). Cheap to copy; valid while its log lives.
 class Series {
  public:
   /// Throws Error before start(), after finish(), and when the log could not be written since the last call.
@@ -83,8 +82,8 @@ class RunLog {
   Series series(const std::string& name, std::string unit, std::string description);
   Table table(const std::string& name, std::vector<Column> columns);
   /// An array that the run starts from, row-major; copied. Throws also when `shape` and `values` disagree.
-  void input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values,
-             std::string unit, std::string description);
+  void input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values, std::string unit,
+             std::string description);
 
   /// Makes this process the one owner of the log and of everything beside it, until the RunLog is gone
   /// (experiments/support/output_lock.h); makes missing folders. start() and resume() do so where nobody has;
@@ -108,8 +107,7 @@ class RunLog {
   /// on the disk (not only safe from kill -9, as after flush()). Write the checkpoint after that: a log then
   /// always holds what the checkpoint counts on. Call it while no other thread adds rows. Throws as flush().
   std::string position();
-  /// Returns when everything added so far can be read from the file. Throws Error when it could not be
-  /// written.
+  /// Returns when everything added so far can be read from the file. Throws Error when it could not be written.
   void flush();
   /// Writes what is left and the outcome, and closes the file. `reason` says why a run did not finish. Starts
   /// the log if nobody did. Throws Error when it could not be written; the file is closed then, too.

@@ -27,8 +27,8 @@ TensorHeader header_of(const TensorFile& file) {
   TensorHeader header{{}, file.metadata};
   std::uint64_t offset = 0;
   for (const StoredTensor& t : file.tensors) {
-    check(static_cast<std::int64_t>(t.values.size()) == t.shape.numel(), "tensor file: given ",
-          t.values.size(), " values for ", in_quotes(t.name), " of shape ", t.shape);
+    check(static_cast<std::int64_t>(t.values.size()) == t.shape.numel(), "tensor file: given ", t.values.size(),
+          " values for ", in_quotes(t.name), " of shape ", t.shape);
     const std::uint64_t end = offset + t.values.size() * sizeof(float);
     header.tensors.push_back({t.name, t.shape, offset, end});
     offset = end;
@@ -52,12 +52,10 @@ constexpr const char* kLayout =
 // Nothing but the header is read before it has been checked against the size of the file.
 TensorHeader read_header(RegularFile& file) {
   std::uint64_t length = 0;
-  check(file.size() >= sizeof length, "is no tensor file: given ", file.size(),
-        " bytes, expected a header", kLayout);
+  check(file.size() >= sizeof length, "is no tensor file: given ", file.size(), " bytes, expected a header", kLayout);
   file.read(std::as_writable_bytes(std::span(&length, 1)));
   const std::uint64_t rest = file.size() - sizeof length, most = std::min(rest, kMaxHeaderBytes);
-  check(length <= most, "is no tensor file: given a header of ", length, " bytes, expected at most ",
-        most, kLayout);
+  check(length <= most, "is no tensor file: given a header of ", length, " bytes, expected at most ", most, kLayout);
   std::string text(length, '\0');
   file.read(std::as_writable_bytes(std::span(text)));
   return parse_header(text, rest - length);
@@ -72,8 +70,7 @@ TensorFile parse(RegularFile& file) {
     file.read(std::as_writable_bytes(std::span(values)));
     contents.tensors.push_back({e.name, e.shape, std::move(values)});
   }
-  check(!checksum.empty() && checksum.mapped() == checksum_of(header, contents.tensors),
-        "the checksum does not match");
+  check(!checksum.empty() && checksum.mapped() == checksum_of(header, contents.tensors), "the checksum does not match");
   contents.metadata = std::move(header.metadata);
   return contents;
 }

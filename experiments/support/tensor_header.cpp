@@ -21,8 +21,8 @@ std::string list_text(const Numbers& numbers) {
 }
 
 std::string entry_text(const TensorEntry& e) {
-  return cat(R"({"data_offsets":)", list_text(std::initializer_list{e.begin, e.end}),
-             R"(,"dtype":"F32","shape":)", list_text(e.shape), '}');
+  return cat(R"({"data_offsets":)", list_text(std::initializer_list{e.begin, e.end}), R"(,"dtype":"F32","shape":)",
+             list_text(e.shape), '}');
 }
 
 /// The whole numbers >= 0 of a list.
@@ -30,8 +30,7 @@ std::vector<std::int64_t> numbers_of(const std::string& name, const json& item, 
   const json& list = item.at(key);
   check(list.is_array(), in_quotes(name), ": ", key, " is no list of whole numbers >= 0");
   std::vector<std::int64_t> numbers;
-  for (const json& n : list)
-    numbers.push_back(integer_from_json<std::int64_t>(n, cat(in_quotes(name), ": ", key), 0));
+  for (const json& n : list) numbers.push_back(integer_from_json<std::int64_t>(n, cat(in_quotes(name), ": ", key), 0));
   return numbers;
 }
 
@@ -43,10 +42,10 @@ TensorEntry entry_of(const std::string& name, const json& item, std::uint64_t va
   check(offsets.size() == 2, in_quotes(name), ": given ", offsets.size(), " data_offsets, expected 2");
   check(item.at("dtype") == "F32", in_quotes(name), ": given the dtype ", shortened(item.at("dtype").dump()),
         ", expected \"F32\"");
-  check(std::ssize(shape) <= Shape::kMaxRank, in_quotes(name), ": given ", shape.size(),
-        " axes, expected at most ", Shape::kMaxRank);
-  TensorEntry e{name, Shape(shape.data(), static_cast<int>(shape.size())),
-                static_cast<std::uint64_t>(offsets[0]), static_cast<std::uint64_t>(offsets[1])};
+  check(std::ssize(shape) <= Shape::kMaxRank, in_quotes(name), ": given ", shape.size(), " axes, expected at most ",
+        Shape::kMaxRank);
+  TensorEntry e{name, Shape(shape.data(), static_cast<int>(shape.size())), static_cast<std::uint64_t>(offsets[0]),
+                static_cast<std::uint64_t>(offsets[1])};
   check(e.begin <= e.end && e.end <= value_bytes &&
             e.end - e.begin == static_cast<std::uint64_t>(e.shape.numel()) * sizeof(float),
         in_quotes(name), ": the offsets do not fit the shape or the file");
@@ -58,8 +57,7 @@ void check_cover(std::vector<TensorEntry>& entries, std::uint64_t value_bytes) {
   std::ranges::sort(entries, {}, [](const TensorEntry& e) { return std::pair(e.begin, e.end); });
   std::uint64_t covered = 0;
   for (const TensorEntry& e : entries) {
-    check(e.begin == covered, in_quotes(e.name),
-          ": its values overlap others, or there is a hole before them");
+    check(e.begin == covered, in_quotes(e.name), ": its values overlap others, or there is a hole before them");
     covered = e.end;
   }
   check(covered == value_bytes, "given ", value_bytes, " bytes of values, expected ", covered);

@@ -61,8 +61,7 @@ std::string number(double value, int digits) {
 TextTable::TextTable(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
 
 void TextTable::add_row(std::vector<std::string> cells) {
-  check(cells.size() == rows_[0].size(), "TextTable: given ", cells.size(), " cells, expected ",
-        rows_[0].size());
+  check(cells.size() == rows_[0].size(), "TextTable: given ", cells.size(), " cells, expected ", rows_[0].size());
   rows_.push_back(std::move(cells));
 }
 

@@ -10,8 +10,7 @@ namespace coarsegrad::experiments {
 /// "0.1235": `digits` significant digits, no exponent between 1e-4 and 1e9; "-" for NaN.
 std::string number(double value, int digits = 4);
 
-/// `text` broken at blanks into lines of at most `width` columns that begin at column `indent`, the first one as
-/// it is.
+/// `text` broken at blanks into lines of at most `width` columns that begin at column `indent`, the first one as it is.
 std::string wrapped(const std::string& text, std::size_t indent, std::size_t width);
 
 class TextTable {

@@ -38,8 +38,7 @@ double copy_rate(std::size_t bytes, int threads) {
   };
   const int before = num_threads();
   set_num_threads(threads);
-  const Timing t =
-      time_of([&] { parallel_ranges(static_cast<std::int64_t>(bytes), std::int64_t{1} << 18, copy); });
+  const Timing t = time_of([&] { parallel_ranges(static_cast<std::int64_t>(bytes), std::int64_t{1} << 18, copy); });
   set_num_threads(before);
   return t.rate(2.0 * static_cast<double>(bytes));
 }

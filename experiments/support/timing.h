@@ -18,8 +18,7 @@ struct Timing {
 /// Of one sample or more, in seconds.
 Timing timing_of(std::vector<double> samples);
 
-/// 15 samples, each the mean of as many calls as take about 0.3 ms (at least one), after two that do not
-/// count.
+/// 15 samples, each the mean of as many calls as take about 0.3 ms (at least one), after two that do not count.
 Timing time_of(const std::function<void()>& call);
 
 /// Bytes read and written per second, in units of 1e9, when `threads` threads copy an array of this size.

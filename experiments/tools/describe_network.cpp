@@ -1,5 +1,5 @@
 // Adds to the file of a network what it does not say of itself: its settings, its split, what was measured.
-//   describe_network FILE --net resnet20 --weight-bits 1 --projection binary --activation-bits 4
+//   describe_network FILE --net resnet20 --weights binary --activations uniform
 //     --dataset cifar10 --data data --held-out 2000 --source "experiments/results/cifar10/bcgd_cifar10.h5"
 // For files from elsewhere, or of a time when files did not say it (experiments/training/network_file.h).
 // The flags are those of the training; its seed, too. The source is kept beside them, since what is added
@@ -18,7 +18,7 @@ struct Settings {
   std::string network, source;
   DataSettings data;
   NetSettings net;
-  RuleSettings rule;
+  quant::Method method;
   Metadata stated{{"test_accuracy", ""}, {"kernels", ""}, {"cpu", ""}};
 };
 
@@ -28,9 +28,8 @@ void declare(Args& args, Settings& s) {
   args.add("source", s.source, "where the flags come from: a log, a configuration");
   declare(args, s.data);
   declare(args, s.net);
-  declare_projection(args, s.rule);
-  args.add("test-accuracy", s.stated["test_accuracy"],
-           "share right of the test images, as the source has it");
+  declare_quantization(args, s.method);
+  args.add("test-accuracy", s.stated["test_accuracy"], "share right of the test images, as the source has it");
   args.add("kernels", s.stated["kernels"], "kernel table that it was measured with");
   args.add("cpu", s.stated["cpu"], "processor that it was measured with");
 }
@@ -42,8 +41,8 @@ void describe(const Settings& s, const Args& args, RunLog& log) {
   for (const char* entry : {"settings", "split"})
     check_usage(!file.metadata.contains(entry), s.network, ": says its ", entry, " already");
   const SplitData data = load_data(s.data, args.seed());
-  const NetworkSettings settings{s.net, s.rule, data.train.classes};
-  deployed(file, s.network, settings, data.test);  // throws when they do not fit the tensors
+  const NetworkSettings settings{s.net, s.method, classes_of(*data.train)};
+  deployed(file, s.network, settings, *data.test);  // throws when they do not fit the tensors
   Metadata more = metadata_of(settings, data.split);
   for (const auto& [name, value] : s.stated)
     if (!value.empty()) more[name] = value;
@@ -51,7 +50,7 @@ void describe(const Settings& s, const Args& args, RunLog& log) {
   log.start();
   file.metadata.merge(more);
   write_tensor_file(s.network, file);
-  std::printf("%s: %s\n", s.network.c_str(), description(settings).c_str());
+  std::printf("%s: %s\n", s.network.c_str(), words(settings).c_str());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
+#include "experiments/training/classification.h"
 #include "experiments/training/network_file.h"
 
 using namespace coarsegrad;
@@ -33,15 +34,14 @@ void declare(Args& args, Settings& s) {
 }
 
 // The images that the file names, cut as they were for its training, or the test images of another data set.
-SplitData load_images(DataSettings s, const std::string& dataset, const std::optional<Split>& split,
-                      const Args& args) {
+SplitData load_images(DataSettings s, const std::string& dataset, const std::optional<Split>& split, const Args& args) {
   s.held_out = 0;
   if (dataset != "own") {
     s.dataset = dataset;
     return load_data(s, args.seed());
   }
-  check_usage(split.has_value(), args.experiment(),
-              ": the file does not say which images it is for, expected ", "--dataset");
+  check_usage(split.has_value(), args.experiment(), ": the file does not say which images it is for, expected ",
+              "--dataset");
   const std::vector<std::string> known = dataset_names();
   check_usage(std::ranges::find(known, split->dataset) != known.end(), args.experiment(),
               ": the file is for images of '", split->dataset, "', expected --dataset with others");
@@ -71,29 +71,29 @@ void judge(const Settings& s, const Args& args, RunLog& log) {
   const NetworkSettings settings = expect_settings_in(file, s.network);
   const auto split = split_in(file, s.network);
   const SplitData data = load_images(s.data, s.dataset, split, args);
-  const DeployedNetwork network = deployed(file, s.network, settings, data.test);
+  const DeployedNetwork network = deployed(file, s.network, settings, *data.test);
   const Table results = log.table("results", {{"images", "1", "which ones", {"test", "held out"}},
                                               {"count", "1", "how many"},
                                               {"loss", "1", "mean cross entropy"},
                                               {"accuracy", "1", "share right"}});
   log.start();
-  std::printf("%s: %s\n", s.network.c_str(), description(settings).c_str());
+  std::printf("%s: %s\n", s.network.c_str(), words(settings).c_str());
   TextTable table({"images", "count", "loss", "right %"});
-  StoredTensor logits{"logits", {data.test.size(), data.test.classes}, {}};
+  StoredTensor logits{"logits", {data.test->size(), settings.classes}, {}};
   std::function<void(const Tensor&)> keep_logits;
   if (!s.logits.empty())
     keep_logits = [&logits](const Tensor& batch) {
       logits.values.insert(logits.values.end(), batch.view().begin(), batch.view().end());
     };
-  const auto add = [&](const char* name, double number, const datasets::ImageDataset& images,
+  const auto add = [&](const char* name, double number, const datasets::Dataset& images,
                        const std::function<void(const Tensor&)>& see) {
     if (images.size() == 0) return;
     const Evaluation e = evaluate(*network.net, images, see);
     results.add({number, static_cast<double>(images.size()), e.loss, e.accuracy});
     table.row(name, images.size(), e.loss, 100 * e.accuracy);
   };
-  add("test", 0, data.test, keep_logits);
-  add("held out", 1, data.held_out, {});
+  add("test", 0, *data.test, keep_logits);
+  add("held out", 1, *data.held_out, {});
   if (!s.logits.empty()) write_tensor_file(s.logits, TensorFile{.tensors = {logits}, .metadata = {}});
   std::fputs(table.str().c_str(), stdout);
   if (s.dataset == "own") print_stated(file);

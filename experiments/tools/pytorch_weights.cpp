@@ -13,6 +13,9 @@
 #include "experiments/training/settings.h"
 #include "experiments/training/training.h"
 #include "nn/networks.h"
+#include "quant/assembly.h"
+#include "quant/method.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 using experiments::NetworkSettings, experiments::StoredTensor, experiments::TensorFile;
@@ -20,10 +23,10 @@ using experiments::NetworkSettings, experiments::StoredTensor, experiments::Tens
 namespace {
 
 const StoredTensor& tensor_in(const TensorFile& file, const std::string& name, int rank) {
-  const auto found = std::find_if(file.tensors.begin(), file.tensors.end(),
-                                  [&name](const StoredTensor& t) { return t.name == name; });
-  check(found != file.tensors.end() && found->shape.rank() == rank, "check: the file has no tensor '", name,
-        "' with ", rank, " axes");
+  const auto found =
+      std::find_if(file.tensors.begin(), file.tensors.end(), [&name](const StoredTensor& t) { return t.name == name; });
+  check(found != file.tensors.end() && found->shape.rank() == rank, "check: the file has no tensor '", name, "' with ",
+        rank, " axes");
   return *found;
 }
 
@@ -54,8 +57,8 @@ void check_logits(nn::Module& net, const TensorFile& file, double tolerance) {
     largest = std::max(largest, std::abs(theirs));
     deviation = std::max(deviation, std::abs(ours - theirs));
   }
-  std::printf("largest deviation of %zu logits: %.3g, largest logit: %.3g\n", expected.values.size(),
-              deviation, largest);
+  std::printf("largest deviation of %zu logits: %.3g, largest logit: %.3g\n", expected.values.size(), deviation,
+              largest);
   check(deviation <= tolerance * std::max(1., largest), "check: the logits differ by ", deviation,
         ", expected at most ", tolerance, " of the largest one");
 }
@@ -70,17 +73,15 @@ struct Settings {
 void add_knobs(experiments::Args& args, Settings& s) {
   declare(args, s.made.net);
   args.add("classes", s.made.classes, "classes", {1, 256});
-  declare_projection(args, s.made.rule);
+  declare_quantization(args, s.made.method);
   args.add("import", s.in, "read weights in PyTorch's layout from this file");
   args.add("matching", s.matching, "how entries of that file are recognised", {"names", "order"});
   args.add("unchecked", s.unchecked, "import without --check");
   args.add("network", s.network, "our weights: written after an import, else read");
   args.add("export", s.out, "write weights in PyTorch's layout to this file");
-  args.add("float-copies", s.float_copies,
-           "export those instead of the weights that the network computes with");
+  args.add("float-copies", s.float_copies, "export those instead of the weights that the network computes with");
   args.add("check", s.check, "compare with the tensors images (N,C,H,W) and logits of this file");
-  args.add("tolerance", s.tolerance,
-           "of the comparison, as a share of the largest logit, or absolute below 1", {0, 1});
+  args.add("tolerance", s.tolerance, "of the comparison, as a share of the largest logit, or absolute below 1", {0, 1});
   args.add_need({"matching"}, "import", "without --import", [&s] { return !s.in.empty(); });
   args.add_need({"tolerance"}, "check", "without --check", [&s] { return !s.check.empty(); });
 }
@@ -88,8 +89,7 @@ void add_knobs(experiments::Args& args, Settings& s) {
 // A network of another structure (where a shortcut fills in zeros, say) may take all tensors of a file and
 // compute something else, which logits alone tell.
 void check_flags(const Settings& s) {
-  check_usage(!s.in.empty() || !s.network.empty(),
-              "give --import or --network: there are no weights without");
+  check_usage(!s.in.empty() || !s.network.empty(), "give --import or --network: there are no weights without");
   check_usage(!s.out.empty() || !s.check.empty() || !s.in.empty(), "give --import, --export or --check");
   check_usage(s.in.empty() || s.check.empty() == s.unchecked, "--import: expected ",
               s.unchecked ? "--check or --unchecked, given both"
@@ -115,12 +115,12 @@ std::unique_ptr<nn::Module> network(const NetworkSettings& made, std::uint64_t s
   datasets::ImageDataset images;
   images.image = nn::network_input(made.net.net);
   images.classes = made.classes;
-  return make_net(made.net, images, seed);
+  return quant::make_network(made.method, experiments::network_maker(made.net, images, seed), images.image);
 }
 
 // The rule of the loaded network, null for float weights, with what its projections have kept in the file.
 std::unique_ptr<quant::WeightRule> rule_of(const Settings& s, nn::Module& net, const TensorFile& file) {
-  auto rule = make_rule(s.made.rule, net);
+  auto rule = quant::make_rule(s.made.method, net);
   if (!rule) return nullptr;
   nn::StateDict kept;
   for (const auto& [name, value] : rule->state_dict())
@@ -133,16 +133,15 @@ std::unique_ptr<quant::WeightRule> rule_of(const Settings& s, nn::Module& net, c
 
 void export_weights(const Settings& s, nn::Module& net, quant::WeightRule* rule) {
   const Shape image = nn::network_input(s.made.net.net);
-  experiments::write_tensor_file(s.out, s.float_copies ? experiments::to_pytorch(net, image)
-                                                       : experiments::to_pytorch(net, image, rule));
+  experiments::write_tensor_file(
+      s.out, s.float_copies ? experiments::to_pytorch(net, image) : experiments::to_pytorch(net, image, rule));
   if (!rule)
-    std::printf(
-        "exported the weights of the file; if they are quantized, give --weight-bits and --projection\n");
+    std::printf("exported the weights of the file; if they are quantized, give --weights\n");
   else if (s.float_copies)
     std::printf("exported float copies, which the network does not compute with\n");
   else
-    std::printf("exported weights of %d bits (%s), as the network computes with them\n", s.made.rule.weight_bits,
-                s.made.rule.projection.c_str());
+    std::printf("exported the weights that the network computes with: %s\n",
+                quant::words(s.made.method.weights, quant::weight_projections()).c_str());
 }
 
 }  // namespace

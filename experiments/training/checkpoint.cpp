@@ -81,8 +81,7 @@ State state_from_json(const json& j, const std::string& part, Tensors& tensors) 
     auto& numbers = state.numbers[name];
     for (const json& v : list(values, name)) numbers.push_back(double_from_json(v));
   }
-  for (const auto& [name, text] : object(j.at("texts"), "texts").items())
-    state.texts[name] = text.get<std::string>();
+  for (const auto& [name, text] : object(j.at("texts"), "texts").items()) state.texts[name] = text.get<std::string>();
   return state;
 }
 
@@ -114,9 +113,9 @@ Checkpoint from_file(TensorFile file) {
 
 }  // namespace
 
-void check_names(const std::vector<Part>& parts) {
+void check_names(const std::vector<StatefulPart>& parts) {
   std::set<std::string> names;
-  for (const Part& p : parts) {
+  for (const StatefulPart& p : parts) {
     check(!p.name.empty() && p.name.find('/') == std::string::npos, "parts: given the name '", p.name,
           "', expected one without '/'");
     const bool is_new = names.insert(p.name).second;
@@ -124,21 +123,21 @@ void check_names(const std::vector<Part>& parts) {
   }
 }
 
-States states_of(const std::vector<Part>& parts) {
+States states_of(const std::vector<StatefulPart>& parts) {
   States all;
-  for (const Part& p : parts) all.emplace(p.name, p.state());
+  for (const StatefulPart& p : parts) all.emplace(p.name, p.state());
   return all;
 }
 
-void load_states(const std::vector<Part>& parts, const States& states) {
+void load_states(const std::vector<StatefulPart>& parts, const States& states) {
   std::set<std::string> known;
-  for (const Part& p : parts) {
+  for (const StatefulPart& p : parts) {
     check(states.contains(p.name), "the part '", p.name, "' is missing");
     known.insert(p.name);
   }
   for (const auto& [name, state] : states)
     check(known.contains(name), "the part ", in_quotes(name), " is unknown to this training");
-  for (const Part& p : parts) try {
+  for (const StatefulPart& p : parts) try {
       p.load_state(states.at(p.name));
     } catch (const Error& e) {
       throw Error(cat(p.name, ": ", e.what()));

@@ -14,27 +14,27 @@
 namespace coarsegrad::experiments {
 
 /// A part of a training that remembers something.
-struct Part {
+struct StatefulPart {
   std::string name;  ///< not empty, without '/'
   std::function<State()> state;
   std::function<void(const State& state)> load_state;
 };
 /// Anything with state() and load_state(); it must outlive the part.
 template <class T>
-Part part(std::string name, T& object) {
+StatefulPart stateful(std::string name, T& object) {
   return {std::move(name), [&object] { return object.state(); },
           [&object](const State& state) { object.load_state(state); }};
 }
 
 /// Throws Error, naming it, for a name that is none or there twice.
-void check_names(const std::vector<Part>& parts);
+void check_names(const std::vector<StatefulPart>& parts);
 
 /// By the name of the part.
 using States = std::map<std::string, State>;
-States states_of(const std::vector<Part>& parts);
+States states_of(const std::vector<StatefulPart>& parts);
 /// Every state to its part, in the order of the parts. Throws Error, naming the part, when one is missing or unknown,
 /// and nothing is changed then; and when a part refuses its state: those before it have theirs then.
-void load_states(const std::vector<Part>& parts, const States& states);
+void load_states(const std::vector<StatefulPart>& parts, const States& states);
 
 struct Checkpoint {
   std::string config = "{}";  ///< everything that the results depend on: a JSON object

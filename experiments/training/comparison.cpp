@@ -73,8 +73,7 @@ std::filesystem::path summary_file(const Args& args) {
   check_out(args.out(), {kEnding});
   const std::filesystem::path path = beside(args.out(), kEnding);
   check_usage(!std::filesystem::exists(path) || is_summary(path, args), "--out ", args.out(),
-              ": the summary would replace ", path.string(),
-              ", which is something else; expected another name");
+              ": the summary would replace ", path.string(), ", which is something else; expected another name");
   check_place(path);
   return path;
 }
@@ -88,7 +87,7 @@ nlohmann::json mean_and_deviation(const MeanDeviation& m) {
 CellRows epoch_rows(StagedTraining& training) {
   CellRows rows;
   for (const EpochResult& r : training.results())
-    rows.push_back({r.epoch, r.loss, r.held_out.accuracy, r.test.accuracy, r.train.loss});
+    rows.push_back({r.epoch, r.loss, r.held_out["accuracy"], r.test["accuracy"], r.train["loss"]});
   if (!training.trainer().finished()) {
     std::vector<double> diverged(epoch_columns("").size(), std::nan(""));
     diverged[kEpoch] = static_cast<double>(rows.size() + 1);
@@ -97,8 +96,8 @@ CellRows epoch_rows(StagedTraining& training) {
   return rows;
 }
 
-CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data,
-                    const StagedTraining::MakeNet& make, bool quiet, const RowsOf& rows_of) {
+CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const quant::MakeNetwork& make,
+                    bool quiet, const RowsOf& rows_of) {
   return sweep.cell(plan.name, [&] {
     const auto best = sweep.network(plan.name), last = sweep.network(plan.name + ".last");
     for (const auto& path : {best, last, sweep.checkpoint(plan.name)}) check_place(path);
@@ -108,7 +107,7 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
     whole.options.loss_window = plan.loss_window;
     whole.options.checkpoint = sweep.checkpoint(plan.name);
     whole.options.quiet = quiet;
-    std::printf("%s: %s\n", plan.name.c_str(), description(plan.method).c_str());
+    std::printf("%s: %s; %s\n", plan.name.c_str(), plan.net.net.c_str(), words(plan.method).c_str());
     StagedTraining training(std::move(whole), data, make);
     training.restore();
     try {
@@ -121,10 +120,9 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
       return rows_of(training);
     }
     Trainer& trainer = training.trainer();
-    const auto keep = [&](const std::filesystem::path& path, const EpochResult& result,
-                          const nn::StateDict& state) {
-      Metadata about = metadata_of({plan.method.net, plan.method.rule, data.train.classes}, data.split);
-      about.merge(measured(result.test.accuracy));
+    const auto keep = [&](const std::filesystem::path& path, const EpochResult& result, const nn::StateDict& state) {
+      Metadata about = metadata_of({plan.net, plan.method, classes_of(*data.train)}, data.split);
+      about.merge(measured(result.test["accuracy"]));
       about["cell"] = plan.name;
       save_network(path, state, about);
     };
@@ -138,8 +136,7 @@ void declare(Args& args, FloatSettings& s) {
   args.add("float-net", s.file, "tensor file with the float net to start from; empty: one is trained");
   args.add("float-epochs", s.epochs, "epochs of the float net, one cycle of the rate", {1, 100000});
   args.add("float-lr", s.lr, "its largest learning rate", {0, 100});
-  args.add_need({"float-epochs", "float-lr"}, "float-net", "with --float-net",
-                [&s] { return s.file.empty(); });
+  args.add_need({"float-epochs", "float-lr"}, "float-net", "with --float-net", [&s] { return s.file.empty(); });
 }
 
 void ComparisonSettings::start_from_mnist() {
@@ -151,7 +148,7 @@ void ComparisonSettings::start_from_mnist() {
 
 void declare_start(Args& args, ComparisonSettings& s) {
   declare(args, s.data);
-  declare_float(args, s.net);
+  declare(args, s.net);
   declare(args, s.float_net);
 }
 
@@ -161,23 +158,21 @@ SplitData load_data(const ComparisonSettings& s, const Args& args) {
   return data;
 }
 
-CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
+CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSettings& net,
                     const DataSettings& data_settings, const SplitData& data, int batch, const Args& args) {
-  net.activation_bits = 0;
-  net.record_alpha = false;
   if (!s.file.empty())
     return sweep.cell("float", [&] {
-      const auto given = loaded(net, data, args, s.file);
-      const double test = evaluate(*given, data.test).accuracy;
-      Metadata about = metadata_of({net, {}, data.train.classes}, data.split);
+      const auto given = network_maker(net, *data.train, args.seed(), s.file)(nn::relu_activation());
+      const double test = evaluate(*given, *data.test).accuracy;
+      Metadata about = metadata_of({net, {}, classes_of(*data.train)}, data.split);
       about.merge(measured(test));
       about["from"] = s.file;
       save_network(sweep.network("float"), given->state_dict(), about);
-      return CellRows{{0, std::nan(""), evaluate(*given, data.held_out).accuracy, test,
-                       evaluate(*given, data.train).loss}};
+      return CellRows{
+          {0, std::nan(""), evaluate(*given, *data.held_out).accuracy, test, evaluate(*given, *data.train).loss}};
     });
   CellPlan plan;
-  plan.method.net = net;
+  plan.net = net;
   plan.name = "float";
   plan.seed = args.seed();
   plan.augmentation = augmentation_of(data_settings);
@@ -186,16 +181,7 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
   plan.optim.lr = s.lr;
   plan.optim.nesterov = true;
   plan.optim.label_smoothing = 0.1;
-  return train_cell(
-      sweep, plan, data, [&](const TrainingStage&) { return make_net(net, data.train, args.seed()); },
-      args.quiet());
-}
-
-std::unique_ptr<nn::Module> loaded(const NetSettings& s, const SplitData& data, const Args& args,
-                                   const std::filesystem::path& file) {
-  auto net = make_net(s, data.train, args.seed());
-  load_network(file, *net);
-  return net;
+  return train_cell(sweep, plan, data, network_maker(net, *data.train, args.seed()), args.quiet());
 }
 
 std::string cell_settings(const Args& args, const std::vector<std::string>& choices) {
@@ -213,16 +199,15 @@ Comparison::Comparison(const Args& args, RunLog& log, std::vector<Column> keys, 
                                       epoch_columns("fine-tuning"))),
       float_epochs_(log.table("float_epochs", epoch_columns("float net"))),
       summary_(log.table(
-          "summary",
-          keys_ +
-              std::vector<Column>{{"seeds", "1", "number of runs"},
-                                  {"train_loss_mean", "1", "final training loss, evaluation mode: mean"},
-                                  {"train_loss_sd", "1", "its standard deviation over the seeds"},
-                                  {"test_best_mean", "1", "test accuracy of the best held-out epoch: mean"},
-                                  {"test_best_sd", "1", "its standard deviation over the seeds"},
-                                  {"test_last_mean", "1", "test accuracy of the last epoch: mean"},
-                                  {"test_last_sd", "1", "its standard deviation over the seeds"}} +
-              more_)) {}
+          "summary", keys_ +
+                         std::vector<Column>{{"seeds", "1", "number of runs"},
+                                             {"train_loss_mean", "1", "final training loss, evaluation mode: mean"},
+                                             {"train_loss_sd", "1", "its standard deviation over the seeds"},
+                                             {"test_best_mean", "1", "test accuracy of the best held-out epoch: mean"},
+                                             {"test_best_sd", "1", "its standard deviation over the seeds"},
+                                             {"test_last_mean", "1", "test accuracy of the last epoch: mean"},
+                                             {"test_last_sd", "1", "its standard deviation over the seeds"}} +
+                         more_)) {}
 
 void Comparison::add_float(const CellRows& rows) {
   check_rows(rows, epoch_columns("").size());
@@ -283,8 +268,8 @@ std::string Comparison::text(const std::vector<Summary>& all) const {
   for (const Column& column : more_) header.push_back(column.name);
   TextTable table(header);
   first.front() = "float";
-  first.insert(first.end(), {"1", number(float_rows_.back()[kTrainLoss]),
-                             number(100 * best_test(float_rows_)), number(100 * float_rows_.back()[kTest])});
+  first.insert(first.end(), {"1", number(float_rows_.back()[kTrainLoss]), number(100 * best_test(float_rows_)),
+                             number(100 * float_rows_.back()[kTest])});
   first.resize(header.size(), "-");
   table.add_row(first);
   for (const Summary& s : all) {
@@ -309,8 +294,7 @@ nlohmann::json Comparison::json(const std::vector<Summary>& all) const {
     for (std::size_t k = 0; k < more_.size(); ++k) cell[more_[k].name] = s.more[k];
     for (std::size_t k = 0; k < keys_.size(); ++k) {
       const auto whole = static_cast<std::int64_t>(s.key[k]);
-      cell[keys_[k].name] =
-          keys_[k].labels.empty() ? nlohmann::json(whole) : nlohmann::json(shown(k, s.key[k]));
+      cell[keys_[k].name] = keys_[k].labels.empty() ? nlohmann::json(whole) : nlohmann::json(shown(k, s.key[k]));
     }
     cells.push_back(std::move(cell));
   }
@@ -325,8 +309,8 @@ std::string Comparison::report() const {
   const std::vector<Summary> all = summaries();
   for (const Summary& s : all) {
     std::vector<double> row = s.key;
-    row.insert(row.end(), {static_cast<double>(s.runs), s.train_loss.mean, s.train_loss.deviation,
-                           s.best.mean, s.best.deviation, s.last.mean, s.last.deviation});
+    row.insert(row.end(), {static_cast<double>(s.runs), s.train_loss.mean, s.train_loss.deviation, s.best.mean,
+                           s.best.deviation, s.last.mean, s.last.deviation});
     row.insert(row.end(), s.more.begin(), s.more.end());
     summary_.add(row);
   }

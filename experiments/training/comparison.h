@@ -18,7 +18,8 @@ struct CellPlan {
   std::string name;
   std::uint64_t seed = 1;  ///< of the order of the images and their augmentation
   OptimSettings optim = {};
-  MethodSettings method = {};  ///< the network itself comes from MakeNet; its settings go into its files
+  quant::Method method = {};
+  NetSettings net = {};  ///< goes into the network's files
   datasets::Augmentation augmentation = {};
   std::int64_t loss_window = 0;  ///< TrainerOptions::loss_window
   TrainerOptions::JudgeTrain judge_train = TrainerOptions::JudgeTrain::at_the_end;
@@ -36,8 +37,8 @@ enum EpochColumn { kEpoch, kLoss, kHeldOut, kTest, kTrainLoss };
 
 /// Trains one cell, or goes on with it, or returns what it gave. The networks stay in the sweep's folder:
 /// NAME.safetensors, that of the best held-out epoch, and NAME.last.safetensors.
-CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data,
-                    const StagedTraining::MakeNet& make, bool quiet, const RowsOf& rows = epoch_rows);
+CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const quant::MakeNetwork& make,
+                    bool quiet, const RowsOf& rows = epoch_rows);
 
 /// The float network that the variants start from.
 struct FloatSettings {
@@ -57,7 +58,7 @@ struct ComparisonSettings {
   /// On digits instead, in the time that those take.
   void start_from_mnist();
 };
-/// All but `optim`, the network without the quantization of its activations.
+/// All but `optim`.
 void declare_start(Args& args, ComparisonSettings& s);
 
 /// The images, with the held-out ones that the float network in a file is for (go_on_with(),
@@ -65,13 +66,9 @@ void declare_start(Args& args, ComparisonSettings& s);
 SplitData load_data(const ComparisonSettings& s, const Args& args);
 /// Trains the float network of `net` with the seed of `args`, or judges the one in the file. It stays in the
 /// sweep's folder as float.safetensors.
-CellRows float_rows(const Sweep& sweep, const FloatSettings& s, NetSettings net,
+CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSettings& net,
                     const DataSettings& data_settings, const SplitData& data, int batch, const Args& args);
-/// A network with the state in `file`.
-std::unique_ptr<nn::Module> loaded(const NetSettings& s, const SplitData& data, const Args& args,
-                                   const std::filesystem::path& file);
-/// What the result of a cell depends on besides its name: result_config() without the knobs that choose
-/// cells.
+/// What the result of a cell depends on besides its name: result_config() without the knobs that choose cells.
 std::string cell_settings(const Args& args, const std::vector<std::string>& choices);
 
 class Comparison {

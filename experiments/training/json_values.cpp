@@ -44,14 +44,13 @@ Rows rows_from_json(const json& all) {
   return rows;
 }
 
-void check_same_settings(const std::string& what, const json& before, const json& now,
-                         const std::string& advice) {
+void check_same_settings(const std::string& what, const json& before, const json& now, const std::string& advice) {
   constexpr std::size_t kShown = 400;  // of a value: the lists of a sweep are long
   json keys = before;
   keys.update(now);
   for (const auto& [key, unused] : keys.items())
-    check_usage(before.value(key, json()) == now.value(key, json()), what, " was begun with ", shortened(key),
-                " = ", shortened(before.value(key, json()).dump(), kShown), ", given ",
+    check_usage(before.value(key, json()) == now.value(key, json()), what, " was begun with ", shortened(key), " = ",
+                shortened(before.value(key, json()).dump(), kShown), ", given ",
                 shortened(now.value(key, json()).dump(), kShown), "; ", advice);
 }
 

@@ -1,14 +1,12 @@
 #pragma once
-// What the files beside a log share: numbers that survive exactly, and the comparison of two sets of
-// settings.
+// What the files beside a log share: numbers that survive exactly, and the comparison of two sets of settings.
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 namespace coarsegrad::experiments {
 
-/// A number as JSON; NaN and infinity, which JSON does not have, as "nan", "inf" and "-inf". Comes back bit
-/// for bit.
+/// A number as JSON; NaN and infinity, which JSON does not have, as "nan", "inf" and "-inf". Comes back bit for bit.
 nlohmann::json to_json(double value);
 /// Throws Error, or nlohmann's exception, for anything that to_json() does not write.
 double double_from_json(const nlohmann::json& value);

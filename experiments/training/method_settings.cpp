@@ -1,61 +1,61 @@
 #include "experiments/training/method_settings.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
-#include "experiments/training/network_file.h"
+#include "quant/activations/activation_quantizer.h"
+#include "quant/gradients/gradient_rule.h"
+#include "quant/method.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/relaxation.h"
+#include "quant/weights/update.h"
 
 namespace coarsegrad::experiments {
 namespace {
 
-void declare(Args& args, quant::GradientParts& s) {
-  args.add("gradient-bits", s.bits, "bits of the gradients on their way back through layers; 0: float",
-           {0, 8});
-  args.add("gradients", s.quantizer, "their quantizer", quant::gradient_quantizer_names());
-  args.add_need({"gradients"}, "gradient-bits", "without --gradient-bits", [&s] { return s.bits > 0; });
+bool quantizes_weights(const quant::Method& m) { return m.weights.name != "none"; }
+bool quantizes_activations(const quant::Method& m) { return m.activations.name != "relu"; }
+
+void declare_stages(Args& args, quant::Method& m) {
+  args.add("two-stage", m.two_stage, "weights are quantized first, then activations, too, each in a stage");
+  args.add("stage-bits", m.progressive,
+           "bits of stages before the one asked for, each of all epochs; 32: float; empty: none", {1, 32});
+  args.add_need({"two-stage"}, "activations", "without --weights and --activations",
+                [&m] { return !m.two_stage || (quantizes_weights(m) && quantizes_activations(m)); });
+  args.add_need({"stage-bits"}, "weights", "without --weights or --activations",
+                [&m] { return m.progressive.empty() || quantizes_weights(m) || quantizes_activations(m); });
 }
 
-void declare(Args& args, StageSettings& s) {
-  args.add("two-stage", s.two_stage, "weights are quantized first, then activations, too, each in a stage");
-  args.add("stage-bits", s.bits,
-           "bits of stages before the one asked for, each of all epochs; 32: float, 0: none", {0, 32});
-}
-
-void declare(Args& args, GuideSettings& s) {
+void declare_guide(Args& args, quant::Method& m) {
+  quant::GuidanceOptions& g = m.guidance;
   Choices guides = quant::guide_names();
   guides.insert(guides.begin(), "none");
-  args.add("guide", s.guide, "a float partner learns beside the network and draws it nearer, by these",
-           guides);
-  args.add("guide-layers", s.layers, "layers whose outputs are the features; last: the last two activations");
-  args.add("guide-weight", s.weight, "lambda, of the difference in the network's loss", {0, 1e6});
-  args.add("guide-partner-weight", s.partner_weight, "the same in the partner's loss", {0, 1e6});
-  args.add("guide-task", s.task_weight, "of the network's own loss", {0, 1e6});
-  args.add("guide-partner-task", s.partner_task_weight, "of the partner's own loss", {0, 1e6});
-  args.add("guide-temperature", s.temperature, "of logits_kl", {0.001, 1000});
-  args.add("guide-partner-rate", s.partner_rate, "factor of the partner's learning rate", {0, 1000});
+  args.add("guide", g.guide, "a float partner learns beside the network and draws it nearer, by these", guides);
+  args.add("guide-layers", g.layers, "layers whose outputs are the features; empty: the last two activations");
+  args.add("guide-weight", g.weight, "lambda, of the difference in the network's loss", {0, 1e6});
+  args.add("guide-partner-weight", g.partner_weight, "the same in the partner's loss", {0, 1e6});
+  args.add("guide-task", g.task_weight, "of the network's own loss", {0, 1e6});
+  args.add("guide-partner-task", g.partner_task_weight, "of the partner's own loss", {0, 1e6});
+  args.add("guide-temperature", g.temperature, "of logits_kl", {0.001, 1000});
+  args.add("guide-partner-rate", m.partner_rate, "factor of the partner's learning rate", {0, 1000});
   args.add_need({"guide-layers", "guide-weight", "guide-partner-weight", "guide-task", "guide-partner-task",
                  "guide-partner-rate"},
-                "guide", "without --guide", [&s] { return s.guide != "none"; });
-  args.add_need({"guide-layers"}, "guide", "without --guide features",
-                [&s] { return s.guide == "features"; });
-  args.add_need({"guide-temperature"}, "guide", "without --guide logits_kl",
-                [&s] { return s.guide == "logits_kl"; });
+                "guide", "without --guide", [&g] { return g.guide != "none"; });
+  args.add_need({"guide-layers"}, "guide", "without --guide features", [&g] { return g.guide == "features"; });
+  args.add_need({"guide-temperature"}, "guide", "without --guide logits_kl", [&g] { return g.guide == "logits_kl"; });
 }
 
 // What a method consists of.
-void declare_parts(Args& args, MethodSettings& s) {
-  declare_activation(args, s.net);
-  declare(args, s.rule);
-  declare(args, s.gradients);
-  declare(args, s.stages);
-  declare(args, s.guide);
-  args.add_need({"two-stage"}, "activation-bits", "without --weight-bits and --activation-bits", [&s] {
-    return !s.stages.two_stage || (s.rule.weight_bits > 0 && s.net.activation_bits > 0);
-  });
-  args.add_need({"stage-bits"}, "weight-bits", "without --weight-bits or --activation-bits", [&s] {
-    return s.stages.bits == std::vector<int>{0} || s.rule.weight_bits > 0 || s.net.activation_bits > 0;
-  });
+void declare_parts(Args& args, quant::Method& m) {
+  declare_quantization(args, m);
+  args.add("relaxation", m.relaxation, "how float weights and their projections live together", quant::relaxations());
+  args.add_need({"relaxation"}, "weights", "without --weights", [&m] { return quantizes_weights(m); });
+  args.add("update", m.update, "what moves the quantized weights; same: the optimizer", quant::weight_updates());
+  args.add_need({"update"}, "weights", "without --weights", [&m] { return quantizes_weights(m); });
+  args.add("gradients", m.gradients, "how gradients are quantized on their way back through layers",
+           quant::gradient_rules());
+  declare_stages(args, m);
+  declare_guide(args, m);
 }
 
 std::string as_flag(const nlohmann::json& value) {
@@ -68,96 +68,38 @@ std::string as_flag(const nlohmann::json& value) {
 
 }  // namespace
 
-std::vector<TrainingStage> stages_of(const StageSettings& s, const TrainingStage& target) {
-  const bool none = std::ranges::count(s.bits, 0) > 0;
-  check_usage(!none || s.bits.size() == 1, "--stage-bits: given 0 beside other bits, expected either");
-  return stages(target, none ? std::vector<int>{} : s.bits, s.two_stage);
+void declare_quantization(Args& args, quant::Method& m) {
+  args.add("weights", m.weights, "how weights are quantized; none: float", quant::weight_projections());
+  args.add("activations", m.activations, "how activations are quantized; relu: float", quant::activations());
+  args.add("layers", m.layers,
+           "layers that are an exception: 'first: float', 'last: weights=float', 'conv1: weights.bits=8'");
+  args.allow_empty("layers");
 }
 
-quant::GuidanceOptions guidance_options(const GuideSettings& s) {
-  return {.guide = quant::guide(s.guide),
-          .layers = s.layers == std::vector<std::string>{"last"} ? std::vector<std::string>{} : s.layers,
-          .weight = s.weight,
-          .partner_weight = s.partner_weight,
-          .task_weight = s.task_weight,
-          .partner_task_weight = s.partner_task_weight,
-          .temperature = s.temperature};
+void expect_optimizer_of(const quant::Method& m, const OptimSettings& optim) {
+  check_usage(m.optimizer.empty() || optim.optimizer == m.optimizer, "--optimizer: given ", optim.optimizer,
+              " with the method ", m.name, ", expected ", m.optimizer);
 }
 
-void expect_update_of(const MethodSettings& s, const OptimSettings& optim) {
-  if (s.method == "own") return;
-  const std::string& wanted = quant::method(s.method).training.update;
-  check_usage(wanted.empty() || optim.optimizer == wanted, "--optimizer: given ", optim.optimizer,
-              " with the method ", s.method, ", expected ", wanted);
-}
-
-void choose(const std::string& name, MethodSettings& s, OptimSettings& optim) {
-  const quant::Method& m = quant::method(name);
-  s.method = name;
-  s.net.activation = m.activations.map;
-  s.net.activation_bits = m.activations.options.bits;
-  s.net.ste = m.activations.options.surrogate.empty() ? "own" : m.activations.options.surrogate;
-  s.net.quantize_last_activation = m.activations.quantize_last;
-  s.rule.projection = m.weights.projection;
-  s.rule.weight_bits = m.weights.options.bits;
-  s.rule.per_channel = m.weights.options.per_channel;
-  s.rule.quantize_first = m.weights.layers.quantize_first;
-  s.rule.quantize_last = m.weights.layers.quantize_last;
-  s.rule.relaxation = m.weights.relaxation;
-  const quant::RelaxationOptions& r = m.weights.relaxation_options;
-  if (m.weights.relaxation == "blend") {
-    s.rule.rho = r.strength;
-    s.rule.rho_growth = r.growth;
-  } else {
-    s.rule.strength = r.strength;
-    s.rule.growth = r.growth;
-    s.rule.every = r.every;
-    s.rule.hard_from = r.hard_from;
-  }
-  s.gradients = m.gradients;
-  s.stages.two_stage = m.training.two_stage;
-  s.stages.bits = m.training.progressive.empty() ? std::vector<int>{0} : m.training.progressive;
-  s.guide.guide = m.training.guided ? "features" : "none";
-  if (!m.training.update.empty()) optim.optimizer = m.training.update;
-}
-
-std::string description(const MethodSettings& s) {
-  std::string text = cat(s.net.net, ", ", description(s.rule));
-  if (s.rule.weight_bits > 0)
-    text += s.rule.relaxation == "none" ? ", straight through" : cat(", relaxed by ", s.rule.relaxation);
-  text += cat("; ", description(s.net));
-  text += s.gradients.bits > 0 ? cat("; gradients ", s.gradients.bits, " bits ", s.gradients.quantizer)
-                               : "; gradients float";
-  const auto all = stages_of(s.stages, {s.rule.weight_bits, s.net.activation_bits});
-  for (std::size_t i = 0; all.size() > 1 && i < all.size(); ++i)
-    text += cat(i == 0 ? "; in stages of " : ", ", all[i].weight_bits, "/", all[i].activation_bits);
-  if (all.size() > 1) text += " bits of weights/activations, 0: float";
-  return s.guide.guide == "none" ? text : cat(text, "; beside a float partner by ", s.guide.guide);
-}
-
-Preset preset_of(const std::string& method) {
-  MethodSettings s;
-  OptimSettings optim;
-  const std::string any = optim.optimizer;
-  choose(method, s, optim);
+Preset preset_of(const std::string& name) {
+  quant::Method m;
   Args parts("method", "the knobs of its parts");
-  const auto standard = nlohmann::json::parse(parts.config());
-  declare_parts(parts, s);
-  Preset preset{method, {}};
+  const auto every_program_s = nlohmann::json::parse(parts.config());
+  declare_parts(parts, m);
+  m = quant::method(name);
+  Preset preset{name, {}};
   const auto all = nlohmann::json::parse(parts.config());
   for (const auto& [key, value] : all.items())
-    if (!standard.contains(key)) preset.values.emplace_back(key, as_flag(value));
-  if (optim.optimizer != any) preset.values.emplace_back("optimizer", optim.optimizer);
+    if (!every_program_s.contains(key)) preset.values.emplace_back(key, as_flag(value));
+  if (!m.optimizer.empty()) preset.values.emplace_back("optimizer", m.optimizer);
   return preset;
 }
 
-void declare(Args& args, MethodSettings& s) {
-  declare_float(args, s.net);
-  declare_parts(args, s);
+void declare(Args& args, quant::Method& m) {
+  declare_parts(args, m);
   std::vector<Preset> presets;
   for (const std::string& name : quant::method_names()) presets.push_back(preset_of(name));
-  args.add_presets("method", s.method, "all parts by the name of a method; own: each by itself",
-                   std::move(presets));
+  args.add_presets("method", m.name, "all parts by the name of a method; own: each by itself", std::move(presets));
 }
 
 }  // namespace coarsegrad::experiments

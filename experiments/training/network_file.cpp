@@ -8,13 +8,18 @@
 #include "experiments/support/provenance.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/network_state.h"
+#include "experiments/training/settings_of_0_1.h"
+#include "quant/activations/activation_quantizer.h"
+#include "quant/assembly.h"
+#include "quant/method.h"
+#include "quant/weights/projection.h"
 
 namespace coarsegrad::experiments {
 namespace {
 
 void declare(Args& args, NetworkSettings& s) {
   declare(args, s.net);
-  declare_projection(args, s.rule);
+  declare_quantization(args, s.method);
   args.add("classes", s.classes, "classes", {1, 256});
 }
 
@@ -43,19 +48,6 @@ nlohmann::json json_of(Record record) {
   return json_of(args);
 }
 
-// Settings of the smooth maps that version 0.1 had. Without one of these maps, which nobody can choose any more, they
-// said nothing.
-constexpr const char* kRetired[] = {"activation-sharpness", "activation-hard-from", "activation-powers", "sharpness"};
-
-/// The text of a record without the settings that are no more. What is no object is left to its reader to refuse.
-std::string current(const std::string& text) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) return text;
-  std::size_t erased = 0;
-  for (const char* name : kRetired) erased += json.erase(name);
-  return erased == 0 ? text : json.dump();
-}
-
 template <class Record>
 std::optional<Record> entry(const TensorFile& file, const std::filesystem::path& path, const char* name) {
   const auto found = file.metadata.find(name);
@@ -64,7 +56,7 @@ std::optional<Record> entry(const TensorFile& file, const std::filesystem::path&
   Args args("record", "");
   declare(args, record);
   try {
-    args.read(current(found->second), cat(path.string(), ": ", name));
+    args.read(settings_of_today(found->second), cat(path.string(), ": ", name));
   } catch (const UsageError& e) {
     throw Error(e.what());
   }
@@ -75,26 +67,12 @@ std::string words(const Split& s) {
   return cat(s.held_out, " of ", s.images, " images of ", s.dataset, " held out by seed ", s.seed);
 }
 
-std::string bits(int n) { return cat(n, n == 1 ? " bit " : " bits "); }
-
 }  // namespace
 
-std::string description(const NetworkSettings& s) {
-  return cat(s.net.net, ", ", description(s.rule), "; ", description(s.net));
-}
-
-std::string description(const RuleSettings& s) {
-  if (s.weight_bits == 0) return "weights float";
-  return cat("weights ", bits(s.weight_bits), s.projection, s.per_channel ? " per channel" : "",
-             s.quantize_first ? "" : ", first layer float", s.quantize_last ? "" : ", last layer float");
-}
-
-std::string description(const NetSettings& s) {
-  if (s.activation_bits == 0) return "activations float";
-  return cat("activations ", bits(s.activation_bits), s.activation, s.ste == "own" ? "" : " " + s.ste,
-             s.alpha == "fixed" ? "" : ", alpha " + s.alpha,
-             s.quantize_last_activation ? "" : ", the last one float",
-             s.record_alpha ? ", float while their range is recorded" : "");
+std::string words(const NetworkSettings& s) {
+  const quant::Method& m = s.method;
+  return cat(s.net.net, "; weights ", quant::words(m.weights, quant::weight_projections()), "; activations ",
+             quant::words(m.activations, quant::activations()), layers_in_words(m));
 }
 
 Metadata metadata_of(const NetworkSettings& s) { return {{"settings", json_of(s).dump()}}; }
@@ -122,8 +100,7 @@ std::optional<Split> split_in(const TensorFile& file, const std::filesystem::pat
 
 NetworkSettings expect_settings_in(const TensorFile& file, const std::filesystem::path& path) {
   const auto settings = settings_in(file, path);
-  check(settings.has_value(), path.string(),
-        ": says nothing of the network's settings; describe_network adds them");
+  check(settings.has_value(), path.string(), ": says nothing of the network's settings; describe_network adds them");
   return *settings;
 }
 
@@ -131,27 +108,27 @@ void go_on_with(const std::filesystem::path& path, Split& split) {
   const TensorFile file = read_tensor_file(path);
   const auto before = split_in(file, path);
   if (const auto settings = settings_in(file, path))
-    std::printf("starts from %s: %s\n", path.string().c_str(), description(*settings).c_str());
+    std::printf("starts from %s: %s\n", path.string().c_str(), words(*settings).c_str());
   if (!before || !before->independent) {
     split.independent = false;
-    std::printf(
-        "%s does not say which images were held out from %s: the held-out accuracy is not independent\n",
-        path.string().c_str(), before ? "what it comes from" : "it");
+    std::printf("%s does not say which images were held out from %s: the held-out accuracy is not independent\n",
+                path.string().c_str(), before ? "what it comes from" : "it");
   }
   if (!before || before->dataset != split.dataset || split.held_out == 0) return;
-  check_usage(before->same_images(split), path.string(), ": trained with ", words(*before), ", given ",
-              words(split), ", which it may have been trained on; expected --images ", before->images,
-              " --held-out ", before->held_out, " --data-seed ", before->seed);
+  check_usage(before->same_images(split), path.string(), ": trained with ", words(*before), ", given ", words(split),
+              ", which it may have been trained on; expected --images ", before->images, " --held-out ",
+              before->held_out, " --data-seed ", before->seed);
 }
 
 DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
-                         const datasets::ImageDataset& data) {
-  check(data.classes == s.classes, path.string(), ": a network of ", s.classes, " classes, given ", data.name,
-        " with ", data.classes);
+                         const datasets::Dataset& data) {
+  const int classes = classes_of(data);
+  check(classes == s.classes, path.string(), ": a network of ", s.classes, " classes, given ", data.description().name,
+        " with ", classes);
   DeployedNetwork d;
   try {
-    d.net = make_net(s.net, data, 1);
-    d.rule = make_rule(s.rule, *d.net);
+    d.net = quant::make_network(s.method, network_maker(s.net, data, 1), image_of(data));
+    d.rule = quant::make_rule(s.method, *d.net);
     load_state(*d.net, d.rule.get(), state_in(file));
   } catch (const Error& e) {
     throw Error(cat(path.string(), ": ", e.what()));

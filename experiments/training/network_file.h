@@ -2,7 +2,8 @@
 // What the file of a network says besides its tensors, so that it can be used without anything else: how the
 // network is made and deployed, which images were held out from it, what it reached and where that was
 // measured. Each is a text in the metadata of the tensor file:
-//   settings       JSON, the flags of `train` that describe network, activations and weights, all resolved
+//   settings       JSON, the flags of `train` that describe network, activations and weights, all resolved; those that
+//                  version 0.1 had are read, too
 //   split          JSON, the split of its training images
 //   test_accuracy  share of the test images that it gets right, with `kernels` and `cpu`, the kernel table
 //                  and the processor that it was measured with
@@ -12,20 +13,18 @@
 #include <string>
 
 #include "experiments/support/tensor_file.h"
-#include "experiments/training/settings.h"
+#include "experiments/training/method_settings.h"
 
 namespace coarsegrad::experiments {
 
 /// How a network is made and deployed. How it was trained is the business of logs.
 struct NetworkSettings {
   NetSettings net = {};
-  RuleSettings rule = {};  ///< its projection; the relaxation belongs to the training
+  quant::Method method = {};  ///< its weights, activations and layers; the rest belongs to the training
   int classes = 10;
 };
-/// In words: "resnet20, weights 1 bit binary, last layer float; activations 4 bits uniform".
-std::string description(const NetworkSettings& s);
-std::string description(const RuleSettings& s);  ///< of the weights
-std::string description(const NetSettings& s);   ///< of the activations
+/// In words: "resnet20; weights binary, 1 bit; activations uniform, 4 bits; layers last: weights=float".
+std::string words(const NetworkSettings& s);
 
 using Metadata = std::map<std::string, std::string>;
 /// The entries `settings` and `split`.
@@ -54,8 +53,8 @@ struct DeployedNetwork {
   std::unique_ptr<nn::Module> net;
   std::unique_ptr<quant::WeightRule> rule;  ///< null for float weights
 };
-/// For the images of `data`. Throws Error when settings, tensors and images do not fit together.
+/// For the fields "image" and "label" of `data`. Throws Error when settings, tensors and images do not fit together.
 DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
-                         const datasets::ImageDataset& data);
+                         const datasets::Dataset& data);
 
 }  // namespace coarsegrad::experiments

@@ -6,6 +6,7 @@
 #include "core/base/parallel.h"
 #include "core/in_range.h"
 #include "experiments/support/run.h"
+#include "experiments/training/state_scope.h"
 #include "experiments/training/training.h"
 
 namespace coarsegrad::experiments {
@@ -30,23 +31,10 @@ struct Statistic {
   }
 };
 
-// Puts a loader back to where it stood.
-class PlaceScope {
- public:
-  explicit PlaceScope(datasets::DataLoader& loader) : loader_(loader), place_(loader.state()) {}
-  ~PlaceScope() { loader_.load_state(place_); }  // NOLINT(bugprone-exception-escape): it has been there
-  PlaceScope(const PlaceScope&) = delete;
-  PlaceScope& operator=(const PlaceScope&) = delete;
-
- private:
-  datasets::DataLoader& loader_;
-  const State place_;
-};
-
 }  // namespace
 
-void estimate_norm_statistics(nn::Module& net, datasets::DataLoader& loader, std::int64_t epoch,
-                              std::int64_t batches) {
+void estimate_norm_statistics(nn::Module& net, const std::function<void(const datasets::Batch&)>& forward,
+                              datasets::DataLoader& loader, std::int64_t epoch, std::int64_t batches) {
   check(batches >= 1, "norm statistics: given ", batches, " batches, expected 1 or more");
   const NoGrad constant;
   const FlushDenormals flush;
@@ -58,12 +46,12 @@ void estimate_norm_statistics(nn::Module& net, datasets::DataLoader& loader, std
         module->train();
         statistics.emplace_back(statistic);
       }
-  const PlaceScope place(loader);
+  const StateScope place(loader);
   loader.seek(epoch, 0);
   for (std::int64_t i = 0; i < batches; ++i) {
     check_stop();
     for (Statistic& s : statistics) s.clear();
-    net(loader.next()["image"]);
+    forward(loader.next());
     for (Statistic& s : statistics) s.add();
   }
   for (Statistic& s : statistics) s.finish(static_cast<double>(batches));

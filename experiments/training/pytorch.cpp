@@ -8,7 +8,6 @@
 #include "core/base/short_text.h"
 #include "nn/graph.h"
 #include "quant/evaluation_scope.h"
-#include "quant/evaluation_scope.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -24,8 +23,7 @@ struct Role {
   Shape image = {};  ///< of a dense weight: (H, W, C) of the flattened image that it is multiplied with
 };
 
-/// The shape (H, W, C) of the image that a value is the flattened form of, element by element; rank 0 where it
-/// is none.
+/// The shape (H, W, C) of the image that a value is the flattened form of, element by element; rank 0 where it is none.
 Shape flattened_image(const Graph& graph, int number) {
   const Shape flat = graph.nodes[static_cast<std::size_t>(number)].shape;
   while (number != Graph::kNone) {
@@ -71,8 +69,7 @@ PyTorchEntry entry_of(const std::string& name, const Shape& shape, const Role& r
 
 /// Copies `from` so that the last axis of (O, H, W, I) comes second, or, the other way, back to the end.
 enum class Direction { to_pytorch, from_pytorch };
-std::vector<float> reordered(const std::vector<float>& from, const Shape& channels_last,
-                             Direction direction) {
+std::vector<float> reordered(const std::vector<float>& from, const Shape& channels_last, Direction direction) {
   if (channels_last.rank() == 0) return from;
   const std::int64_t pixels = channels_last[1] * channels_last[2], channels = channels_last[3];
   std::vector<float> to(from.size());
@@ -135,8 +132,8 @@ Tensors matched_by_name(const std::vector<PyTorchEntry>& entries, const Tensors&
   for (const StoredTensor* t : tensors) by_name[t->name] = t;
   Tensors matched;
   for (const PyTorchEntry& e : entries) {
-    check(by_name.contains(e.pytorch_name), "from_pytorch: '", e.pytorch_name,
-          "' is missing (matching by order ", "does not ask for names)");
+    check(by_name.contains(e.pytorch_name), "from_pytorch: '", e.pytorch_name, "' is missing (matching by order ",
+          "does not ask for names)");
     matched.push_back(by_name.extract(e.pytorch_name).mapped());
   }
   check(by_name.empty(), "from_pytorch: ", in_quotes(by_name.empty() ? "" : by_name.begin()->first),
@@ -157,8 +154,8 @@ Tensors matched_by_order(const std::vector<PyTorchEntry>& entries, const Tensors
       leaves[leaf_of(tensors[next]->name)] = tensors[next];
     for (std::size_t i = begin; i < end; ++i) {
       const std::string leaf = leaf_of(entries[i].pytorch_name);
-      check(leaves.contains(leaf), "from_pytorch: given the layer ", in_quotes(layer), " without '", leaf,
-            "' for '", entries[i].name, "'");
+      check(leaves.contains(leaf), "from_pytorch: given the layer ", in_quotes(layer), " without '", leaf, "' for '",
+            entries[i].name, "'");
       matched.push_back(leaves.extract(leaf).mapped());
     }
     check(leaves.empty(), "from_pytorch: ", in_quotes(leaves.empty() ? "" : leaves.begin()->second->name),
@@ -196,8 +193,7 @@ TensorFile in_their_layout(nn::Module& net, const Graph& graph, const std::map<s
   for (const PyTorchEntry& e : pytorch_entries(net, graph)) {
     const auto view = values.at(e.name).view();
     const std::vector<float> own(view.begin(), view.end());
-    file.tensors.push_back(
-        {e.pytorch_name, e.pytorch_shape, reordered(own, e.channels_last, Direction::to_pytorch)});
+    file.tensors.push_back({e.pytorch_name, e.pytorch_shape, reordered(own, e.channels_last, Direction::to_pytorch)});
   }
   return file;
 }
@@ -228,13 +224,13 @@ TensorFile to_pytorch(nn::Module& net, const Shape& image, quant::WeightRule* ru
 void from_pytorch(const TensorFile& file, nn::Module& net, const Shape& image, PyTorchMatching matching) {
   const std::vector<PyTorchEntry> entries = pytorch_entries(net, nn::trace_image(net, image));
   const Tensors tensors = counted(file);
-  const Tensors matched = matching == PyTorchMatching::names ? matched_by_name(entries, tensors)
-                                                             : matched_by_order(entries, tensors);
+  const Tensors matched =
+      matching == PyTorchMatching::names ? matched_by_name(entries, tensors) : matched_by_order(entries, tensors);
   nn::StateDict state;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const PyTorchEntry& e = entries[i];
-    check(matched[i]->shape == e.pytorch_shape, "from_pytorch: given ", in_quotes(matched[i]->name),
-          " of shape ", matched[i]->shape, " for '", e.name, "', expected ", e.pytorch_shape);
+    check(matched[i]->shape == e.pytorch_shape, "from_pytorch: given ", in_quotes(matched[i]->name), " of shape ",
+          matched[i]->shape, " for '", e.name, "', expected ", e.pytorch_shape);
     const auto values = reordered(matched[i]->values, e.channels_last, Direction::from_pytorch);
     state.emplace_back(e.name, Tensor(e.shape, std::vector<Real>(values.begin(), values.end())));
   }

@@ -5,70 +5,57 @@
 #include "core/base/check.h"
 #include "experiments/support/json_text.h"
 #include "quant/activations/trained.h"
+#include "quant/assembly.h"
 #include "quant/evaluation_scope.h"
-#include "quant/method.h"
 
 namespace coarsegrad::experiments {
 
 // What one stage is made of. What looks at something comes after it, so that it goes first.
-struct StagedTraining::Assembly {
-  std::unique_ptr<nn::Module> net, partner;
-  std::unique_ptr<nn::Activation> quantize;
+struct StagedTraining::Stage {
+  quant::Assembly parts;
   std::unique_ptr<datasets::DataLoader> loader;
-  std::unique_ptr<quant::WeightRule> rule;
-  std::unique_ptr<quant::GradientRule> gradients;
-  std::unique_ptr<optim::Optimizer> optimizer;
-  std::unique_ptr<quant::Guidance> guidance;
   std::unique_ptr<Trainer> trainer;
 };
 
-StagedTraining::StagedTraining(TrainingPlan plan, const SplitData& data, MakeNet make)
+StagedTraining::StagedTraining(TrainingPlan plan, const SplitData& data, quant::MakeNetwork make)
     : plan_(std::move(plan)),
+      task_(plan_.task ? plan_.task
+                       : std::make_shared<Classification>(
+                             ClassificationOptions{.label_smoothing = plan_.optim.label_smoothing})),
       data_(data),
       make_(std::move(make)),
-      stages_(
-          stages_of(plan_.method.stages, {plan_.method.rule.weight_bits, plan_.method.net.activation_bits})) {
-  expect_update_of(plan_.method, plan_.optim);
+      stages_(quant::stages(plan_.method)) {
+  expect_optimizer_of(plan_.method, plan_.optim);
   now_ = assembled(0);
 }
 
 StagedTraining::~StagedTraining() = default;
 
-std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t number,
-                                                                    const Assembly* before) const {
-  const TrainingStage& stage = stages_[number];
+std::unique_ptr<StagedTraining::Stage> StagedTraining::assembled(std::size_t number, const Stage* before) const {
   const OptimSettings& optim = plan_.optim;
-  auto a = std::make_unique<Assembly>();
-  a->net = make_(stage);
-  if (before) quant::load_state_with_any_alphas(*a->net, before->net->state_dict());
-  RuleSettings rule = plan_.method.rule;
-  rule.weight_bits = stage.weight_bits;
-  a->rule = make_rule(rule, *a->net);
-  a->gradients = quant::make_gradient_rule(plan_.method.gradients, *a->net,
-                                           Rng(plan_.seed).split("gradients").split(number));
-  if (plan_.method.guide.guide != "none") {
-    a->partner = make_({});
-    if (before) a->partner->load_state_dict(before->partner->state_dict());
-    for (Parameter* p : a->partner->parameters()) p->rate_factor *= plan_.method.guide.partner_rate;
-    NetSettings net = plan_.method.net;
-    net.activation_bits = stage.activation_bits;
-    a->quantize = make_activation(net)("guide");
-    a->guidance =
-        std::make_unique<quant::Guidance>(*a->net, *a->partner, guidance_options(plan_.method.guide),
-                                          [&q = *a->quantize](const Var& map) { return q(map); });
-  }
-  a->optimizer = make_optimizer(optim, *a->net, a->rule.get(), a->partner.get());
-  check_usage(optim.batch <= data_.train.size(), "batch: given ", optim.batch, ", expected at most ",
-              data_.train.size(), ", the training images without those held out");
+  const auto prepare = [&](nn::Module& net, nn::Module* partner) {
+    if (before) quant::load_state_with_any_alphas(net, before->parts.net->state_dict());
+    if (before && partner) partner->load_state_dict(before->parts.partner->state_dict());
+    apply_decay(optim, net);
+    if (partner) apply_decay(optim, *partner);
+  };
+  auto a = std::make_unique<Stage>();
+  a->parts = quant::assemble({.method = plan_.method,
+                              .stage = stages_[number],
+                              .network = make_,
+                              .input = image_of(*data_.train),
+                              .optimizer = optimizer_maker(optim),
+                              .rng = Rng(plan_.seed).split("gradients").split(number),
+                              .prepare = prepare});
+  check_usage(optim.batch <= data_.train->size(), "batch: given ", optim.batch, ", expected at most ",
+              data_.train->size(), ", the training images without those held out");
   a->loader = std::make_unique<datasets::DataLoader>(
-      data_.train, datasets::LoaderOptions{.batch_size = optim.batch,
-                                           .drop_last = true,
-                                           .seed = plan_.seed,
-                                           .augmentation = plan_.augmentation});
+      *data_.train,
+      datasets::LoaderOptions{
+          .batch_size = optim.batch, .drop_last = true, .seed = plan_.seed, .augmentation = plan_.augmentation});
   TrainerOptions options = plan_.options;
   options.epochs = optim.epochs;
   options.rate = make_schedule(optim, a->loader->batches_per_epoch());
-  options.label_smoothing = optim.label_smoothing;
   if (stages_.size() > 1) {
     options.label = cat(options.label, ", stage ", number + 1, " of ", stages_.size());
     auto config = nlohmann::json::parse(options.config);
@@ -77,8 +64,10 @@ std::unique_ptr<StagedTraining::Assembly> StagedTraining::assembled(std::size_t 
     if (now_)
       for (const EpochResult& r : results()) options.earlier.push_back(r.row());
   }
-  a->trainer = std::make_unique<Trainer>(*a->net, *a->optimizer, *a->loader, data_, options,
-                                         TrainerParts{a->rule.get(), a->gradients.get(), a->guidance.get()});
+  const quant::Assembly& parts = a->parts;
+  a->trainer =
+      std::make_unique<Trainer>(*parts.net, *task_, *parts.optimizer, *a->loader, data_, options,
+                                TrainerParts{parts.weights.get(), parts.gradients.get(), parts.guidance.get()});
   return a;
 }
 
@@ -125,17 +114,17 @@ TrainerEvents StagedTraining::shifted(const TrainerEvents& events) const {
 }
 
 quant::Summary StagedTraining::deployed() {
-  const quant::EvaluationScope scope(*now_->net, now_->rule.get());
-  return quant::summarize(*now_->net, data_.train.image, now_->rule.get());
+  const quant::EvaluationScope scope(*now_->parts.net, now_->parts.weights.get());
+  return quant::summarize(*now_->parts.net, image_of(*data_.train), now_->parts.weights.get());
 }
 
-nn::Module& StagedTraining::net() { return *now_->net; }
-nn::Module* StagedTraining::partner() { return now_->partner.get(); }
+nn::Module& StagedTraining::net() { return *now_->parts.net; }
+nn::Module* StagedTraining::partner() { return now_->parts.partner.get(); }
 Trainer& StagedTraining::trainer() { return *now_->trainer; }
 
 std::vector<EpochResult> StagedTraining::results() const {
   std::vector<EpochResult> all;
-  for (const auto& row : now_->trainer->earlier()) all.push_back(EpochResult::from(row));
+  for (const auto& row : now_->trainer->earlier()) all.push_back(EpochResult::from(row, *task_));
   for (EpochResult r : now_->trainer->results()) {
     r.epoch = static_cast<double>(all.size() + 1);
     all.push_back(r);

@@ -1,10 +1,10 @@
 #pragma once
-// A training by any method, from its knobs: network, weight rule, gradients, float partner, optimizer, stage
-// after stage. Each stage starts from the float copies of the one before and lasts as many epochs.
+// A training by any method: what quant/assembly.h puts together, with data, schedule and trainer, stage after stage. Each stage starts from the float copies of the one before and lasts as many epochs.
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "experiments/training/classification.h"
 #include "experiments/training/method_settings.h"
 #include "experiments/training/trainer.h"
 #include "quant/summary.h"
@@ -12,22 +12,21 @@
 namespace coarsegrad::experiments {
 
 struct TrainingPlan {
-  MethodSettings method = {};
+  quant::Method method = {};
   OptimSettings optim = {};  ///< of each stage
   datasets::Augmentation augmentation = {};
   std::uint64_t seed = 1;  ///< of the order of the images and their augmentation, and of what is drawn
-  /// Label, checkpoint and what is judged; epochs, rate, label smoothing come from `optim`.
+  /// Label, checkpoint and what is judged; epochs and rate come from `optim`.
   TrainerOptions options = {};
+  std::shared_ptr<Task> task = {};  ///< null: Classification, with the label smoothing of `optim`
 };
 
 class StagedTraining {
  public:
-  /// A network as it is at the start of the first stage, with the activations of that stage.
-  using MakeNet = std::function<std::unique_ptr<nn::Module>(const TrainingStage& stage)>;
-
-  /// `data` must outlive the training. Throws UsageError for settings that do not go together.
-  StagedTraining(TrainingPlan plan, const SplitData& data, MakeNet make);
-  StagedTraining(TrainingPlan plan, const SplitData&& data, MakeNet make) = delete;  // it would be gone
+  /// `make` gives the network as it is at the start of the first stage; `data` must outlive the training. Throws
+  /// UsageError for settings that do not go together.
+  StagedTraining(TrainingPlan plan, const SplitData& data, quant::MakeNetwork make);
+  StagedTraining(TrainingPlan plan, const SplitData&& data, quant::MakeNetwork make) = delete;  // it would be gone
   ~StagedTraining();
 
   /// As Trainer::restore(), into the stage that the checkpoint belongs to.
@@ -41,23 +40,25 @@ class StagedTraining {
   /// What the network as it is deployed now is made of.
   quant::Summary deployed();
   nn::Module* partner();  ///< null unless guided
+  const Task& task() const { return *task_; }
   /// Of the present stage; at the end that of the last one, whose results are those of the whole.
   Trainer& trainer();
   /// Epochs of all stages, those before the present one first.
   std::vector<EpochResult> results() const;
 
  private:
-  struct Assembly;
+  struct Stage;
   TrainerEvents shifted(const TrainerEvents& events) const;
   /// The network has the state of that of `before`, if given, when its rules look at it.
-  std::unique_ptr<Assembly> assembled(std::size_t stage, const Assembly* before = nullptr) const;
+  std::unique_ptr<Stage> assembled(std::size_t stage, const Stage* before = nullptr) const;
 
   const TrainingPlan plan_;
+  const std::shared_ptr<Task> task_;
   const SplitData& data_;
-  const MakeNet make_;
+  const quant::MakeNetwork make_;
   const std::vector<TrainingStage> stages_;
   std::size_t stage_ = 0;
-  std::unique_ptr<Assembly> now_;
+  std::unique_ptr<Stage> now_;
 };
 
 }  // namespace coarsegrad::experiments

@@ -37,19 +37,15 @@ Sweep::Sweep(std::filesystem::path folder, const std::string& settings) : folder
     write_file_atomically(path, wanted.dump(1) + "\n");
     return;
   }
-  check_same_settings(cat("sweep: ", folder_.string()), read_json(path, kNewFolder, settings_from_json),
-                      wanted, kNewFolder);
+  check_same_settings(cat("sweep: ", folder_.string()), read_json(path, kNewFolder, settings_from_json), wanted,
+                      kNewFolder);
 }
 
 std::filesystem::path Sweep::path_of(const std::string& name) const { return folder_ / (name + ".json"); }
 
-std::filesystem::path Sweep::checkpoint(const std::string& name) const {
-  return folder_ / (name + ".checkpoint");
-}
+std::filesystem::path Sweep::checkpoint(const std::string& name) const { return folder_ / (name + ".checkpoint"); }
 
-std::filesystem::path Sweep::network(const std::string& name) const {
-  return folder_ / (name + ".safetensors");
-}
+std::filesystem::path Sweep::network(const std::string& name) const { return folder_ / (name + ".safetensors"); }
 
 bool Sweep::finished(const std::string& name) const { return std::filesystem::exists(path_of(name)); }
 

@@ -14,41 +14,51 @@
 #include "experiments/support/text_table.h"
 #include "experiments/training/network_state.h"
 #include "experiments/training/norm_statistics.h"
+#include "experiments/training/state_scope.h"
 #include "quant/evaluation_scope.h"
 
 namespace coarsegrad::experiments {
 
 // ---- EpochResult
 
-std::vector<Column> EpochResult::columns() {
-  return {{"epoch", "1", "epoch of the training, from 1"},
-          {"loss", "1", "mean of the batches' losses, training mode"},
-          {"held_out_loss", "1", "cross entropy of the held-out images"},
-          {"held_out_accuracy", "1", "share right of the held-out images"},
-          {"test_loss", "1", "cross entropy of the test images"},
-          {"test_accuracy", "1", "share right of the test images"},
-          {"train_loss", "1", "cross entropy of the images trained on, evaluation mode"},
-          {"train_accuracy", "1", "share right of the images trained on, evaluation mode"}};
+std::vector<Column> EpochResult::columns(const Task& task) {
+  std::vector<Column> all{{"epoch", "1", "epoch of the training, from 1"},
+                          {"loss", "1", "mean of the batches' losses, training mode"}};
+  const auto add = [&](const char* part, const char* of) {
+    for (const Column& metric : task.metrics())
+      all.push_back({cat(part, "_", metric.name), metric.unit, cat(metric.description, " of the ", of)});
+  };
+  add("held_out", "held-out samples");
+  add("test", "test samples");
+  add("train", "samples trained on, evaluation mode");
+  return all;
 }
 
 std::vector<double> EpochResult::row() const {
-  return {epoch,     loss,          held_out.loss, held_out.accuracy,
-          test.loss, test.accuracy, train.loss,    train.accuracy};
+  std::vector<double> all{epoch, loss};
+  for (const Metrics* part : {&held_out, &test, &train})
+    for (const auto& [name, value] : *part) all.push_back(value);
+  return all;
 }
 
-EpochResult EpochResult::from(std::span<const double> row) {
-  check(row.size() == columns().size(), "epoch result: given ", row.size(), " numbers, expected ",
-        columns().size());
-  return {row[0], row[1], {row[2], row[3]}, {row[4], row[5]}, {row[6], row[7]}};
+EpochResult EpochResult::from(std::span<const double> row, const Task& task) {
+  const std::size_t expected = columns(task).size();
+  check(row.size() == expected, "epoch result: given ", row.size(), " numbers, expected ", expected);
+  EpochResult result{row[0], row[1], {}, {}, {}};
+  auto next = row.begin() + 2;
+  for (Metrics* part : {&result.held_out, &result.test, &result.train})
+    for (const Column& metric : task.metrics()) part->add(metric.name, *next++);
+  return result;
 }
 
 // ---- Trainer
 
-Trainer::Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader,
-                 const SplitData& data, TrainerOptions options, const TrainerParts& parts)
+Trainer::Trainer(nn::Module& net, Task& task, optim::Optimizer& optimizer, datasets::DataLoader& loader, SplitData data,
+                 TrainerOptions options, const TrainerParts& parts)
     : net_(net),
+      task_(task),
       loader_(loader),
-      data_(data),
+      data_(std::move(data)),
       options_(std::move(options)),
       optimizer_(optimizer, net, {parts.rule, parts.gradients}, {loader.batches_per_epoch(), options_.epochs}),
       gradients_(parts.gradients),
@@ -60,20 +70,26 @@ Trainer::Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoa
             options_.save_minutes > 0 && options_.rate,
         "trainer: given ", options_.norm_batches, " batches for the statistics, a save every ", options_.save_steps,
         " steps and ", options_.save_minutes, " minutes, expected none negative and a schedule");
+  check(data_.train && data_.held_out && data_.test,
+        "trainer: given a part of the data that is not there, expected data sets, which may be empty");
   check_names(parts_);
   loader_.seek(0, 0);
 }
 
 // ---- what is saved, part by part
 
-std::vector<Part> Trainer::all_parts() {
-  std::vector<Part> all{part("network", net_), part("optimizer", optimizer_), part("loader", loader_)};
-  if (rule()) all.push_back(part("weights", *rule()));
-  if (gradients_) all.push_back(part("gradients", *gradients_));
-  if (guidance_) all.push_back(part("partner", guidance_->partner()));
-  if (average_.on()) all.push_back(part("average", average_));
+std::vector<StatefulPart> Trainer::all_parts() {
+  std::vector<StatefulPart> all{stateful("network", net_), stateful("optimizer", optimizer_), stateful("task", task_),
+                                stateful("loader", loader_)};
+  if (rule()) all.push_back(stateful("weights", *rule()));
+  if (gradients_) all.push_back(stateful("gradients", *gradients_));
+  if (guidance_) all.push_back(stateful("partner", guidance_->partner()));
+  if (average_.on()) all.push_back(stateful("average", average_));
   all.push_back({"training", [this] { return own_state(); }, [this](const State& s) { load_own_state(s); }});
-  all.push_back({"log", [this] { return State{{}, {}, {}, {{"position", log_}}}; },
+  all.push_back({"log",
+                 [this] {
+                   return State{{}, {}, {}, {{"position", log_}}};
+                 },
                  [this](const State& s) {
                    s.expect_entries_of({{}, {}, {}, {{"position", log_}}});
                    log_ = s.text("position");
@@ -120,19 +136,20 @@ State Trainer::own_state() const {
   std::vector<double> results;
   for (const EpochResult& r : results_) std::ranges::copy(r.row(), std::back_inserter(results));
   for (const auto& row : notes_) s.counts["note_lengths"].push_back(row.size());
-  s.numbers = {{"loss_sum", {loss_sum_}},  {"window_sum", {window_sum_}},       {"seconds", {seconds_}},
-               {"notes", joined(notes_)},  {"loss_curve", joined(loss_curve_)}, {"results", results},
+  s.numbers = {{"loss_sum", {loss_sum_}},    {"window_sum", {window_sum_}},       {"seconds", {seconds_}},
+               {"notes", joined(notes_)},    {"loss_curve", joined(loss_curve_)}, {"results", results},
                {"earlier", joined(earlier_)}};
   return s;
 }
 
 void Trainer::load_own_state(const State& s) {
-  const std::size_t width = EpochResult::columns().size();
+  const std::size_t width = EpochResult::columns(task_).size();
   State own = own_state();
   own.tensors = s.tensors;  // that depends on whether there is a best network yet
   s.expect_entries_of(own);
   std::vector<EpochResult> results;
-  for (const auto& row : cut(s.numbers_of("results"), width, "results")) results.push_back(EpochResult::from(row));
+  for (const auto& row : cut(s.numbers_of("results"), width, "results"))
+    results.push_back(EpochResult::from(row, task_));
   const std::uint64_t best = s.count("best");
   check(best <= results.size(), "best: given epoch ", best, ", expected one of ", results.size());
   const State best_network = s.part("best");
@@ -198,13 +215,13 @@ void Trainer::run(const TrainerEvents& events) {
   if (guidance_) guidance_->partner().train();
   const std::int64_t per_epoch = loader_.batches_per_epoch();
   saved_ = Clock::now();
-  Progress progress(options_.label, options_.epochs * images_per_epoch(), options_.quiet, images_done());
+  Progress progress(options_.label, options_.epochs * samples_per_epoch(), options_.quiet, samples_done());
   try {
     while (finished_epochs() < options_.epochs) {
       while (steps_taken() < (finished_epochs() + 1) * per_epoch) {
         check_stop();
         const double loss = train_step(events);
-        progress.update(images_done(), cat("loss ", number(loss), latest_test()));
+        progress.update(samples_done(), cat("loss ", number(loss), latest_test()));
         if (due()) save(events);
       }
       finish_epoch(events);
@@ -248,26 +265,21 @@ void Trainer::check_gradients() {
 
 // With a partner the sum of both losses: each reaches the parameters of its own network alone.
 Trainer::StepLoss Trainer::loss_of(const datasets::Batch& batch) {
-  const auto outcome = [&](nn::Module& net) {
-    const Var logits = net(batch["image"]);
-    return quant::Outcome{logits,
-                          cross_entropy(logits, batch["label"], static_cast<Real>(options_.label_smoothing))};
-  };
-  const quant::Outcome own = outcome(net_);
+  const quant::Outcome own = task_.outcome(net_, batch);
   Var total = own.task;
   if (guidance_) {
-    const quant::GuidedLosses guided = guidance_->losses(own, outcome(guidance_->partner()));
+    const quant::GuidedLosses guided = guidance_->losses(own, task_.outcome(guidance_->partner(), batch));
     total = guided.student + guided.partner;
   }
   for (const double value : {double(own.task.item()), double(total.item())})
     if (!std::isfinite(value))
       throw Diverged(cat("training loss is ", value, " at step ", steps_taken(), "; what is not finite first is ",
-                         first_not_finite(net_, batch["image"])));
+                         first_not_finite(net_, batch.tensors, [&] { task_.loss(net_, batch); })));
   return {total, own.task.item()};
 }
 
 std::string Trainer::latest_test() const {
-  return results_.empty() ? "" : cat("  test ", number(100 * results_.back().test.accuracy), " %");
+  return results_.empty() ? "" : cat("  test ", task_.text(results_.back().test));
 }
 
 // Calls f while the network is as it is judged: averaged weights, quantized as deployed, norm statistics
@@ -279,7 +291,10 @@ nn::StateDict Trainer::judge(const std::function<void()>& f) {
   nn::StateDict judged = state_of(net_, rule());
   const quant::EvaluationScope deployed(net_, rule());
   if (options_.norm_batches > 0) {
-    estimate_norm_statistics(net_, loader_, epoch(), options_.norm_batches);
+    const StateScope remembered(task_);
+    estimate_norm_statistics(
+        net_, [this](const datasets::Batch& batch) { task_.loss(net_, batch); }, loader_, epoch(),
+        options_.norm_batches);
     std::ranges::copy(net_.state_dict(), judged.begin());
   }
   f();
@@ -291,17 +306,16 @@ void Trainer::finish_epoch(const TrainerEvents& events) {
                      loss_sum_ / static_cast<double>(loader_.batches_per_epoch()),
                      {},
                      {},
-                     {std::nan(""), std::nan("")}};
+                     task_.unknown()};
   using Judge = TrainerOptions::JudgeTrain;
   const bool last = finished_epochs() + 1 == options_.epochs;
   bool better = false;
   nn::StateDict judged = judge([&] {
-    result.held_out = evaluate(net_, data_.held_out);
-    result.test = evaluate(net_, data_.test);
+    result.held_out = task_.evaluate(net_, *data_.held_out);
+    result.test = task_.evaluate(net_, *data_.test);
     if (options_.judge_train == Judge::always || (last && options_.judge_train == Judge::at_the_end))
-      result.train = evaluate(net_, data_.train);
-    better = best_ < 0 || data_.held_out.size() == 0 ||
-             result.held_out.accuracy > results_[static_cast<std::size_t>(best_)].held_out.accuracy;
+      result.train = task_.evaluate(net_, *data_.train);
+    better = best_ < 0 || data_.held_out->size() == 0 || task_.better(result.held_out, best().held_out);
   });
   if (better) {
     best_ = finished_epochs();
@@ -321,12 +335,10 @@ nn::StateDict Trainer::judged_network() {
   return judge([] {});
 }
 
-std::int64_t Trainer::images_per_epoch() const {
-  return std::min(data_.train.size(), loader_.batches_per_epoch() * loader_.batch_size());
+std::int64_t Trainer::samples_per_epoch() const {
+  return std::min(data_.train->size(), loader_.batches_per_epoch() * loader_.batch_size());
 }
 
-std::int64_t Trainer::images_done() const {
-  return epoch() * images_per_epoch() + batch() * loader_.batch_size();
-}
+std::int64_t Trainer::samples_done() const { return epoch() * samples_per_epoch() + batch() * loader_.batch_size(); }
 
 }  // namespace coarsegrad::experiments

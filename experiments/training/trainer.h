@@ -1,7 +1,7 @@
 #pragma once
 // Trainer: one training from its first step to its last, which may be broken off at any moment (a signal, a
 // kill) and goes on from its checkpoint to the very same end, bit for bit, in the same program on the same
-// machine with any number of threads.
+// machine with any number of threads. What is learned, and how good a network is at it, the task says (task.h).
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -11,6 +11,7 @@
 #include "experiments/support/run_log.h"
 #include "experiments/training/checkpoint.h"
 #include "experiments/training/json_values.h"
+#include "experiments/training/task.h"
 #include "experiments/training/training.h"
 #include "experiments/training/weight_average.h"
 #include "optim/optimizer.h"
@@ -26,36 +27,33 @@ struct TrainerOptions {
   std::string config = "{}";
   std::int64_t epochs = 1;
   optim::Schedule rate = optim::constant(0.1);  ///< learning rate of each step
-  double label_smoothing = 0;
   double average_decay = 0;  ///< of a moving average of the weights, which is judged in their place; 0: none
-  std::int64_t norm_batches =
-      0;  ///< batches that norm statistics are estimated from before judging; 0: running
-  enum class JudgeTrain {
-    never,
-    at_the_end,
-    always
-  } judge_train = JudgeTrain::never;      ///< after which epochs
+  /// Batches that norm statistics are estimated from before judging; 0: those of the training are kept.
+  std::int64_t norm_batches = 0;
+  enum class JudgeTrain { never, at_the_end, always } judge_train = JudgeTrain::never;  ///< after which epochs
   std::int64_t loss_window = 0;           ///< steps that an entry of loss_curve() is the mean of; 0: no curve
   Rows earlier = {};                      ///< EpochResult::row() of stages before this training
   std::filesystem::path checkpoint = {};  ///< empty: none is kept
   std::int64_t save_steps = 0;            ///< saved every so many steps; 0: no
   double save_minutes = 5;                ///< and after so many minutes; each epoch ends with one, too
-  std::vector<Part> parts = {};           ///< of one's own, whose memory is saved and restored with the others
+  std::vector<StatefulPart> parts = {};   ///< of one's own, whose memory is saved and restored with the others
   bool quiet = false;                     ///< no progress on the terminal
 };
 
 /// After an epoch.
 struct EpochResult {
   double epoch = 0;  ///< from 1
-  double loss = 0;   ///< mean of the batches' losses in training mode, with augmentation and smoothing
-  Evaluation held_out, test;
-  Evaluation train;  ///< of the images trained on, as they are; NaN where it was not asked for
+  double loss = 0;   ///< mean of the batches' losses, as Task::loss() gives them in training mode
+  /// As Task::evaluate() finds them; NaN of an empty part of the data.
+  Metrics held_out, test;
+  Metrics train;  ///< of the samples trained on, as they are; NaN where it was not asked for
 
-  /// What a log's table of results needs, in the order of row().
-  static std::vector<Column> columns();
+  /// What a log's table of results needs, in the order of row(): "epoch", "loss", then "held_out_NAME", "test_NAME" and
+  /// "train_NAME" of each metric of the task.
+  static std::vector<Column> columns(const Task& task);
   std::vector<double> row() const;
   /// Throws Error for a row of another length.
-  static EpochResult from(std::span<const double> row);
+  static EpochResult from(std::span<const double> row, const Task& task);
 };
 
 /// What a main hears of. Whatever of it is logged must be logged before the function returns.
@@ -77,12 +75,10 @@ struct TrainerParts {
 class Trainer {
  public:
   /// All references and parts must outlive the trainer; the loader serves data.train, from its first batch on,
-  /// `optimizer` moves the parameters of the network and of its parts. Throws Error for options out of range, and for
-  /// an optimizer that lacks what the weight rule trains.
-  Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData& data,
+  /// `optimizer` moves the parameters of the network and of its parts. Throws Error for options out of range, data sets
+  /// that are not there, and for an optimizer that lacks what the weight rule trains.
+  Trainer(nn::Module& net, Task& task, optim::Optimizer& optimizer, datasets::DataLoader& loader, SplitData data,
           TrainerOptions options, const TrainerParts& parts = {});
-  Trainer(nn::Module& net, optim::Optimizer& optimizer, datasets::DataLoader& loader, const SplitData&& data,
-          TrainerOptions options, const TrainerParts& parts = {}) = delete;  // it would be gone
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
@@ -111,27 +107,28 @@ class Trainer {
   const std::vector<EpochResult>& results() const { return results_; }
   /// TrainerOptions::earlier, from the checkpoint if it was restored.
   const Rows& earlier() const { return earlier_; }
-  /// The epoch with the best held-out accuracy, the first one of equals; without held-out images the last
-  /// one.
+  /// The epoch whose held-out metrics are the best by Task::better(), the first one of equals; without held-out samples
+  /// the last one.
   const EpochResult& best() const;
   /// The network as it was judged after best().
   const nn::StateDict& best_network() const { return best_network_; }
   /// The network as it is judged now.
   nn::StateDict judged_network();
-  /// What quantizes its weights; null: nothing does.
+  const Task& task() const { return task_; }
+  /// What quantizes the network's weights; null: nothing does.
   quant::WeightRule* rule() const { return optimizer_.weights(); }
 
  private:
   struct StepLoss {
     Var total;
-    double task;  ///< the network's own part
+    double own;  ///< the network's part
   };
   StepLoss loss_of(const datasets::Batch& batch);
   double train_step(const TrainerEvents& events);
   void check_gradients();
   void finish_epoch(const TrainerEvents& events);
   nn::StateDict judge(const std::function<void()>& f);
-  std::vector<Part> all_parts();
+  std::vector<StatefulPart> all_parts();
   State own_state() const;
   void load_own_state(const State& state);
   void check_place() const;
@@ -140,19 +137,20 @@ class Trainer {
   std::int64_t epoch() const { return steps_taken() / loader_.batches_per_epoch(); }
   std::int64_t batch() const { return steps_taken() % loader_.batches_per_epoch(); }
   std::int64_t finished_epochs() const { return static_cast<std::int64_t>(results_.size()); }
-  std::int64_t images_per_epoch() const;
-  std::int64_t images_done() const;
+  std::int64_t samples_per_epoch() const;
+  std::int64_t samples_done() const;
   std::string latest_test() const;
 
   nn::Module& net_;
+  Task& task_;
   datasets::DataLoader& loader_;
-  const SplitData& data_;
+  const SplitData data_;
   const TrainerOptions options_;
   quant::QuantizedOptimizer optimizer_;
   quant::GradientRule* gradients_;
   quant::Guidance* guidance_;
   WeightAverage average_;
-  const std::vector<Part> parts_;  // all of the above that remember something, and what follows
+  const std::vector<StatefulPart> parts_;  // all of the above that remember something, and what follows
 
   std::int64_t best_ = -1;
   double loss_sum_ = 0, window_sum_ = 0;

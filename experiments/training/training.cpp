@@ -7,10 +7,9 @@
 #include <set>
 #include <tuple>
 
+#include "core/autograd.h"
 #include "core/base/check.h"
-#include "core/base/parallel.h"
 #include "core/base/sha256.h"
-#include "core/ops.h"
 #include "experiments/support/file_place.h"
 #include "experiments/support/run.h"
 #include "quant/activations/trained.h"
@@ -22,47 +21,46 @@ bool Split::same_images(const Split& other) const {
          std::tie(other.dataset, other.images, other.held_out, other.seed, other.digest);
 }
 
-SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed, const std::string& name) {
-  const std::int64_t size = data.train.size();
-  check_usage(count >= 0 && count < size, "held-out: given ", count, " images of ", size, ", expected fewer");
+SplitData split(SplitData::Samples train, SplitData::Samples test, std::int64_t count, std::uint64_t seed,
+                const std::string& name) {
+  const std::int64_t size = train->size();
+  check_usage(count >= 0 && count < size, "held-out: given ", count, " samples of ", size, ", expected fewer");
   const std::vector<std::int64_t> indices = datasets::held_out_indices(size, count, seed);
-  Split about{name, size, count, seed, sha256({std::as_bytes(std::span(indices))})};
-  if (count == 0) {
-    datasets::ImageDataset none = first_images(data.train, 0);
-    return {std::move(data.train), std::move(none), std::move(data.test), std::move(about)};
-  }
-  auto [rest, held_out] = datasets::hold_out(data.train, count, seed);
-  return {std::move(rest), std::move(held_out), std::move(data.test), std::move(about)};
+  const auto part = [&train](std::vector<std::int64_t> numbers) {
+    return std::make_shared<datasets::Subset>(train, std::move(numbers));
+  };
+  return {part(datasets::kept_indices(size, count, seed)),
+          part(indices),
+          std::move(test),
+          {name, size, count, seed, sha256({std::as_bytes(std::span(indices))})}};
+}
+
+SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed, const std::string& name) {
+  return split(std::make_shared<datasets::ImageDataset>(std::move(data.train)),
+               std::make_shared<datasets::ImageDataset>(std::move(data.test)), count, seed, name);
+}
+
+Shape image_of(const datasets::Dataset& data) { return data.description().field("image").shape; }
+
+int classes_of(const datasets::Dataset& data) { return data.description().field("label").classes; }
+
+namespace {
+
+std::vector<std::int64_t> first_numbers(const datasets::Dataset& data, std::int64_t count) {
+  std::vector<std::int64_t> numbers(static_cast<std::size_t>(std::min(count, data.size())));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
+}
+
+}  // namespace
+
+SplitData::Samples first_samples(SplitData::Samples data, std::int64_t count) {
+  std::vector<std::int64_t> numbers = first_numbers(*data, count);
+  return std::make_shared<datasets::Subset>(std::move(data), std::move(numbers));
 }
 
 datasets::ImageDataset first_images(const datasets::ImageDataset& data, std::int64_t count) {
-  std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(count, data.size())));
-  std::iota(indices.begin(), indices.end(), 0);
-  return datasets::subset(data, indices);
-}
-
-Evaluation evaluate(nn::Module& net, const datasets::ImageDataset& data,
-                    const std::function<void(const Tensor& logits)>& see) {
-  if (data.size() == 0) return {std::nan(""), std::nan("")};
-  const NoGrad constant;
-  const FlushDenormals flush;
-  const ModeScope mode(net, false);
-  datasets::DataLoader loader(data,
-                              {.batch_size = std::min<std::int64_t>(500, data.size()), .shuffle = false});
-  Evaluation sum;
-  for (const datasets::Batch& batch : loader.epoch(0)) {
-    check_stop();
-    const Var logits = net(batch["image"]);
-    const double loss = cross_entropy(logits, batch["label"]).item();
-    if (!all_finite(logits.value().view()) || !std::isfinite(loss))
-      throw Diverged(cat("evaluation of ", data.name, ": what is not finite first is ",
-                         first_not_finite(net, batch["image"])));
-    if (see) see(logits.value());
-    sum.loss += loss * static_cast<double>(batch["label"].numel());
-    sum.accuracy += static_cast<double>(count_correct(logits.value(), batch["label"]));
-  }
-  const double n = static_cast<double>(data.size());
-  return {sum.loss / n, sum.accuracy / n};
+  return datasets::subset(data, first_numbers(data, count));
 }
 
 // A float is finite unless all bits of its exponent are set; adding one there carries into the sign bit.
@@ -76,22 +74,22 @@ bool all_finite(std::span<const Real> values) {
 
 void expect_finite_gradients(const std::vector<std::pair<std::string, Parameter*>>& parameters) {
   for (const auto& [name, parameter] : parameters)
-    if (!all_finite(parameter->grad().view()))
-      throw Diverged(cat("the gradient of ", name, " is not finite"));
+    if (!all_finite(parameter->grad().view())) throw Diverged(cat("the gradient of ", name, " is not finite"));
 }
 
-std::string first_not_finite(nn::Module& net, const Tensor& images) {
-  if (!all_finite(images.view())) return "the input";
+std::string first_not_finite(nn::Module& net, const NamedTensors& batch, const std::function<void()>& run) {
+  for (const auto& [name, tensor] : batch)
+    if (tensor.type() == kRealType && !all_finite(tensor.view())) return cat("the field ", name);
   const NoGrad constant;
   std::string found;
   std::vector<std::pair<nn::Module*, int>> hooks;
   for (const auto& [name, module] : net.named_modules())
-    hooks.emplace_back(module, module->register_forward_hook(
-                                   [&found, name = name](nn::Module&, const Var&, const Var& output) {
-                                     if (found.empty() && !all_finite(output.value().view()))
-                                       found = cat("the output of ", name.empty() ? "the network" : name);
-                                   }));
-  const Var output = net(images);
+    hooks.emplace_back(module,
+                       module->register_forward_hook([&found, name = name](nn::Module&, const Var&, const Var& output) {
+                         if (found.empty() && !all_finite(output.value().view()))
+                           found = cat("the output of ", name.empty() ? "the network" : name);
+                       }));
+  run();
   for (const auto& [module, number] : hooks) module->remove_hook(number);
   return found.empty() ? "the loss" : found;
 }
@@ -107,8 +105,7 @@ void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata) {
   TensorFile file{{}, metadata};
   for (const auto& [name, value] : state)
-    file.tensors.push_back(
-        {name, value.shape(), std::vector<float>(value.view().begin(), value.view().end())});
+    file.tensors.push_back({name, value.shape(), std::vector<float>(value.view().begin(), value.view().end())});
   write_tensor_file(path, file);
 }
 
@@ -129,9 +126,8 @@ std::map<std::string, std::string> load_network(const std::filesystem::path& pat
   std::set<std::string> weights;  // what a projection has kept beside one of them is called WEIGHT.NAME
   for (const auto& [name, parameter] : net.named_parameters()) weights.insert(name);
   nn::StateDict state = state_in(file);
-  std::erase_if(state, [&weights](const auto& entry) {
-    return weights.contains(entry.first.substr(0, entry.first.rfind('.')));
-  });
+  std::erase_if(
+      state, [&weights](const auto& entry) { return weights.contains(entry.first.substr(0, entry.first.rfind('.'))); });
   try {
     quant::load_state_with_any_alphas(net, state);
   } catch (const Error& e) {

@@ -1,8 +1,9 @@
 #pragma once
-// What the training mains share: data cut in three, evaluation, checks, networks on disk.
+// What the training mains share: data cut in three, checks, networks on disk.
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "datasets/images.h"
@@ -12,42 +13,40 @@
 
 namespace coarsegrad::experiments {
 
-/// Which of the training images were set aside. Two of the same data set with the same numbers, seed and
+/// Which of the training samples were set aside. Two of the same data set with the same numbers, seed and
 /// digest are the same.
 struct Split {
   std::string dataset;        ///< name that --dataset knows it by
-  std::int64_t images = 0;    ///< training images, those set aside included
+  std::int64_t images = 0;    ///< training samples, those set aside included
   std::int64_t held_out = 0;  ///< those set aside
-  std::uint64_t seed = 0;     ///< of the choice, and of the images where they are drawn
+  std::uint64_t seed = 0;     ///< of the choice, and of the samples where they are drawn
   std::string digest;         ///< SHA-256 of the indices set aside, ascending, 8 bytes each, little-endian
   bool independent = true;    ///< false: networks that this one comes from may have been trained on them
 
   bool same_images(const Split& other) const;
 };
 
-/// What a net learns from, what its best epoch is chosen by (may be empty), and what it is judged by.
+/// What a net learns from, what its best epoch is chosen by, and what it is judged by: any data sets with the fields
+/// that the task asks for.
 struct SplitData {
-  datasets::ImageDataset train, held_out, test;
+  using Samples = std::shared_ptr<const datasets::Dataset>;
+  Samples train, held_out, test;  ///< the last two may be empty
   Split split = {};
 };
-/// Sets `count` of the training images aside, chosen by `seed` alone; `name` is what --dataset calls them.
-/// Throws UsageError unless 0 <= count < data.train.size().
-SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed,
+/// Of the field "label". Throws Error where there is none.
+int classes_of(const datasets::Dataset& data);
+/// (H, W, C) of the field "image". Throws Error where there is none.
+Shape image_of(const datasets::Dataset& data);
+/// Sets `count` of the training samples aside, chosen by `seed` alone; `name` is what --dataset calls them.
+/// Throws UsageError unless 0 <= count < train->size().
+SplitData split(SplitData::Samples train, SplitData::Samples test, std::int64_t count, std::uint64_t seed,
                 const std::string& name = "");
+SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed, const std::string& name = "");
 
-/// The first `count` images, or all when there are fewer.
+/// The first `count` samples, or all when there are fewer.
+SplitData::Samples first_samples(SplitData::Samples data, std::int64_t count);
+/// The same of images, as a data set that can be changed.
 datasets::ImageDataset first_images(const datasets::ImageDataset& data, std::int64_t count);
-
-struct Evaluation {
-  double loss = 0;      ///< mean cross entropy
-  double accuracy = 0;  ///< share of images whose largest logit is that of their label, 0 to 1
-};
-/// Of a whole data set, in evaluation mode; the network's mode is restored. NaN for an empty one. Throws
-/// Diverged, naming the first layer whose output is not finite, when a logit or the loss is not: logits that
-/// are NaN have no largest one. `see` is called with the logits of each batch, in the order of the data. Polls
-/// stop requests.
-Evaluation evaluate(nn::Module& net, const datasets::ImageDataset& data,
-                    const std::function<void(const Tensor& logits)>& see = {});
 
 /// Puts a network into a mode and back.
 class ModeScope {
@@ -66,14 +65,14 @@ class ModeScope {
 bool all_finite(std::span<const Real> values);
 /// Throws Diverged, naming the parameter, when a gradient is not finite.
 void expect_finite_gradients(const std::vector<std::pair<std::string, Parameter*>>& parameters);
-/// Where numbers that are not finite come from: "the input", "the output of NAME", the first module in order
-/// of execution, or "the loss". Runs the network once in its present mode.
-std::string first_not_finite(nn::Module& net, const Tensor& images);
+/// Where numbers that are not finite come from: "the field NAME" of the batch, "the output of NAME", the first module
+/// in order of execution, or "the loss". Calls `run`, which runs the network on the batch in its present mode, once and
+/// without recording gradients.
+std::string first_not_finite(nn::Module& net, const NamedTensors& batch, const std::function<void()>& run);
 
 /// The tensors of a network file.
 nn::StateDict state_in(const TensorFile& file);
-/// The state dict of a network as a tensor file, float whatever Real is; what `metadata` says of it:
-/// network_file.h.
+/// The state dict of a network as a tensor file, float whatever Real is; what `metadata` says of it: network_file.h.
 void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata);
 /// Entry of the metadata that says which training a network came from.

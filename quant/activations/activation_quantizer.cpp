@@ -1,7 +1,6 @@
 #include "quant/activations/activation_quantizer.h"
 
 #include "core/base/check.h"
-#include "core/base/registry.h"
 #include "quant/activations/dorefa.h"
 #include "quant/activations/learned_step.h"
 #include "quant/activations/minmax.h"
@@ -15,79 +14,44 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
 
-// The trained parameters' gradients are those that belong to it.
-void expect_clipped_relu(const char* activation, const ActivationOptions& o) {
-  check_usage(o.surrogate.empty() || o.surrogate == "clipped_relu", activation,
-              " activation: given the surrogate ", o.surrogate, ", expected clipped_relu");
+template <class Activation, class Options>
+void add(PartRegistry<nn::MakeActivation>& all, const char* name, const char* source) {
+  all.add(name, source, Options{}, [](const Options& o) -> nn::MakeActivation {
+    return [o](const std::string&) { return std::make_unique<Activation>(o); };
+  });
 }
 
-nn::MakeActivation uniform(const ActivationOptions& o) {
-  const Surrogate& s = surrogate(o.surrogate.empty() ? "clipped_relu" : o.surrogate);
-  return [bits = o.bits, alpha = o.alpha == 0 ? half_gaussian_alpha(o.bits) : o.alpha,
-          &s](const std::string&) { return std::make_unique<UniformActivation>(bits, alpha, s); };
-}
-
-nn::MakeActivation trained(const ActivationOptions& o) {
-  expect_clipped_relu("trained", o);
-  TrainedActivationOptions options{
-      .bits = o.bits, .rule = o.alpha_rule, .alpha = o.alpha, .clamp_gradient = o.clamp_gradient};
-  if (o.rate_factor != 0) options.rate_factor = o.rate_factor;
-  return trained_activation(options, o.record_range);
-}
-
-nn::MakeActivation sign(const ActivationOptions& o) {
-  check_usage(o.bits == 1, "sign activation: given ", o.bits, " bits, expected 1");
-  const Surrogate& s = surrogate(o.surrogate.empty() ? "hard_tanh" : o.surrogate);
-  return [&s](const std::string&) { return std::make_unique<SignActivation>(s); };
-}
-
-MakeActivationQuantizer dorefa(Bounding h) {
-  return [h](const ActivationOptions& o) {
-    return dorefa_activation(o.bits, h, surrogate(o.surrogate.empty() ? "clipped_relu" : o.surrogate));
-  };
-}
-
-nn::MakeActivation pact(const ActivationOptions& o) {
-  expect_clipped_relu("pact", o);
-  PactOptions options{.bits = o.bits};
-  if (o.alpha != 0) options.alpha = o.alpha;
-  if (o.rate_factor != 0) options.rate_factor = o.rate_factor;
-  return [options](const std::string&) { return std::make_unique<PactActivation>(options); };
-}
-
-nn::MakeActivation lsq(const ActivationOptions& o) {
-  expect_clipped_relu("lsq", o);
-  LearnedStepOptions options{.bits = o.bits, .step = o.alpha};
-  if (o.rate_factor != 0) options.rate_factor = o.rate_factor;
-  return [options](const std::string&) { return std::make_unique<LearnedStepActivation>(options); };
-}
-
-Registry<MakeActivationQuantizer>& registry() {
-  static Registry<MakeActivationQuantizer> r("activation", {{"uniform", uniform},
-                                                            {"trained", trained},
-                                                            {"sign", sign},
-                                                            {"dorefa", dorefa(Bounding::clip)},
-                                                            {"dorefa_abs", dorefa(Bounding::absolute)},
-                                                            {"dorefa_tanh", dorefa(Bounding::tanh)},
-                                                            {"pact", pact},
-                                                            {"lsq", lsq},
-                                                            {"minmax", minmax_activation}});
-  return r;
+void add_shipped(PartRegistry<nn::MakeActivation>& all) {
+  all.add("relu", "", [] { return nn::relu_activation(); });
+  add<UniformActivation, UniformOptions>(all, "uniform", "Yin et al., ICLR 2019 (1903.05662), section 4");
+  add<TrainedActivation, TrainedActivationOptions>(
+      all, "trained", "Yin et al.: Blended coarse gradient descent, 2018 (1808.05240), section 2");
+  add<SignActivation, SignActivationOptions>(
+      all, "sign", "Courbariaux, Hubara et al.: Binarized neural networks, 2016 (1602.02830)");
+  constexpr const char* kDorefa = "Zhou et al.: DoReFa-Net, 2016 (1606.06160), section 2.4";
+  all.add("dorefa", kDorefa, DorefaOptions{},
+          [](const DorefaOptions& o) { return dorefa_activation(o.bits, Bounding::clip, surrogate(o.surrogate)); });
+  all.add("dorefa_abs", kDorefa, BoundedOptions{},
+          [](const BoundedOptions& o) { return dorefa_activation(o.bits, Bounding::absolute); });
+  all.add("dorefa_tanh", kDorefa, BoundedOptions{},
+          [](const BoundedOptions& o) { return dorefa_activation(o.bits, Bounding::tanh); });
+  add<PactActivation, PactOptions>(all, "pact", "Choi et al.: PACT, 2018 (1805.06085), section 3");
+  add<LearnedStepActivation, LearnedStepOptions>(all, "lsq", "Esser et al.: LSQ, ICLR 2020 (1902.08153)");
+  add<MinMaxActivation, MinMaxOptions>(all, "minmax", "Chen et al.: StatQuant, NeurIPS 2020 (2010.14298)");
 }
 
 }  // namespace
 
-nn::MakeActivation activation_quantizer(std::string_view name, const ActivationOptions& options) {
-  nn::MakeActivation make = registry().find(name)(options);
-  make("");  // options out of range are reported here, not at the first place
+PartRegistry<nn::MakeActivation>& activations() {
+  static PartRegistry<nn::MakeActivation> all("activation", add_shipped);
+  return all;
+}
+
+nn::MakeActivation make_activation(const Part& part) {
+  nn::MakeActivation make = activations().make(part);
+  make("");
   return make;
 }
-
-void register_activation(std::string name, MakeActivationQuantizer make) {
-  registry().add(std::move(name), std::move(make));
-}
-
-std::vector<std::string> activation_names() { return registry().names(); }
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -2,13 +2,8 @@
 // Quantized activations: a forward map onto a grid of levels, composed with the derivative of a surrogate
 // (quant/math/surrogate.h) for the backward pass. Here they are known by name; networks take what comes out
 // (nn::MakeActivation).
-#include <functional>
-#include <string>
-#include <string_view>
-#include <vector>
-
+#include "core/base/part_registry.h"
 #include "nn/activation.h"
-#include "quant/math/uniform_activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -21,37 +16,22 @@ class ActivationQuantizer : public nn::Activation {
   Attributes attributes() const override { return {{"bits", bits()}}; }
 };
 
-/// What the methods understand; what does not apply to one is ignored.
-struct ActivationOptions {
-  int bits = 4;                ///< 1 to 8; of dorefa to 16
-  std::string surrogate = {};  ///< its name; empty: the method's own
-  double alpha = 0;  ///< resolution, step or clipping level (at the start, if trained); 0: the method's own
-  double rate_factor = 0;  ///< of the learning rate of what is trained; 0: the method's own
-  AlphaRule alpha_rule = AlphaRule::three_valued;  ///< trained: what stands for the derivative in alpha
-  bool clamp_gradient = false;                     ///< trained: as in TrainedActivationOptions
-  bool record_range = false;                       ///< trained: a ReLU that only records its range at first
-};
-
-/// The activation at every place of a network, by name; those shipped are
-///   uniform  sigma(x, alpha), alpha fixed by the half-Gaussian rule (quant/activations/uniform.h); any surrogate, the
-///            clipped ReLU by default
+/// The activations by name, each made at every place of a network; those shipped are
+///   relu     float
+///   uniform  sigma(x, alpha), alpha fixed by the half-Gaussian rule (quant/activations/uniform.h); any surrogate
 ///   trained  the same with a trained alpha (quant/activations/trained.h); clipped ReLU
-///   sign     -1 and +1 (quant/activations/sign.h); any surrogate, hard_tanh by default; 1 bit
+///   sign     -1 and +1 (quant/activations/sign.h); any surrogate; 1 bit
 ///   dorefa, dorefa_abs, dorefa_tanh  quantize_k(h(x)) with h = clip, min(|x|, 1), (tanh + 1) / 2
-///            (quant/activations/dorefa.h); dorefa takes any surrogate, the clipped ReLU by default
+///            (quant/activations/dorefa.h); dorefa takes any surrogate
 ///   pact     clipping level alpha trained (quant/activations/pact.h); clipped ReLU
-///   lsq      step trained (quant/activations/learned_step.h), `alpha` its start; clipped ReLU
+///   lsq      step trained (quant/activations/learned_step.h); clipped ReLU
 ///   minmax   a ReLU on the levels between 0 and its largest output in the batch (quant/activations/minmax.h);
 ///            ReLU
-/// Throws UsageError for an unknown name, listing the known ones, for bits out of range and for a surrogate
-/// that is not known or not the method's; Error for an alpha or a factor out of range.
-nn::MakeActivation activation_quantizer(std::string_view name, const ActivationOptions& options = {});
-
-using MakeActivationQuantizer = std::function<nn::MakeActivation(const ActivationOptions& options)>;
-/// Makes an activation known by name. Throws UsageError if the name is empty or taken.
-void register_activation(std::string name, MakeActivationQuantizer make);
-/// Those shipped, then those registered, in that order.
-std::vector<std::string> activation_names();
+/// A program adds its own to it.
+PartRegistry<nn::MakeActivation>& activations();
+/// One of them. Throws UsageError for an unknown name, listing the known ones, and for options out of range, which are
+/// reported here and not at the first place; Error for an alpha or a factor out of range.
+nn::MakeActivation make_activation(const Part& part);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

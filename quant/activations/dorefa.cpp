@@ -9,6 +9,7 @@
 #include "core/map.h"
 #include "core/ops.h"
 #include "nn/graph.h"
+#include "quant/activations/option_text.h"
 #include "quant/math/unit_interval.h"
 
 namespace coarsegrad {
@@ -51,39 +52,36 @@ nn::Activation* last_activation(nn::Module& net, const nn::Graph& graph) {
 DorefaActivation::DorefaActivation(int bits, Bounding h, const Surrogate& surrogate)
     : bits_(bits), h_(h), surrogate_(surrogate) {
   highest_unit_level(bits);
-  check_usage((h == Bounding::clip && bits <= kMostCodedUnitBits) || surrogate.name() == "clipped_relu",
-              "dorefa activation: given the surrogate ", surrogate.name(),
-              ", expected that of its own bounding function");
+  check_usage(
+      (h == Bounding::clip && bits <= kMostCodedUnitBits) || &surrogate == &coarsegrad::surrogate("clipped_relu"),
+      "dorefa activation: given the surrogate ", surrogate.name(), ", expected that of its own bounding function");
 }
 
 // In front of the grid, where h is not its own clipping: the surrogate of the rounding is the identity there,
 // that of min(., 1) the clipped ReLU.
-GridMap DorefaActivation::map() const {
+ActivationMap DorefaActivation::map() const {
   const Surrogate& s = h_ == Bounding::tanh ? coarsegrad::surrogate("identity") : surrogate_;
-  return {unit_interval<Real>(bits_), bits_, &s};
+  return onto_grid(unit_interval<Real>(bits_), bits_, s);
 }
 
 Var DorefaActivation::forward(const Var& x) {
-  const Var bounded = h_ == Bounding::clip       ? x
-                      : h_ == Bounding::absolute ? abs(x)
-                                                 : (tanh(x) + Real(1)) * Real(0.5);
+  const Var bounded = h_ == Bounding::clip ? x : h_ == Bounding::absolute ? abs(x) : (tanh(x) + Real(1)) * Real(0.5);
   if (quantizing_ && bits_ <= kMostCodedUnitBits) return GridActivation::forward(bounded);
   const Var clipped = clamp(bounded, 0, 1);
   return quantizing_ ? quantize_values(clipped, bits_) : clipped;
 }
 
-Var DorefaActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
-  return quantizing_ && h_ == Bounding::clip && bits_ <= kMostCodedUnitBits
-             ? GridActivation::after_norm(norm, x, shortcut)
-             : in_passes(norm, x, shortcut);
-}
-
 int DorefaActivation::bits() const { return quantizing_ ? bits_ : 32; }
 
+void describe(OptionVisitor& v, DorefaOptions& o) {
+  v.integer(option_text::activation_bits(), o.bits, {1, 16});
+  option_text::describe_surrogate(v, o.surrogate);
+}
+
+void describe(OptionVisitor& v, BoundedOptions& o) { v.integer(option_text::activation_bits(), o.bits, {1, 16}); }
+
 nn::MakeActivation dorefa_activation(int bits, Bounding h, const Surrogate& surrogate) {
-  return [bits, h, &surrogate](const std::string&) {
-    return std::make_unique<DorefaActivation>(bits, h, surrogate);
-  };
+  return [bits, h, &surrogate](const std::string&) { return std::make_unique<DorefaActivation>(bits, h, surrogate); };
 }
 
 bool keep_last_activation_float(nn::Module& net, const Shape& image) {

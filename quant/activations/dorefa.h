@@ -18,12 +18,10 @@ enum class Bounding {
 class DorefaActivation : public GridActivation {
  public:
   /// With h = clip another surrogate than the clipped ReLU may stand for its derivative. Throws UsageError
-  /// unless 1 <= bits <= 16, and for a surrogate with another h, or with more than 8 bits, which have no
-  /// codes.
+  /// unless 1 <= bits <= 16, and for a surrogate with another h, or with more than 8 bits, which have no codes.
   explicit DorefaActivation(int bits, Bounding h = Bounding::clip,
                             const Surrogate& surrogate = coarsegrad::surrogate("clipped_relu"));
   Var forward(const Var& x) override;
-  Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
   /// 32 without quantization.
   int bits() const override;
   Bounding bounding() const { return h_; }
@@ -35,7 +33,7 @@ class DorefaActivation : public GridActivation {
   }
 
  protected:
-  GridMap map() const override;
+  ActivationMap map() const override;
 
  private:
   const int bits_;
@@ -43,6 +41,17 @@ class DorefaActivation : public GridActivation {
   const Surrogate& surrogate_;
   bool quantizing_ = true;
 };
+
+struct DorefaOptions {
+  int bits = 2;                            ///< 1 to 16
+  std::string surrogate = "clipped_relu";  ///< its name; another one only up to 8 bits
+};
+void describe(OptionVisitor& v, DorefaOptions& o);
+/// Of those that are bounded in another way.
+struct BoundedOptions {
+  int bits = 2;  ///< 1 to 16
+};
+void describe(OptionVisitor& v, BoundedOptions& o);
 
 /// A DorefaActivation at every place.
 nn::MakeActivation dorefa_activation(int bits, Bounding h = Bounding::clip,

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/pieces.h"
+#include "quant/activations/option_text.h"
 #include "quant/math/learned_step.h"
 
 namespace coarsegrad {
@@ -15,29 +16,35 @@ LearnedStepActivation::LearnedStepActivation(const LearnedStepOptions& o)
   highest_level(o.bits);
   check((o.step == 0 || (o.step >= kLeastStep<Real> && o.step <= kMostStep<Real>)) && o.rate_factor >= 0 &&
             std::isfinite(o.rate_factor),
-        "lsq activation: given a step of ", o.step, " and a rate factor of ", o.rate_factor,
-        ", expected 0 or ", kLeastStep<Real>, " to ", kMostStep<Real>, " and one >= 0");
+        "lsq activation: given a step of ", o.step, " and a rate factor of ", o.rate_factor, ", expected 0 or ",
+        kLeastStep<Real>, " to ", kMostStep<Real>, " and one >= 0");
   step.bounds = Parameter::Bounds{Real(kLeastStep<Real>), Real(kMostStep<Real>)};
   step.decay = false;
   step.rate_factor = o.rate_factor;
 }
 
-GridMap LearnedStepActivation::map() const {
+void describe(OptionVisitor& v, LearnedStepOptions& o) {
+  v.integer(option_text::activation_bits(), o.bits, {1, 8});
+  v.number({"step", "1", "its step at the start; 0: from the first batch"}, o.step,
+           {0, static_cast<double>(kMostStep<Real>)});
+  v.number(option_text::rate_factor(), o.rate_factor, {0, 100});
+}
+
+ActivationMap LearnedStepActivation::map() const {
   const int levels = highest_level(bits_);
   const double gaussian = 1 / std::sqrt(2 * std::numbers::pi);  // E max(x, 0)
   const bool started = step.value.item() != 0;
   const Real s = started ? step.value.item() : static_cast<Real>(step_at_start<Real>(gaussian, levels));
-  return {{s, levels, kernels::Rounding::nearest},
-          bits_,
-          &surrogate("clipped_relu"),
-          started ? step.var() : Var(),
-          [s, levels](const Tensor& g, const ActivationCodes& out, const Tensor& x) {
-            const double sum = quantize_step_gradient<Real>(g.numel(), x.data(), out.coded->codes(), g.data(),
-                                                            {s, levels, kernels::Rounding::nearest});
-            const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.size(0), 1) : 1;
-            return Tensor::scalar(static_cast<Real>(sum) * step_gradient_scale<Real>(g.numel() / images, levels));
-          },
-          true};
+  const kernels::Quantizer<Real> quantizer{s, levels, kernels::Rounding::nearest};
+  return onto_trained_grid(
+      quantizer, bits_, started ? step.var() : Var(),
+      [quantizer](const Tensor& g, const KeptActivation& kept) {
+        const double sum =
+            quantize_step_gradient<Real>(g.numel(), kept.x.data(), kept.coded->codes(), g.data(), quantizer);
+        const std::int64_t images = g.shape().rank() > 0 ? std::max<std::int64_t>(g.size(0), 1) : 1;
+        return Tensor::scalar(static_cast<Real>(sum) * step_gradient_scale<Real>(g.numel() / images, quantizer.levels));
+      },
+      true);
 }
 
 Var LearnedStepActivation::forward(const Var& x) {
@@ -49,11 +56,6 @@ Var LearnedStepActivation::forward(const Var& x) {
   }
   return GridActivation::forward(x);
 }
-
-Var LearnedStepActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
-  return starts() ? in_passes(norm, x, shortcut) : GridActivation::after_norm(norm, x, shortcut);
-}
-
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL
 }  // namespace coarsegrad

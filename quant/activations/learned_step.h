@@ -11,6 +11,7 @@ struct LearnedStepOptions {
   double step = 0;         ///< at the start; 0: from the first batch of the training
   double rate_factor = 1;  ///< of the learning rate of the step
 };
+void describe(OptionVisitor& v, LearnedStepOptions& o);
 
 /// "lsq" activations: Q_N = 0, Q_P = 2^bits - 1, so that the ReLU that stands before the paper's quantizer is
 /// a part of it: v = max(x, 0). N is the number of elements of one image. The window is 0 < v / s <= Q_P.
@@ -19,14 +20,13 @@ class LearnedStepActivation : public GridActivation {
   /// Throws UsageError for bits out of range, and Error for a step or a factor out of range.
   explicit LearnedStepActivation(const LearnedStepOptions& options);
   Var forward(const Var& x) override;
-  Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
 
   /// Shape (). 0 until a forward pass in training mode sets it, the first one whose mean of max(x, 0) is
   /// finite and not 0; what comes before that takes the step that N(0, 1) would give, and trains none.
   Parameter& step;
 
  protected:
-  GridMap map() const override;
+  ActivationMap map() const override;
 
  private:
   bool starts() const { return training() && step.value.item() == 0; }

@@ -8,6 +8,7 @@
 #include "core/ops.h"
 #include "core/tracer.h"
 #include "quant/activations/grid_activation.h"
+#include "quant/activations/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -33,19 +34,11 @@ Var MinMaxActivation::quantized(const Var& x) const {
   if (std::isnan(high)) return x * Var(high);
   if (!(high >= std::numeric_limits<Real>::min())) return relu(x);  // zeros
   const int levels = highest_level(bits_);
-  return quantize_activation(x, GridMap{.quantizer = {.alpha = high,
-                                                      .levels = levels,
-                                                      .rounding = kernels::Rounding::nearest,
-                                                      .steps = static_cast<Real>(levels)},
-                                        .bits = bits_,
-                                        .surrogate = &surrogate("relu")});
+  return activate(
+      x, onto_grid({high, levels, kernels::Rounding::nearest, static_cast<Real>(levels)}, bits_, surrogate("relu")));
 }
 
-nn::MakeActivation minmax_activation(const ActivationOptions& o) {
-  check_usage(o.surrogate.empty() || o.surrogate == "relu", "minmax activation: given the surrogate ",
-              o.surrogate, ", expected relu");
-  return [bits = o.bits](const std::string&) { return std::make_unique<MinMaxActivation>(bits); };
-}
+void describe(OptionVisitor& v, MinMaxOptions& o) { v.integer(option_text::activation_bits(), o.bits, {1, 8}); }
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

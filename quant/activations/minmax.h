@@ -8,6 +8,11 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
+struct MinMaxOptions {
+  int bits = 8;  ///< 1 to 8
+};
+void describe(OptionVisitor& v, MinMaxOptions& o);
+
 /// A ReLU whose output is rounded to the nearest of the 2^bits levels between 0, its smallest value, and the
 /// largest one in the batch, in evaluation mode as well. Backward: that of the ReLU. NaN or +inf makes all of
 /// them NaN, since there are no levels then; -inf is a 0 like every negative one. (The paper quantizes what
@@ -17,6 +22,7 @@ class MinMaxActivation : public ActivationQuantizer {
  public:
   /// Throws UsageError unless 1 <= bits <= 8.
   explicit MinMaxActivation(int bits);
+  explicit MinMaxActivation(const MinMaxOptions& options) : MinMaxActivation(options.bits) {}
   Var forward(const Var& x) override;
   int bits() const override { return bits_; }
 
@@ -25,9 +31,6 @@ class MinMaxActivation : public ActivationQuantizer {
 
   int bits_;
 };
-
-/// MinMaxActivation at every place. Throws UsageError for bits out of range and another surrogate than relu.
-nn::MakeActivation minmax_activation(const ActivationOptions& options);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -12,6 +12,7 @@ struct PactOptions {
   double alpha = 10;       ///< at the start: above whatever a normalised input reaches
   double rate_factor = 1;  ///< of the learning rate of alpha
 };
+void describe(OptionVisitor& v, PactOptions& o);
 
 /// y = min(max(x, 0), alpha) (equation 1), rounded to the nearest of the 2^k levels k alpha / (2^k - 1)
 /// (equation 2). dy/dx = 1 for 0 < x <= alpha, dy/dalpha = 1 for x > alpha, both 0 elsewhere (equation 3,
@@ -27,7 +28,7 @@ class PactActivation : public GridActivation {
   Parameter& alpha;  ///< shape (), kept in [kLeastAlpha, kMostAlpha]
 
  protected:
-  GridMap map() const override;
+  ActivationMap map() const override;
 
  private:
   const int bits_;

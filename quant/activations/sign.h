@@ -7,16 +7,23 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
+struct SignActivationOptions {
+  int bits = 1;                         ///< 1
+  std::string surrogate = "hard_tanh";  ///< its name
+};
+void describe(OptionVisitor& v, SignActivationOptions& o);
+
 /// y = +1 for x >= 0, else -1; backward multiplies by the surrogate's derivative at x with window 1, by
 /// default hard_tanh: 1 for |x| <= 1. Others: polynomial (Bi-Real Net), swish_sign (BNN+), triangular,
 /// arctan, tanh. Zeros that pad a convolution stay zeros between the signs.
 class SignActivation : public GridActivation {
  public:
-  explicit SignActivation(const Surrogate& surrogate = coarsegrad::surrogate("hard_tanh"))
-      : surrogate_(surrogate) {}
+  explicit SignActivation(const Surrogate& surrogate = coarsegrad::surrogate("hard_tanh")) : surrogate_(surrogate) {}
+  explicit SignActivation(const SignActivationOptions& options)
+      : SignActivation(coarsegrad::surrogate(options.surrogate)) {}
 
  protected:
-  GridMap map() const override { return {{1, 1, kernels::Rounding::sign}, 1, &surrogate_}; }
+  ActivationMap map() const override { return onto_grid({1, 1, kernels::Rounding::sign}, 1, surrogate_); }
 
  private:
   const Surrogate& surrogate_;

@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/ops.h"
+#include "quant/activations/option_text.h"
 #include "quant/math/uniform_weight.h"
 
 namespace coarsegrad {
@@ -18,40 +19,35 @@ bool names_alpha(const std::string& name) {
   return last == "alpha" || last == "step";
 }
 
-GridMap map_of(const TrainedAlpha& trained) {
+ActivationMap map_of(const TrainedAlpha& trained) {
   const int levels = highest_level(trained.bits);
-  return {{trained.alpha.item(), levels},
-          trained.bits,
-          &surrogate("clipped_relu"),
-          trained.alpha,
-          [levels, rule = trained.rule, factor = trained.gradient_factor, limit = trained.gradient_limit](
-              const Tensor& g, const ActivationCodes& out, const Tensor&) {
-            const double sum = quantize_alpha_gradient<Real>(g.numel(), out.coded->codes(), out.mask->data(),
-                                                             g.data(), levels, rule);
-            return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
-          }};
+  return onto_trained_grid({trained.alpha.item(), levels}, trained.bits, trained.alpha,
+                           [levels, rule = trained.rule, factor = trained.gradient_factor,
+                            limit = trained.gradient_limit](const Tensor& g, const KeptActivation& kept) {
+                             const double sum = quantize_alpha_gradient<Real>(
+                                 g.numel(), kept.coded->codes(), kept.mask->data(), g.data(), levels, rule);
+                             return Tensor::scalar(static_cast<Real>(std::clamp(factor * sum, -limit, limit)));
+                           });
 }
 
 }  // namespace
 
-Var quantize_activation(const Var& x, const TrainedAlpha& trained) {
-  return quantize_activation(x, map_of(trained));
-}
+Var quantize_activation(const Var& x, const TrainedAlpha& trained) { return activate(x, map_of(trained)); }
 
 TrainedActivation::TrainedActivation(const TrainedActivationOptions& options)
-    : alpha(register_parameter(
-          "alpha", Tensor::scalar(static_cast<Real>(options.alpha == 0 ? half_gaussian_alpha(options.bits)
-                                                                       : options.alpha)))),
-      options_(options) {
-  check(options.rate_factor >= 0 && std::isfinite(options.rate_factor) &&
-            alpha.value.item() >= Real(kLeastAlpha) && alpha.value.item() <= Real(kMostAlpha),
+    : alpha(register_parameter("alpha", Tensor::scalar(static_cast<Real>(
+                                            options.alpha == 0 ? half_gaussian_alpha(options.bits) : options.alpha)))),
+      options_(options),
+      recording_(options.record_range) {
+  check(options.rate_factor >= 0 && std::isfinite(options.rate_factor) && alpha.value.item() >= Real(kLeastAlpha) &&
+            alpha.value.item() <= Real(kMostAlpha),
         "trained activation: given alpha = ", options.alpha, " and a rate factor of ", options.rate_factor,
         ", expected ", kLeastAlpha, " to ", kMostAlpha, " and one >= 0");
   alpha.bounds = Parameter::Bounds{Real(kLeastAlpha), Real(kMostAlpha)};
   if (!options.clamp_gradient) alpha.rate_factor = options.rate_factor;
 }
 
-GridMap TrainedActivation::map() const {
+ActivationMap TrainedActivation::map() const {
   TrainedAlpha quantizer{alpha.var(), options_.bits, options_.rule};
   if (options_.clamp_gradient) {
     quantizer.gradient_factor = options_.rate_factor;
@@ -70,16 +66,18 @@ Var TrainedActivation::forward(const Var& x) {
   return relu(x);
 }
 
-Var TrainedActivation::after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) {
-  return recording_ ? in_passes(norm, x, shortcut) : GridActivation::after_norm(norm, x, shortcut);
-}
-
-nn::MakeActivation trained_activation(const TrainedActivationOptions& options, bool record_range) {
-  return [options, record_range](const std::string&) {
-    auto activation = std::make_unique<TrainedActivation>(options);
-    activation->record_range(record_range);
-    return activation;
-  };
+void describe(OptionVisitor& v, TrainedActivationOptions& o) {
+  v.integer(option_text::activation_bits(), o.bits, {1, 8});
+  std::string rule = name_of(o.rule);
+  v.choice({"alpha-rule", "", "what stands for the derivative in alpha"}, rule, alpha_rule_names());
+  o.rule = alpha_rule(rule);
+  v.number({"alpha", "1", "its resolution at the start; 0: the one for half-Gaussian input"}, o.alpha,
+           {0, TrainedActivation::kMostAlpha});
+  v.number(option_text::rate_factor(), o.rate_factor, {0, 100});
+  v.flag({"clamp-gradient", "", "that factor multiplies the gradient instead, which is then clamped to [-1, 1]"},
+         o.clamp_gradient);
+  v.flag({"record-range", "", "a float ReLU that leaves max|x| / (2^bits - 1) in alpha as a later start"},
+         o.record_range);
 }
 
 void load_state_with_any_alphas(nn::Module& net, const nn::StateDict& state) {

@@ -31,7 +31,10 @@ struct TrainedActivationOptions {
   /// code does so, the paper does not.
   double rate_factor = 0.01;
   bool clamp_gradient = false;
+  /// At first a ReLU that leaves the range of its input in alpha (TrainedActivation::record_range()).
+  bool record_range = false;
 };
+void describe(OptionVisitor& v, TrainedActivationOptions& o);
 
 /// The quantizer as a module. One module used at several places has one alpha, whose gradient is the sum over
 /// the places.
@@ -42,7 +45,6 @@ class TrainedActivation : public GridActivation {
   /// Throws UsageError unless 1 <= bits <= 8, and Error for an alpha or a factor out of range.
   explicit TrainedActivation(const TrainedActivationOptions& options);
   Var forward(const Var& x) override;
-  Var after_norm(nn::BatchNorm& norm, const Var& x, const Var& shortcut) override;
 
   /// While it is on, forward() is a ReLU and, in training mode, leaves max|x| / K of its input in alpha: so
   /// the last batch of a float training gives the start of the quantized one. Negative x count, as in the
@@ -53,15 +55,12 @@ class TrainedActivation : public GridActivation {
   Parameter& alpha;  ///< shape (), kept in [kLeastAlpha, kMostAlpha]
 
  protected:
-  GridMap map() const override;
+  ActivationMap map() const override;
 
  private:
   const TrainedActivationOptions options_;
-  bool recording_ = false;
+  bool recording_;
 };
-
-/// A TrainedActivation at every place.
-nn::MakeActivation trained_activation(const TrainedActivationOptions& options, bool record_range = false);
 
 /// net.load_state_dict(state), but for what quantized activations train (entries "alpha" and "step", and
 /// "....alpha" and "....step"): one that the state lacks

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/in_range.h"
+#include "quant/activations/option_text.h"
 #include "quant/math/uniform_activation.h"
 
 namespace coarsegrad {
@@ -11,7 +12,7 @@ inline namespace COARSEGRAD_REAL {
 namespace quant {
 
 Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate) {
-  return quantize_activation(x, GridMap{{alpha, highest_level(bits)}, bits, &surrogate});
+  return activate(x, onto_grid({alpha, highest_level(bits)}, bits, surrogate));
 }
 
 UniformActivation::UniformActivation(int bits, double alpha, const Surrogate& surrogate)
@@ -20,8 +21,18 @@ UniformActivation::UniformActivation(int bits, double alpha, const Surrogate& su
   check(is_positive(alpha), "uniform activation: given alpha = ", alpha, ", expected a positive number");
 }
 
-GridMap UniformActivation::map() const {
-  return {{static_cast<Real>(alpha_), highest_level(bits_)}, bits_, &surrogate_};
+UniformActivation::UniformActivation(const UniformOptions& o)
+    : UniformActivation(o.bits, o.alpha == 0 ? half_gaussian_alpha(o.bits) : o.alpha,
+                        coarsegrad::surrogate(o.surrogate)) {}
+
+void describe(OptionVisitor& v, UniformOptions& o) {
+  v.integer(option_text::activation_bits(), o.bits, {1, 8});
+  option_text::describe_surrogate(v, o.surrogate);
+  v.number({"alpha", "1", "its resolution; 0: the one for half-Gaussian input"}, o.alpha, {0, 1000});
+}
+
+ActivationMap UniformActivation::map() const {
+  return onto_grid({static_cast<Real>(alpha_), highest_level(bits_)}, bits_, surrogate_);
 }
 
 nn::MakeActivation uniform_activation(int bits, const Surrogate& surrogate) {

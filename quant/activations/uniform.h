@@ -13,17 +13,25 @@ namespace quant {
 /// 2019 (arXiv 1903.05662), section 4.
 Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate);
 
+struct UniformOptions {
+  int bits = 4;                            ///< 1 to 8
+  std::string surrogate = "clipped_relu";  ///< its name
+  double alpha = 0;                        ///< the resolution; 0: by the half-Gaussian rule (half_gaussian_alpha())
+};
+void describe(OptionVisitor& v, UniformOptions& o);
+
 /// quantize_activation with fixed resolution alpha. The resolution is configuration, not state: a float net's
 /// state dict loads into the net with quantized activations.
 class UniformActivation : public GridActivation {
  public:
   /// Throws UsageError unless 1 <= bits <= 8, and Error unless alpha is finite and positive.
   UniformActivation(int bits, double alpha, const Surrogate& surrogate);
+  explicit UniformActivation(const UniformOptions& options);
   double alpha() const { return alpha_; }
   const Surrogate& surrogate() const { return surrogate_; }
 
  protected:
-  GridMap map() const override;
+  ActivationMap map() const override;
 
  private:
   int bits_;

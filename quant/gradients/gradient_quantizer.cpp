@@ -26,8 +26,7 @@ std::vector<double> in_double(const Tensor& g) { return {g.view().begin(), g.vie
 // What the shipped ones share.
 class Rounding : public GradientQuantizer {
  public:
-  Rounding(std::string name, const GradientQuantizerOptions& options)
-      : name_(std::move(name)), options_(options) {
+  Rounding(std::string name, const GradientQuantizerOptions& options) : name_(std::move(name)), options_(options) {
     check_usage(options.bits >= 1 && options.bits <= 8, name_, " gradients: given ", options.bits,
                 " bits, expected 1 to 8");
   }
@@ -154,14 +153,13 @@ class BlockHouseholder : public PerSample {
   static constexpr double kLeastRange = 0x1p-80, kMostRange = 0x1p100;
 
   // All in double.
-  void round_wide(Matrix m, const Real* g, const Rng* rng, const SampleRanges& known,
-                  std::span<const double> lengths, Real* q) const {
+  void round_wide(Matrix m, const Real* g, const Rng* rng, const SampleRanges& known, std::span<const double> lengths,
+                  Real* q) const {
     const std::vector<double> wide(g, g + m.rows * m.cols);
     std::vector<Interval<double>> ranges;
     for (const Interval<Real>& r : known) ranges.push_back({r.low, r.high});
     std::vector<double> y(wide.size());
-    round_householder<double>(m.rows, m.cols, wide.data(), ranges, householder_groups(lengths), bins(), rng,
-                              y.data());
+    round_householder<double>(m.rows, m.cols, wide.data(), ranges, householder_groups(lengths), bins(), rng, y.data());
     std::ranges::transform(y, q, to_finite);
   }
 
@@ -174,18 +172,16 @@ class BlockHouseholder : public PerSample {
 Registry<MakeGradientQuantizer>& registry() {
   using Options = GradientQuantizerOptions;
   static Registry<MakeGradientQuantizer> r(
-      "gradient quantizer",
-      {{"dorefa", [](const Options& o) { return std::make_unique<DoReFa>(o); }},
-       {"ptq", [](const Options& o) { return std::make_unique<PerTensor>(o); }},
-       {"psq", [](const Options& o) { return std::make_unique<PerSample>(o); }},
-       {"bhq", [](const Options& o) { return std::make_unique<BlockHouseholder>(o); }}});
+      "gradient quantizer", {{"dorefa", [](const Options& o) { return std::make_unique<DoReFa>(o); }},
+                             {"ptq", [](const Options& o) { return std::make_unique<PerTensor>(o); }},
+                             {"psq", [](const Options& o) { return std::make_unique<PerSample>(o); }},
+                             {"bhq", [](const Options& o) { return std::make_unique<BlockHouseholder>(o); }}});
   return r;
 }
 
 }  // namespace
 
-std::unique_ptr<GradientQuantizer> gradient_quantizer(std::string_view name,
-                                                      const GradientQuantizerOptions& options) {
+std::unique_ptr<GradientQuantizer> gradient_quantizer(std::string_view name, const GradientQuantizerOptions& options) {
   return registry().find(name)(options);
 }
 

@@ -39,9 +39,8 @@ class GradientQuantizer {
 };
 
 struct GradientQuantizerOptions {
-  int bits = 8;  ///< 1 to 8
-  bool stochastic =
-      true;  ///< false: to the nearest level, which is biased; to see what the noise is good for
+  int bits = 8;            ///< 1 to 8
+  bool stochastic = true;  ///< false: to the nearest level, which is biased; to see what the noise is good for
 };
 
 /// By name; those shipped round up with a probability that is a multiple of 2^-16, have B = 2^bits - 1 bins
@@ -57,8 +56,7 @@ struct GradientQuantizerOptions {
 /// limits of what is written: a result below the smallest normal number is 0, which matters below ranges of
 /// about 1e-35, and bhq, whose results leave the range, stops at the largest finite number, which matters
 /// above about 1e38. Throws UsageError for an unknown name, listing the known ones, and for bits out of range.
-std::unique_ptr<GradientQuantizer> gradient_quantizer(std::string_view name,
-                                                      const GradientQuantizerOptions& options);
+std::unique_ptr<GradientQuantizer> gradient_quantizer(std::string_view name, const GradientQuantizerOptions& options);
 
 using MakeGradientQuantizer =
     std::function<std::unique_ptr<GradientQuantizer>(const GradientQuantizerOptions& options)>;

@@ -4,7 +4,6 @@
 
 #include "core/base/check.h"
 #include "core/ops.h"
-#include "quant/weights/layer_choice.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -55,6 +54,25 @@ class Draws {
   SampleRanges known_;
 };
 
+OptionText bits_text() { return {"bits", "bit", "bits of a quantized gradient"}; }
+
+GradientRuleOptions bifurcated(const char* name, const BifurcatedGradientOptions& o) {
+  return {gradient_quantizer(name, {.bits = o.bits}), gradient_quantizer("ptq", {.bits = o.weight_bits})};
+}
+
+void add_shipped(PartRegistry<GradientRuleOptions>& all) {
+  all.add("none", "", [] { return GradientRuleOptions{}; });
+  all.add("dorefa", "Zhou, Wu, Ni, Zhou, Wen, Zou: DoReFa-Net, 2016 (1606.06160), section 2.5", DorefaGradientOptions{},
+          [](const DorefaGradientOptions& o) {
+            return GradientRuleOptions{gradient_quantizer("dorefa", {.bits = o.bits}), nullptr};
+          });
+  constexpr const char* kStatQuant =
+      "Chen, Gai, Yao, Mahoney, Gonzalez: StatQuant, NeurIPS 2020 (2010.14298), section 5";
+  for (const char* name : {"ptq", "psq", "bhq"})
+    all.add(name, kStatQuant, BifurcatedGradientOptions{},
+            [name](const BifurcatedGradientOptions& o) { return bifurcated(name, o); });
+}
+
 }  // namespace
 
 struct GradientRule::Layer {
@@ -63,21 +81,32 @@ struct GradientRule::Layer {
   std::shared_ptr<Draws> draws;  // and of the maps: a history may outlive the rule
 };
 
-GradientRuleOptions dorefa_gradients(int bits) {
-  return {gradient_quantizer("dorefa", {.bits = bits}), nullptr, false, false};
+void describe(OptionVisitor& v, DorefaGradientOptions& o) { v.integer(bits_text(), o.bits, {1, 8}); }
+
+void describe(OptionVisitor& v, BifurcatedGradientOptions& o) {
+  v.integer(bits_text(), o.bits, {1, 8});
+  v.integer({"weight-bits", "bit", "bits of the gradient that becomes that of the weights"}, o.weight_bits, {1, 8});
 }
 
-GradientRuleOptions bifurcated_gradients(std::string_view name, int bits) {
-  return {gradient_quantizer(name, {.bits = bits}), gradient_quantizer("ptq", {.bits = 8}), true, true};
+PartRegistry<GradientRuleOptions>& gradient_rules() {
+  static PartRegistry<GradientRuleOptions> all("gradients", add_shipped);
+  return all;
 }
 
-GradientRule::GradientRule(nn::Module& net, GradientRuleOptions options, const Rng& rng)
+GradientRule::GradientRule(nn::Module& net, GradientRuleOptions options, const Rng& rng,
+                           const LayerExceptions& exceptions)
     : options_(std::move(options)) {
   check(options_.input != nullptr, "gradient rule: given no quantizer, expected one for the input");
+  std::vector<LayerPlace> places;
   for (const auto& [name, module] : net.named_modules())
-    if (OutputGradientMap* map = module->output_gradient_map())
+    if (OutputGradientMap* map = module->output_gradient_map()) {
+      places.push_back({name, places.empty()});
       layers_.push_back({name, map, std::make_shared<Draws>(rng.split(name), options_)});
-  drop_ends(layers_, options_.quantize_first, options_.quantize_last);
+    }
+  if (!places.empty()) places.back().last = true;
+  std::erase_if(layers_, [&](const Layer& layer) {
+    return !exceptions.gradients(*std::ranges::find(places, layer.name, &LayerPlace::name));
+  });
   for (const Layer& layer : layers_)
     check(!layer.map->for_input && !layer.map->for_weight, "gradient rule: ", layer.name,
           " has a gradient map already");

@@ -4,8 +4,7 @@
 //   GradientRule rule(net, {.input = gradient_quantizer("psq", {.bits = 5}),
 //                           .weight = gradient_quantizer("ptq", {.bits = 8})}, rng.split("gradients"));
 // A QuantizedOptimizer tells it the step; whoever takes gradients without one calls set_step(). What is drawn depends on the random stream, the name of the layer and the step alone (and on how many times
-// the layer was passed backwards within the step), so a training that was broken off goes on with the same
-// bits.
+// the layer was passed backwards within the step), so a training that was broken off goes on with the same bits.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -15,6 +14,7 @@
 #include "core/state.h"
 #include "nn/module.h"
 #include "quant/gradients/gradient_quantizer.h"
+#include "quant/layers.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -24,23 +24,33 @@ struct GradientRuleOptions {
   std::shared_ptr<const GradientQuantizer> input;   ///< for the product that gives the gradient of the input
   std::shared_ptr<const GradientQuantizer> weight;  ///< for that of the weight, drawn apart; null: `input`,
                                                     ///< and one draw serves both products
-  bool quantize_first = true;                       ///< the first convolution or dense layer of the network
-  bool quantize_last = true;                        ///< the last one
 };
 
-/// DoReFa-Net: one quantized gradient for both products, none behind the first and the last layer (arXiv
-/// 1606.06160, section 2.7).
-GradientRuleOptions dorefa_gradients(int bits);
-/// StatQuant's bifurcation: `name` (ptq, psq, bhq) on `bits` for the input's gradient, ptq on 8 bits for the
-/// weight's, in all layers (arXiv 2010.14298, section 5).
-GradientRuleOptions bifurcated_gradients(std::string_view name, int bits);
+struct DorefaGradientOptions {
+  int bits = 6;  ///< 1 to 8
+};
+void describe(OptionVisitor& v, DorefaGradientOptions& o);
+
+struct BifurcatedGradientOptions {
+  int bits = 5;         ///< 1 to 8, of the gradient that becomes the input's
+  int weight_bits = 8;  ///< 1 to 8, of the gradient that becomes the weight's
+};
+void describe(OptionVisitor& v, BifurcatedGradientOptions& o);
+
+/// How gradients are quantized, by name; those shipped are
+///   none           float gradients: `input` is null
+///   dorefa         one quantized gradient for both products (DoReFa-Net, arXiv 1606.06160, section 2.5)
+///   ptq, psq, bhq  StatQuant's bifurcation: that quantizer for the input's gradient, ptq for the weight's (arXiv
+///                  2010.14298, section 5)
+/// A program adds its own to it.
+PartRegistry<GradientRuleOptions>& gradient_rules();
 
 class GradientRule {
  public:
-  /// Of every module of `net` that has an output_gradient_map(), as Conv2d and Linear do. The net must outlive
-  /// the rule; "first" and "last" are meant in the order of named_modules(). Throws Error where a layer has a
-  /// gradient map already, or options.input is null.
-  GradientRule(nn::Module& net, GradientRuleOptions options, const Rng& rng);
+  /// Of every module of `net` that has an output_gradient_map(), as Conv2d and Linear do, but the exceptions, first and
+  /// last in the order of named_modules(). The network must outlive the rule. Throws Error where a layer has a gradient
+  /// map already, or options.input is null.
+  GradientRule(nn::Module& net, GradientRuleOptions options, const Rng& rng, const LayerExceptions& exceptions = {});
   /// The layers pass on their gradients as they are again.
   ~GradientRule();
   GradientRule(const GradientRule&) = delete;

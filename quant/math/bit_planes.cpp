@@ -19,14 +19,12 @@ BitPlanes::BitPlanes(std::span<const std::uint8_t> integers, int bits)
 }
 
 std::int64_t dot(const BitPlanes& x, const BitPlanes& y) {
-  check(x.size() == y.size(), "dot of bit planes: given ", x.size(), " and ", y.size(),
-        " integers, expected as many");
+  check(x.size() == y.size(), "dot of bit planes: given ", x.size(), " and ", y.size(), " integers, expected as many");
   std::int64_t total = 0;
   for (std::size_t m = 0; m < x.planes_.size(); ++m)
     for (std::size_t k = 0; k < y.planes_.size(); ++k) {
       std::int64_t count = 0;
-      for (std::size_t i = 0; i < x.planes_[m].size(); ++i)
-        count += std::popcount(x.planes_[m][i] & y.planes_[k][i]);
+      for (std::size_t i = 0; i < x.planes_[m].size(); ++i) count += std::popcount(x.planes_[m][i] & y.planes_[k][i]);
       total += count << (m + k);
     }
   return total;
@@ -38,8 +36,7 @@ std::int64_t sum(const BitPlanes& x) {
 
 double affine_dot(const BitPlanes& weights, const BitPlanes& activations) {
   const double n_w = (1 << weights.bits()) - 1, n_a = (1 << activations.bits()) - 1;
-  return (2 * static_cast<double>(dot(weights, activations)) / n_w - static_cast<double>(sum(activations))) /
-         n_a;
+  return (2 * static_cast<double>(dot(weights, activations)) / n_w - static_cast<double>(sum(activations))) / n_a;
 }
 
 }  // namespace coarsegrad

@@ -23,8 +23,8 @@ void check_codes(std::span<const std::int8_t> codes, int magnitudes) {
 // n products of sizes below 2^bits each.
 void check_range(std::int64_t n, std::int64_t other, int bits) {
   check(n == other, "bit product: given vectors of ", n, " and ", other, " elements, expected as many");
-  check(bits + std::bit_width(static_cast<std::uint64_t>(n)) <= 63, "bit product: given ", n,
-        " products of up to ", bits, " bits, expected a sum within 63");
+  check(bits + std::bit_width(static_cast<std::uint64_t>(n)) <= 63, "bit product: given ", n, " products of up to ",
+        bits, " bits, expected a sum within 63");
 }
 
 }  // namespace

@@ -40,8 +40,7 @@ std::int64_t dot(const PowerVector& a, const PowerVector& b);
 /// as above; |x| counts with its largest value.
 std::int64_t shift_dot(std::span<const std::int8_t> codes, int magnitudes, std::span<const std::int32_t> x);
 
-/// sum Q_i x_i for float activations: additions for each size, then one shift of each sum (by ldexp). In
-/// double.
+/// sum Q_i x_i for float activations: additions for each size, then one shift of each sum (by ldexp). In double.
 double bucket_dot(std::span<const std::int8_t> codes, int magnitudes, std::span<const float> x);
 
 }  // namespace coarsegrad

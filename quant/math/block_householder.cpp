@@ -24,8 +24,7 @@ std::int64_t large_rows(std::span<const double> v) {
   const auto n = static_cast<std::int64_t>(v.size());
   std::int64_t large = n - 1;
   const auto deserves = [&](std::int64_t g) {  // small rows that the smallest of g large ones should get
-    return static_cast<double>(n - g) * v[static_cast<std::size_t>(g - 1)] /
-           sum_to[static_cast<std::size_t>(g)];
+    return static_cast<double>(n - g) * v[static_cast<std::size_t>(g - 1)] / sum_to[static_cast<std::size_t>(g)];
   };
   while (large > 1 && !(deserves(large) > 1)) --large;
   return large;
@@ -58,8 +57,7 @@ class Sweep {
   void project(std::int64_t cols, std::int64_t n, const T* x, T* t) const {
     std::fill_n(t, n, T(0));
     for (std::size_t j = 0; j < group_.rows.size(); ++j)
-      combine(n, {static_cast<T>(v_[kind(j)] * scale_[kind(j)]), center(j), 1, 0}, x + group_.rows[j] * cols,
-              t, t);
+      combine(n, {static_cast<T>(v_[kind(j)] * scale_[kind(j)]), center(j), 1, 0}, x + group_.rows[j] * cols, t, t);
   }
   /// y = s_j (x_j - c_j) - beta v_j t.
   void reflect(std::size_t j, std::int64_t n, const T* x_j, const T* t, T* y) const {
@@ -69,14 +67,11 @@ class Sweep {
     return {static_cast<T>(scale_[kind(j)]), center(j), static_cast<T>(-beta_ * v_[kind(j)]), 0};
   }
   /// t = t + v_j y.
-  void project_back(std::size_t j, std::int64_t n, const T* y, T* t) const {
-    combine(n, {v(j), 0, 1, 0}, y, t, t);
-  }
+  void project_back(std::size_t j, std::int64_t n, const T* y, T* t) const { combine(n, {v(j), 0, 1, 0}, y, t, t); }
   /// x_j = (y - beta v_j t) / s_j + c_j.
   void reflect_back(std::size_t j, std::int64_t n, const T* y, const T* t, T* x_j) const {
     const double inverse = inverse_[kind(j)];
-    combine(n, {static_cast<T>(inverse), 0, static_cast<T>(-beta_ * v_[kind(j)] * inverse), center(j)}, y, t,
-            x_j);
+    combine(n, {static_cast<T>(inverse), 0, static_cast<T>(-beta_ * v_[kind(j)] * inverse), center(j)}, y, t, x_j);
   }
   T v(std::size_t j) const { return static_cast<T>(v_[kind(j)]); }
 
@@ -102,21 +97,14 @@ static_assert(kColumns % kDrawsPerBlock == 0 && kColumns <= RoundingDraws::kMost
 template <class T>
 class GroupRounding {
  public:
-  GroupRounding(std::int64_t cols, const T* x, std::span<const Interval<T>> ranges,
-                const HouseholderGroup& group, T* y)
-      : cols_(cols),
-        pieces_((cols + kColumns - 1) / kColumns),
-        x_(x),
-        y_(y),
-        group_(group),
-        sweep_(group, ranges) {}
+  GroupRounding(std::int64_t cols, const T* x, std::span<const Interval<T>> ranges, const HouseholderGroup& group, T* y)
+      : cols_(cols), pieces_((cols + kColumns - 1) / kColumns), x_(x), y_(y), group_(group), sweep_(group, ranges) {}
 
   void run(int bins, const Rng* rng) const {
     const std::size_t size = group_.rows.size();
     const Scratch<Interval<T>> parts(size * static_cast<std::size_t>(pieces_));
     const Scratch<T> t(static_cast<std::size_t>(cols_));
-    parallel_for(pieces_,
-                 [&](std::int64_t piece) { reflected_ranges(piece, t.data(), parts.data() + piece); });
+    parallel_for(pieces_, [&](std::int64_t piece) { reflected_ranges(piece, t.data(), parts.data() + piece); });
     const Scratch<Grid<T>> grids(size);
     for (std::size_t j = 0; j < size; ++j) {
       const Interval<T>* part = parts.data() + static_cast<std::int64_t>(j) * pieces_;
@@ -129,9 +117,7 @@ class GroupRounding {
 
  private:
   std::int64_t columns(std::int64_t piece) const { return std::min(kColumns, cols_ - piece * kColumns); }
-  std::int64_t first(std::size_t j, std::int64_t piece) const {
-    return group_.rows[j] * cols_ + piece * kColumns;
-  }
+  std::int64_t first(std::size_t j, std::int64_t piece) const { return group_.rows[j] * cols_ + piece * kColumns; }
 
   // t in these columns, and the ranges of the rows of Y, pieces_ apart.
   void reflected_ranges(std::int64_t piece, T* t, Interval<T>* ranges) const {
@@ -139,8 +125,8 @@ class GroupRounding {
     t += piece * kColumns;
     sweep_.project(cols_, n, x_ + piece * kColumns, t);
     for (std::size_t j = 0; j < group_.rows.size(); ++j, ranges += pieces_)
-      real_kernels<T>().stochastic.combined_range(n, sweep_.reflection(j), x_ + first(j, piece), t,
-                                                  &ranges->low, &ranges->high);
+      real_kernels<T>().stochastic.combined_range(n, sweep_.reflection(j), x_ + first(j, piece), t, &ranges->low,
+                                                  &ranges->high);
   }
 
   void round(std::int64_t piece, const T* t, const Grid<T>* grids, const Rng* rng) const {
@@ -150,9 +136,8 @@ class GroupRounding {
     std::fill_n(back, n, T(0));
     for (std::size_t j = 0; j < group_.rows.size(); ++j) {
       const RoundingDraws draws(rng, group_.rows[j], cols_, piece * kColumns, n);
-      real_kernels<T>().stochastic.round_combined(n, sweep_.reflection(j), grids[j], draws.data(),
-                                                  x_ + first(j, piece), t, sweep_.v(j), y_ + first(j, piece),
-                                                  back);
+      real_kernels<T>().stochastic.round_combined(n, sweep_.reflection(j), grids[j], draws.data(), x_ + first(j, piece),
+                                                  t, sweep_.v(j), y_ + first(j, piece), back);
     }
     for (std::size_t j = 0; j < group_.rows.size(); ++j)
       sweep_.reflect_back(j, n, y_ + first(j, piece), back, y_ + first(j, piece));
@@ -174,9 +159,8 @@ double HouseholderGroup::beta() const { return 1 / (1 - 1 / std::sqrt(size())); 
 std::vector<HouseholderGroup> householder_groups(std::span<const double> ranges) {
   const auto n = static_cast<std::int64_t>(ranges.size());
   const bool usable = std::ranges::all_of(ranges, [](double r) { return r >= 0 && std::isfinite(r); });
-  check(n >= 3 && usable && std::ranges::any_of(ranges, [](double r) { return r > 0; }),
-        "householder groups: given ", n, " ranges", usable ? "" : ", some of them negative or not finite",
-        ", expected 3 or more, not all 0");
+  check(n >= 3 && usable && std::ranges::any_of(ranges, [](double r) { return r > 0; }), "householder groups: given ",
+        n, " ranges", usable ? "" : ", some of them negative or not finite", ", expected 3 or more, not all 0");
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0);
   const auto range = [&](std::int64_t row) { return ranges[static_cast<std::size_t>(row)]; };
@@ -190,8 +174,7 @@ std::vector<HouseholderGroup> householder_groups(std::span<const double> ranges)
   std::int64_t dealt = 0;
   for (std::int64_t g = 0; g < large; ++g) {
     share += v[static_cast<std::size_t>(g)];
-    const std::int64_t next =
-        g + 1 == large ? small : std::llround(static_cast<double>(small) * share / total);
+    const std::int64_t next = g + 1 == large ? small : std::llround(static_cast<double>(small) * share / total);
     HouseholderGroup group{{order[static_cast<std::size_t>(g)]}, 0, 0};
     group.rows.insert(group.rows.end(), order.begin() + large + dealt, order.begin() + large + next);
     set_scales(group, v[static_cast<std::size_t>(g)], v[static_cast<std::size_t>(large + dealt)]);
@@ -237,8 +220,7 @@ void householder_inverse(std::int64_t cols, std::span<const Interval<double>> ra
   for (const HouseholderGroup& g : groups) {
     const Sweep<double> sweep(g, ranges);
     std::ranges::fill(t, 0.0);
-    for (std::size_t j = 0; j < g.rows.size(); ++j)
-      sweep.project_back(j, cols, y + g.rows[j] * cols, t.data());
+    for (std::size_t j = 0; j < g.rows.size(); ++j) sweep.project_back(j, cols, y + g.rows[j] * cols, t.data());
     for (std::size_t j = 0; j < g.rows.size(); ++j)
       sweep.reflect_back(j, cols, y + g.rows[j] * cols, t.data(), x + g.rows[j] * cols);
   }

@@ -14,12 +14,11 @@ double entry_variance(double x, const Grid<double>& grid, RoundingNoise noise) {
 }
 
 void check_size(std::int64_t rows, std::int64_t cols, std::span<const double> x) {
-  check(rows >= 0 && cols >= 0 && static_cast<std::int64_t>(x.size()) == rows * cols,
-        "rounding variance: given ", x.size(), " entries, expected ", rows, " x ", cols);
+  check(rows >= 0 && cols >= 0 && static_cast<std::int64_t>(x.size()) == rows * cols, "rounding variance: given ",
+        x.size(), " entries, expected ", rows, " x ", cols);
 }
 
-std::vector<Interval<double>> ranges_of(std::int64_t rows, std::int64_t cols, const double* x,
-                                        RowRange kind) {
+std::vector<Interval<double>> ranges_of(std::int64_t rows, std::int64_t cols, const double* x, RowRange kind) {
   std::vector<Interval<double>> ranges(static_cast<std::size_t>(rows));
   row_ranges(rows, cols, x, kind, ranges.data());
   return ranges;
@@ -27,8 +26,8 @@ std::vector<Interval<double>> ranges_of(std::int64_t rows, std::int64_t cols, co
 
 }  // namespace
 
-std::vector<double> rounding_variance(std::int64_t rows, std::int64_t cols, std::span<const double> x,
-                                      RowRange kind, int bins, RoundingNoise noise) {
+std::vector<double> rounding_variance(std::int64_t rows, std::int64_t cols, std::span<const double> x, RowRange kind,
+                                      int bins, RoundingNoise noise) {
   check_size(rows, cols, x);
   const auto ranges = ranges_of(rows, cols, x.data(), kind);
   std::vector<double> variance;
@@ -40,8 +39,8 @@ std::vector<double> rounding_variance(std::int64_t rows, std::int64_t cols, std:
 
 // T^-1 = diag(1/s) Q spreads the noise e_j of row j of Y over the rows i of its group:
 // Var_i = 1/s_i^2 sum_j Q_ij^2 e_j, and Q_ij^2 = [i = j] (1 - 2 beta v_i^2) + beta^2 v_i^2 v_j^2.
-std::vector<double> householder_variance(std::int64_t rows, std::int64_t cols, std::span<const double> x,
-                                         int bins, RoundingNoise noise) {
+std::vector<double> householder_variance(std::int64_t rows, std::int64_t cols, std::span<const double> x, int bins,
+                                         RoundingNoise noise) {
   check_size(rows, cols, x);
   const auto ranges = ranges_of(rows, cols, x.data(), RowRange::min_max);
   std::vector<double> lengths;
@@ -57,8 +56,7 @@ std::vector<double> householder_variance(std::int64_t rows, std::int64_t cols, s
       for (std::size_t j = 0; j < g.rows.size(); ++j) spread += g.v(j) * g.v(j) * noise_of_y[at(j)];
       for (std::size_t i = 0; i < g.rows.size(); ++i) {
         const double vv = g.v(i) * g.v(i), b = g.beta();
-        variance[at(i)] =
-            ((1 - 2 * b * vv) * noise_of_y[at(i)] + b * b * vv * spread) / (g.scale(i) * g.scale(i));
+        variance[at(i)] = ((1 - 2 * b * vv) * noise_of_y[at(i)] + b * b * vv * spread) / (g.scale(i) * g.scale(i));
       }
     }
   return variance;

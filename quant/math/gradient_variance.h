@@ -17,11 +17,11 @@ enum class RoundingNoise {
 };
 
 /// Of each entry when each row is rounded onto a grid over its own range (round_rows).
-std::vector<double> rounding_variance(std::int64_t rows, std::int64_t cols, std::span<const double> x,
-                                      RowRange kind, int bins, RoundingNoise noise = RoundingNoise::exact);
+std::vector<double> rounding_variance(std::int64_t rows, std::int64_t cols, std::span<const double> x, RowRange kind,
+                                      int bins, RoundingNoise noise = RoundingNoise::exact);
 /// Of each entry under the block Householder quantizer (quant/math/block_householder.h), which needs three
 /// rows or more, finite and not all constant.
-std::vector<double> householder_variance(std::int64_t rows, std::int64_t cols, std::span<const double> x,
-                                         int bins, RoundingNoise noise = RoundingNoise::exact);
+std::vector<double> householder_variance(std::int64_t rows, std::int64_t cols, std::span<const double> x, int bins,
+                                         RoundingNoise noise = RoundingNoise::exact);
 
 }  // namespace coarsegrad

@@ -41,8 +41,7 @@ double LevelSet::least_step() const { return best_step(levels_, std::less()); }
 double LevelSet::greatest_step() const { return best_step(levels_, std::greater()); }
 
 int LevelSet::index_of(double x) const {
-  return static_cast<int>(
-      std::ranges::count_if(thresholds_, [x](double t) { return t < 0 ? x > t : x >= t; }));
+  return static_cast<int>(std::ranges::count_if(thresholds_, [x](double t) { return t < 0 ? x > t : x >= t; }));
 }
 
 int level_magnitudes(int bits, ThreeBits three_bits) { return bits < 3 ? 1 : static_cast<int>(three_bits); }
@@ -55,6 +54,8 @@ LevelScale level_scale(std::string_view name) {
   check_usage(found != names.end(), "scale of levels: given '", name, "', expected fitted, unit or mean");
   return static_cast<LevelScale>(found - names.begin());
 }
+
+std::string name_of(LevelScale scale) { return level_scale_names()[static_cast<std::size_t>(scale)]; }
 
 LevelSet level_set(int bits, ThreeBits three_bits) {
   check_usage(bits >= 1 && bits <= 3, "bits of a level set: given ", bits, ", expected 1 to 3");

@@ -54,5 +54,6 @@ enum class LevelScale {
 /// By its name, "fitted", "unit" or "mean". Throws UsageError for another.
 LevelScale level_scale(std::string_view name);
 std::vector<std::string> level_scale_names();
+std::string name_of(LevelScale scale);
 
 }  // namespace coarsegrad

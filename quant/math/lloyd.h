@@ -16,8 +16,7 @@ namespace coarsegrad {
 template <class T>
 double lloyd(std::span<const T> w, double delta, int steps, int levels, std::int8_t* codes);
 
-/// The best of three starts, max|w| / K, 2 mean|w| / K and mean|w|, each followed to its end or for 100
-/// steps.
+/// The best of three starts, max|w| / K, 2 mean|w| / K and mean|w|, each followed to its end or for 100 steps.
 template <class T>
 double lloyd_cold(std::span<const T> w, int levels, std::int8_t* codes);
 

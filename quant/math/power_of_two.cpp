@@ -22,8 +22,7 @@ std::int64_t size_of(auto values) { return static_cast<std::int64_t>(values.size
 template <class T>
 void write_codes(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes) {
   check(!thresholds.empty() && size_of(thresholds) <= kMostMagnitudes && std::ranges::is_sorted(thresholds),
-        "encode powers: given ", thresholds.size(), " thresholds, expected 1 to ", kMostMagnitudes,
-        ", ascending");
+        "encode powers: given ", thresholds.size(), " thresholds, expected 1 to ", kMostMagnitudes, ", ascending");
   parallel_ranges(size_of(w), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
     double sum;
     std::int64_t squares;
@@ -119,8 +118,8 @@ bool nothing_to_encode(std::span<const T> w, const Magnitude<T>& m, std::int8_t*
 }  // namespace
 
 int power_magnitudes(int bits) {
-  check_usage(bits >= kLeastPowerBits && bits <= kMostPowerBits, "bits of a power-of-two weight: given ",
-              bits, ", expected ", kLeastPowerBits, " to ", kMostPowerBits);
+  check_usage(bits >= kLeastPowerBits && bits <= kMostPowerBits, "bits of a power-of-two weight: given ", bits,
+              ", expected ", kLeastPowerBits, " to ", kMostPowerBits);
   return 1 << (bits - 2);
 }
 
@@ -176,8 +175,8 @@ double encode_powers(std::span<const T> w, std::span<const T> thresholds, std::i
 template <class T>
 double encode_powers_by_max(std::span<const T> w, int bits, double mu_over_max, std::int8_t* codes) {
   const int magnitudes = power_magnitudes(bits);
-  check_usage(mu_over_max > 0 && std::isfinite(mu_over_max),
-              "power-of-two weights: given mu_over_max = ", mu_over_max, ", expected a positive number");
+  check_usage(mu_over_max > 0 && std::isfinite(mu_over_max), "power-of-two weights: given mu_over_max = ", mu_over_max,
+              ", expected a positive number");
   if (magnitudes == 1) return encode_powers_exactly(w, bits, codes);
   const Magnitude<T> m = magnitude(w);
   if (double scale; nothing_to_encode(w, m, codes, scale)) return scale;

@@ -6,8 +6,7 @@
 // given s the best Q are the nearest ones, so that |k| is the number of ascending thresholds that |w|
 // reaches; for a given Q the best s has a closed form. T is float or double; everything is bitwise the same
 // for any number of threads and any kernel table. Source: Yin, Zhang, Qi, Xin, "Quantization and training of
-// low bit-width convolutional neural networks for object detection" (arXiv 1612.06052); the search over s is
-// ours.
+// low bit-width convolutional neural networks for object detection" (arXiv 1612.06052); the search over s is ours.
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -24,8 +23,7 @@ int power_magnitudes(int bits);
 int floor_log2(double x);
 
 /// The integer s that minimises 4^s a - 2 2^s b, the error of codes with a = sum Q^2 and b = sum |Q w| less
-/// |w|^2: floor(log2(4 b / (3 a))); 0 unless a and b are positive. Of two that are equally good it is the
-/// larger.
+/// |w|^2: floor(log2(4 b / (3 a))); 0 unless a and b are positive. Of two that are equally good it is the larger.
 int best_power_scale(double a, double b);
 
 /// mu 2^(2-n) / 3, then mu 2^(2-n), ..., mu / 2, mu: n thresholds, ascending, no one below the smallest
@@ -42,8 +40,7 @@ struct PowerSums {
 template <class T>
 PowerSums write_powers(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes);
 
-/// The same, and returns 2^s with the best s for them: 1 where all codes are 0, NaN if some weight is not
-/// finite.
+/// The same, and returns 2^s with the best s for them: 1 where all codes are 0, NaN if some weight is not finite.
 template <class T>
 double encode_powers(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes);
 

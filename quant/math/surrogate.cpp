@@ -1,6 +1,7 @@
 #include "quant/math/surrogate.h"
 
 #include <algorithm>
+#include <limits>
 #include <numbers>
 
 #include "core/base/registry.h"
@@ -9,20 +10,24 @@ namespace coarsegrad {
 namespace {
 
 // Hinton's straight-through estimator (Bengio, Leonard, Courville, arXiv 1308.3432).
-Surrogate identity() {
-  return {"identity", [](auto x, auto) { return x; }, [](auto x, auto) { return decltype(x)(1); }};
-}
+Surrogate identity() { return Surrogate::straight_through("identity"); }
 
 // The ReLU family: derivatives at kinks are those of the left side, so 0 at 0, as sigma(0) = 0, and 1 at the
 // window's right end, which is the last point rounded up to a level.
 Surrogate relu() {
-  return {"relu", [](auto x, auto) { return x < 0 ? decltype(x)(0) : x; },
-          [](auto x, auto) { return decltype(x)(x > 0 ? 1 : 0); }};
+  return Surrogate::indicator(
+      "relu", [](auto x, auto) { return x < 0 ? decltype(x)(0) : x; },
+      [](auto window) {
+        return kernels::Interval<decltype(window)>{0, std::numeric_limits<decltype(window)>::infinity()};
+      });
 }
 
 Surrogate clipped_relu() {
-  return {"clipped_relu", [](auto x, auto window) { return std::clamp(x, decltype(x)(0), window); },
-          [](auto x, auto window) { return decltype(x)(x > 0 && x <= window ? 1 : 0); }};
+  return Surrogate::indicator(
+      "clipped_relu", [](auto x, auto window) { return std::clamp(x, decltype(x)(0), window); },
+      [](auto window) {
+        return kernels::Interval<decltype(window)>{0, window};
+      });
 }
 
 Surrogate leaky_relu() {
@@ -33,8 +38,12 @@ Surrogate leaky_relu() {
 // Of the sign activation; 1 at both ends. Courbariaux, Hubara, Soudry, El-Yaniv, Bengio, arXiv 1602.02830,
 // equation 4: 1 for |x| <= 1.
 Surrogate hard_tanh() {
-  return {"hard_tanh", [](auto x, auto window) { return std::clamp(x, -window, window); },
-          [](auto x, auto window) { return decltype(x)(std::abs(x) <= window ? 1 : 0); }};
+  return Surrogate::indicator(
+      "hard_tanh", [](auto x, auto window) { return std::clamp(x, -window, window); },
+      [](auto window) {
+        const auto outside = std::nextafter(-window, -std::numeric_limits<decltype(window)>::infinity());
+        return kernels::Interval<decltype(window)>{outside, window};
+      });
 }
 
 Surrogate tanh() {
@@ -60,37 +69,33 @@ Surrogate triangular() {
             const auto c = std::clamp(x, -window, window);
             return c - c * std::abs(c) / (2 * window);
           },
-          [](auto x, auto window) {
-            return std::isnan(x) ? x : std::max(decltype(x)(0), 1 - std::abs(x) / window);
-          }};
+          [](auto x, auto window) { return std::isnan(x) ? x : std::max(decltype(x)(0), 1 - std::abs(x) / window); }};
 }
 
 // ApproxSign, two parabolas between -1 and 1 that have the height of sign. Liu, Wu, Luo, Yang, Liu, Cheng:
 // Bi-Real Net, arXiv 1808.00278, equation 6: 2 - 2 |x|. Twice the triangle.
 Surrogate polynomial() {
-  return {"polynomial",
-          [](auto x, auto window) {
-            const auto c = std::clamp(x, -window, window);
-            return c * (2 - std::abs(c) / window);
-          },
-          [](auto x, auto window) {
-            return std::isnan(x) ? x : 2 * std::max(decltype(x)(0), 1 - std::abs(x) / window);
-          }};
+  return {
+      "polynomial",
+      [](auto x, auto window) {
+        const auto c = std::clamp(x, -window, window);
+        return c * (2 - std::abs(c) / window);
+      },
+      [](auto x, auto window) { return std::isnan(x) ? x : 2 * std::max(decltype(x)(0), 1 - std::abs(x) / window); }};
 }
 
 // Darabi, Belbahri, Courbariaux, Partovi Nia: BNN+, arXiv 1812.11800. With beta = 5, z = beta x and s the
 // logistic function, SS = 2 s(z) (1 + z (1 - s(z))) - 1 and SS' = beta (2 - z tanh(z/2)) / (1 + cosh z).
 Surrogate swish_sign() {
-  return {
-      "swish_sign",
-      [](auto x, auto) {
-        const auto z = std::clamp(5 * x, decltype(x)(-1000), decltype(x)(1000)), s = 1 / (1 + std::exp(-z));
-        return 2 * s * (1 + z / (1 + std::exp(z))) - 1;
-      },
-      [](auto x, auto) {
-        const auto z = std::clamp(5 * x, decltype(x)(-1000), decltype(x)(1000)), e = std::exp(-std::abs(z));
-        return 10 * e * (2 - z * std::tanh(z / 2)) / ((1 + e) * (1 + e));
-      }};
+  return {"swish_sign",
+          [](auto x, auto) {
+            const auto z = std::clamp(5 * x, decltype(x)(-1000), decltype(x)(1000)), s = 1 / (1 + std::exp(-z));
+            return 2 * s * (1 + z / (1 + std::exp(z))) - 1;
+          },
+          [](auto x, auto) {
+            const auto z = std::clamp(5 * x, decltype(x)(-1000), decltype(x)(1000)), e = std::exp(-std::abs(z));
+            return 10 * e * (2 - z * std::tanh(z / 2)) / ((1 + e) * (1 + e));
+          }};
 }
 
 // The arctangent with slope 1 at 0 and the limits of sign: (2 / pi) atan(pi x / 2). Fang et al., arXiv
@@ -110,8 +115,8 @@ Surrogate arctan() {
 Registry<Surrogate>& registry() {
   static Registry<Surrogate> r("surrogate", [] {
     Registry<Surrogate>::Entries shipped;
-    for (const auto& make : {identity, relu, clipped_relu, hard_tanh, tanh, sigmoid, leaky_relu, triangular,
-                             polynomial, swish_sign, arctan}) {
+    for (const auto& make : {identity, relu, clipped_relu, hard_tanh, tanh, sigmoid, leaky_relu, triangular, polynomial,
+                             swish_sign, arctan}) {
       Surrogate s = make();
       shipped.emplace_back(s.name(), std::move(s));
     }

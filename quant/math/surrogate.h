@@ -6,8 +6,7 @@
 // `window` is the highest level K of the quantizer that the surrogate stands in for, in units of its
 // resolution alpha (2^bits - 1 for a b-bit activation, 1 in the two-layer model of quant/theory and for
 // signs); x is in the same units. The clipped ReLU's window is 0 < x <= K, that of the symmetric ones
-// (hard_tanh, triangular, polynomial), which stand in for a sign, |x| <= K. Surrogates without a window
-// ignore it.
+// (hard_tanh, triangular, polynomial), which stand in for a sign, |x| <= K. Surrogates without a window ignore it.
 #include <cmath>
 #include <functional>
 #include <span>
@@ -17,14 +16,20 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/kernels/activation.h"
 
 namespace coarsegrad {
 
-/// Ops and modules keep a reference to theirs: register it, or let it outlive them.
+/// A surrogate declares what its derivative is: the constant 1, the indicator of an interval, or any function. That,
+/// and never the name, says which kernels run. Ops and modules keep a reference to theirs: register it, or let it
+/// outlive them.
 class Surrogate {
  public:
-  /// `value` and `derivative` are generic in the type of their arguments: [](auto x, auto window) { return
-  /// ...; }, float or double, with overloaded functions (std::tanh, not tanh) inside.
+  /// What a backward pass has to keep of the input.
+  enum class Needs { nothing, bit, input };
+
+  /// Any function. `value` and `derivative` are generic in the type of their arguments: [](auto x, auto window) {
+  /// return ...; }, float or double, with overloaded functions (std::tanh, not tanh) inside.
   template <class Value, class Derivative>
   Surrogate(std::string name, Value value, Derivative derivative)
       : name_(std::move(name)),
@@ -32,8 +37,38 @@ class Surrogate {
         derivative_(derivative),
         derivative_f32_(loop<float>(derivative)),
         derivative_f64_(loop<double>(derivative)) {}
+  /// x, with the derivative 1 everywhere.
+  static Surrogate straight_through(std::string name) {
+    Surrogate s(
+        std::move(name), [](auto x, auto) { return x; }, [](auto x, auto) { return decltype(x)(1); });
+    s.needs_ = Needs::nothing;
+    return s;
+  }
+  /// A derivative of 1 for above < x <= upto and 0 elsewhere, also for NaN. `interval` is generic, too: it maps a
+  /// window of type T to kernels::Interval<T>{above, upto}.
+  template <class Value, class Interval>
+  static Surrogate indicator(std::string name, Value value, Interval interval) {
+    Surrogate s(std::move(name), value, [interval](auto x, auto window) {
+      const auto pass = interval(window);
+      return decltype(x)(x > pass.above && x <= pass.upto ? 1 : 0);
+    });
+    s.needs_ = Needs::bit;
+    s.interval_f32_ = interval;
+    s.interval_f64_ = interval;
+    return s;
+  }
 
   const std::string& name() const { return name_; }
+  Needs needs() const { return needs_; }
+  /// Where the derivative of an indicator is 1. Throws Error for other surrogates.
+  kernels::Interval<float> interval(float window) const {
+    check_indicator();
+    return interval_f32_(window);
+  }
+  kernels::Interval<double> interval(double window) const {
+    check_indicator();
+    return interval_f64_(window);
+  }
   double value(double x, double window = 1) const { return value_(x, window); }
   double derivative(double x, double window = 1) const { return derivative_(x, window); }
   /// out[i] = derivative at x[i]; equal lengths, `out` may be `x`. Throws Error otherwise.
@@ -57,10 +92,17 @@ class Surrogate {
     };
   }
 
+  void check_indicator() const {
+    check(needs_ == Needs::bit, "surrogate interval: given ", name_, ", expected the indicator of an interval");
+  }
+
   std::string name_;
+  Needs needs_ = Needs::input;
   std::function<double(double, double)> value_, derivative_;
   Loop<float> derivative_f32_;
   Loop<double> derivative_f64_;
+  std::function<kernels::Interval<float>(float)> interval_f32_;
+  std::function<kernels::Interval<double>(double)> interval_f64_;
 };
 
 /// The surrogate of that name, which stays where it is until the program ends. Throws UsageError, listing the
@@ -70,8 +112,7 @@ const Surrogate& surrogate(std::string_view name);
 std::vector<const Surrogate*> all_surrogates();
 /// The names of all_surrogates().
 std::vector<std::string> surrogate_names();
-/// Makes a surrogate known by name, in flags and logs as well. Throws UsageError if the name is empty or
-/// taken.
+/// Makes a surrogate known by name, in flags and logs as well. Throws UsageError if the name is empty or taken.
 const Surrogate& register_surrogate(Surrogate surrogate);
 
 /// As above, from its parts:

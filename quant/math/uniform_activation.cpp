@@ -27,11 +27,16 @@ int highest_level(int bits) {
 }
 
 AlphaRule alpha_rule(std::string_view name) {
-  if (name == "exact") return AlphaRule::exact;
-  if (name == "three_valued") return AlphaRule::three_valued;
-  if (name == "pact") return AlphaRule::pact;
+  for (const AlphaRule rule : {AlphaRule::exact, AlphaRule::three_valued, AlphaRule::pact})
+    if (name_of(rule) == name) return rule;
   throw UsageError(cat("alpha rule: given '", name, "', expected exact, three_valued or pact"));
 }
+
+std::string name_of(AlphaRule rule) {
+  return rule == AlphaRule::exact ? "exact" : rule == AlphaRule::pact ? "pact" : "three_valued";
+}
+
+std::vector<std::string> alpha_rule_names() { return {"exact", "three_valued", "pact"}; }
 
 double half_gaussian_alpha(int bits) {
   switch (bits) {

@@ -6,7 +6,9 @@
 // double. Sources: Yin et al., "Understanding straight-through estimator" (ICLR 2019), section 4; Yin et
 // al., "Blended coarse gradient descent for full quantization of deep neural networks" (2018), section 2.
 #include <cmath>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/kernels/activation.h"
 
@@ -36,8 +38,10 @@ T uniform_activation(T x, T alpha, T top) {
 /// each rule, and between them the level k (exact: the derivative almost everywhere), (K + 1) / 2 = 2^(b-1)
 /// (three_valued: the mean of the levels 1 to K), or 0 (pact).
 using kernels::AlphaRule;
-/// "exact", "three_valued", "pact". Throws UsageError for another name.
+/// By its name. Throws UsageError for another.
 AlphaRule alpha_rule(std::string_view name);
+std::string name_of(AlphaRule rule);
+std::vector<std::string> alpha_rule_names();
 
 template <class T>
 T alpha_derivative(AlphaRule rule, T x, T alpha, T top) {
@@ -48,8 +52,7 @@ T alpha_derivative(AlphaRule rule, T x, T alpha, T top) {
 }
 
 /// The resolution for a pre-activation that is N(0,1), as behind a batch normalisation without affine part:
-/// the values of the authors' code for 1, 2 and 4 bits (1.2221, 0.6511, 0.1946), lloyd_alpha(bits) for the
-/// others.
+/// the values of the authors' code for 1, 2 and 4 bits (1.2221, 0.6511, 0.1946), lloyd_alpha(bits) for the others.
 double half_gaussian_alpha(int bits);
 /// The fixed point of Lloyd's alternation on the half-Gaussian: codes k = min(K, round(x / alpha)), then
 /// alpha = E[k x] / E[k^2]. Nearest rounding, as the authors fitted it, although the forward pass rounds up.

@@ -66,8 +66,8 @@ std::vector<T> nearest_thresholds(double delta, int levels) {
   if (!std::isfinite(delta) || delta <= 0) return no_thresholds<T>(levels);
   std::vector<T> thresholds;
   for (int k = 1; k <= levels; ++k)
-    thresholds.push_back(first_reached<T>(
-        (k - 0.5) * delta, [&](T x) { return std::ceil(static_cast<double>(x) / delta - 0.5) >= k; }));
+    thresholds.push_back(
+        first_reached<T>((k - 0.5) * delta, [&](T x) { return std::ceil(static_cast<double>(x) / delta - 0.5) >= k; }));
   return thresholds;
 }
 
@@ -80,15 +80,15 @@ std::vector<T> exact_thresholds(std::span<const T> w, int levels) {
   const double last = best_event(w, m.max, levels);
   std::vector<T> thresholds;
   for (int j = 1; j <= levels; ++j)
-    thresholds.push_back(first_reached<T>(
-        (j - 0.5) * last, [&](T x) { return event_place(static_cast<double>(x), j) >= last; }));
+    thresholds.push_back(
+        first_reached<T>((j - 0.5) * last, [&](T x) { return event_place(static_cast<double>(x), j) >= last; }));
   return thresholds;
 }
 
 template <class T>
 double encode_weights(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes) {
-  check(!thresholds.empty() && thresholds.size() <= 127 && std::ranges::is_sorted(thresholds),
-        "encode weights: given ", thresholds.size(), " thresholds, expected 1 to 127, ascending");
+  check(!thresholds.empty() && thresholds.size() <= 127 && std::ranges::is_sorted(thresholds), "encode weights: given ",
+        thresholds.size(), " thresholds, expected 1 to 127, ascending");
   struct Part {
     double sum;
     std::int64_t squares;
@@ -99,8 +99,8 @@ double encode_weights(std::span<const T> w, std::span<const T> thresholds, std::
       size_of(w),
       [&](std::int64_t begin, std::int64_t n) {
         Part part;
-        real_kernels<T>().projection.encode(n, w.data() + begin, static_cast<int>(thresholds.size()),
-                                            thresholds.data(), codes + begin, &part.sum, &part.squares);
+        real_kernels<T>().projection.encode(n, w.data() + begin, static_cast<int>(thresholds.size()), thresholds.data(),
+                                            codes + begin, &part.sum, &part.squares);
         return part;
       },
       [&](const Part& part) {

@@ -36,8 +36,7 @@ class Array {
  public:
   explicit Array(std::int64_t n)
       : size_(n),
-        small_(n * sizeof(T) <= kSmall ? std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(n))
-                                       : nullptr),
+        small_(n * sizeof(T) <= kSmall ? std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(n)) : nullptr),
         large_(small_ ? 0 : static_cast<std::size_t>(n)) {}
   Array(std::int64_t n, const T& fill) : Array(n) { std::fill_n(data(), n, fill); }
   std::int64_t size() const { return size_; }
@@ -67,14 +66,12 @@ struct Run {
 };
 
 // An upper bound of A^2 / B between two sets, the second of which has the events between `low` and `high` in
-// addition: its value at both ends, and where the steepest way out of the first meets the flattest way into
-// the second.
+// addition: its value at both ends, and where the steepest way out of the first meets the flattest way into the second.
 double bound(const Sums& from, const Sums& to, double low, double high) {
   double most = std::max(from.gain(), to.gain());
   const double steep = high / 2, flat = low / 2;
   if (steep > flat && to.b > from.b) {
-    const double b =
-        std::clamp((to.a - flat * to.b - from.a + steep * from.b) / (steep - flat), from.b, to.b);
+    const double b = std::clamp((to.a - flat * to.b - from.a + steep * from.b) / (steep - flat), from.b, to.b);
     most = std::max(most, Sums{from.a + steep * (b - from.b), b}.gain());
   }
   return most;
@@ -173,9 +170,7 @@ class Histogram {
     return std::clamp(static_cast<std::int64_t>(1.5 * std::sqrt(n) * (levels + 1)), std::int64_t{1},
                       std::int64_t{2048} * levels);
   }
-  std::int64_t cell_of(double a) const {
-    return std::min(static_cast<std::int64_t>(a * per_width_), cells_ - 1);
-  }
+  std::int64_t cell_of(double a) const { return std::min(static_cast<std::int64_t>(a * per_width_), cells_ - 1); }
   std::span<const T> piece(std::int64_t p) const {
     const TaskRange r = part_of(static_cast<std::int64_t>(w_.size()), parts_, p);
     return w_.subspan(static_cast<std::size_t>(r.begin), static_cast<std::size_t>(r.end - r.begin));
@@ -202,8 +197,7 @@ void narrow(Array<Event>& events, Sums& behind) {
       return std::min(static_cast<std::int64_t>((e.place - low) * per_step), kCells - 1);
     };
     const Grid grid{low, step, Array<Sums>(kCells + 1, Sums{})};
-    for (const Event& e : events.view())
-      grid.behind[cell_of(e)] += {e.magnitude, static_cast<double>(e.squares)};
+    for (const Event& e : events.view()) grid.behind[cell_of(e)] += {e.magnitude, static_cast<double>(e.squares)};
     grid.behind[kCells] = behind;
     for (std::int64_t m = kCells; m > 0; --m) grid.behind[m - 1] += grid.behind[m];
     const Run run = promising(grid);

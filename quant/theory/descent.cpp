@@ -41,9 +41,9 @@ class Tail {
 // `gradients` maps a point and its angle to loss and gradients there.
 template <class F>
 Descent descend(const TwoLayer& model, Point start, const DescentOptions& options, F&& gradients) {
-  check(options.steps >= 0 && std::isfinite(options.eta) && std::isfinite(options.tolerance),
-        "descent: given ", options.steps, " steps of ", options.eta, " and a tolerance of ",
-        options.tolerance, ", expected 0 or more and finite numbers");
+  check(options.steps >= 0 && std::isfinite(options.eta) && std::isfinite(options.tolerance), "descent: given ",
+        options.steps, " steps of ", options.eta, " and a tolerance of ", options.tolerance,
+        ", expected 0 or more and finite numbers");
   Descent run{std::move(start), {}, End::unsettled};
   Point& point = run.point;
   Tail tail(options.steps);
@@ -72,8 +72,7 @@ Descent descend(const TwoLayer& model, Point start, const DescentOptions& option
 }  // namespace
 
 std::string_view end_name(End end) {
-  constexpr std::array<std::string_view, 4> names{"global_minimum", "spurious_minimum", "saddle",
-                                                  "unsettled"};
+  constexpr std::array<std::string_view, 4> names{"global_minimum", "spurious_minimum", "saddle", "unsettled"};
   return names[static_cast<std::size_t>(end)];
 }
 
@@ -95,8 +94,7 @@ End classify(const TwoLayer& model, const Point& point, double tolerance) {
   if (loss < tolerance) return End::global_minimum;
   const auto saddle = model.saddle();
   if (!saddle) return End::unsettled;
-  if (std::abs(loss - saddle->loss) < tolerance && std::abs(theta - saddle->theta) < kNearSaddle)
-    return End::saddle;
+  if (std::abs(loss - saddle->loss) < tolerance && std::abs(theta - saddle->theta) < kNearSaddle) return End::saddle;
   const bool beyond = theta > saddle->theta && std::abs(loss - model.spurious_minimum().loss) < tolerance;
   return beyond ? End::spurious_minimum : End::unsettled;
 }

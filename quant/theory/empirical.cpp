@@ -81,8 +81,7 @@ std::vector<float> EmpiricalLoss::Batch::project(const Vector& w) const {
 }
 
 // v' sigma(a) for each sample.
-std::vector<float> EmpiricalLoss::Batch::outputs(const std::vector<float>& activations,
-                                                 const Vector& v) const {
+std::vector<float> EmpiricalLoss::Batch::outputs(const std::vector<float>& activations, const Vector& v) const {
   std::vector<float> y(samples_);
   for (std::size_t i = 0; i < m_; ++i) {
     const float* const a = activations.data() + i * samples_;
@@ -92,8 +91,7 @@ std::vector<float> EmpiricalLoss::Batch::outputs(const std::vector<float>& activ
   return y;
 }
 
-std::vector<float> EmpiricalLoss::Batch::residuals(const std::vector<float>& activations,
-                                                   const Vector& v) const {
+std::vector<float> EmpiricalLoss::Batch::residuals(const std::vector<float>& activations, const Vector& v) const {
   std::vector<float> r = outputs(activations, v);
   for (std::size_t s = 0; s < samples_; ++s) r[s] -= answers_[s];
   return r;
@@ -113,13 +111,11 @@ Gradients EmpiricalLoss::Batch::gradients(const Surrogate& surrogate, const Poin
       weight[s] *= v * r[s];
     }
   }
-  for (std::size_t j = 0; j < n_; ++j)
-    sums.w[j] = dot(z_.data() + j * weights.size(), weights.data(), weights.size());
+  for (std::size_t j = 0; j < n_; ++j) sums.w[j] = dot(z_.data() + j * weights.size(), weights.data(), weights.size());
   return sums;
 }
 
-Vector EmpiricalLoss::Batch::losses_along(const Point& student, const Gradients& direction,
-                                          const Vector& etas) const {
+Vector EmpiricalLoss::Batch::losses_along(const Point& student, const Gradients& direction, const Vector& etas) const {
   const std::vector<float> here = project(student.w), slope = project(direction.w);
   std::vector<float> moved(here.size());
   Vector losses;
@@ -164,8 +160,7 @@ Gradients EmpiricalLoss::gradients(const Surrogate& surrogate, const Point& stud
   return mean;
 }
 
-Vector EmpiricalLoss::one_step_curve(const Surrogate& surrogate, const Point& student,
-                                     const Vector& etas) const {
+Vector EmpiricalLoss::one_step_curve(const Surrogate& surrogate, const Point& student, const Vector& etas) const {
   const Gradients direction = gradients(surrogate, student);
   std::vector<Vector> sums(batches_.size());
   parallel_for(static_cast<std::int64_t>(sums.size()), [&](std::int64_t task) {

@@ -24,8 +24,7 @@ struct CoarseEstimate {
   Measured correlation;  ///< <E g, df/dw>, with df/dw in closed form
   /// |E g| = sqrt(max(0, |mean|^2 - trace C)), C the covariance of the mean, so that noise does not count as
   /// length. Its error is that of the square, s^2 = 4 mean'C mean + 2 trace C^2, carried over as
-  /// sqrt(value^2 + s) - value: the delta method wherever the length stands out of the noise, and finite at
-  /// 0.
+  /// sqrt(value^2 + s) - value: the delta method wherever the length stands out of the noise, and finite at 0.
   Measured norm;
 };
 

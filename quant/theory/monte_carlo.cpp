@@ -50,8 +50,8 @@ struct Sums {
   }
   Moments moments(std::int64_t samples) const {
     const double n = static_cast<double>(samples), mean = value / n;
-    const double variance = samples > 1 ? std::max(0.0, square - value * mean) / (n - 1)
-                                        : std::numeric_limits<double>::quiet_NaN();
+    const double variance =
+        samples > 1 ? std::max(0.0, square - value * mean) / (n - 1) : std::numeric_limits<double>::quiet_NaN();
     return {mean, variance};
   }
 };
@@ -99,8 +99,7 @@ BlockSums sample_block(const Inputs& in, std::span<const Surrogate* const> surro
   const auto& kernel = active_kernels().two_layer;
   const TwoLayerModel& model = in.model;
   const std::size_t stes = surrogates.size(), rows = model.m * kGaussLanes;
-  const Scratch<float> z(model.row() * rows), a(rows), b(rows), derivative(stes * rows),
-      along(2 * stes * kGaussLanes);
+  const Scratch<float> z(model.row() * rows), a(rows), b(rows), derivative(stes * rows), along(2 * stes * kGaussLanes);
   float residual[kGaussLanes];
   LaneSums grad_v(model.m), component(stes * model.n);
   BlockSums sums(model, stes);
@@ -109,15 +108,13 @@ BlockSums sample_block(const Inputs& in, std::span<const Surrogate* const> surro
     kernel.draw(key, static_cast<std::uint64_t>(s) / kGaussLanes, model, z.data(), a.data(), b.data());
     kernel.residual(model, a.data(), b.data(), valid, residual, grad_v.sum(), grad_v.square());
     for (std::size_t k = 0; k < stes; ++k)
-      surrogates[k]->derivative(std::span<const float>(a.data(), rows), 1.0f,
-                                {derivative.data() + k * rows, rows});
+      surrogates[k]->derivative(std::span<const float>(a.data(), rows), 1.0f, {derivative.data() + k * rows, rows});
     kernel.gradient(model, stes, z.data(), residual, in.directions.data(), derivative.data(), component.sum(),
                     component.square(), along.data());
     for (std::size_t lane = 0; lane < valid; ++lane) {
       sums.loss.add(0.5 * residual[lane] * residual[lane]);
       for (std::size_t k = 0; k < stes; ++k) {
-        const double first = along[2 * k * kGaussLanes + lane],
-                     second = along[(2 * k + 1) * kGaussLanes + lane];
+        const double first = along[2 * k * kGaussLanes + lane], second = along[(2 * k + 1) * kGaussLanes + lane];
         sums.along[2 * k].add(first);
         sums.along[2 * k + 1].add(second);
         sums.along_product[k] += first * second;
@@ -154,12 +151,12 @@ MonteCarlo finish(const BlockSums& total, std::size_t stes, std::int64_t samples
 
 MonteCarlo sample_coarse_gradients(const TwoLayer& model, const Point& point,
                                    std::span<const Surrogate* const> surrogates,
-                                   const std::array<Vector, 2>& directions, std::int64_t samples,
-                                   const Rng& rng, const std::function<void()>& poll) {
+                                   const std::array<Vector, 2>& directions, std::int64_t samples, const Rng& rng,
+                                   const std::function<void()>& poll) {
   const std::size_t m = model.v_star().size(), n = model.w_star().size();
   check(samples >= 1, "Monte Carlo: given ", samples, " samples, expected at least 1");
-  check(point.v.size() == m && point.w.size() == n, "Monte Carlo: given ", point.v.size(), " and ",
-        point.w.size(), " student weights, expected ", m, " and ", n);
+  check(point.v.size() == m && point.w.size() == n, "Monte Carlo: given ", point.v.size(), " and ", point.w.size(),
+        " student weights, expected ", m, " and ", n);
   check(directions[0].size() == n && directions[1].size() == n, "Monte Carlo: given directions of length ",
         directions[0].size(), " and ", directions[1].size(), ", expected ", n);
   const Inputs in(model, point, directions);

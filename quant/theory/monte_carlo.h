@@ -16,8 +16,7 @@
 
 namespace coarsegrad::theory {
 
-/// Mean over the samples of one random number, and the variance of that number (of one sample, not of the
-/// mean).
+/// Mean over the samples of one random number, and the variance of that number (of one sample, not of the mean).
 struct Moments {
   double mean = 0, variance = 0;
 };
@@ -45,7 +44,7 @@ struct MonteCarlo {
 /// on those threads now and then; what it throws ends the work. Throws Error if lengths do not fit.
 MonteCarlo sample_coarse_gradients(const TwoLayer& model, const Point& point,
                                    std::span<const Surrogate* const> surrogates,
-                                   const std::array<Vector, 2>& directions, std::int64_t samples,
-                                   const Rng& rng, const std::function<void()>& poll = {});
+                                   const std::array<Vector, 2>& directions, std::int64_t samples, const Rng& rng,
+                                   const std::function<void()>& poll = {});
 
 }  // namespace coarsegrad::theory

@@ -39,8 +39,7 @@ Vector random_orthogonal(const Vector& u, Rng rng) {
 }
 
 Point random_start(const TwoLayer& model, double norm_w, const Rng& rng) {
-  return {normal_vector(model.m(), rng.split("v")),
-          to_length(random_unit_vector(model.n(), rng.split("w")), norm_w)};
+  return {normal_vector(model.m(), rng.split("v")), to_length(random_unit_vector(model.n(), rng.split("w")), norm_w)};
 }
 
 }  // namespace coarsegrad::theory

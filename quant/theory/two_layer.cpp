@@ -56,10 +56,7 @@ std::optional<Ste> ste_named(std::string_view name) {
 }
 
 TwoLayer::TwoLayer(Vector v_star, Vector w_star)
-    : v_star_(std::move(v_star)),
-      w_star_(std::move(w_star)),
-      sum_(total(v_star_)),
-      square_(dot(v_star_, v_star_)) {
+    : v_star_(std::move(v_star)), w_star_(std::move(w_star)), sum_(total(v_star_)), square_(dot(v_star_, v_star_)) {
   const double length = norm(w_star_);
   check(square_ > 0 && length > 0, "two-layer model: given a zero v* or w*, expected non-zero vectors");
   for (double& x : w_star_) x /= length;
@@ -96,8 +93,8 @@ Vector TwoLayer::grad_w(const Vector& v, const Vector& w) const {
   Vector g(w.size());
   for (std::size_t i = 0; i < g.size(); ++i) g[i] = w_star_[i] - along * w[i];
   const double sine = norm(g);  // g / sine is the unit vector orthogonal to w that points towards w*
-  const double scale = sine > kOnTheLine ? -dot(v, v_star_) / (2 * kPi * norm_w * sine)
-                                         : std::numeric_limits<double>::quiet_NaN();
+  const double scale =
+      sine > kOnTheLine ? -dot(v, v_star_) / (2 * kPi * norm_w * sine) : std::numeric_limits<double>::quiet_NaN();
   for (double& x : g) x *= scale;
   return g;
 }
@@ -122,8 +119,7 @@ Vector TwoLayer::coarse_gradient(Ste ste, const Vector& v, const Vector& w) cons
   } else {
     const double theta = angle(w, w_star_);
     const double slope = std::sin(theta) > kOnTheLine ? clipped_q_over_sin(theta, norm_w) : 0;
-    radial =
-        0.5 * clipped_p_at_zero(norm_w) * h(v) - cross * (clipped_p(theta, norm_w) - slope * std::cos(theta));
+    radial = 0.5 * clipped_p_at_zero(norm_w) * h(v) - cross * (clipped_p(theta, norm_w) - slope * std::cos(theta));
     towards = -cross * slope;
   }
   check(norm_w > 0, "coarse_gradient: given w = 0, expected a non-zero w");
@@ -155,8 +151,7 @@ double TwoLayer::bound_constant(Ste ste, const Vector& v, const Vector& w) const
 double TwoLayer::safe_step(Ste ste, const Vector& v, const Vector& w) const {
   const double r = 0.5 * norm(w), norm_v_star = std::sqrt(square_);
   const double c = norm(v) + norm(grad_v(v, w));
-  const double lipschitz =
-      0.25 * (m() + 1) + norm_v_star / (2 * kPi * r) + c * norm_v_star / (2 * kPi * r * r);
+  const double lipschitz = 0.25 * (m() + 1) + norm_v_star / (2 * kPi * r) + c * norm_v_star / (2 * kPi * r * r);
   const double eta = std::min(1.0, 1 / (lipschitz * (1 + bound_constant(ste, v, w))));
   return std::min(eta, r / std::max(norm(coarse_gradient(ste, v, w)), 1e-300));
 }
@@ -181,9 +176,7 @@ std::optional<Critical> TwoLayer::saddle() const {
   return Critical{best_v(theta), theta, (square_ + sum_ * sum_ * (1 - c) / (m() + 1)) / 8};
 }
 
-double TwoLayer::identity_drift() const {
-  return 2 * (m() - 1) * sum_ * sum_ / (kSqrt2Pi * (m() + 1) * (m() + 1));
-}
+double TwoLayer::identity_drift() const { return 2 * (m() - 1) * sum_ * sum_ / (kSqrt2Pi * (m() + 1) * (m() + 1)); }
 
 double TwoLayer::escape_jump() const { return 0.5 * (square_ - 2 * sum_ * sum_ / (m() + 1)); }
 

@@ -60,8 +60,7 @@ class TwoLayer {
   double loss_at(const Vector& v, double theta) const;
   /// df/dv, which is also the mean of the sample gradient. w must not be 0.
   Vector grad_v(const Vector& v, const Vector& w) const;
-  /// df/dw of length |v'v*| / (2 pi |w|) at every angle in (0, pi); NaN on the line of w*, where f has a
-  /// kink.
+  /// df/dw of length |v'v*| / (2 pi |w|) at every angle in (0, pi); NaN on the line of w*, where f has a kink.
   Vector grad_w(const Vector& v, const Vector& w) const;
   /// h(v, v*) = |v|^2 + (1'v)^2 - (1'v) S + v'v*.
   double h(const Vector& v) const;
@@ -72,8 +71,7 @@ class TwoLayer {
   double correlation(Ste ste, const Vector& v, const Vector& w) const;
   /// A constant A with |E g|^2 <= A (|df/dv|^2 + correlation); infinite for the identity, which has none.
   double bound_constant(Ste ste, const Vector& v, const Vector& w) const;
-  /// A step eta <= 1 for both layers that lowers f by at least eta/2 (|df/dv|^2 + correlation); 0 for the
-  /// identity.
+  /// A step eta <= 1 for both layers that lowers f by at least eta/2 (|df/dv|^2 + correlation); 0 for the identity.
   double safe_step(Ste ste, const Vector& v, const Vector& w) const;
 
   /// v(c) = c v* + (1 - c) S / (m + 1) 1 at c = c(theta): the minimiser of f over v at this angle.
@@ -89,8 +87,7 @@ class TwoLayer {
   /// kappa = |E g| of the identity at the spurious minimum, 2 (m-1) S^2 / (sqrt(2 pi) (m+1)^2). It points
   /// along w, so |w| shrinks by eta kappa per step and reaches 0 after |w| / (eta kappa) steps.
   double identity_drift() const;
-  /// The rise of f when w then overshoots the origin and theta jumps from pi to 0: (|v*|^2 - 2 S^2 / (m+1))
-  /// / 2.
+  /// The rise of f when w then overshoots the origin and theta jumps from pi to 0: (|v*|^2 - 2 S^2 / (m+1)) / 2.
   double escape_jump() const;
 
  private:
@@ -100,8 +97,7 @@ class TwoLayer {
   double sum_, square_;  // 1'v*, |v*|^2
 };
 
-/// norm_w (cos(theta) w* + sin(theta) w_perp): the filter at a given angle. w_perp: unit length, orthogonal
-/// to w*.
+/// norm_w (cos(theta) w* + sin(theta) w_perp): the filter at a given angle. w_perp: unit length, orthogonal to w*.
 Vector filter_at(const Vector& w_star, const Vector& w_perp, double theta, double norm_w);
 
 }  // namespace coarsegrad::theory

@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/map.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -14,9 +15,10 @@ namespace {
 
 class BinaryRelax : public Relaxation {
  public:
-  explicit BinaryRelax(const RelaxationOptions& o) : options_(o) {
-    check(o.strength >= 0 && o.growth >= 1 && o.every > 0, "relax: given lambda = ", o.strength,
-          " growing by ", o.growth, " every ", o.every,
+  explicit BinaryRelax(const BinaryRelaxOptions& o) : options_(o) {
+    check(o.lambda >= 0 && std::isfinite(o.lambda) && o.growth >= 1 && std::isfinite(o.growth) && o.every > 0 &&
+              std::isfinite(o.every) && !std::isnan(o.most) && std::isfinite(o.hard_from),
+          "relax: given lambda = ", o.lambda, " growing by ", o.growth, " every ", o.every,
           " epochs, expected lambda >= 0, growth >= 1 and a positive number of epochs");
     advance({});
   }
@@ -26,9 +28,9 @@ class BinaryRelax : public Relaxation {
   void advance(const Progress& at) override {
     const double periods = std::floor(at.epoch / options_.every);
     const double grown =  // 0 times a growth without end would be NaN
-        options_.strength == 0 ? 0 : options_.strength * std::pow(options_.growth, periods + 1);
-    lambda_ = at.share() >= options_.hard_from ? std::numeric_limits<double>::infinity()
-                                               : std::min(grown, options_.most);
+        options_.lambda == 0 ? 0 : options_.lambda * std::pow(options_.growth, periods + 1);
+    lambda_ =
+        at.share() >= options_.hard_from ? std::numeric_limits<double>::infinity() : std::min(grown, options_.most);
   }
 
   Tensor used(WeightProjection& projection, const Tensor& w) override {
@@ -41,13 +43,21 @@ class BinaryRelax : public Relaxation {
   }
 
  private:
-  const RelaxationOptions options_;
+  const BinaryRelaxOptions options_;
   double lambda_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Relaxation> binary_relax(const RelaxationOptions& options) {
+void describe(OptionVisitor& v, BinaryRelaxOptions& o) {
+  v.number({"lambda", "1", "how near to the projection the weights are at the start"}, o.lambda, {0, kNoEnd});
+  v.number({"growth", "1", "what multiplies its strength"}, o.growth, {1, kNoEnd});
+  v.number(option_text::every(), o.every, {0.001, kNoEnd});
+  v.number(option_text::most(), o.most, {0, kNoEnd});
+  v.number(option_text::hard_from(), o.hard_from, {0, 1});
+}
+
+std::unique_ptr<Relaxation> binary_relax(const BinaryRelaxOptions& options) {
   return std::make_unique<BinaryRelax>(options);
 }
 

@@ -11,11 +11,19 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-/// "relax": lambda = strength growth^(k + 1) after k times options.every epochs, but at most options.most;
-/// phase II after the share options.hard_from of the training, where strength() is infinite. The authors'
-/// code takes strength = 1 and growth = 1.04 in 150 of 200 epochs, then phase II: the last lambda is 359.
-/// Throws Error unless strength >= 0, growth >= 1 and every > 0.
-std::unique_ptr<Relaxation> binary_relax(const RelaxationOptions& options);
+/// As the authors' code has it, in 150 of 200 epochs, then phase II: the last lambda is 359.
+struct BinaryRelaxOptions {
+  double lambda = 1;        ///< >= 0, at the start
+  double growth = 1.04;     ///< >= 1
+  double every = 1;         ///< epochs between two growths, above 0
+  double most = kNoEnd;     ///< where it stops growing
+  double hard_from = 0.75;  ///< share of the training, 0 to 1, after which phase II begins
+};
+void describe(OptionVisitor& v, BinaryRelaxOptions& o);
+
+/// "relax": lambda growth^(k + 1) after k times options.every epochs, but at most options.most; in phase II strength()
+/// is infinite. Throws Error for options out of range.
+std::unique_ptr<Relaxation> binary_relax(const BinaryRelaxOptions& options);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -10,6 +10,7 @@
 #include "core/compute/elementwise.h"
 #include "core/map.h"
 #include "quant/math/unit_interval.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -29,7 +30,7 @@ Real tanh_of(Real x) {
 
 class Dorefa : public WeightProjection {
  public:
-  explicit Dorefa(const ProjectionOptions& o)
+  explicit Dorefa(const DorefaWeightOptions& o)
       : bits_(o.bits), n_(highest_unit_level(o.bits)), detach_max_(o.detach_max) {}
   std::string name() const override { return "dorefa"; }
   int bits() const override { return bits_; }
@@ -65,15 +66,14 @@ class Dorefa : public WeightProjection {
  private:
   Tensor values_of_many_bits(const Tensor& w, Real twice_m) const {
     const auto n = static_cast<Real>(n_);
-    return map(tanh_of(w),
-               [twice_m, n](Real t) { return 2 * std::nearbyint(n * (t / twice_m + Real(0.5))) / n - 1; });
+    return map(tanh_of(w), [twice_m, n](Real t) { return 2 * std::nearbyint(n * (t / twice_m + Real(0.5))) / n - 1; });
   }
 
   // j, 0 to n
   void encode(const Tensor& w, Real twice_m, std::uint8_t* j) const {
     Tensor r = tanh_of(w);
     r = map(r, [twice_m](Real t) { return t / twice_m + Real(0.5); });
-    quantize_forward<Real>(r.numel(), r.data(), unit_interval<Real>(bits_), Ste::identity, nullptr, j, nullptr);
+    quantize_forward<Real>(r.numel(), r.data(), unit_interval<Real>(bits_), {}, nullptr, j, nullptr);
   }
 
   Tensor values(const Shape& shape, const std::uint8_t* j) const {
@@ -88,9 +88,8 @@ class Dorefa : public WeightProjection {
 
   static void subtract_max_term(const Tensor& w, Real max, const Tensor& t, const Tensor& g, Tensor& result) {
     const Real *slope = g.data(), *at = t.data();
-    const double sum = sum_in_pieces(g.numel(), [=](std::int64_t i) {
-      return static_cast<double>(slope[i]) * static_cast<double>(at[i]);
-    });
+    const double sum = sum_in_pieces(
+        g.numel(), [=](std::int64_t i) { return static_cast<double>(slope[i]) * static_cast<double>(at[i]); });
     const auto largest = std::ranges::find(w.view(), max, [](Real x) { return std::abs(x); });
     const std::int64_t i = largest - w.view().begin();
     const double top = static_cast<double>(at[i]);  // +-m
@@ -103,11 +102,16 @@ class Dorefa : public WeightProjection {
 
 }  // namespace
 
-std::unique_ptr<WeightProjection> dorefa_projection(const ProjectionOptions& o) {
-  check_usage(!o.per_channel, "dorefa weights: given a scale per channel, expected one for the layer");
+void describe(OptionVisitor& v, DorefaWeightOptions& o) {
+  v.integer(option_text::bits(), o.bits, {1, 16});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
+  v.flag({"detach-max", "", "the largest weight is a constant to the backward pass"}, o.detach_max);
+}
+
+std::unique_ptr<WeightProjection> dorefa_projection(const DorefaWeightOptions& o) {
   if (o.bits > 1) return std::make_unique<Dorefa>(o);
   return uniform_projection(
-      "dorefa", o,
+      "dorefa", {o.bits, false},
       [thresholds = binary_thresholds<Real>(o.sign_of_zero)](std::span<const Real>) { return thresholds; });
 }
 

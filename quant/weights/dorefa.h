@@ -7,6 +7,13 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
+struct DorefaWeightOptions {
+  int bits = 2;             ///< k, 1 to 16
+  int sign_of_zero = 1;     ///< with k = 1: the code of 0, which is +1 or 0
+  bool detach_max = false;  ///< the normalisation by m is a constant to the backward pass
+};
+void describe(OptionVisitor& v, DorefaWeightOptions& o);
+
 /// "dorefa": one grid for the whole tensor. k = 1: E sgn(w) with E = mean|w|, a constant to the backward
 /// pass, which goes straight through. k = 2 to 16: with t = tanh(w) and m = max|t|,
 ///   w_q = 2 quantize_k(t / (2 m) + 1/2) - 1,  from -1 to 1 in odd multiples of 1/n: there is no zero,
@@ -14,9 +21,9 @@ namespace quant {
 ///     - (sum_j dC/dw_q,j t_j) / m^2 sign(t_i*) (1 - t_i*^2),
 /// which goes away with options.detach_max. The codes are 2 j - n with the scale 1/n; from 8 bits on they do
 /// not fit a byte, and there are values alone. Weights that are all zero get the gradient as it is. Codes of
-/// weights within rounding of a threshold may differ between kernel tables, as tanh does. Throws UsageError
-/// for one scale per channel, which the bit convolutions of the backward pass do not allow (section 2.3).
-std::unique_ptr<WeightProjection> dorefa_projection(const ProjectionOptions& options);
+/// weights within rounding of a threshold may differ between kernel tables, as tanh does. There is no scale
+/// per channel, which the bit convolutions of the backward pass do not allow (section 2.3).
+std::unique_ptr<WeightProjection> dorefa_projection(const DorefaWeightOptions& options);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -5,6 +5,7 @@
 
 #include "core/base/parallel.h"
 #include "quant/math/power_of_two.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -13,10 +14,24 @@ namespace {
 constexpr int kMostSteps = 100;  // of the alternation
 }
 
-FixedLevels::FixedLevels(const ProjectionOptions& options)
-    : PowerProjection("fixed_levels", options, level_magnitudes(options.bits, options.three_bits)),
-      levels_(level_set(options.bits, options.three_bits)),
-      scale_(options.level_scale),
+void describe(OptionVisitor& v, FixedLevelsOptions& o) {
+  v.integer(option_text::bits(), o.bits, {1, 3});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
+  v.flag(option_text::per_channel(), o.per_channel);
+  std::string scale = name_of(o.scale);
+  v.choice({"scale", "", "where the levels lie: fitted to the first weights, 1, or following the mean of |w|"}, scale,
+           level_scale_names());
+  o.scale = level_scale(scale);
+  int powers = static_cast<int>(o.powers);
+  v.integer({"powers", "1", "powers of two among the levels of 3 bits"}, powers, {2, 3});
+  o.powers = static_cast<ThreeBits>(powers);
+}
+
+FixedLevels::FixedLevels(const FixedLevelsOptions& options)
+    : PowerProjection("fixed_levels", {options.bits, options.per_channel},
+                      level_magnitudes(options.bits, options.powers)),
+      levels_(level_set(options.bits, options.powers)),
+      scale_(options.scale),
       of_sign_(binary_thresholds<Real>(options.sign_of_zero)),
       reach_(register_buffer("reach", Tensor({0}))) {}
 
@@ -75,7 +90,7 @@ double FixedLevels::fitted_reach(std::span<const Real> w, std::int8_t* codes) co
   return reach > 0 && std::isfinite(reach) ? reach : 0;
 }
 
-std::unique_ptr<WeightProjection> fixed_levels(const ProjectionOptions& options) {
+std::unique_ptr<WeightProjection> fixed_levels(const FixedLevelsOptions& options) {
   return std::make_unique<FixedLevels>(options);
 }
 

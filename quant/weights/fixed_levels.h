@@ -9,13 +9,22 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
+struct FixedLevelsOptions {
+  int bits = 2;              ///< 1 to 3
+  int sign_of_zero = 1;      ///< with 1 bit: the code of 0, which is +1 or 0
+  bool per_channel = false;  ///< a scale for each index of the first axis instead of one for the tensor
+  LevelScale scale = LevelScale::fitted;
+  ThreeBits powers = ThreeBits::two_powers;  ///< with 3 bits: how many powers of two there are among the levels
+};
+void describe(OptionVisitor& v, FixedLevelsOptions& o);
+
 /// "fixed_levels": the nearest level; with 1 bit options.sign_of_zero says which one 0 has. A fitted m is
 /// begun from the first weights of its group that are finite and not all 0. A group of zeros gives zeros; but
 /// with LevelScale::unit, whose levels know nothing of the group, and 1 bit it gives what sign(0) is. Throws
 /// UsageError unless bits is 1 to 3. A reconstruction, as the level sets are.
 class FixedLevels : public PowerProjection {
  public:
-  explicit FixedLevels(const ProjectionOptions& options);
+  explicit FixedLevels(const FixedLevelsOptions& options);
 
   void begin(const Tensor& w) override;
   Tensor project(const Tensor& w) override;
@@ -37,7 +46,7 @@ class FixedLevels : public PowerProjection {
   Tensor& reach_;                    // a buffer: (groups), 0 where no weights have given it yet
 };
 
-std::unique_ptr<WeightProjection> fixed_levels(const ProjectionOptions& options);
+std::unique_ptr<WeightProjection> fixed_levels(const FixedLevelsOptions& options);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -5,6 +5,7 @@
 #include "core/compute/elementwise.h"
 #include "core/map.h"
 #include "quant/math/learned_step.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -21,10 +22,7 @@ Real nearest_integer(Real x) {
 class LearnedStep : public WeightProjection {
  public:
   explicit LearnedStep(int bits)
-      : step_(register_parameter("step", Tensor::scalar(0))),
-        bits_(bits),
-        q_n_(1 << (bits - 1)),
-        q_p_(q_n_ - 1) {
+      : step_(register_parameter("step", Tensor::scalar(0))), bits_(bits), q_n_(1 << (bits - 1)), q_p_(q_n_ - 1) {
     step_.bounds = Parameter::Bounds{Real(kLeastStep<Real>), Real(kMostStep<Real>)};
     step_.decay = false;
   }
@@ -40,9 +38,9 @@ class LearnedStep : public WeightProjection {
     if (w.numel() == 0) return w;
     if (!started()) begin(w);
     const bool finite = std::isfinite(magnitude<Real>(w.view()).sum);
-    const auto coded = std::make_shared<Coded>(
-        w.numel(), bits_, Coded::Sign::two_s_complement,
-        std::vector<Real>{finite ? grid().step : std::numeric_limits<Real>::quiet_NaN()});
+    const auto coded =
+        std::make_shared<Coded>(w.numel(), bits_, Coded::Sign::two_s_complement,
+                                std::vector<Real>{finite ? grid().step : std::numeric_limits<Real>::quiet_NaN()});
     const Real* from = w.data();
     std::int8_t* const codes = coded->signed_codes();
     parallel_pieces(finite ? w.numel() : 0, [&, grid = grid()](std::int64_t begin, std::int64_t end) {
@@ -55,8 +53,8 @@ class LearnedStep : public WeightProjection {
     ProjectionGradient straight = WeightProjection::gradient(w, g);
     if (!started()) return straight;
     const Real *at = w.data(), *slope = g.data();
-    const double sum = sum_in_pieces(
-        w.numel(), [=, grid = grid()](std::int64_t i) { return slope[i] * grid.step_derivative(at[i]); });
+    const double sum =
+        sum_in_pieces(w.numel(), [=, grid = grid()](std::int64_t i) { return slope[i] * grid.step_derivative(at[i]); });
     const Real own = static_cast<Real>(sum) * step_gradient_scale<Real>(w.numel(), q_p_);
     return {zip(g, w, [grid = grid()](Real dy, Real v) { return grid.inside(v) ? dy : Real(0); }),
             {Tensor::scalar(own)}};
@@ -81,9 +79,10 @@ class LearnedStep : public WeightProjection {
 
 }  // namespace
 
-std::unique_ptr<WeightProjection> learned_step_projection(const ProjectionOptions& o) {
+void describe(OptionVisitor& v, LearnedStepWeightOptions& o) { v.integer(option_text::bits(), o.bits, {2, 8}); }
+
+std::unique_ptr<WeightProjection> learned_step_projection(const LearnedStepWeightOptions& o) {
   check_usage(o.bits >= 2 && o.bits <= 8, "lsq weights: given ", o.bits, " bits, expected 2 to 8");
-  check_usage(!o.per_channel, "lsq weights: given a step per channel, expected one for the layer");
   return std::make_unique<LearnedStep>(o.bits);
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "quant/math/lloyd.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -10,8 +11,10 @@ namespace {
 
 class Lloyd : public CodedProjection {
  public:
-  Lloyd(std::string name, const ProjectionOptions& o)
-      : CodedProjection(std::move(name), o), steps_(o.lloyd_steps), levels_(highest_weight_level(o.bits)) {
+  Lloyd(std::string name, const LloydOptions& o)
+      : CodedProjection(std::move(name), {o.bits, o.per_channel}),
+        steps_(o.steps),
+        levels_(highest_weight_level(o.bits)) {
     check_usage(steps_ >= 1 && o.bits >= 2, "lloyd weights: given ", steps_, " steps and ", o.bits,
                 " bits, expected 1 step or more and 2 bits or more");
   }
@@ -27,7 +30,7 @@ class Lloyd : public CodedProjection {
 
 class WarmLloyd : public Lloyd {
  public:
-  explicit WarmLloyd(const ProjectionOptions& o) : Lloyd("warm_lloyd", o) {}
+  explicit WarmLloyd(const LloydOptions& o) : Lloyd("warm_lloyd", o) {}
 
   void begin(const Tensor& w) override { delta_ = Tensor({groups(w)}); }
   Tensor project(const Tensor& w) override {
@@ -52,11 +55,20 @@ class WarmLloyd : public Lloyd {
 
 }  // namespace
 
-std::unique_ptr<WeightProjection> lloyd_projection(const ProjectionOptions& options) {
+void describe(OptionVisitor& v, LloydOptions& o) {
+  v.integer(option_text::bits(), o.bits, {1, 8});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
+  v.flag(option_text::per_channel(), o.per_channel);
+  v.integer({"steps", "1", "steps of the alternation in each projection"}, o.steps, {1, 1000});
+}
+
+std::unique_ptr<WeightProjection> lloyd_projection(const LloydOptions& options) {
+  if (options.bits == 1) return exact_projection("lloyd", {1, options.sign_of_zero, options.per_channel});
   return std::make_unique<Lloyd>("lloyd", options);
 }
 
-std::unique_ptr<WeightProjection> warm_lloyd_projection(const ProjectionOptions& options) {
+std::unique_ptr<WeightProjection> warm_lloyd_projection(const LloydOptions& options) {
+  if (options.bits == 1) return exact_projection("warm_lloyd", {1, options.sign_of_zero, options.per_channel});
   return std::make_unique<WarmLloyd>(options);
 }
 

@@ -8,6 +8,7 @@
 #include "core/compute/stochastic.h"
 #include "core/in_range.h"
 #include "core/map.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -16,17 +17,17 @@ namespace {
 
 class MinMaxProjection : public WeightProjection {
  public:
-  explicit MinMaxProjection(const ProjectionOptions& options) : options_(options) {
+  explicit MinMaxProjection(const MinMaxWeightOptions& options) : grid_{options.bits, options.per_channel} {
     check_usage(options.bits >= 2 && options.bits <= 8, "minmax weights: given ", options.bits,
                 " bits, expected 2 to 8");
   }
   std::string name() const override { return "minmax"; }
-  int bits() const override { return options_.bits; }
+  int bits() const override { return grid_.bits; }
 
   // The codes of 8 bits do not fit into signed bytes unless 0 is in the middle: values alone.
   Tensor project(const Tensor& w) override {
     Tensor projected = Tensor::uninitialized(w.shape());
-    const std::int64_t groups = scale_groups(options_, w);
+    const std::int64_t groups = grid_.groups(w);
     if (w.numel() == 0) return projected;
     const std::int64_t n = w.numel() / groups;
     const Real* from = w.data();
@@ -42,7 +43,7 @@ class MinMaxProjection : public WeightProjection {
     const double high = std::max(static_cast<double>(range.high), 0.0);
     if (!std::isfinite(static_cast<double>(range.high)) || !std::isfinite(high - low))
       return void(std::fill_n(to, n, std::numeric_limits<Real>::quiet_NaN()));
-    const ZeroPointGrid grid = zero_point_grid(low, high, (1 << options_.bits) - 1);
+    const ZeroPointGrid grid = zero_point_grid(low, high, (1 << grid_.bits) - 1);
     const double least = -grid.zero, most = grid.bins - grid.zero;
     parallel_pieces(n, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
@@ -52,14 +53,14 @@ class MinMaxProjection : public WeightProjection {
     });
   }
 
-  ProjectionOptions options_;
+  const WeightGrid grid_;
 };
 
 }  // namespace
 
 ZeroPointGrid zero_point_grid(double low, double high, int bins) {
-  check(low <= 0 && high >= 0 && std::isfinite(high - low) && bins >= 2, "zero point: given [", low, ", ",
-        high, "] and ", bins, " bins, expected a finite range with 0 in it and 2 bins or more");
+  check(low <= 0 && high >= 0 && std::isfinite(high - low) && bins >= 2, "zero point: given [", low, ", ", high,
+        "] and ", bins, " bins, expected a finite range with 0 in it and 2 bins or more");
   if (low == high) return {0, 0, bins};
   const int place = static_cast<int>(-low * bins / (high - low));
   const int zero = std::clamp(place, low < 0 ? 1 : 0, high > 0 ? bins - 1 : bins);
@@ -67,7 +68,12 @@ ZeroPointGrid zero_point_grid(double low, double high, int bins) {
   return {std::max(below, above), zero, bins};
 }
 
-std::unique_ptr<WeightProjection> minmax_projection(const ProjectionOptions& options) {
+void describe(OptionVisitor& v, MinMaxWeightOptions& o) {
+  v.integer(option_text::bits(), o.bits, {2, 8});
+  v.flag(option_text::per_channel(), o.per_channel);
+}
+
+std::unique_ptr<WeightProjection> minmax_projection(const MinMaxWeightOptions& options) {
   return std::make_unique<MinMaxProjection>(options);
 }
 

@@ -19,8 +19,14 @@ struct ZeroPointGrid {
 /// low <= 0 <= high, finite; throws Error otherwise. A step of 0 where both are 0.
 ZeroPointGrid zero_point_grid(double low, double high, int bins);
 
+struct MinMaxWeightOptions {
+  int bits = 8;              ///< 2 to 8
+  bool per_channel = false;  ///< the range of each index of the first axis instead of that of the tensor
+};
+void describe(OptionVisitor& v, MinMaxWeightOptions& o);
+
 /// Projection of weights onto the zero_point_grid() of their range. Throws UsageError unless 2 <= bits <= 8.
-std::unique_ptr<WeightProjection> minmax_projection(const ProjectionOptions& options);
+std::unique_ptr<WeightProjection> minmax_projection(const MinMaxWeightOptions& options);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

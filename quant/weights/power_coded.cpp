@@ -25,16 +25,12 @@ std::array<T, 256> by_code(int magnitudes, int shift) {
 
 PowerCoded::PowerCoded(std::int64_t size, int bits, int magnitudes, Scratch<std::int8_t> codes,
                        std::vector<Real> scales)
-    : size_(size),
-      bits_(bits),
-      magnitudes_(magnitudes),
-      codes_(std::move(codes)),
-      scales_(std::move(scales)) {
+    : size_(size), bits_(bits), magnitudes_(magnitudes), codes_(std::move(codes)), scales_(std::move(scales)) {
   if (magnitudes > kMostLinear) return;
   std::vector<Real> units = scales_;
   for (Real& unit : units) unit = std::ldexp(unit, 1 - magnitudes);
-  linear_ = std::make_unique<Coded>(size, bits == 1 ? 1 : magnitudes + 1, Coded::Sign::two_s_complement,
-                                    std::move(units));
+  linear_ =
+      std::make_unique<Coded>(size, bits == 1 ? 1 : magnitudes + 1, Coded::Sign::two_s_complement, std::move(units));
   const auto multiple = by_code<std::int8_t>(magnitudes, magnitudes - 1);
   parallel_ranges(size, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
     std::int8_t* out = linear_->signed_codes();
@@ -53,9 +49,7 @@ void PowerCoded::read(std::int64_t begin, std::int64_t end, Real* out) const {
   }
 }
 
-std::optional<PowerCodes> power_codes(const Tensor& w) {
-  return w.source() ? w.source()->powers() : std::nullopt;
-}
+std::optional<PowerCodes> power_codes(const Tensor& w) { return w.source() ? w.source()->powers() : std::nullopt; }
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -19,8 +19,7 @@ class PowerCoded : public Deferred {
   static constexpr int kMostLinear = 4;
 
   /// `bits` of a code when packed; one scale, or one for each slice of the first axis.
-  PowerCoded(std::int64_t size, int bits, int magnitudes, Scratch<std::int8_t> codes,
-             std::vector<Real> scales);
+  PowerCoded(std::int64_t size, int bits, int magnitudes, Scratch<std::int8_t> codes, std::vector<Real> scales);
 
   void read(std::int64_t begin, std::int64_t end, Real* out) const override;
   const Coded* coded() const override { return linear_.get(); }

@@ -14,18 +14,30 @@ namespace quant {
 /// Onto a scale times powers of two: what project() returns has power_codes() (quant/weights/power_coded.h).
 class PowerProjection : public CodedProjection {
  public:
-  PowerProjection(std::string name, const ProjectionOptions& options, int magnitudes)
-      : CodedProjection(std::move(name), options), magnitudes_(magnitudes) {}
+  PowerProjection(std::string name, const WeightGrid& grid, int magnitudes)
+      : CodedProjection(std::move(name), grid), magnitudes_(magnitudes) {}
   Tensor project(const Tensor& w) override;
 
  private:
   int magnitudes_;
 };
 
-/// 2 to 7 bits. power_of_two is the paper's rule with options.mu_over_max, power_of_two_exact the nearest
-/// point. Throw UsageError for other bits and for a mu_over_max that is not positive.
-std::unique_ptr<WeightProjection> power_of_two(const ProjectionOptions& options);
-std::unique_ptr<WeightProjection> power_of_two_exact(const ProjectionOptions& options);
+struct PowerOfTwoOptions {
+  int bits = 4;               ///< 2 to 7
+  bool per_channel = false;   ///< a scale for each index of the first axis instead of one for the tensor
+  double mu_over_max = 0.75;  ///< mu, the smallest weight that takes the largest power, over max|w|; above 0
+};
+void describe(OptionVisitor& v, PowerOfTwoOptions& o);
+/// "power_of_two": the paper's rule. Throws UsageError for options out of range.
+std::unique_ptr<WeightProjection> power_of_two(const PowerOfTwoOptions& options);
+
+struct PowerOfTwoExactOptions {
+  int bits = 4;  ///< 2 to 7
+  bool per_channel = false;
+};
+void describe(OptionVisitor& v, PowerOfTwoExactOptions& o);
+/// "power_of_two_exact": the nearest point. Throws UsageError for options out of range.
+std::unique_ptr<WeightProjection> power_of_two_exact(const PowerOfTwoExactOptions& options);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -5,11 +5,10 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "core/base/part_registry.h"
 #include "nn/module.h"
-#include "quant/math/level_set.h"
 #include "quant/math/uniform_weight.h"
 
 namespace coarsegrad {
@@ -42,32 +41,26 @@ class WeightProjection : public nn::Module {
   Var forward(const Var& w) override;
 };
 
-struct ProjectionOptions {
-  int bits = 1;              ///< 1 to 8; of dorefa to 16
-  int sign_of_zero = 1;      ///< of 1-bit codes: +1, or 0, which is outside of the grid {-delta, +delta}
+/// Codes of some bits, and whose scale is whose.
+struct WeightGrid {
+  int bits = 1;              ///< 1 to 8
   bool per_channel = false;  ///< a scale for each index of the first axis instead of one for the tensor
-  int lloyd_steps = 1;       ///< of Lloyd's alternation in each projection, 1 or more
-  double mu_over_max =
-      0.75;  ///< of power_of_two: the smallest weight that takes the largest power, over max|w|
-  LevelScale level_scale = LevelScale::fitted;   ///< of fixed_levels
-  ThreeBits three_bits = ThreeBits::two_powers;  ///< of fixed_levels
-  bool detach_max = false;  ///< of dorefa: the normalisation is a constant to the backward pass
-};
 
-/// How many groups of weights have a scale of their own: 1, or the length of the first axis.
-std::int64_t scale_groups(const ProjectionOptions& options, const Tensor& w);
+  /// How many groups of weights have a scale of their own: 1, or the length of the first axis.
+  std::int64_t groups(const Tensor& w) const;
+};
 
 /// Onto integer codes times a scale, group by group: the whole tensor, or each index of its first axis.
 class CodedProjection : public WeightProjection {
  public:
   /// Throws UsageError for bits out of range.
-  CodedProjection(std::string name, const ProjectionOptions& options);
+  CodedProjection(std::string name, const WeightGrid& grid);
   std::string name() const override { return name_; }
-  int bits() const override { return options_.bits; }
+  int bits() const override { return grid_.bits; }
   Tensor project(const Tensor& w) override;
 
  protected:
-  std::int64_t groups(const Tensor& w) const { return scale_groups(options_, w); }
+  std::int64_t groups(const Tensor& w) const { return grid_.groups(w); }
   /// encode() for every group of w, which is not empty, on several threads.
   void encode_all(const Tensor& w, std::int8_t* codes, std::span<Real> scales);
   /// Writes the codes of group number `group`, which is not empty, and returns its scale. Several groups are
@@ -76,7 +69,7 @@ class CodedProjection : public WeightProjection {
 
  private:
   const std::string name_;
-  const ProjectionOptions options_;
+  const WeightGrid grid_;
 };
 
 /// Where the codes of one group of weights change (quant/math/uniform_weight.h): all that a projection onto a
@@ -86,38 +79,53 @@ using ThresholdRule = std::function<std::vector<Real>(std::span<const Real> w)>;
 
 /// The projection with these thresholds: the scale is the best one for the codes that they give. begin() and
 /// project() throw UsageError for thresholds that do not belong to the bits.
-std::unique_ptr<WeightProjection> uniform_projection(std::string name, const ProjectionOptions& options,
+std::unique_ptr<WeightProjection> uniform_projection(std::string name, const WeightGrid& grid,
                                                      ThresholdRule thresholds);
 
-/// By name; those shipped are, from Yin et al., "Blended coarse gradient descent for full quantization of
-/// deep neural networks" (2018), section 3,
+// What those shipped understand. Every projection has `bits`, some of them only one number of these.
+
+struct ExactOptions {
+  int bits = 1;              ///< 1 to 8
+  int sign_of_zero = 1;      ///< of 1-bit codes: +1, or 0, which is outside of the grid {-delta, +delta}
+  bool per_channel = false;  ///< a scale for each index of the first axis instead of one for the tensor
+};
+void describe(OptionVisitor& v, ExactOptions& o);
+/// The nearest point of the grid, under any name. Throws UsageError for options out of range.
+std::unique_ptr<WeightProjection> exact_projection(std::string name, const ExactOptions& options);
+
+struct BinaryOptions {
+  int bits = 1;  ///< 1
+  int sign_of_zero = 1;
+  bool per_channel = false;
+};
+void describe(OptionVisitor& v, BinaryOptions& o);
+
+struct TernaryOptions {
+  int bits = 2;  ///< 2
+  bool per_channel = false;
+};
+void describe(OptionVisitor& v, TernaryOptions& o);
+
+/// The projections of weights by name; those shipped are, from Yin et al., "Blended coarse gradient descent for full
+/// quantization of deep neural networks" (2018), section 3,
 ///   exact       the nearest point of the grid of 1 to 8 bits
 ///   binary      exact with 1 bit: delta = mean |w|, code sign(w)
 ///   ternary     exact with 2 bits
-///   lloyd       lloyd_steps steps of Lloyd's alternation from delta = 2 max|w| / (2^bits - 1)
+///   lloyd       some steps of Lloyd's alternation from delta = 2 max|w| / (2^bits - 1)
 /// and from elsewhere
+///   none        float weights: makes none
 ///   warm_lloyd  the same from the delta of the projection before (quant/weights/lloyd.h)
 ///   twn         2 bits, zero where |w| <= 0.7 mean|w| (Li, Zhang, Liu: Ternary weight networks, 2016)
 ///   sign, xnor  1 bit, without a scale, and with one for each channel (quant/weights/sign.h)
-///   dorefa      1 to 8 bits, through tanh (quant/activations/dorefa.h)
-///   lsq         2 to 8 bits, the step trained (quant/activations/learned_step.h)
+///   dorefa      1 to 16 bits, through tanh (quant/weights/dorefa.h)
+///   lsq         2 to 8 bits, the step trained (quant/weights/learned_step.h)
 ///   power_of_two, power_of_two_exact  2 to 7 bits, 0 and powers of two (quant/weights/power_of_two.h)
 ///   fixed_levels  1 to 3 bits, levels that stay where they are (quant/weights/fixed_levels.h)
-///   minmax      2 to 8 bits over [min w, max w], 0 among the levels; no codes (quant/activations/minmax.h)
-/// Throws UsageError for an unknown name, listing the known ones, and for bits that the projection does not
-/// have.
-std::unique_ptr<WeightProjection> weight_projection(std::string_view name, const ProjectionOptions& options);
-
-/// Makes the projection of one weight, of that name in its network.
-using MakeWeightProjection = std::function<std::unique_ptr<WeightProjection>(const std::string& weight)>;
-/// The same weight_projection() for every weight.
-MakeWeightProjection weight_projections(std::string_view name, const ProjectionOptions& options);
-
-/// Makes a projection known by name. Throws UsageError if the name is empty or taken.
-using MakeProjection = std::function<std::unique_ptr<WeightProjection>(const ProjectionOptions& options)>;
-void register_projection(std::string name, MakeProjection make);
-/// Those shipped, then those registered, in that order.
-std::vector<std::string> projection_names();
+///   minmax      2 to 8 bits over [min w, max w], 0 among the levels; no codes (quant/weights/minmax.h)
+/// A program adds its own to it.
+PartRegistry<std::unique_ptr<WeightProjection>>& weight_projections();
+/// One of them. Throws UsageError for an unknown name, listing the known ones, and for options out of range.
+std::unique_ptr<WeightProjection> weight_projection(const Part& part);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

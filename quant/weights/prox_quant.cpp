@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/map.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -22,9 +23,11 @@ double mixture(double w, double q, double amount) { return (w + amount * q) / (1
 template <double (*kProx)(double w, double q, double amount)>
 class ProxQuant : public Relaxation {
  public:
-  ProxQuant(std::string name, const RelaxationOptions& o) : name_(std::move(name)), options_(o) {
-    check(o.strength >= 0 && o.every > 0, name_, ": given lambda growing by ", o.strength, " every ", o.every,
-          " epochs, expected no negative strength and a positive number of epochs");
+  ProxQuant(std::string name, const ProxQuantOptions& o) : name_(std::move(name)), options_(o) {
+    check(o.rate >= 0 && std::isfinite(o.rate) && o.every > 0 && std::isfinite(o.every) && !std::isnan(o.most) &&
+              std::isfinite(o.hard_from),
+          name_, ": given lambda growing by ", o.rate, " every ", o.every,
+          " epochs, expected no negative rate and a positive number of epochs");
     advance({});
   }
 
@@ -33,12 +36,10 @@ class ProxQuant : public Relaxation {
   void advance(const Progress& at) override {
     lambda_ = at.share() >= options_.hard_from
                   ? std::numeric_limits<double>::infinity()
-                  : std::min(options_.strength * std::floor(at.epoch / options_.every), options_.most);
+                  : std::min(options_.rate * std::floor(at.epoch / options_.every), options_.most);
   }
 
-  Tensor used(WeightProjection& projection, const Tensor& w) override {
-    return frozen() ? projection.project(w) : w;
-  }
+  Tensor used(WeightProjection& projection, const Tensor& w) override { return frozen() ? projection.project(w) : w; }
   ProjectionGradient gradient(WeightProjection&, const Tensor&, const Tensor& g) override {
     return {frozen() ? Tensor() : g};
   }
@@ -54,17 +55,24 @@ class ProxQuant : public Relaxation {
   bool frozen() const { return std::isinf(lambda_); }
 
   const std::string name_;
-  const RelaxationOptions options_;
+  const ProxQuantOptions options_;
   double lambda_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Relaxation> prox_quant(const RelaxationOptions& options) {
+void describe(OptionVisitor& v, ProxQuantOptions& o) {
+  v.number({"rate", "1", "what lambda, how strongly weights are drawn, grows by each time"}, o.rate, {0, kNoEnd});
+  v.number(option_text::every(), o.every, {0.001, kNoEnd});
+  v.number(option_text::most(), o.most, {0, kNoEnd});
+  v.number(option_text::hard_from(), o.hard_from, {0, 1});
+}
+
+std::unique_ptr<Relaxation> prox_quant(const ProxQuantOptions& options) {
   return std::make_unique<ProxQuant<soft_threshold>>("prox", options);
 }
 
-std::unique_ptr<Relaxation> prox_quant_squared(const RelaxationOptions& options) {
+std::unique_ptr<Relaxation> prox_quant_squared(const ProxQuantOptions& options) {
   return std::make_unique<ProxQuant<mixture>>("prox_squared", options);
 }
 

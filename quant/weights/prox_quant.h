@@ -11,18 +11,25 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
+/// As the authors' code for binary ResNets on CIFAR-10 has it: weights are frozen after 200 of 300 epochs.
+struct ProxQuantOptions {
+  double rate = 1e-4;          ///< >= 0: what lambda grows by every `every` epochs, from 0
+  double every = 1;            ///< above 0
+  double most = kNoEnd;        ///< where lambda stops growing
+  double hard_from = 2.0 / 3;  ///< share of the training, 0 to 1, after which weights are frozen
+};
+void describe(OptionVisitor& v, ProxQuantOptions& o);
+
 /// "prox": regulariser |w - q|_1 with q = proj(w), the W-shaped one where q = sign(w). Its proximal step
 /// moves each weight towards its q, which is taken as constant, by eta lambda, not beyond:
 ///   prox(w) = q + sign(w - q) max(|w - q| - eta lambda, 0).
-/// lambda = strength k after k times options.every epochs, at most options.most; weights are frozen after the
-/// share options.hard_from of the training, where strength() is infinite. The authors' code for binary
-/// ResNets on CIFAR-10 takes strength = 1e-4 and freezes after 200 of 300 epochs. growth is not used. Throws
-/// Error unless strength >= 0 and every > 0.
-std::unique_ptr<Relaxation> prox_quant(const RelaxationOptions& options);
+/// lambda = rate k after k times options.every epochs, at most options.most; where weights are frozen strength() is
+/// infinite. Throws Error for options out of range.
+std::unique_ptr<Relaxation> prox_quant(const ProxQuantOptions& options);
 
 /// "prox_squared": the same with |w - q|^2 / 2, what the authors' code does for ternary weights,
 ///   prox(w) = (w + eta lambda q) / (1 + eta lambda).
-std::unique_ptr<Relaxation> prox_quant_squared(const RelaxationOptions& options);
+std::unique_ptr<Relaxation> prox_quant_squared(const ProxQuantOptions& options);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

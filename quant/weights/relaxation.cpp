@@ -4,9 +4,9 @@
 #include <cmath>
 
 #include "core/base/check.h"
-#include "core/base/registry.h"
 #include "core/map.h"
 #include "quant/weights/binary_relax.h"
+#include "quant/weights/option_text.h"
 #include "quant/weights/prox_quant.h"
 
 namespace coarsegrad {
@@ -21,14 +21,12 @@ class NoRelaxation : public Relaxation {
 
 class Blend : public Relaxation {
  public:
-  explicit Blend(const RelaxationOptions& o)
-      : rho_(o.strength),
-        first_(o.strength),
-        growth_(o.growth),
-        every_(o.every),
-        most_(std::min(o.most, 1.0)) {
-    check(first_ >= 0 && first_ <= most_ && growth_ >= 1 && every_ > 0, "blend: given rho = ", first_,
-          " growing by ", growth_, " to at most ", most_, ", expected 0 <= rho <= most <= 1 and growth >= 1");
+  explicit Blend(const BlendOptions& o)
+      : rho_(o.rho), first_(o.rho), growth_(o.growth), every_(o.every), most_(o.most) {
+    check(first_ >= 0 && first_ <= most_ && most_ <= 1 && growth_ >= 1 && std::isfinite(growth_) && every_ > 0 &&
+              std::isfinite(every_),
+          "blend: given rho = ", first_, " growing by ", growth_, " every ", every_, " epochs to at most ", most_,
+          ", expected 0 <= rho <= most <= 1, growth >= 1 and a positive number of epochs");
   }
   std::string name() const override { return "blend"; }
   double strength() const override { return rho_; }
@@ -64,32 +62,36 @@ class Clip : public Relaxation {
   }
 };
 
-Registry<MakeRelaxation>& registry() {
-  static Registry<MakeRelaxation> r(
-      "relaxation", {{"none", [](const RelaxationOptions&) { return std::make_unique<NoRelaxation>(); }},
-                     {"blend", [](const RelaxationOptions& o) { return std::make_unique<Blend>(o); }},
-                     {"clip", [](const RelaxationOptions&) { return std::make_unique<Clip>(); }},
-                     {"relax", binary_relax},
-                     {"prox", prox_quant},
-                     {"prox_squared", prox_quant_squared}});
-  return r;
+void add_shipped(PartRegistry<std::unique_ptr<Relaxation>>& all) {
+  all.add("none", "Courbariaux, Bengio, David: BinaryConnect, NIPS 2015 (1511.00363)",
+          []() -> std::unique_ptr<Relaxation> { return std::make_unique<NoRelaxation>(); });
+  all.add("blend", "Yin, Zhang, Lyu, Osher, Qi, Xin: Blended coarse gradient descent, 2018 (1808.05240), section 4",
+          BlendOptions{},
+          [](const BlendOptions& o) -> std::unique_ptr<Relaxation> { return std::make_unique<Blend>(o); });
+  all.add("clip", "Courbariaux, Bengio, David: BinaryConnect, NIPS 2015 (1511.00363), section 2.4",
+          []() -> std::unique_ptr<Relaxation> { return std::make_unique<Clip>(); });
+  all.add("relax", "Yin, Zhang, Lyu, Osher, Qi, Xin: BinaryRelax, SIIMS 2018 (1801.06313)", BinaryRelaxOptions{},
+          binary_relax);
+  constexpr const char* kProxQuant = "Bai, Wang, Liberty: ProxQuant, ICLR 2019 (1810.00861)";
+  all.add("prox", kProxQuant, ProxQuantOptions{}, prox_quant);
+  all.add("prox_squared", kProxQuant, ProxQuantOptions{}, prox_quant_squared);
 }
 
 }  // namespace
 
-std::unique_ptr<Relaxation> relaxation(std::string_view name, const RelaxationOptions& options) {
-  const RelaxationOptions& o = options;
-  for (const double number : {o.strength, o.growth, o.every, o.hard_from})
-    check(std::isfinite(number), name, ": given a setting of ", number, ", expected a finite number");
-  check(!std::isnan(o.most), name, ": given at most ", o.most, ", expected a number");
-  return registry().find(name)(options);
+void describe(OptionVisitor& v, BlendOptions& o) {
+  v.number({"rho", "1", "share of the projection in a step; 0: straight through"}, o.rho, {0, 1});
+  v.number({"growth", "1", "what multiplies its strength"}, o.growth, {1, kNoEnd});
+  v.number(option_text::every(), o.every, {0.001, kNoEnd});
+  v.number(option_text::most(), o.most, {0, 1});
 }
 
-void register_relaxation(std::string name, MakeRelaxation make) {
-  registry().add(std::move(name), std::move(make));
+PartRegistry<std::unique_ptr<Relaxation>>& relaxations() {
+  static PartRegistry<std::unique_ptr<Relaxation>> all("relaxation", add_shipped);
+  return all;
 }
 
-std::vector<std::string> relaxation_names() { return registry().names(); }
+std::unique_ptr<Relaxation> relaxation(const Part& part) { return relaxations().make(part); }
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

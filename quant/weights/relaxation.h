@@ -5,11 +5,8 @@
 //   x = used(w);  g = gradient(w, dloss/dx);  before_step(x, w);  w <- optimizer(w, g);  after_step(w)
 // Its strength moves along a schedule (quant/schedule.h). One object serves all weights of a network and
 // remembers nothing about them.
-#include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "quant/schedule.h"
 #include "quant/weights/projection.h"
@@ -41,33 +38,27 @@ class Relaxation {
   virtual double strength() const { return 0; }
 };
 
-/// Each relaxation says what its strength and growth are.
-struct RelaxationOptions {
-  double strength = 0;   ///< at the start
-  double growth = 1;     ///< what the schedule multiplies it by
-  double every = 1;      ///< epochs between two growths
-  double most = 1e300;   ///< where it stops growing
-  double hard_from = 1;  ///< share of the training, 0 to 1, after which used() is the projection alone
+/// Blended coarse gradient descent (Yin, Zhang, Lyu, Osher, Qi, Xin 2018, section 4; the authors take rho = 1e-5).
+struct BlendOptions {
+  double rho = 1e-5;  ///< 0 to 1: share of the projection in a step; 0: straight through, 1: projected gradient descent
+  double growth = 1;  ///< >= 1: what multiplies rho after each `every` epochs
+  double every = 1;   ///< above 0
+  double most = 1;    ///< 0 to 1: where rho stops growing
 };
+void describe(OptionVisitor& v, BlendOptions& o);
 
-/// By name; those shipped are
+/// The relaxations by name; those shipped are
 ///   none   x = proj(w): BinaryConnect (Courbariaux, Bengio, David 2015) and whatever trains straight through
-///   blend  x = proj(w), and w <- (1 - rho) w + rho x before the step: blended coarse gradient descent (Yin,
-///          Zhang, Lyu, Osher, Qi, Xin 2018, section 4; the authors take rho = 1e-5). strength is rho, growth
-///          a factor after each `every` epochs, rho = 1 is projected gradient descent
+///   blend  x = proj(w), and w <- (1 - rho) w + rho x before the step
 ///   clip   x = proj(w), and w is clamped to [-1, 1] after the step: the float weights of BinaryConnect
 ///          (section 2.4) and of binarized neural networks (Courbariaux, Hubara et al. 2016, algorithm 1)
 ///   relax  x between w and proj(w), ever nearer to it: BinaryRelax (quant/weights/binary_relax.h)
 ///   prox, prox_squared
 ///          x = w, and w is moved towards proj(w) after the step: ProxQuant (quant/weights/prox_quant.h)
-/// Throws UsageError for an unknown name, listing the known ones, and Error for options out of range.
-std::unique_ptr<Relaxation> relaxation(std::string_view name, const RelaxationOptions& options = {});
-
-using MakeRelaxation = std::function<std::unique_ptr<Relaxation>(const RelaxationOptions& options)>;
-/// Makes a relaxation known by name. Throws UsageError if the name is empty or taken.
-void register_relaxation(std::string name, MakeRelaxation make);
-/// Those shipped, then those registered, in that order.
-std::vector<std::string> relaxation_names();
+/// A program adds its own to it.
+PartRegistry<std::unique_ptr<Relaxation>>& relaxations();
+/// One of them. Throws UsageError for an unknown name, listing the known ones, and Error for options out of range.
+std::unique_ptr<Relaxation> relaxation(const Part& part);
 
 }  // namespace quant
 }  // namespace COARSEGRAD_REAL

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -12,8 +13,9 @@ namespace {
 
 class Sign : public CodedProjection {
  public:
-  Sign(std::string name, const ProjectionOptions& o)
-      : CodedProjection(std::move(name), o), thresholds_(binary_thresholds<Real>(o.sign_of_zero)) {
+  Sign(std::string name, const SignOptions& o)
+      : CodedProjection(std::move(name), {o.bits, o.per_channel}),
+        thresholds_(binary_thresholds<Real>(o.sign_of_zero)) {
     check_usage(o.bits == 1, this->name(), " weights: given ", o.bits, " bits, expected 1");
   }
 
@@ -28,7 +30,7 @@ class Sign : public CodedProjection {
 
 class Xnor : public Sign {
  public:
-  explicit Xnor(ProjectionOptions o) : Sign("xnor", (o.per_channel = true, o)) {}
+  explicit Xnor(const XnorOptions& o) : Sign("xnor", {o.bits, o.sign_of_zero, true}) {}
 
   ProjectionGradient gradient(const Tensor& w, const Tensor& g) override {
     Tensor result = Tensor::uninitialized(Sign::gradient(w, g).weight.shape());
@@ -41,8 +43,7 @@ class Xnor : public Sign {
       const auto weights = static_cast<double>(n);
       const auto inside = static_cast<Real>((1 + magnitude<Real>(channel).sum) / weights),
                  outside = static_cast<Real>(1 / weights);
-      for (std::int64_t i = c * n; i < (c + 1) * n; ++i)
-        to[i] = from[i] * (std::abs(at[i]) <= 1 ? inside : outside);
+      for (std::int64_t i = c * n; i < (c + 1) * n; ++i) to[i] = from[i] * (std::abs(at[i]) <= 1 ? inside : outside);
     });
     return {result};
   }
@@ -55,11 +56,22 @@ class Xnor : public Sign {
 
 }  // namespace
 
-std::unique_ptr<WeightProjection> sign_projection(const ProjectionOptions& options) {
+void describe(OptionVisitor& v, SignOptions& o) {
+  v.integer(option_text::bits(), o.bits, {1, 1});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
+  v.flag(option_text::per_channel(), o.per_channel);
+}
+
+void describe(OptionVisitor& v, XnorOptions& o) {
+  v.integer(option_text::bits(), o.bits, {1, 1});
+  v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
+}
+
+std::unique_ptr<WeightProjection> sign_projection(const SignOptions& options) {
   return std::make_unique<Sign>("sign", options);
 }
 
-std::unique_ptr<WeightProjection> xnor_projection(const ProjectionOptions& options) {
+std::unique_ptr<WeightProjection> xnor_projection(const XnorOptions& options) {
   return std::make_unique<Xnor>(options);
 }
 

@@ -4,7 +4,6 @@
 
 #include "core/base/check.h"
 #include "core/deferred.h"
-#include "quant/weights/layer_choice.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -15,8 +14,9 @@ namespace {
 class NotMade : public Deferred {
  public:
   void read(std::int64_t, std::int64_t, Real*) const override {
-    throw Error("weight rule: given a forward pass with weights that were not made, expected zero_grad() of the "
-                "QuantizedOptimizer before each forward pass of a training, and an EvaluationScope around others");
+    throw Error(
+        "weight rule: given a forward pass with weights that were not made, expected zero_grad() of the "
+        "QuantizedOptimizer before each forward pass of a training, and an EvaluationScope around others");
   }
 };
 
@@ -27,25 +27,32 @@ Tensor not_made(const Shape& shape) {
 
 }  // namespace
 
-WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make,
-                       std::unique_ptr<Relaxation> relaxation, const WeightRuleOptions& options)
+WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make, std::unique_ptr<Relaxation> relaxation)
     : relaxation_(std::move(relaxation)) {
   std::map<const Parameter*, std::string> names;
   for (const auto& [name, parameter] : net.named_parameters()) names[parameter] = name;
+  std::vector<LayerPlace> layers;
+  std::vector<Parameter*> weights;
   for (const auto& [name, module] : net.named_modules())
-    if (Parameter* weight = module->weight_parameter())
-      weights_.push_back({names.at(weight), weight, nullptr});
-  drop_ends(weights_, options.quantize_first, options.quantize_last);
-  for (Entry& e : weights_) {
+    if (Parameter* weight = module->weight_parameter()) {
+      layers.push_back({name, weights.empty()});
+      weights.push_back(weight);
+    }
+  if (!layers.empty()) layers.back().last = true;
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    if (auto projection = make(layers[i]))
+      weights_.push_back({names.at(weights[i]), weights[i], std::move(projection)});
+  for (const Entry& e : weights_)
     check(!e.weight->used.defined(), "weight rule: given '", e.name, "', which is under another rule already");
-    e.projection = make(e.name);
-    e.projection->begin(e.weight->value);
-  }
+  for (const Entry& e : weights_) e.projection->begin(e.weight->value);
   forget();
 }
 
-WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make, const WeightRuleOptions& options)
-    : WeightRule(net, make, quant::relaxation("none"), options) {}
+WeightRule::WeightRule(nn::Module& net, const Part& projection, const Part& relaxation,
+                       const LayerExceptions& exceptions)
+    : WeightRule(
+          net, [&](const LayerPlace& layer) { return weight_projection(exceptions.weights(projection, layer)); },
+          quant::relaxation(relaxation)) {}
 
 WeightRule::~WeightRule() {
   for (const Entry& e : weights_) e.weight->used = Tensor();
@@ -110,8 +117,7 @@ void WeightRule::before_step() {
 }
 
 void WeightRule::after_step(double rate) {
-  for (const Entry& e : weights_)
-    relaxation_->after_step(*e.projection, rate * e.weight->rate_factor, e.weight->value);
+  for (const Entry& e : weights_) relaxation_->after_step(*e.projection, rate * e.weight->rate_factor, e.weight->value);
   forget();
 }
 

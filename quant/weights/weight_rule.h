@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "nn/module.h"
+#include "quant/layers.h"
 #include "quant/weights/projection.h"
 #include "quant/weights/relaxation.h"
 
@@ -18,21 +19,20 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-struct WeightRuleOptions {
-  bool quantize_first = true;  ///< the first convolution or dense layer of the network
-  bool quantize_last = false;  ///< the last one
-};
+/// Makes the projection of the weights of one layer; null: they stay float.
+using MakeWeightProjection = std::function<std::unique_ptr<WeightProjection>(const LayerPlace& layer)>;
 
 class WeightRule {
  public:
-  /// Of the weight_parameter() of every module of `net` that has one, as Conv2d and Linear do. The network must outlive
-  /// the rule; "first" and "last" are meant in the order of named_modules(). Biases and normalisations stay float.
-  /// Throws Error for a weight that is under another rule already. From here on a forward pass is refused with an
-  /// Error, until the weights were made.
-  WeightRule(nn::Module& net, const MakeWeightProjection& make, std::unique_ptr<Relaxation> relaxation,
-             const WeightRuleOptions& options = {});
-  /// Without a relaxation: BinaryConnect, straight through.
-  WeightRule(nn::Module& net, const MakeWeightProjection& make, const WeightRuleOptions& options = {});
+  /// Of the weight_parameter() of every module of `net` that has one, as Conv2d and Linear do, first and last in the
+  /// order of named_modules(). The network must outlive the rule. Biases and normalisations stay float. Throws Error for
+  /// a weight that is under another rule already. From here on a forward pass is refused with an Error, until the weights
+  /// were made.
+  WeightRule(nn::Module& net, const MakeWeightProjection& make, std::unique_ptr<Relaxation> relaxation);
+  /// The same projection for all layers but the exceptions; throws as weight_projection() and relaxation(), too. Without a
+  /// relaxation: BinaryConnect, straight through.
+  WeightRule(nn::Module& net, const Part& projection, const Part& relaxation = {"none"},
+             const LayerExceptions& exceptions = {});
   /// The network computes with the float copies again.
   ~WeightRule();
   WeightRule(const WeightRule&) = delete;

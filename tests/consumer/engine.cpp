@@ -1,5 +1,4 @@
-// Trains: four weights are recovered from 64 samples of a linear teacher, in the Real of the library that it
-// links.
+// Trains: four weights are recovered from 64 samples of a linear teacher, in the Real of the library that it links.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -27,7 +26,6 @@ int main() {
 
   Real error = 0;
   for (int i = 0; i < 4; ++i) error = std::max(error, std::abs(student.weight.value[i] - teacher[i]));
-  std::printf("%zu bytes per element, error %g, kernels %s\n", sizeof(Real), double(error),
-              active_kernels().name);
+  std::printf("%zu bytes per element, error %g, kernels %s\n", sizeof(Real), double(error), active_kernels().name);
   return error < Real(1e-4) ? 0 : 1;
 }

@@ -22,8 +22,7 @@ int main(int argc, char** argv) {
   std::string ste = "softsign";
   int bits = 2, epochs = 2, images = 4000;
   double lr = 0.05;
-  experiments::Args args("experiment",
-                         "Does a softsign surrogate train a binary network as well as the clipped ReLU?");
+  experiments::Args args("experiment", "Does a softsign surrogate train a binary network as well as the clipped ReLU?");
   args.add("ste", ste, "surrogate of the backward pass", surrogate_names());
   args.add("bits", bits, "bits of the activations", {1, 8});
   args.add("epochs", epochs, "passes over the images", {1, 1000});
@@ -36,7 +35,7 @@ int main(int argc, char** argv) {
     const Rng rng(args.seed());  // the only source of randomness, split by name
     const auto digits = datasets::drawn_digits(images, args.seed());
     const auto net = nn::lenet5(quant::uniform_activation(bits, surrogate(ste)), rng.split("net"));
-    quant::WeightRule binary(*net, quant::weight_projections("binary", {.bits = 1}));
+    quant::WeightRule binary(*net, {"binary"});
     datasets::DataLoader loader(digits, {.batch_size = 64, .seed = args.seed()});
     optim::Sgd sgd(net->parameters(), {.lr = lr, .momentum = 0.9});
     quant::QuantizedOptimizer optimizer(sgd, *net, {.weights = &binary}, {loader.batches_per_epoch(), epochs});

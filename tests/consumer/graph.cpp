@@ -1,5 +1,4 @@
-// The summary of a network of one's own: two inputs, a module that both go through, and ops that belong to no
-// layer.
+// The summary of a network of one's own: two inputs, a module that both go through, and ops that belong to no layer.
 #include "nn/graph.h"
 
 #include <cstdio>
@@ -20,8 +19,7 @@ class Alike : public nn::Module {
   explicit Alike(const Rng& rng)
       : metric(register_parameter("metric", Tensor({5, 4}, Real(0.5)))),
         tower(register_module<nn::Sequential>("tower")) {
-    tower.add<nn::Conv2d>("conv",
-                          nn::ConvOptions{.in = 3, .out = 4, .stride = 2, .padding = 1, .bias = false},
+    tower.add<nn::Conv2d>("conv", nn::ConvOptions{.in = 3, .out = 4, .stride = 2, .padding = 1, .bias = false},
                           rng.split("conv"));
     tower.add<nn::BatchNorm>("norm", 4);
     tower.append("act", quant::uniform_activation(2, surrogate("clipped_relu"))("act"));
@@ -56,8 +54,7 @@ int main() {
   expect("uses of the tower", graph.uses("tower"), 2);
 
   const quant::Summary summary = quant::summarize(net, graph);
-  const char* names[] = {"",           "tower.conv", "tower.norm", "tower.act",
-                         "tower.conv", "tower.norm", "tower.act"};
+  const char* names[] = {"", "tower.conv", "tower.norm", "tower.act", "tower.conv", "tower.norm", "tower.act"};
   const char* kinds[] = {"Alike",  "Conv2d",    "BatchNorm",        "UniformActivation",
                          "Conv2d", "BatchNorm", "UniformActivation"};
   const std::int64_t conv = 4 * 4 * 4 * 27, parameters[] = {20, 108, 8, 0, 0, 0, 0},
@@ -65,8 +62,8 @@ int main() {
   expect("the number of layers", summary.layers.size(), 7U);
   for (std::size_t i = 0; i < summary.layers.size() && i < 7; ++i) {
     const quant::LayerSummary& layer = summary.layers[i];
-    std::printf("%-10s %-17s %-8s %4d %6d\n", layer.name.c_str(), layer.kind.c_str(),
-                layer.output.str().c_str(), static_cast<int>(layer.parameters), static_cast<int>(layer.macs));
+    std::printf("%-10s %-17s %-8s %4d %6d\n", layer.name.c_str(), layer.kind.c_str(), layer.output.str().c_str(),
+                static_cast<int>(layer.parameters), static_cast<int>(layer.macs));
     expect(layer.name + ": name", layer.name, names[i]);
     expect(layer.name + ": kind", layer.kind, kinds[i]);
     expect(layer.name + ": shape", layer.output, i == 0 ? Shape{} : Shape{4, 4, 4});

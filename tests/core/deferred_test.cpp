@@ -42,8 +42,7 @@ class Counted : public Deferred {
 TEST_CASE("a deferred tensor is made once, for all its copies, and only when somebody asks") {
   std::atomic<std::int64_t> read = 0;
   const std::int64_t size = 3 * 70001;
-  const Tensor t = Tensor::deferred({size}, std::make_shared<Counted>(read)),
-               copy = t.reshaped({3, size / 3});
+  const Tensor t = Tensor::deferred({size}, std::make_shared<Counted>(read)), copy = t.reshaped({3, size / 3});
   CHECK(t.defined());
   CHECK(t.numel() == size);
   CHECK(read == 0);
@@ -66,8 +65,7 @@ TEST_CASE("writing to a deferred tensor leaves its copies alone and drops its co
 }
 
 TEST_CASE("signed codes with a scale for each slice of the first axis decode to scale times code") {
-  auto coded =
-      std::make_shared<Coded>(12, 3, Coded::Sign::two_s_complement, std::vector<Real>{1, 2, Real(0.5)});
+  auto coded = std::make_shared<Coded>(12, 3, Coded::Sign::two_s_complement, std::vector<Real>{1, 2, Real(0.5)});
   std::iota(coded->signed_codes(), coded->signed_codes() + 12, -6);
   const Tensor t = Tensor::deferred({3, 4}, coded);
   CHECK(values(t) == std::vector<Real>{-6, -5, -4, -3, -4, -2, 0, 2, 1, Real(1.5), 2, Real(2.5)});
@@ -87,8 +85,7 @@ TEST_CASE("a convolution of a deferred image gives the bits of the same image in
   for (const auto& [channels, groups] : channels_and_groups) {
     const Shape shape{5, 9, 8, channels};
     const Tensor plain(shape, values(Tensor::deferred(shape, activation_codes(shape.numel()))));
-    const Tensor w = nn::normal({20, 3, 3, channels / groups}, 1, Rng(1)),
-                 dy = nn::normal({5, 5, 4, 20}, 1, Rng(2));
+    const Tensor w = nn::normal({20, 3, 3, channels / groups}, 1, Rng(1)), dy = nn::normal({5, 5, 4, 20}, 1, Rng(2));
     std::vector<std::vector<Real>> results;
     for (const Tensor& x : {plain, Tensor::deferred(shape, activation_codes(shape.numel()))}) {
       const Var weight = Var::leaf(w);
@@ -163,8 +160,7 @@ TEST_CASE("codes times codes: sums of integers forward, the gradients of the dec
     expected.backward(g);
     CHECK(values(coded_x.grad()) == values(x_values.grad()));
     CHECK(values(coded_w.grad()) == values(w_values.grad()));
-    // Integers, each scaled once: a whole number of scales (float only, double multiplies the decoded
-    // values).
+    // Integers, each scaled once: a whole number of scales (float only, double multiplies the decoded values).
     for (std::int64_t i = 0; sizeof(Real) == sizeof(float) && i < y.numel(); ++i) {
       const Real scale = x.coded()->scales()[0] * w.coded()->scales()[static_cast<std::size_t>(i % ws[0])];
       CHECK(y.value()[i] == scale * std::round(y.value()[i] / scale));

@@ -25,8 +25,7 @@ Tensor tensor(const json& j) {
 double difference(const Tensor& given, const json& expected) {
   const auto extents = expected.at("shape").get<std::vector<std::int64_t>>();
   const auto values = expected.at("values").get<std::vector<double>>();
-  if (!given.defined() || given.shape() != Shape(extents.data(), static_cast<int>(extents.size())))
-    return HUGE_VAL;
+  if (!given.defined() || given.shape() != Shape(extents.data(), static_cast<int>(extents.size()))) return HUGE_VAL;
   double worst = 0, largest = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double d = std::abs(static_cast<double>(given[static_cast<std::int64_t>(i)]) - values[i]);
@@ -43,9 +42,7 @@ Var conv(const json& o, const std::vector<Var>& v) {
                 {pair(o.at("stride")), pair(o.at("padding")), pair(o.at("dilation")), o.at("groups")});
 }
 
-PoolOptions pool(const json& o) {
-  return {pair(o.at("kernel")), pair(o.at("stride")), pair(o.at("padding"))};
-}
+PoolOptions pool(const json& o) { return {pair(o.at("kernel")), pair(o.at("stride")), pair(o.at("padding"))}; }
 
 struct Statistics {
   Tensor mean, var;
@@ -54,8 +51,7 @@ struct Statistics {
 Var norm(const json& o, const std::vector<Var>& v, Statistics& running) {
   const Var scale = v.size() > 1 ? v[1] : Var(), shift = v.size() > 1 ? v[2] : Var();
   const Real eps = o.at("eps").get<Real>();
-  if (!o.at("training").get<bool>())
-    return batch_norm_eval(v[0], scale, shift, running.mean, running.var, eps);
+  if (!o.at("training").get<bool>()) return batch_norm_eval(v[0], scale, shift, running.mean, running.var, eps);
   return batch_norm(v[0], scale, shift, eps, o.at("momentum").get<Real>(), &running.mean, &running.var);
 }
 
@@ -82,8 +78,7 @@ json golden() {
 
 void compare(const json& c) {
   Statistics running;
-  if (!c.at("before").empty())
-    running = {tensor(c.at("before").at("mean")), tensor(c.at("before").at("var"))};
+  if (!c.at("before").empty()) running = {tensor(c.at("before").at("mean")), tensor(c.at("before").at("var"))};
   std::vector<Var> leaves;
   for (const json& input : c.at("inputs")) leaves.push_back(Var::leaf(tensor(input)));
   const Var y = apply(c, leaves, running);
@@ -113,8 +108,8 @@ TEST_CASE("a value that is wrong by ten times the bound is told from PyTorch's")
   const json c = golden().at("cases")[0];
   Tensor y = tensor(c.at("output"));
   CHECK(difference(y, c.at("output")) <= kBound);
-  const auto largest = std::max_element(y.view().begin(), y.view().end(),
-                                        [](Real a, Real b) { return std::abs(a) < std::abs(b); });
+  const auto largest =
+      std::max_element(y.view().begin(), y.view().end(), [](Real a, Real b) { return std::abs(a) < std::abs(b); });
   const auto at = largest - y.view().begin();
   y.mutable_data()[at] *= static_cast<Real>(1 + 10 * kBound);
   CHECK(difference(y, c.at("output")) > kBound);

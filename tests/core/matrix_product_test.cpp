@@ -2,8 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <fstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "core/base/check.h"
 #include "tests/support/product_case.h"
@@ -31,15 +34,35 @@ TEST_SUITE("matrix product") {
     for (const ProductShape& p : kLongSums) check_product<double>(matrix_product<double>, p);
   }
 
-  TEST_CASE(
-      "matrix_product gives the same bits with 1 and with 2 threads, and when called from inside a task") {
+  TEST_CASE("matrix_product gives the same bits with 1 and with 2 threads, and when called from inside a task") {
     with_each_table([] {
       for (const ProductShape& p : kLarge) check_same_bits(matrix_product<float>, p);
     });
   }
 
-  TEST_CASE(
-      "a product whose rows are further apart than OpenBLAS can count is refused, a single row is not") {
+  TEST_CASE("matrix_product: several threads of a program that multiply at once get what each gets alone") {
+    constexpr std::int64_t n = 40;
+    std::vector<double> a(n * n), alone(n * n);
+    for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<double>(i * 37 % 101) / 101;
+    const auto multiply = [&a](std::vector<double>& c) {
+      matrix_product<double>(n, n, n, {a.data(), n}, {a.data(), n, true}, c.data(), n);
+    };
+    multiply(alone);
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&] {
+        std::vector<double> c(n * n);
+        for (int round = 0; round < 2000; ++round) {
+          multiply(c);
+          wrong += c != alone;
+        }
+      });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(wrong == 0);
+  }
+
+  TEST_CASE("a product whose rows are further apart than OpenBLAS can count is refused, a single row is not") {
     constexpr std::int64_t kFar = std::int64_t{1} << 31;
     const double one = 1;
     double c = 0;

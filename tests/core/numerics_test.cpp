@@ -34,8 +34,7 @@ Tensor value_with(const Op& f, std::vector<Tensor> inputs, std::size_t input, st
 /// Where in the output a NaN at this place should be and is not: at elements that the place can change.
 std::int64_t swallowed(const Op& f, const std::vector<Tensor>& inputs, std::size_t input, std::int64_t at) {
   const Tensor before = f({inputs.begin(), inputs.end()}).value(), up = value_with(f, inputs, input, at, 50),
-               down = value_with(f, inputs, input, at, -50),
-               poisoned = value_with(f, inputs, input, at, kNaN);
+               down = value_with(f, inputs, input, at, -50), poisoned = value_with(f, inputs, input, at, kNaN);
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < before.numel(); ++i)
     if ((up[i] != before[i] || down[i] != before[i]) && !std::isnan(poisoned[i])) ++count;
@@ -123,9 +122,7 @@ TEST_CASE("quantized activations: NaN stays NaN, forward and, within the window,
 }
 
 TEST_CASE("an op that cuts a NaN off, forward or backward, is found") {
-  const auto keep_positive = [](const Tensor& t) {
-    return map(t, [](Real v) { return v > 0 ? v : Real(0); });
-  };
+  const auto keep_positive = [](const Tensor& t) { return map(t, [](Real v) { return v > 0 ? v : Real(0); }); };
   const Op cut = [&](const std::vector<Var>& v) {
     return record("cut", keep_positive(v[0].value()), v,
                   [&](const Tensor& g) -> Gradients { return {keep_positive(g)}; });
@@ -138,8 +135,8 @@ TEST_CASE("a NaN in one pixel or one weight reaches the loss of LeNet-5, float a
   const Tensor labels = Tensor::of<std::int32_t>({2}, {3, 1});
   with_each_table([&] {
     for (const int bits : {0, 2}) {
-      const auto net = nn::lenet5(
-          bits ? quant::uniform_activation(bits, surrogate("clipped_relu")) : nn::relu_activation(), Rng(1));
+      const auto net =
+          nn::lenet5(bits ? quant::uniform_activation(bits, surrogate("clipped_relu")) : nn::relu_activation(), Rng(1));
       const Tensor images({2, 28, 28, 1}, Real(0.5));
       Tensor poisoned = images;
       poisoned.mutable_data()[28 * 14 + 14] = kNaN;
@@ -192,8 +189,7 @@ TEST_CASE("batch norm of values of 1e30, alone and fused with ReLU: as of values
       const Var x = Var::leaf(values);
       Tensor mean({channels}), var({channels}, Real(1));
       const Var y = batch_norm(x, {}, {}, Real(1e-5), Real(0.1), &mean, &var);
-      for (std::int64_t i = 0; i < y.numel(); ++i)
-        CHECK(y.value()[i] == doctest::Approx(right[i / channels]));
+      for (std::int64_t i = 0; i < y.numel(); ++i) CHECK(y.value()[i] == doctest::Approx(right[i / channels]));
       CHECK(mean[0] == doctest::Approx(2.5e29));
       CHECK(var[0] == std::numeric_limits<Real>::max());
       Tensor seed(y.shape());
@@ -204,7 +200,7 @@ TEST_CASE("batch norm of values of 1e30, alone and fused with ReLU: as of values
         CHECK(1e30 * static_cast<double>(x.grad()[i * channels]) ==
               doctest::Approx(inv_std * ((i == 0) - 0.25 - right[i] * right[0] / 4)));
       if (channels % 8 != 0) continue;
-      const Var fused = norm_relu(normalized(x, {}, {}, Real(1e-5), Real(0.1), &mean, &var), {});
+      const Var fused = relu(batch_norm(x, {}, {}, Real(1e-5), Real(0.1), &mean, &var));
       for (std::int64_t i = 0; i < y.numel(); ++i) CHECK(fused.value()[i] == std::max(y.value()[i], Real(0)));
       CHECK(var[0] == std::numeric_limits<Real>::max());
     }
@@ -215,9 +211,8 @@ TEST_CASE("batch norm in training mode: one value per channel is refused, and th
   for (const Shape& shape : {Shape{1, 8}, Shape{1, 1, 1, 8}}) {
     nn::BatchNorm norm(8);
     const Var x(Tensor(shape, Real(3)));
-    CHECK_THROWS_WITH_AS(
-        norm(x), doctest::Contains("expected more than one value per channel in training mode"), Error);
-    CHECK_THROWS_AS(norm.normalized(x), Error);
+    CHECK_THROWS_WITH_AS(norm(x), doctest::Contains("expected more than one value per channel in training mode"),
+                         Error);
     CHECK_THROWS_AS(batch_norm(x, {}, {}, Real(1e-5)), Error);
     for (Real v : norm.running_mean.view()) CHECK(v == 0);
     for (Real v : norm.running_var.view()) CHECK(v == 1);

@@ -14,7 +14,8 @@ using Vars = std::vector<Var>;
 const std::int32_t kLabels[] = {2, 0, 3, 1, 2};
 
 Tensor labels(const Var& logits) {
-  return Tensor::of<std::int32_t>({logits.shape()[0]}, std::span(kLabels).first(static_cast<std::size_t>(logits.shape()[0])));
+  return Tensor::of<std::int32_t>({logits.shape()[0]},
+                                  std::span(kLabels).first(static_cast<std::size_t>(logits.shape()[0])));
 }
 
 template <class Op>
@@ -72,18 +73,14 @@ std::vector<OpCase> linear_algebra() {
   std::vector<OpCase> cases;
   for (const bool ta : {false, true})
     for (const bool tb : {false, true})
-      for (const auto& [m, k, n] :
-           {std::array<std::int64_t, 3>{3, 5, 4}, {1, 1, 1}, {0, 3, 2}, {2, 0, 3}, {7, 2, 1}})
-        cases.push_back(
-            {std::string("matmul") + (ta ? "^T" : "") + (tb ? " x ^T " : " x ") + Shape{m, k, n}.str(),
-             binary([ta, tb](auto& a, auto& b) { return matmul(a, b, ta, tb); }),
-             {ta ? Shape{k, m} : Shape{m, k}, tb ? Shape{n, k} : Shape{k, n}}});
-  cases.push_back(
-      {"linear with bias", [](const Vars& v) { return linear(v[0], v[1], v[2]); }, {{3, 4}, {5, 4}, {5}}});
+      for (const auto& [m, k, n] : {std::array<std::int64_t, 3>{3, 5, 4}, {1, 1, 1}, {0, 3, 2}, {2, 0, 3}, {7, 2, 1}})
+        cases.push_back({std::string("matmul") + (ta ? "^T" : "") + (tb ? " x ^T " : " x ") + Shape{m, k, n}.str(),
+                         binary([ta, tb](auto& a, auto& b) { return matmul(a, b, ta, tb); }),
+                         {ta ? Shape{k, m} : Shape{m, k}, tb ? Shape{n, k} : Shape{k, n}}});
+  cases.push_back({"linear with bias", [](const Vars& v) { return linear(v[0], v[1], v[2]); }, {{3, 4}, {5, 4}, {5}}});
   cases.push_back({"linear", binary([](auto& x, auto& w) { return linear(x, w); }), {{1, 3}, {2, 3}}});
   const auto conv = [&](const std::string& name, const Shape& x, const Shape& w, const Conv2dOptions& o) {
-    cases.push_back(
-        {"conv2d, " + name, [o](const Vars& v) { return conv2d(v[0], v[1], v[2], o); }, {x, w, {w[0]}}});
+    cases.push_back({"conv2d, " + name, [o](const Vars& v) { return conv2d(v[0], v[1], v[2], o); }, {x, w, {w[0]}}});
   };
   conv("3x3", {2, 5, 4, 3}, {2, 3, 3, 3}, {});
   conv("3x3, padding 1", {1, 4, 5, 2}, {3, 3, 3, 2}, {.padding = 1});
@@ -96,9 +93,8 @@ std::vector<OpCase> linear_algebra() {
   conv("1x1 stride 2", {2, 4, 4, 3}, {5, 1, 1, 3}, {.stride = 2});
   conv("one element", {1, 1, 1, 1}, {1, 1, 1, 1}, {});
   conv("empty batch", {0, 4, 4, 2}, {3, 3, 3, 2}, {});
-  cases.push_back({"conv2d without bias",
-                   binary([](auto& x, auto& w) { return conv2d(x, w); }),
-                   {{1, 3, 3, 2}, {2, 2, 2, 2}}});
+  cases.push_back(
+      {"conv2d without bias", binary([](auto& x, auto& w) { return conv2d(x, w); }), {{1, 3, 3, 2}, {2, 2, 2, 2}}});
   return cases;
 }
 
@@ -117,31 +113,24 @@ std::vector<OpCase> images() {
     cases.push_back({"avg_pool2d, " + how, unary([o = o](auto& x) { return avg_pool2d(x, o); }), {shape}});
   }
   for (const Shape& s : {Shape{2, 3, 2, 3}, Shape{1, 1, 1, 1}, Shape{0, 2, 2, 1}}) {
-    cases.push_back(
-        {"global_avg_pool2d " + s.str(), unary([](auto& x) { return global_avg_pool2d(x); }), {s}});
+    cases.push_back({"global_avg_pool2d " + s.str(), unary([](auto& x) { return global_avg_pool2d(x); }), {s}});
     cases.push_back({"subsample2d, zeros on both sides, " + s.str(),
                      unary([](auto& x) {
                        return subsample2d(x, {2, 3}, 3, 1);
                      }),
                      {s}});
-    cases.push_back({"subsample2d " + s.str(),
-                     unary([](auto& x) {
-                       return subsample2d(x, {2, 3}, 2);
-                     }),
-                     {s}});
+    cases.push_back({"subsample2d " + s.str(), unary([](auto& x) { return subsample2d(x, {2, 3}, 2); }), {s}});
   }
   for (const Shape& s : {Shape{6, 3}, Shape{2, 3, 2, 1}}) {
     const Shape c{s[-1]};
     const Real eps = Real(1e-3);
-    cases.push_back(
-        {"batch_norm " + s.str(), unary([=](auto& x) { return batch_norm(x, {}, {}, eps); }), {s}});
+    cases.push_back({"batch_norm " + s.str(), unary([=](auto& x) { return batch_norm(x, {}, {}, eps); }), {s}});
     cases.push_back({"batch_norm with scale and shift " + s.str(),
                      [=](const Vars& v) { return batch_norm(v[0], v[1], v[2], eps); },
                      {s, c, c}});
     cases.push_back({"batch_norm_eval " + s.str(),
                      [=](const Vars& v) {
-                       return batch_norm_eval(v[0], v[1], v[2], Tensor(c, Real(0.3)), Tensor(c, Real(1.7)),
-                                              eps);
+                       return batch_norm_eval(v[0], v[1], v[2], Tensor(c, Real(0.3)), Tensor(c, Real(1.7)), eps);
                      },
                      {s, c, c}});
   }
@@ -165,8 +154,7 @@ std::vector<OpCase> shapes_and_reductions() {
     cases.push_back({"sum" + at, unary([axis](auto& x) { return sum(x, axis); }), {s}});
     cases.push_back({"mean kept" + at, unary([axis](auto& x) { return mean(x, axis, true); }), {s}});
     cases.push_back({"max" + at, unary([axis](auto& x) { return max(x, axis); }), {s}});
-    cases.push_back(
-        {"sum of an empty batch" + at, unary([axis](auto& x) { return sum(x, axis); }), {{0, 3, 2}}});
+    cases.push_back({"sum of an empty batch" + at, unary([axis](auto& x) { return sum(x, axis); }), {{0, 3, 2}}});
   }
   cases.push_back({"sum of all", unary([](auto& x) { return sum(x); }), {s}});
   cases.push_back({"mean of all", unary([](auto& x) { return mean(x); }), {s}});
@@ -202,8 +190,7 @@ std::vector<Tensor> sample_inputs(const OpCase& c, std::uint64_t seed) {
     std::iota(order.begin(), order.end(), std::size_t{0});
     for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
     for (std::size_t i = 0; i < order.size(); ++i) {
-      double v = c.low + (c.high - c.low) * (static_cast<double>(order[i]) + 0.63) /
-                             static_cast<double>(order.size());
+      double v = c.low + (c.high - c.low) * (static_cast<double>(order[i]) + 0.63) / static_cast<double>(order.size());
       const double to_kink = 2 * v - std::round(2 * v);
       if (std::abs(to_kink) < 4e-3) v += 2e-3;
       t.mutable_data()[i] = static_cast<Real>(v);

@@ -1,6 +1,5 @@
 #pragma once
-// Every differentiable op with sample inputs: the generic tests loop over this table. A new op gets a row
-// here.
+// Every differentiable op with sample inputs: the generic tests loop over this table. A new op gets a row here.
 #include <functional>
 #include <string>
 #include <vector>
@@ -19,8 +18,7 @@ struct OpCase {
 
 const std::vector<OpCase>& op_table();
 
-/// Inputs of a case: a fixed permutation of equally spaced values, none of them near an integer multiple of
-/// 1/2.
+/// Inputs of a case: a fixed permutation of equally spaced values, none of them near an integer multiple of 1/2.
 std::vector<Tensor> sample_inputs(const OpCase& c, std::uint64_t seed = 1);
 
 }  // namespace coarsegrad::tests

@@ -1,5 +1,4 @@
-// Generic tests: each loops over the table of ops. Compiled in double (gradients) and in float (everything
-// else).
+// Generic tests: each loops over the table of ops. Compiled in double (gradients) and in float (everything else).
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -53,9 +52,8 @@ TEST_CASE("every op: a gradient that is wrong by 1e-5 of its value is caught") {
   for (const OpCase& c : op_table()) {
     const auto wrong = [&c](const std::vector<Var>& inputs) {
       const Var y = c.f(inputs);
-      return record("planted", y.value(), {y}, [](const Tensor& g) -> Gradients {
-        return {map(g, [](Real v) { return v * (1 + 1e-5); })};
-      });
+      return record("planted", y.value(), {y},
+                    [](const Tensor& g) -> Gradients { return {map(g, [](Real v) { return v * (1 + 1e-5); })}; });
     };
     const auto inputs = sample_inputs(c);
     const auto right = gradcheck(c.f, inputs), planted = gradcheck(wrong, inputs);
@@ -142,8 +140,7 @@ TEST_CASE("every op that core/ops.h declares has a row in the table") {
   };
   const std::string header = text("/core/ops.h"), table = text("/tests/core/op_table.cpp"), start = "\nVar ";
   const auto called = [&table](const std::string& name) {
-    for (std::size_t at = table.find(name + "("); at != std::string::npos;
-         at = table.find(name + "(", at + 1))
+    for (std::size_t at = table.find(name + "("); at != std::string::npos; at = table.find(name + "(", at + 1))
       if (!std::isalnum(static_cast<unsigned char>(table[at - 1])) && table[at - 1] != '_') return true;
     return false;
   };
@@ -185,8 +182,7 @@ TEST_CASE("shapes that do not fit are named in the error") {
   CHECK_THROWS_WITH_AS(cross_entropy(a, labels), "cross_entropy: given label 3, expected 0 to 2", Error);
   CHECK_THROWS_AS(mse_loss(a, b), Error);
   const Tensor ones({3}, Real(1)), x({4, 3});
-  for (const Real bad :
-       {std::numeric_limits<Real>::quiet_NaN(), std::numeric_limits<Real>::infinity(), Real(-1)}) {
+  for (const Real bad : {std::numeric_limits<Real>::quiet_NaN(), std::numeric_limits<Real>::infinity(), Real(-1)}) {
     CHECK_THROWS_AS(batch_norm(x, {}, {}, bad), Error);
     CHECK_THROWS_AS(batch_norm(x, {}, {}, Real(1e-5), bad), Error);
     CHECK_THROWS_AS(batch_norm_eval(x, {}, {}, ones, ones, bad), Error);
@@ -266,9 +262,7 @@ TEST_CASE("derivatives at kinks, and the first of equal maxima") {
   CHECK(slopes({0, zero, -1}, [](auto& x) { return abs(x); }) == Values{0, 0, -1});
   CHECK(slopes({-1, 2, -2, 3}, [](auto& x) { return clamp(x, -1, 2); }) == Values{1, 1, 0, 0});
   CHECK(slopes({1, 5, 5, 0}, [](auto& x) { return max(x); }) == Values{0, 1, 0, 0});
-  CHECK(slopes({7, 7, 7, 7}, [](auto& x) {
-          return max_pool2d(reshape(x, {1, 2, 2, 1}));
-        }) == Values{1, 0, 0, 0});
+  CHECK(slopes({7, 7, 7, 7}, [](auto& x) { return max_pool2d(reshape(x, {1, 2, 2, 1})); }) == Values{1, 0, 0, 0});
 }
 
 TEST_CASE("dropout: a share p becomes 0, the rest is divided by 1 - p, and every call draws anew") {
@@ -283,18 +277,14 @@ TEST_CASE("dropout: a share p becomes 0, the rest is divided by 1 - p, and every
       else
         CHECK(v == doctest::Approx(3 / (1 - p)));
     }
-    CHECK(std::abs(static_cast<double>(zeros) - 1e5 * p) <=
-          5 * std::sqrt(1e5 * p * (1 - p)));  // 5 deviations
+    CHECK(std::abs(static_cast<double>(zeros) - 1e5 * p) <= 5 * std::sqrt(1e5 * p * (1 - p)));  // 5 deviations
   }
-  CHECK_FALSE(std::ranges::equal(dropout(x, Real(0.5), rng).value().view(),
-                                 dropout(x, Real(0.5), rng).value().view()));
+  CHECK_FALSE(std::ranges::equal(dropout(x, Real(0.5), rng).value().view(), dropout(x, Real(0.5), rng).value().view()));
 }
 
 TEST_CASE("values at hand-picked points") {
   const Tensor x({4}, {-2, -0.5, 0, 3});
-  const auto values = [](const Var& v) {
-    return std::vector<Real>(v.value().view().begin(), v.value().view().end());
-  };
+  const auto values = [](const Var& v) { return std::vector<Real>(v.value().view().begin(), v.value().view().end()); };
   CHECK(values(relu(x)) == std::vector<Real>{0, 0, 0, 3});
   CHECK(values(clamp(x, -1, 1)) == std::vector<Real>{-1, -0.5, 0, 1});
   CHECK(values(abs(x)) == std::vector<Real>{2, 0.5, 0, 3});
@@ -322,8 +312,7 @@ TEST_CASE("accuracy: the share of rows whose largest logit is at the label, the 
   CHECK_THROWS_AS(accuracy(Tensor({4, 3}, std::numeric_limits<Real>::quiet_NaN()), labels), Error);
 }
 
-TEST_CASE(
-    "cross_entropy: a class that is ruled out by a logit of -inf costs nothing unless it is the label") {
+TEST_CASE("cross_entropy: a class that is ruled out by a logit of -inf costs nothing unless it is the label") {
   constexpr Real infinity = std::numeric_limits<Real>::infinity();
   const Var logits = Var::leaf(Tensor({1, 3}, {0, -infinity, 0}));
   const Tensor possible = Tensor::of<std::int32_t>({1}, {2}), impossible = Tensor::of<std::int32_t>({1}, {1});

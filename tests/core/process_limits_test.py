@@ -36,8 +36,14 @@ def main(limit, command):
     if len(os.sched_getaffinity(0)) == 1:
         skip("on one processor nobody starts threads")
     try:
-        run = subprocess.run(command, preexec_fn={"memory": limit_memory, "processes": limit_processes}[limit],
-                             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
+        run = subprocess.run(
+            command,
+            preexec_fn={"memory": limit_memory, "processes": limit_processes}[limit],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
     except subprocess.TimeoutExpired:
         sys.exit(f"{command}: still running after {SECONDS} s")
     except (PermissionError, subprocess.SubprocessError) as error:

@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "core/base/check.h"
-#include "core/normalized.h"
 #include "tests/core/op_table.h"
 
 using namespace coarsegrad;
@@ -23,8 +22,7 @@ class Notes : public Tracer {
     Attributes attributes;
   };
 
-  Mark op(const char* name, const std::vector<Var>& inputs, const Shape& shape,
-          const Attributes& attributes) override {
+  Mark op(const char* name, const std::vector<Var>& inputs, const Shape& shape, const Attributes& attributes) override {
     std::vector<Mark> marks;
     for (const Var& input : inputs) marks.push_back(mark_of(input));
     ops.push_back({name, marks, shape, attributes});
@@ -88,8 +86,7 @@ TEST_CASE("tracer: attributes say what an op was asked for") {
   sum(image, -1, true);
   clamp(image, -1, Real(0.5));
   batch_norm_eval(image, {}, {}, Tensor({4}, Real(3)), Tensor({4}, Real(4)), 0);
-  const Notes::Op &conv = notes.ops[0], &pool = notes.ops[1], &reduced = notes.ops[2],
-                  &clamped = notes.ops[3];
+  const Notes::Op &conv = notes.ops[0], &pool = notes.ops[1], &reduced = notes.ops[2], &clamped = notes.ops[3];
   using Extents = std::vector<std::int64_t>;
   CHECK(has(conv, "stride", Extents{2, 1}));
   CHECK(has(conv, "padding", Extents{1, 1}));
@@ -132,8 +129,7 @@ TEST_CASE("tracer: without one an op is not asked for its attributes") {
   CHECK(has(notes.ops[0], "asked", std::int64_t{1}));
 }
 
-TEST_CASE(
-    "tracer: one is active in its scope and on its thread only, and none is left behind by an exception") {
+TEST_CASE("tracer: one is active in its scope and on its thread only, and none is left behind by an exception") {
   Notes outer, inner;
   const Var x(Tensor({2}));
   CHECK(tracer() == nullptr);
@@ -174,7 +170,8 @@ TEST_CASE("tracer: normalisation, sum and activation in one pass are three ops")
     const TracerScope scope(&notes);
     const Var x = marked_input(notes, Tensor({2, 8}, Real(1))), scale = marked_input(notes, Tensor({8}));
     const Var shortcut = with_shortcut ? marked_input(notes, Tensor({2, 8})) : Var();
-    const Var y = norm_relu(normalized_eval(x, scale, scale, Tensor({8}), Tensor({8}, Real(1)), 0), shortcut);
+    const Var normalized = batch_norm_eval(x, scale, scale, Tensor({8}), Tensor({8}, Real(1)), 0);
+    const Var y = relu(with_shortcut ? normalized + shortcut : normalized);
     std::vector<std::string> names;
     for (const Notes::Op& op : notes.ops) names.push_back(op.name);
     using Names = std::vector<std::string>;

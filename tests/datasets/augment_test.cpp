@@ -40,9 +40,8 @@ std::vector<Real> reference(const Shape& image, const Augmentation& a, const Pla
         const bool cut = dy >= 0 && dy < a.cutout && dx >= 0 && dx < a.cutout;
         const auto channel = static_cast<std::size_t>(c);
         const auto at = static_cast<std::size_t>((row * image[1] + column) * image[2] + c);
-        out.push_back(inside && !cut
-                          ? static_cast<Real>((pixels[at] / 255. - n.mean[channel]) / n.deviation[channel])
-                          : Real(0));
+        out.push_back(inside && !cut ? static_cast<Real>((pixels[at] / 255. - n.mean[channel]) / n.deviation[channel])
+                                     : Real(0));
       }
   return out;
 }

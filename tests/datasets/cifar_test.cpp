@@ -109,8 +109,7 @@ TEST_CASE("cifar: CIFAR-100 has a coarse and a fine label") {
 TEST_CASE("cifar: a file that is a byte short, a byte long or empty is refused with both sizes") {
   const Cifar10Fixture files;
   files.grow();
-  for (const std::uintmax_t size :
-       {kFileSize10 - 1, kFileSize10 + 1, kFileSize10 - 3073, std::uintmax_t{0}}) {
+  for (const std::uintmax_t size : {kFileSize10 - 1, kFileSize10 + 1, kFileSize10 - 3073, std::uintmax_t{0}}) {
     fs::resize_file(files.file("data_batch_3.bin"), size);
     fs::resize_file(files.file("data_batch_1.bin"), size);
     const std::string text = files.complaint(Verify::checksums);
@@ -142,8 +141,7 @@ TEST_CASE("cifar: a web page, a folder and a missing file are named for what the
   CHECK_SAYS(files.complaint(), cat("datasets/download cifar10 --to ", files.path().string()));
   fs::create_directory(files.file("data_batch_2.bin"));
   CHECK_SAYS(files.complaint(), "is not a regular file");
-  CHECK_SAYS(complaint_of([] { load_cifar100("/nonexistent"); }),
-             "datasets/download cifar100 --to /nonexistent");
+  CHECK_SAYS(complaint_of([] { load_cifar100("/nonexistent"); }), "datasets/download cifar100 --to /nonexistent");
 }
 
 TEST_CASE("cifar: labels out of range are named with their image") {
@@ -154,14 +152,12 @@ TEST_CASE("cifar: labels out of range are named with their image") {
   CHECK_SAYS(files.complaint(), "data_batch_4.bin: found label 10 at image 2, expected 0 to 9");
   const Cifar100Files hundred;
   const std::string whole = file_content(hundred.file("train.bin"));
-  for (const auto& [at, byte, text] :
-       {std::tuple(0, 20, "found coarse label 20 at image 0, expected 0 to 19"),
-        std::tuple(3075, 100, "found fine label 100 at image 1, expected 0 to 99")}) {
+  for (const auto& [at, byte, text] : {std::tuple(0, 20, "found coarse label 20 at image 0, expected 0 to 19"),
+                                       std::tuple(3075, 100, "found fine label 100 at image 1, expected 0 to 99")}) {
     std::string spoilt = whole;
     spoilt[static_cast<std::size_t>(at)] = static_cast<char>(byte);
     write_file(hundred.file("train.bin"), spoilt);
-    CHECK_SAYS(complaint_of([&] { load_cifar100(hundred.path(), Cifar100Labels::fine, Verify::layout); }),
-               text);
+    CHECK_SAYS(complaint_of([&] { load_cifar100(hundred.path(), Cifar100Labels::fine, Verify::layout); }), text);
   }
 }
 
@@ -178,10 +174,8 @@ TEST_CASE("cifar: images and labels that the layout cannot hold are not written"
   const ImageDataset digits = drawn_digits(2, 1), hundred = gaussian_classes(50, {32, 32, 3}, 100, 1, 1);
   CHECK_SAYS(complaint_of([&] { write_cifar10(folder / "a", digits); }), "expected (32,32,3)");
   CHECK_SAYS(complaint_of([&] { write_cifar10(folder / "a", hundred); }), "expected 0 to 9");
-  CHECK_SAYS(complaint_of([&] { write_cifar100(folder / "a", hundred, {}); }),
-             "given 0 labels for 50 images");
-  CHECK_SAYS(complaint_of([&] { write_cifar10(folder / "no" / "a", drawn_shapes(2, 1)); }),
-             "cannot be written");
+  CHECK_SAYS(complaint_of([&] { write_cifar100(folder / "a", hundred, {}); }), "given 0 labels for 50 images");
+  CHECK_SAYS(complaint_of([&] { write_cifar10(folder / "no" / "a", drawn_shapes(2, 1)); }), "cannot be written");
   CHECK(!fs::exists(folder / "a"));
 }
 
@@ -194,8 +188,7 @@ TEST_CASE("cifar: the published files pass their checksums and have the constant
   const TrainTest cifar = load_cifar10(root);
   CHECK(cifar.train.size() == 50000);
   CHECK(cifar.test.size() == 10000);
-  for (int k = 0; k < 10; ++k)
-    CHECK(std::count(cifar.train.labels.begin(), cifar.train.labels.end(), k) == 5000);
+  for (int k = 0; k < 10; ++k) CHECK(std::count(cifar.train.labels.begin(), cifar.train.labels.end(), k) == 5000);
   std::array<double, 3> mean{}, deviation{};
   for (std::int64_t i = 0; i < cifar.train.size(); ++i) {
     const auto pixels = cifar.train.pixels_of(i);
@@ -216,8 +209,7 @@ TEST_CASE("cifar: the published files pass their checksums and have the constant
   }
 }
 
-TEST_CASE(
-    "cifar: the published CIFAR-100 files pass their checksums and have the constants of the normalisation") {
+TEST_CASE("cifar: the published CIFAR-100 files pass their checksums and have the constants of the normalisation") {
   const char* root = std::getenv("COARSEGRAD_DATA");
   if (!root || !fs::exists(fs::path(root) / "cifar100")) {
     MESSAGE("skipped: COARSEGRAD_DATA does not name a folder that holds cifar100/");
@@ -231,8 +223,7 @@ TEST_CASE(
   const TrainTest cifar = load_cifar100(root, Cifar100Labels::fine, Verify::layout);
   CHECK(cifar.train.size() == 50000);
   CHECK(cifar.test.size() == 10000);
-  for (int k = 0; k < 100; ++k)
-    CHECK(std::count(cifar.train.labels.begin(), cifar.train.labels.end(), k) == 500);
+  for (int k = 0; k < 100; ++k) CHECK(std::count(cifar.train.labels.begin(), cifar.train.labels.end(), k) == 500);
   const auto n = static_cast<double>(cifar.train.pixels.size()) / 3;
   for (std::size_t c = 0; c < 3; ++c) {
     double sum = 0, squares = 0;
@@ -241,7 +232,6 @@ TEST_CASE(
       squares += cifar.train.pixels[k] / 255. * (cifar.train.pixels[k] / 255.);
     }
     CHECK(std::abs(sum / n - cifar.train.normalisation.mean[c]) < 2e-4);
-    CHECK(std::abs(std::sqrt(squares / n - sum / n * sum / n) - cifar.train.normalisation.deviation[c]) <
-          2e-4);
+    CHECK(std::abs(std::sqrt(squares / n - sum / n * sum / n) - cifar.train.normalisation.deviation[c]) < 2e-4);
   }
 }

@@ -1,5 +1,3 @@
-#include "datasets/images.h"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/ops.h"
+#include "datasets/images.h"
 #include "datasets/loader.h"
 #include "datasets/synthetic.h"
 #include "nn/activation.h"
@@ -51,8 +50,7 @@ TEST_CASE("dataset: validate accepts what fits together and names what does not"
   for (const double bad : {nan, inf, -inf})
     CHECK_SAYS(complaint([bad](ImageDataset& d) { d.normalisation.mean[0] = bad; }), "expected a positive one");
   for (const double bad : {nan, std::numeric_limits<double>::min() / 2})
-    CHECK_SAYS(complaint([bad](ImageDataset& d) { d.normalisation.deviation[0] = bad; }),
-               "expected a positive one");
+    CHECK_SAYS(complaint([bad](ImageDataset& d) { d.normalisation.deviation[0] = bad; }), "expected a positive one");
   CHECK_SAYS(complaint([](ImageDataset& d) { d.classes = 0; }), "expected 1 or more");
   CHECK_SAYS(complaint([](ImageDataset& d) { d.labels[2] = -1; }), "found label -1 at image 2");
 }
@@ -85,8 +83,7 @@ TEST_CASE("dataset: a subset takes the images asked for, in that order") {
 
 namespace {
 
-/// Share of the images of `test` that are nearest, in Euclidean distance, to the mean training image of their
-/// class.
+/// Share of the images of `test` that are nearest, in Euclidean distance, to the mean training image of their class.
 double nearest_mean_accuracy(const ImageDataset& train, const ImageDataset& test) {
   const auto bytes = static_cast<std::size_t>(train.image.numel());
   std::vector<std::vector<double>> mean(static_cast<std::size_t>(train.classes), std::vector<double>(bytes));
@@ -138,8 +135,8 @@ double small_network_accuracy(const ImageDataset& train, const ImageDataset& tes
   const Tensor logits = net(all.next()["image"]).value();
   std::int64_t right = 0;
   for (std::size_t i = 0; i < test.labels.size(); ++i) {
-    const auto row = logits.view().subspan(i * static_cast<std::size_t>(test.classes),
-                                           static_cast<std::size_t>(test.classes));
+    const auto row =
+        logits.view().subspan(i * static_cast<std::size_t>(test.classes), static_cast<std::size_t>(test.classes));
     right += std::max_element(row.begin(), row.end()) - row.begin() == test.labels[i];
   }
   return static_cast<double>(right) / static_cast<double>(test.size());
@@ -162,8 +159,7 @@ TEST_CASE("synthetic sets are valid, depend on seed and part alone, and can be l
     CHECK(train.labels == again.labels);
     CHECK(train.pixels != test.pixels);
     CHECK(train.pixels != other.pixels);
-    CHECK(std::set<int>(train.labels.begin(), train.labels.end()).size() ==
-          static_cast<std::size_t>(train.classes));
+    CHECK(std::set<int>(train.labels.begin(), train.labels.end()).size() == static_cast<std::size_t>(train.classes));
     CHECK(accuracy(train, test) > at_least);
   };
   const auto shapes = [](std::uint64_t seed, std::uint64_t part) { return drawn_shapes(1500, seed, part); };

@@ -85,18 +85,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def cut(self):  # breaks off half-way, the first time only
         if sum(how == "cut" for how, _ in self.server.requests) > 1:
             return self.good()
-        self.send(DATA[:len(DATA) // 2], declared=len(DATA))
+        self.send(DATA[: len(DATA) // 2], declared=len(DATA))
 
     def cut_no_range(self):  # breaks off half-way and then knows no ranges
         if sum(how == "cut_no_range" for how, _ in self.server.requests) > 1:
             return self.send(DATA)
-        self.send(DATA[:len(DATA) // 2], declared=len(DATA))
+        self.send(DATA[: len(DATA) // 2], declared=len(DATA))
 
     def always_cut(self):  # never gets beyond half of the file
-        self.send(DATA[:len(DATA) // 2], declared=len(DATA))
+        self.send(DATA[: len(DATA) // 2], declared=len(DATA))
 
     def half(self):  # claims that half of the file is all of it
-        self.send(DATA[:len(DATA) // 2])
+        self.send(DATA[: len(DATA) // 2])
 
     def forbidden(self):
         self.send(b"no", 403)
@@ -194,9 +194,16 @@ class DownloadTest(Loopback):
                 self.assert_whole()
 
     def test_nothing_appears_under_the_final_name_when_all_mirrors_fail(self):
-        bad = {"forbidden": "HTTP status 403", "http://127.0.0.1:1": "refused", "html": "web page",
-               "moved": "web page", "wrong": "SHA-256", "half": "broke off after", "longer": "more than",
-               "always_cut": f"broke off after {len(DATA) // 2} of {len(DATA)} bytes"}
+        bad = {
+            "forbidden": "HTTP status 403",
+            "http://127.0.0.1:1": "refused",
+            "html": "web page",
+            "moved": "web page",
+            "wrong": "SHA-256",
+            "half": "broke off after",
+            "longer": "more than",
+            "always_cut": f"broke off after {len(DATA) // 2} of {len(DATA)} bytes",
+        }
         for mirror, reason in bad.items():
             with self.subTest(mirror):
                 self.part.unlink(missing_ok=True)
@@ -306,8 +313,12 @@ class DownloadTest(Loopback):
 class ArchiveTest(Loopback):
     """A data set that comes as one archive, with the folder `toys`."""
 
-    GOOD = [entry("toys", type=tarfile.DIRTYPE, mode=0o755), entry("toys/one.bin", MEMBERS["one.bin"]),
-            entry("toys/readme.html", HTML), entry("toys/two.bin", MEMBERS["two.bin"])]
+    GOOD = [
+        entry("toys", type=tarfile.DIRTYPE, mode=0o755),
+        entry("toys/one.bin", MEMBERS["one.bin"]),
+        entry("toys/readme.html", HTML),
+        entry("toys/two.bin", MEMBERS["two.bin"]),
+    ]
 
     def serve(self, entries):
         self.server.data = archive_of(entries)
@@ -335,7 +346,7 @@ class ArchiveTest(Loopback):
     def test_nothing_is_unpacked_from_an_archive_with_another_hash(self):
         self.serve(self.GOOD)
         whole = self.server.data
-        for bad in [whole[:-1] + bytes([whole[-1] ^ 1]), whole[:len(whole) // 2], whole + b"x", HTML]:
+        for bad in [whole[:-1] + bytes([whole[-1] ^ 1]), whole[: len(whole) // 2], whole + b"x", HTML]:
             self.server.data = bad
             self.assertEqual(self.get("good")[0], 1)
             self.assertEqual([name for name in self.files() if name != NAME + ".part"], [])
@@ -349,8 +360,10 @@ class ArchiveTest(Loopback):
             "..": (entry("toys/../../outside", b"x"), "leads out"),
             "symbolic link": (entry("toys/link", type=tarfile.SYMTYPE, linkname=str(outside)), "neither a file"),
             "hard link": (entry("toys/hard", type=tarfile.LNKTYPE, linkname="toys/one.bin"), "neither a file"),
-            "link in place of a member":
-                (entry("toys/two.bin", type=tarfile.SYMTYPE, linkname=str(outside)), "neither a file"),
+            "link in place of a member": (
+                entry("toys/two.bin", type=tarfile.SYMTYPE, linkname=str(outside)),
+                "neither a file",
+            ),
             "device": (entry("toys/null", type=tarfile.CHRTYPE, devmajor=1, devminor=3), "neither a file"),
             "pipe": (entry("toys/pipe", type=tarfile.FIFOTYPE), "neither a file"),
             "twice": (entry("toys/one.bin", b"x"), "twice"),
@@ -368,8 +381,12 @@ class ArchiveTest(Loopback):
 
     def test_a_missing_long_short_or_changed_member_is_named(self):
         one, two = MEMBERS.values()
-        for content, reason in [(None, "'toys/two.bin' is missing"), (two + b"x", "has 5001 bytes, expected 5000"),
-                                (two[:-1], "has 4999 bytes, expected 5000"), (two[:-1] + b"\0", "has SHA-256")]:
+        for content, reason in [
+            (None, "'toys/two.bin' is missing"),
+            (two + b"x", "has 5001 bytes, expected 5000"),
+            (two[:-1], "has 4999 bytes, expected 5000"),
+            (two[:-1] + b"\0", "has SHA-256"),
+        ]:
             with self.subTest(reason):
                 self.serve([entry("toys/one.bin", one)] + ([entry("toys/two.bin", content)] if content else []))
                 code, said = self.get("good")

@@ -121,8 +121,7 @@ TEST_CASE("idx: a large gzip file without its last bytes, or with another checks
   for (int i = 0; i < 1'000'000; ++i) content += static_cast<char>(i * 7 % 251);
   const std::string packed = gzipped(content);
   REQUIRE(complaint(packed) == "");
-  for (std::size_t n = 1; n <= 12; ++n)
-    CHECK_SAYS(complaint(packed.substr(0, packed.size() - n)), "truncated");
+  for (std::size_t n = 1; n <= 12; ++n) CHECK_SAYS(complaint(packed.substr(0, packed.size() - n)), "truncated");
   for (std::size_t i = 1; i <= 8; ++i) {  // 4 bytes of CRC-32, 4 of the length
     std::string damaged = packed;
     damaged[packed.size() - i] = static_cast<char>(damaged[packed.size() - i] ^ 1);
@@ -136,8 +135,7 @@ TEST_CASE("idx: a flipped bit in a gzip file is noticed wherever it changes the 
   write_file(folder / "f", packed);
   const std::string intact = read_idx(folder / "f", 3).sha256();
   std::size_t noticed = 0;
-  for (std::size_t i = 10; i < packed.size();
-       ++i) {  // the first ten bytes are the gzip header: name, time, system
+  for (std::size_t i = 10; i < packed.size(); ++i) {  // the first ten bytes are the gzip header: name, time, system
     std::string damaged = packed;
     damaged[i] = static_cast<char>(damaged[i] ^ 0x10);
     write_file(folder / "f", damaged);

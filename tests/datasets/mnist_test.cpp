@@ -33,7 +33,9 @@ class Fixture : public TempFolder {
   std::filesystem::path file(const std::string& name) const { return path() / "mnist" / name; }
 
  private:
-  static std::vector<std::uint8_t> bytes(const std::vector<std::int32_t>& labels) { return {labels.begin(), labels.end()}; }
+  static std::vector<std::uint8_t> bytes(const std::vector<std::int32_t>& labels) {
+    return {labels.begin(), labels.end()};
+  }
 };
 
 std::string complaint(const Fixture& fixture, Verify verify = Verify::layout) {
@@ -91,8 +93,7 @@ TEST_CASE("mnist: swapped files, a label of 10, unequal counts and other image s
   }
 }
 
-TEST_CASE(
-    "mnist: the published files pass their checksums and have the mean and deviation of the normalisation") {
+TEST_CASE("mnist: the published files pass their checksums and have the mean and deviation of the normalisation") {
   const char* root = std::getenv("COARSEGRAD_DATA");
   if (!root) {
     MESSAGE("skipped: COARSEGRAD_DATA does not name a folder that holds mnist/");

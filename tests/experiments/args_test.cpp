@@ -66,9 +66,7 @@ struct Fixture {
   }
 };
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 
@@ -128,8 +126,8 @@ TEST_CASE("a file sets knobs and flags win over it") {
 
 TEST_CASE("the resolved configuration is JSON that sets the same values again") {
   Fixture f, g;
-  f.parse({"--eta", "0.1", "--rate", "0.3333333333333333", "--text", "quote \" and \\", "--bits", "1,2,3",
-           "--seed", "8"});
+  f.parse(
+      {"--eta", "0.1", "--rate", "0.3333333333333333", "--text", "quote \" and \\", "--bits", "1,2,3", "--seed", "8"});
   std::ofstream(g.file) << f.args.config();
   CHECK(g.parse({"--config", g.file.string()}));
   CHECK(f.args.config() == g.args.config());
@@ -229,13 +227,13 @@ TEST_CASE("files that are wrong are refused with a line that says where or which
       {R"({"bits": [2, "4"]})", R"(bits: given [2,"4"], expected a list)"},
       {R"({"bits": [2, 4, 2]})", "bits: given 2,4,2, expected each entry once"},
       {R"({"bits": [[2]]})", "bits: nested too deep"},
-      {R"({"m": {"a": 1}})", "m: nested too deep"},
+      {R"({"m": {"a": 1}})", "m: given"},
+      {R"({"m": {"a": {}}})", "m: nested too deep"},
       {"{\"text\": \"a\\u0000b\"}", "text: given"},
       {"{\"bits\": " + std::string(200000, '['), "nested too deep"},
       {std::string(200000, '{'), "line 1, column 2"},
       {"{\"text\": \"" + std::string(2 << 20, 'x') + "\"}", "bytes, expected at most"},
-      {"{\"text\": \"" + std::string(10000, 'x') + "\", \"ste\": \"" + std::string(10000, 'y') + "\"}",
-       "given \"yyy"},
+      {"{\"text\": \"" + std::string(10000, 'x') + "\", \"ste\": \"" + std::string(10000, 'y') + "\"}", "given \"yyy"},
   };
   for (const auto& row : table) {
     Fixture f;
@@ -283,8 +281,7 @@ TEST_CASE("a configuration may come from a pipe, as from <(...) of a shell") {
 }
 
 TEST_CASE("a file cut anywhere, or with any byte replaced, is accepted or refused but nothing else") {
-  const std::string whole =
-      R"({"m": 30, "rate": 0.5, "flag": false, "bits": [3, 4], "ste": "relu", "text": "ü"})";
+  const std::string whole = R"({"m": 30, "rate": 0.5, "flag": false, "bits": [3, 4], "ste": "relu", "text": "ü"})";
   int accepted = 0;
   for (std::size_t i = 0; i < whole.size(); ++i) {
     Fixture f;
@@ -305,8 +302,8 @@ TEST_CASE("the help shows every knob with default, range and choices, and nothin
   CHECK(f.m == 10);
   const std::string help = f.args.help();
   for (const char* part : {"probe: a probe", "--m VALUE", "from 1 to 4096 (default 10)", "--[no-]flag",
-                           "(default true)", "one of identity, relu (default relu)", "(default 2,4)",
-                           "--seed", "--threads", "--out", "--[no-]quiet", "--config", "results/probe.h5"}) {
+                           "(default true)", "one of identity, relu (default relu)", "(default 2,4)", "--seed",
+                           "--threads", "--out", "--[no-]quiet", "--config", "results/probe.h5"}) {
     CAPTURE(part);
     CHECK(contains(help, part));
   }
@@ -330,10 +327,9 @@ TEST_CASE("a preset gives other knobs their values, the file wins over it, and f
   const auto resolved = [](const std::vector<std::string>& words, const std::string& content = "{}") {
     Fixture f;
     std::string kind = "plain";
-    f.args.add_presets(
-        "kind", kind, "presets",
-        std::vector<experiments::Preset>{{"fast", {{"rate", "0.9"}, {"bits", "1,8"}, {"flag", "false"}}},
-                                         {"slow", {{"rate", "0.1"}, {"ste", "identity"}}}});
+    f.args.add_presets("kind", kind, "presets",
+                       std::vector<experiments::Preset>{{"fast", {{"rate", "0.9"}, {"bits", "1,8"}, {"flag", "false"}}},
+                                                        {"slow", {{"rate", "0.1"}, {"ste", "identity"}}}});
     std::ofstream(f.file) << content;
     std::vector<std::string> all{"--config", f.file.string()};
     all.insert(all.end(), words.begin(), words.end());
@@ -366,6 +362,22 @@ TEST_CASE("a preset gives other knobs their values, the file wins over it, and f
   CHECK(f.rate == 0.5);
   CHECK_THROWS_AS(f.args.add_presets("kind2", other, "x", Presets{}), Error);
   CHECK(contains(f.refusal({"--kind", "faster"}), "expected one of plain, fast"));
+}
+
+TEST_CASE("a list that is empty as nobody sets it may be so again, another one may not") {
+  std::vector<int> none, some{3};
+  Args args("probe", "a probe");
+  args.add("none", none, "may be empty", {1, 9});
+  args.add("some", some, "may not", {1, 9});
+  const auto parse = [&args](std::vector<const char*> words) {
+    words.insert(words.begin(), "probe");
+    args.parse(static_cast<int>(words.size()), words.data());
+  };
+  parse({"--none", "4,5"});
+  CHECK(none == std::vector<int>{4, 5});
+  parse({"--none", ""});
+  CHECK(none.empty());
+  CHECK_THROWS_AS(parse({"--some", ""}), UsageError);
 }
 
 TEST_CASE("a knob that needs another one is refused without it, on the command line and in a file") {

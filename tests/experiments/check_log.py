@@ -6,8 +6,21 @@ import sys
 import h5py
 import numpy as np
 
-TEXTS = ["schema", "experiment", "created", "version", "git_commit", "command_line", "config", "cpu", "kernels",
-         "blas", "real", "host", "earlier_processes"]
+TEXTS = [
+    "schema",
+    "experiment",
+    "created",
+    "version",
+    "git_commit",
+    "command_line",
+    "config",
+    "cpu",
+    "kernels",
+    "blas",
+    "real",
+    "host",
+    "earlier_processes",
+]
 INTEGERS = ["seed", "threads", "pid", "resumed"]
 STATES = ["running", "finished", "diverged", "interrupted", "failed"]
 
@@ -90,8 +103,7 @@ def check_log(path):
             for data in group.values():
                 require(data.ndim == 1, f"{path}: {data.name} has {data.ndim} axes")
                 check_meaning(path, data)
-        file["inputs"].visititems(
-            lambda _, item: check_meaning(path, item) if isinstance(item, h5py.Dataset) else None)
+        file["inputs"].visititems(lambda _, item: check_meaning(path, item) if isinstance(item, h5py.Dataset) else None)
 
 
 if __name__ == "__main__":

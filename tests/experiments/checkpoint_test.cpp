@@ -55,8 +55,7 @@ std::string complaint(const std::filesystem::path& path, const std::function<voi
   return said;
 }
 
-std::string state_complaint(const std::filesystem::path& path, const std::string& from,
-                            const std::string& to) {
+std::string state_complaint(const std::filesystem::path& path, const std::string& from, const std::string& to) {
   return complaint(path, [&](TensorFile& file) {
     std::string& state = file.metadata["state"];
     const auto at = state.find(from);
@@ -106,11 +105,9 @@ TEST_CASE("checkpoint: what was written comes back bit for bit") {
 TEST_CASE("checkpoint: a file that is another one is refused by its name") {
   const TempFolder folder;
   const auto path = folder / "run.checkpoint";
-  CHECK_SAYS(complaint(path, [](TensorFile& f) { f.metadata["format"] = "model"; }),
-             "is no checkpoint, but 'model'");
+  CHECK_SAYS(complaint(path, [](TensorFile& f) { f.metadata["format"] = "model"; }), "is no checkpoint, but 'model'");
   CHECK_SAYS(complaint(path, [](TensorFile& f) { f.metadata.clear(); }), "is no checkpoint");
-  CHECK_SAYS(complaint(path, [](TensorFile& f) { f.metadata["config"] = "{}"; }),
-             "checksum of the configuration");
+  CHECK_SAYS(complaint(path, [](TensorFile& f) { f.metadata["config"] = "{}"; }), "checksum of the configuration");
   CHECK_SAYS(complaint(path, [](TensorFile& f) { f.metadata["state"] = "{"; }), path.string());
   write_file(path, "no tensor file");
   CHECK_SAYS(complaint_of([&] { read_checkpoint(path); }), path.string());
@@ -208,18 +205,22 @@ TEST_CASE("checkpoint: every part gets its own state, and one that is missing or
     void load_state(const State& s) { value = s.number("value"); }
   };
   Number a{1}, b{2};
-  const std::vector<Part> both{part("a", a), part("b", b)};
+  const std::vector<StatefulPart> both{stateful("a", a), stateful("b", b)};
   const States states = states_of(both);
   a.value = b.value = 0;
   load_states(both, states);
   CHECK(a.value == 1);
   CHECK(b.value == 2);
   a.value = b.value = 7;
-  CHECK_SAYS(complaint_of([&] { load_states({part("a", a)}, states); }), "the part 'b' is unknown to this training");
-  CHECK_SAYS(complaint_of([&] { load_states({part("a", a), part("c", b)}, states); }), "the part 'c' is missing");
+  CHECK_SAYS(complaint_of([&] { load_states({stateful("a", a)}, states); }),
+             "the part 'b' is unknown to this training");
+  CHECK_SAYS(complaint_of([&] {
+               load_states({stateful("a", a), stateful("c", b)}, states);
+             }),
+             "the part 'c' is missing");
   CHECK(a.value == 7);
   States damaged = states;
   damaged["b"].numbers.clear();
   CHECK_SAYS(complaint_of([&] { load_states(both, damaged); }), "b: state: 'value' is missing");
-  CHECK_SAYS(complaint_of([&] { check_names({part("a", a), part("a", b)}); }), "given 'a' twice");
+  CHECK_SAYS(complaint_of([&] { check_names({stateful("a", a), stateful("a", b)}); }), "given 'a' twice");
 }

@@ -13,8 +13,17 @@ import numpy as np
 from check_log import check_log, open_log, status, tables_of
 
 MAIN = os.environ["COMPARE_METHODS"]
-FLAGS = {"--dataset": "drawn_digits", "--images": 160, "--held-out": 40, "--batch": 20, "--epochs": 3,
-         "--float-epochs": 1, "--seeds": 2, "--methods": "bcgd,binary_relax,telcnn,lsq", "--bits": 2}
+FLAGS = {
+    "--dataset": "drawn_digits",
+    "--images": 160,
+    "--held-out": 40,
+    "--batch": 20,
+    "--epochs": 3,
+    "--float-epochs": 1,
+    "--seeds": 2,
+    "--methods": "bcgd,binary_relax,telcnn,lsq",
+    "--bits": 2,
+}
 
 
 class CompareMethods(unittest.TestCase):
@@ -33,16 +42,32 @@ class CompareMethods(unittest.TestCase):
         check_log(log)
         with open_log(log) as file:
             self.assertEqual(status(file), "finished")
-            return {table: {column: data[:] for column, data in group.items()}
-                    for table, group in tables_of(file).items()}, done.stdout
+            return {
+                table: {column: data[:] for column, data in group.items()} for table, group in tables_of(file).items()
+            }, done.stdout
 
     def test_table_and_going_on(self):
         tables, shown = self.whole("whole.h5")
         summary = tables["summary"]
         variants = list(zip(summary["method"], summary["weight_bits"], summary["activation_bits"]))
         # bcgd at 1W4A and at the paper's others, binary_relax at 1 and 2 bits, telcnn at 2 and 4, lsq at 2, 3 and 4
-        self.assertEqual(sorted(variants), [(0, 0, 4), (0, 1, 4), (0, 2, 2), (0, 2, 4), (0, 4, 4), (1, 1, 0), (1, 2, 0),
-                                            (2, 2, 2), (2, 4, 4), (3, 2, 2), (3, 3, 3), (3, 4, 4)])
+        self.assertEqual(
+            sorted(variants),
+            [
+                (0, 0, 4),
+                (0, 1, 4),
+                (0, 2, 2),
+                (0, 2, 4),
+                (0, 4, 4),
+                (1, 1, 0),
+                (1, 2, 0),
+                (2, 2, 2),
+                (2, 4, 4),
+                (3, 2, 2),
+                (3, 3, 3),
+                (3, 4, 4),
+            ],
+        )
         self.assertTrue(all(summary["seeds"] == 2))
         size = dict(zip(variants, summary["deployed_bytes"]))
         self.assertLess(size[0, 1, 4], size[0, 2, 4])
@@ -74,13 +99,19 @@ class CompareMethods(unittest.TestCase):
         fewer, _ = self.whole("broken.h5", {"--methods": "lsq", "--seeds": 1, "--speed-rounds": 0})
         self.assertEqual(len(fewer["summary"]["method"]), 3)
         self.assertTrue(all(np.isnan(fewer["summary"]["images_per_second"])))
-        refused = subprocess.run(self.command("broken.h5", {"--epochs": 4}), capture_output=True, text=True, check=False)
+        refused = subprocess.run(
+            self.command("broken.h5", {"--epochs": 4}), capture_output=True, text=True, check=False
+        )
         self.assertEqual(refused.returncode, 2)
         self.assertIn("epochs = 3, given 4", refused.stderr)
-        self.assertIn("bcgd", json.loads((pathlib.Path(self.folder.name) / "whole.json").read_text())["config"]["methods"])
+        self.assertIn(
+            "bcgd", json.loads((pathlib.Path(self.folder.name) / "whole.json").read_text())["config"]["methods"]
+        )
 
     def test_an_unknown_method_lists_the_known_ones(self):
-        done = subprocess.run(self.command("x.h5", {"--methods": "bcgd,nonsense"}), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            self.command("x.h5", {"--methods": "bcgd,nonsense"}), capture_output=True, text=True, check=False
+        )
         self.assertEqual(done.returncode, 2)
         for name in ("dorefa", "telcnn", "statquant", "bop"):
             self.assertIn(name, done.stderr)

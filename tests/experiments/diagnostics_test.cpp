@@ -31,8 +31,7 @@ const datasets::ImageDataset& images() {
 }  // namespace
 
 TEST_CASE("diagnostics: a network beside itself points the same way, another estimator does not") {
-  const auto net = quantized("clipped_relu", 2), same = quantized("clipped_relu", 2),
-             other = quantized("identity", 2);
+  const auto net = quantized("clipped_relu", 2), same = quantized("clipped_relu", 2), other = quantized("identity", 2);
   const DiagnosticsOptions no_descent{.directions = 0};
   const auto beside_itself = diagnose(*net, *same, images(), no_descent, Rng(1));
   const auto beside_other = diagnose(*other, *net, images(), no_descent, Rng(1));
@@ -46,8 +45,7 @@ TEST_CASE("diagnostics: a network beside itself points the same way, another est
   CHECK(beside_other[19].cosine_to_reference == doctest::Approx(1));  // no activation behind the last layer
 }
 
-TEST_CASE(
-    "diagnostics: layers come in the order of the forward pass, an activation belongs to the one before it") {
+TEST_CASE("diagnostics: layers come in the order of the forward pass, an activation belongs to the one before it") {
   const auto net = quantized("clipped_relu", 4);
   const auto names = layer_names(*net, images().image);
   REQUIRE(names.size() == 20);

@@ -16,17 +16,30 @@ import numpy as np
 BIN = pathlib.Path(os.environ["BIN"])
 SANITIZED = os.environ["SANITIZED"] == "1"
 ZOO = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "zoo"
-SMALL = {"--dataset": "drawn_digits", "--images": 160, "--held-out": 32, "--net": "lenet5", "--batch": 32,
-         "--epochs": 1}
-SHAPES = {"--dataset": "drawn_shapes", "--images": 40, "--held-out": 8, "--net": "resnet20", "--width": 4,
-          "--batch": 8, "--epochs": 1}
+SMALL = {
+    "--dataset": "drawn_digits",
+    "--images": 160,
+    "--held-out": 32,
+    "--net": "lenet5",
+    "--batch": 32,
+    "--epochs": 1,
+}
+SHAPES = {
+    "--dataset": "drawn_shapes",
+    "--images": 40,
+    "--held-out": 8,
+    "--net": "resnet20",
+    "--width": 4,
+    "--batch": 8,
+    "--epochs": 1,
+}
 
 
 def rewritten(path, metadata, tensors=lambda name, values: values):
     """The tensor file again with other metadata, a function of the dictionary, and values, one of name and bytes."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
-    header, values = json.loads(content[8:8 + length]), content[8 + length:]
+    header, values = json.loads(content[8 : 8 + length]), content[8 + length :]
     places = {name: item["data_offsets"] for name, item in header.items() if name != "__metadata__"}
     values = b"".join(tensors(name, values[slice(*places[name])]) for name in sorted(places, key=places.get))
     about = header["__metadata__"] = metadata(header["__metadata__"])
@@ -44,20 +57,24 @@ def without(*entries):
         for entry in entries:
             del about[entry]
         return about
+
     return change
 
 
 def metadata_of(path):
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
-    return json.loads(content[8:8 + length])["__metadata__"]
+    return json.loads(content[8 : 8 + length])["__metadata__"]
 
 
 def tensors_of(path):
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
-    return {name: np.frombuffer(content[8 + length:][slice(*item["data_offsets"])], "<f4").reshape(item["shape"])
-            for name, item in json.loads(content[8:8 + length]).items() if name != "__metadata__"}
+    return {
+        name: np.frombuffer(content[8 + length :][slice(*item["data_offsets"])], "<f4").reshape(item["shape"])
+        for name, item in json.loads(content[8 : 8 + length]).items()
+        if name != "__metadata__"
+    }
 
 
 def with_nan(name, values):
@@ -92,8 +109,10 @@ class MainTest(unittest.TestCase):
         self.said = self.run_main("evaluate", {f"--{flag}": value for flag, value in flags.items()}, file)
         with h5py.File(self.folder / "evaluate.h5") as log:
             table = log["tables/results"]
-            return {("test", "held out")[int(number)]: row for number, *row in zip(
-                *(table[column][:] for column in ("images", "count", "loss", "accuracy")))}
+            return {
+                ("test", "held out")[int(number)]: row
+                for number, *row in zip(*(table[column][:] for column in ("images", "count", "loss", "accuracy")))
+            }
 
 
 class Evaluate(MainTest):
@@ -103,19 +122,36 @@ class Evaluate(MainTest):
             epochs = {column: values[:] for column, values in log["tables/epochs"].items()}
         for kind in files:
             epoch = epochs["held_out_accuracy"].argmax() if kind == "best" else -1
-            wanted = {part: [count] + [epochs[f"{column}_{of}"][epoch] for of in ("loss", "accuracy")]
-                      for part, column, count in (("test", "test", 32), ("held out", "held_out", 32))}
+            wanted = {
+                part: [count] + [epochs[f"{column}_{of}"][epoch] for of in ("loss", "accuracy")]
+                for part, column, count in (("test", "test", 32), ("held out", "held_out", 32))
+            }
             self.assertEqual(self.found(self.net(name, kind)), wanted, f"{name} {kind}")
 
     def test_a_network_is_judged_by_its_file_alone_as_its_training_judged_it(self):
-        cases = {"float": {}, "bcgd": {"--method": "bcgd", "--epochs": 2},
-                 "channels": {"--weight-bits": 2, "--projection": "lloyd", "--per-channel": True,
-                              "--quantize-last": True, "--activation-bits": 3, "--ste": "relu", "--alpha-start": 0.4},
-                 "lsq": {"--method": "lsq"}, "pact": {"--method": "pact"},
-                 "levels": {"--weight-bits": 3, "--projection": "fixed_levels", "--level-powers": 3},
-                 "warm": {"--weight-bits": 2, "--projection": "warm_lloyd"}, "dorefa": {"--method": "dorefa"},
-                 "bop": {"--method": "bop", "--lr": 0.01}, "averaged": {"--average-decay": 0.9, "--norm-batches": 2},
-                 "seeds": {"--seed": 5, "--data-seed": 9}, "all": {"--held-out": 0}}
+        cases = {
+            "float": {},
+            "bcgd": {"--method": "bcgd", "--epochs": 2},
+            "channels": {
+                "--weights": "lloyd",
+                "--weights.bits": 2,
+                "--weights.per-channel": True,
+                "--layers": "conv1: weights.bits=8 weights.per-channel=false",
+                "--activations": "uniform",
+                "--activations.bits": 3,
+                "--activations.surrogate": "relu",
+                "--activations.alpha": 0.4,
+            },
+            "lsq": {"--method": "lsq"},
+            "pact": {"--method": "pact"},
+            "levels": {"--weights": "fixed_levels", "--weights.bits": 3, "--weights.powers": 3},
+            "warm": {"--weights": "warm_lloyd", "--weights.bits": 2},
+            "dorefa": {"--method": "dorefa"},
+            "bop": {"--method": "bop", "--lr": 0.01},
+            "averaged": {"--average-decay": 0.9, "--norm-batches": 2},
+            "seeds": {"--seed": 5, "--data-seed": 9},
+            "all": {"--held-out": 0},
+        }
         if SANITIZED:
             print("skipped: eight methods of twelve under sanitizers")
             cases = {name: cases[name] for name in ("float", "bcgd", "lsq", "levels")}
@@ -140,7 +176,7 @@ class Evaluate(MainTest):
         self.assertLess(-np.log((shares / shares.sum(1, keepdims=True)).max(1)).mean(), found["test"][1])
 
     def test_the_last_stage_and_the_partner_are_judged_alike(self):
-        stages = {"--method": "telcnn", "--weight-bits": 2, "--activation-bits": 2, "--stage-bits": 4}
+        stages = {"--method": "telcnn", "--stage-bits": 4}
         said = self.train("telcnn", stages)
         self.assertIn("in stages of 4/0, 4/4, 2/0, 2/2 bits", said)
         with h5py.File(self.folder / "telcnn.h5") as log:
@@ -155,31 +191,33 @@ class Evaluate(MainTest):
         with h5py.File(self.folder / "bcgd_cifar10.h5") as log:
             wanted = log["tables/epochs/test_accuracy"][-1]
         self.assertEqual(self.found(cell)["test"][2], wanted)
-        self.assertIn("weights 1 bit exact, last layer float; activations 4 bits uniform", self.said)
+        self.assertIn("weights exact, 1 bit; activations uniform, 4 bits; layers last: weights=float", self.said)
 
     def test_a_file_that_does_not_say_enough_is_refused_and_can_be_completed(self):
-        self.train("x", {"--weight-bits": 1, "--projection": "sign"})
+        self.train("x", {"--weights": "sign"})
         wanted = self.found(self.net("x"))
         settings, file = metadata_of(self.net("x")), self.net("x")
         rewritten(file, without("settings", "split"))
         self.assertIn("describe_network", self.run_main("evaluate", {}, file, code=1))
         described = {flag: SMALL[flag] for flag in ("--dataset", "--images", "--held-out", "--net")}
-        described |= {"--weight-bits": 1, "--projection": "sign"}
+        described |= {"--weights": "sign"}
         self.assertIn("--source", self.run_main("describe_network", described, file, code=2))
         described |= {"--source": "a test"}
         wrong = described | {"--dataset": "drawn_shapes", "--net": "vgg11"}
         self.assertIn("conv1.weight", self.run_main("describe_network", wrong, file, code=1))
         self.run_main("describe_network", described, file)
-        self.assertEqual({key: metadata_of(file)[key] for key in ("settings", "split")},
-                         {key: settings[key] for key in ("settings", "split")})
+        self.assertEqual(
+            {key: metadata_of(file)[key] for key in ("settings", "split")},
+            {key: settings[key] for key in ("settings", "split")},
+        )
         self.assertEqual(self.found(file), wanted)
         self.assertIn("already", self.run_main("describe_network", described, file, code=2))
 
     def test_the_summary_of_a_file_is_that_of_its_settings(self):
-        self.train("x", {"--weight-bits": 2, "--projection": "twn", "--activation-bits": 4})
-        flags = {"--net": "lenet5", "--weights": 2, "--projection": "twn", "--activations": 4}
+        self.train("x", {"--weights": "twn", "--activations": "uniform"})
+        flags = {"--net": "lenet5", "--weights": "twn", "--activations": "uniform"}
         self.assertEqual(self.run_main("summary", {}, self.net("x")), self.run_main("summary", flags))
-        said = self.run_main("summary", {"--weights": 2}, self.net("x"), code=2)
+        said = self.run_main("summary", {"--weights": "twn"}, self.net("x"), code=2)
         self.assertIn("--weights: has no effect with the file", said)
         rewritten(self.net("x"), without("settings"))
         self.assertIn("describe_network", self.run_main("summary", {}, self.net("x"), code=1))
@@ -189,12 +227,15 @@ class Evaluate(MainTest):
         file = self.net("x")
         whole = file.read_bytes()
         settings, split = (json.loads(metadata_of(file)[entry]) for entry in ("settings", "split"))
-        for entry, change, text in (("settings", {"weight-bits": 99}, "settings: weight-bits: given 99"),
-                                    ("settings", {"colour": "red"}, "settings: unknown key 'colour'"),
-                                    ("settings", {"net": "vgg11"}, "images of shape"),
-                                    ("settings", {"classes": 7}, "7 classes"),
-                                    ("split", {"held-out": 31}, "the split that the file names"),
-                                    ("split", {"images": -1}, "split: images: given -1")):
+        for entry, change, text in (
+            ("settings", {"weights": {"name": "exact", "bits": 99}}, "settings: weights: bits: given 99"),
+            ("settings", {"weight-bits": 2}, "settings: unknown key 'weight-bits'"),
+            ("settings", {"colour": "red"}, "settings: unknown key 'colour'"),
+            ("settings", {"net": "vgg11"}, "images of shape"),
+            ("settings", {"classes": 7}, "7 classes"),
+            ("split", {"held-out": 31}, "the split that the file names"),
+            ("split", {"images": -1}, "split: images: given -1"),
+        ):
             with self.subTest(change):
                 file.write_bytes(whole)
                 changed = json.dumps({"settings": settings, "split": split}[entry] | change)
@@ -241,45 +282,59 @@ class Effect(MainTest):
         self.assertIn(text, self.run_main(main, small | flags, code=2))
         self.assertEqual(list(self.folder.glob("*.h5*")), [])
 
-    def test_a_quantizer_without_bits_is_refused_with_the_flag_that_it_needs(self):
-        for flag, value, needed in (("--ste", "relu", "--activation-bits"), ("--alpha", "exact", "--activation-bits"),
-                                    ("--activation", "pact", "--activation-bits"),
-                                    ("--projection", "twn", "--weight-bits"),
-                                    ("--projection", "exact", "--weight-bits"),
-                                    ("--per-channel", True, "--weight-bits"),
-                                    ("--relaxation", "relax", "--weight-bits"), ("--rho", 0.1, "--weight-bits"),
-                                    ("--gradients", "bhq", "--gradient-bits"), ("--guide-weight", 2, "--guide"),
-                                    ("--two-stage", True, "--activation-bits"), ("--stage-bits", 8, "--weight-bits"),
-                                    ("--bop-rate", 1e-3, "--optimizer"), ("--factor", 0.1, "--schedule steps"),
-                                    ("--data", "x", "images that are drawn"), ("--width", 8, "--net lenet5"),
-                                    ("--shortcut", "projection", "ResNet")):
+    def test_a_flag_without_what_it_is_about_is_refused_with_what_it_needs(self):
+        for flag, value, needed in (
+            ("--activations.surrogate", "relu", "--activations relu"),
+            ("--weights.bits", 2, "--weights none"),
+            ("--weights.per-channel", True, "exact"),
+            ("--relaxation", "relax", "--weights"),
+            ("--relaxation.rho", 0.1, "blend has it"),
+            ("--gradients.bits", 5, "--gradients none"),
+            ("--guide-weight", 2, "--guide"),
+            ("--two-stage", True, "--activations"),
+            ("--stage-bits", 8, "--weights"),
+            ("--update", "bop", "--weights"),
+            ("--factor", 0.1, "--schedule steps"),
+            ("--data", "x", "images that are drawn"),
+            ("--width", 8, "--net lenet5"),
+            ("--shortcut", "projection", "ResNet"),
+        ):
             with self.subTest(flag):
                 self.refused(f"{flag}: has no effect", {flag: value})
                 self.refused(needed, {flag: value})
 
-    def test_a_part_that_another_choice_leaves_unused_is_refused(self):
-        for flags, text in (({"--weight-bits": 2, "--rho": 0.1, "--relaxation": "relax"}, "--rho"),
-                            ({"--weight-bits": 2, "--strength": 2}, "--strength"),
-                            ({"--weight-bits": 2, "--lloyd-steps": 3}, "--lloyd-steps"),
-                            ({"--weight-bits": 2, "--sign-of-zero": 0}, "--sign-of-zero"),
-                            ({"--activation-bits": 2, "--activation": "pact", "--alpha": "exact"}, "--alpha"),
-                            ({"--method": "dorefa", "--alpha-start": 0.1}, "--alpha-start"),
-                            ({"--activation-bits": 2, "--alpha-rate": 0.1}, "--alpha-rate"),
-                            ({"--optimizer": "adam", "--momentum": 0.5}, "--momentum"),
-                            ({"--method": "binary_relax", "--ste": "relu"}, "--activation-bits")):
+    def test_an_option_of_another_part_is_refused(self):
+        for flags, text in (
+            (
+                {"--weights": "exact", "--relaxation": "relax", "--relaxation.rho": 0.1},
+                "--relaxation.rho: has no effect with --relaxation relax; blend has it",
+            ),
+            ({"--weights": "exact", "--weights.steps": 3}, "lloyd, warm_lloyd have it"),
+            ({"--weights": "twn", "--weights.bits": 3}, "--weights.bits: given 3, expected 2"),
+            ({"--weights": "ternary", "--weights.sign-of-zero": 0}, "--weights.sign-of-zero"),
+            ({"--activations": "pact", "--activations.alpha-rule": "exact"}, "trained has it"),
+            ({"--method": "dorefa", "--activations.alpha": 0.1}, "--activations.alpha"),
+            ({"--optimizer": "adam", "--momentum": 0.5}, "--momentum"),
+            ({"--method": "binary_relax", "--activations.surrogate": "relu"}, "--activations relu"),
+            ({"--weights": "twn", "--layers": "conv9: weights=exact"}, "given 'conv9: weights=exact'"),
+            ({"--weights": "twn", "--layers": "conv1 float"}, "expected LAYER: SETTING"),
+            ({"--weights": "twn", "--layers": "conv1: weights.bits=9"}, "bits: given 9, expected 2"),
+        ):
             with self.subTest(flags):
                 self.refused(text, flags)
         self.refused("--float-epochs", {"--float-net": "x", "--float-epochs": 3}, "ste_cifar10")
         self.refused("--loss-window", {"--loss-window": 3}, "ste_cifar10")
-        self.refused("--bop-rate", {"--bop-rate": 0.1, "--methods": "ste"}, "compare_methods")
+        self.refused("--bop-lr", {"--bop-lr": 0.1, "--methods": "ste"}, "compare_methods")
         self.refused("--data", {"--digits": "drawn", "--data": "x"}, "mnist_ste")
 
     def test_a_file_is_refused_likewise_but_not_where_the_switch_is_given(self):
         file = self.folder / "x.json"
-        file.write_text(json.dumps({"projection": "twn"}))
-        self.refused("x.json: projection: has no effect without --weight-bits", {"--config": file})
-        self.assertIn("weights float", self.train("off", {"--config": file, "--weight-bits": 0}))
-        self.assertIn("weights 2 bits twn", self.train("on", {"--config": file, "--weight-bits": 2}))
+        file.write_text(json.dumps({"relaxation": {"name": "relax", "lambda": 2}}))
+        self.refused("x.json: relaxation: has no effect without --weights", {"--config": file})
+        self.assertIn("weights float", self.train("off", {"--config": file, "--weights": "none"}))
+        self.assertIn(
+            "weights twn, 2 bits, relaxed by relax, lambda 2", self.train("on", {"--config": file, "--weights": "twn"})
+        )
         for name in ("off", "on"):  # the configuration in a log repeats it
             with h5py.File(self.folder / f"{name}.h5") as log:
                 file.write_text(log.attrs["config"])
@@ -289,17 +344,34 @@ class Effect(MainTest):
                 path.unlink()
 
     def test_every_training_says_what_it_trains(self):
-        self.assertIn("trains lenet5, weights float; activations float; gradients float\n", self.train("float"))
-        said = self.train("x", {"--weight-bits": 1, "--activation-bits": 4, "--gradient-bits": 6,
-                                "--gradients": "dorefa"})
-        self.assertIn("trains lenet5, weights 1 bit exact, last layer float, relaxed by blend; activations 4 bits "
-                      "uniform; gradients 6 bits dorefa\n", said)
-        said = self.run_main("mnist_ste", {"--digits": "drawn", "--images": 100, "--held-out": 80, "--batch": 10,
-                                           "--epochs": 1, "--float-epochs": 1, "--ste": "relu", "--bits": 2,
-                                           "--seeds": 1})
-        self.assertIn("float: lenet5, weights float; activations float; gradients float\n", said)
-        self.assertIn("relu-2bit-seed1: lenet5, weights float; activations 2 bits uniform relu; gradients float\n",
-                      said)
+        self.assertIn("trains lenet5; weights float; activations float; gradients float\n", self.train("float"))
+        said = self.train(
+            "x", {"--weights": "exact", "--relaxation": "blend", "--activations": "uniform", "--gradients": "dorefa"}
+        )
+        self.assertIn(
+            "trains lenet5; weights exact, 1 bit, relaxed by blend; activations uniform, 4 bits; "
+            "gradients dorefa, 6 bits; layers last: weights=float\n",
+            said,
+        )
+        said = self.run_main(
+            "mnist_ste",
+            {
+                "--digits": "drawn",
+                "--images": 100,
+                "--held-out": 80,
+                "--batch": 10,
+                "--epochs": 1,
+                "--float-epochs": 1,
+                "--ste": "relu",
+                "--bits": 2,
+                "--seeds": 1,
+            },
+        )
+        self.assertIn("float: lenet5; weights float; activations float; gradients float\n", said)
+        self.assertIn(
+            "relu-2bit-seed1: lenet5; weights float; activations uniform, 2 bits, surrogate relu; " "gradients float",
+            said,
+        )
 
     def test_no_epoch_is_refused_with_the_tool_that_judges(self):
         for main in ("train", "ste_cifar10", "compare_methods"):
@@ -319,10 +391,12 @@ class HeldOut(MainTest):
         for name, changes in (("same", {}), ("seed", {"--seed": 2, "--data-seed": 1}), ("all", {"--held-out": 0})):
             said = self.train(name, init | changes)
             self.assertNotIn("independent", said)
-            self.assertIn(f"starts from {self.net('x')}: lenet5, weights float; activations float", said)
-        for changes, given in (({"--held-out": 40}, "40 of 160 images of drawn_digits held out by seed 1"),
-                               ({"--images": 200}, "32 of 200 images of drawn_digits held out by seed 1"),
-                               ({"--seed": 2}, "32 of 160 images of drawn_digits held out by seed 2")):
+            self.assertIn(f"starts from {self.net('x')}: lenet5; weights float; activations float", said)
+        for changes, given in (
+            ({"--held-out": 40}, "40 of 160 images of drawn_digits held out by seed 1"),
+            ({"--images": 200}, "32 of 200 images of drawn_digits held out by seed 1"),
+            ({"--seed": 2}, "32 of 160 images of drawn_digits held out by seed 2"),
+        ):
             said = self.train("other", init | changes, code=2)
             self.assertIn("trained with 32 of 160 images of drawn_digits held out by seed 1, given " + given, said)
             self.assertEqual(list(self.folder.glob("other*")), [])
@@ -339,15 +413,20 @@ class HeldOut(MainTest):
 
     def test_comparisons_and_diagnostics_do_the_same(self):
         self.train("shapes", {}, SHAPES)
-        flags = {"ste_cifar10": {"--ste": "relu", "--bits": 2}, "bcgd_cifar10": {"--rho": 0},
-                 "ste_diagnostics": {"--ste": "relu", "--probe": 8, "--directions": 0},
-                 "compare_methods": {"--methods": "twn", "--bits": 0, "--seeds": 1, "--speed-rounds": 0},
-                 "weight_histograms": {"--methods": "twn"}}
+        flags = {
+            "ste_cifar10": {"--ste": "relu", "--bits": 2},
+            "bcgd_cifar10": {"--rho": 0},
+            "ste_diagnostics": {"--ste": "relu", "--probe": 8, "--directions": 0},
+            "compare_methods": {"--methods": "twn", "--bits": 0, "--seeds": 1, "--speed-rounds": 0},
+            "weight_histograms": {"--methods": "twn"},
+        }
         for main, more in flags.items():
             with self.subTest(main):
                 start = SHAPES | more | {"--float-net": self.net("shapes")}
-                self.assertIn("trained with 8 of 40 images of drawn_shapes held out by seed 1, given 9 of 40",
-                              self.run_main(main, start | {"--held-out": 9}, code=2))
+                self.assertIn(
+                    "trained with 8 of 40 images of drawn_shapes held out by seed 1, given 9 of 40",
+                    self.run_main(main, start | {"--held-out": 9}, code=2),
+                )
                 self.assertEqual(list(self.folder.glob(f"{main}.h5*")), [])
                 self.assertNotIn("independent", self.run_main(main, start))
         rewritten(self.net("shapes"), without("split"))
@@ -369,8 +448,9 @@ class HeldOut(MainTest):
         exported = self.folder / "exported.safetensors"
         self.run_main("pytorch_weights", {"--net": "lenet5", "--network": self.net("x"), "--export": exported})
         imported = self.folder / "imported.safetensors"
-        self.run_main("pytorch_weights", {"--net": "lenet5", "--import": exported, "--network": imported,
-                                          "--unchecked": True})
+        self.run_main(
+            "pytorch_weights", {"--net": "lenet5", "--import": exported, "--network": imported, "--unchecked": True}
+        )
         self.assertIn(self.UNKNOWN, self.train("from", {"--init": imported}))
         self.assertEqual(self.found(imported, dataset="drawn_digits")["test"][0], 2000)
 

@@ -13,7 +13,6 @@ extern "C" ssize_t pwrite(int fd, const void* data, size_t bytes, off_t offset) 
     errno = EIO;
     return -1;
   }
-  static const auto real =
-      reinterpret_cast<ssize_t (*)(int, const void*, size_t, off_t)>(dlsym(RTLD_NEXT, "pwrite"));
+  static const auto real = reinterpret_cast<ssize_t (*)(int, const void*, size_t, off_t)>(dlsym(RTLD_NEXT, "pwrite"));
   return real(fd, data, bytes, offset);
 }

@@ -10,6 +10,8 @@
 #include "nn/init.h"
 #include "nn/layers.h"
 #include "quant/activations/minmax.h"
+#include "quant/gradients/gradient_rule.h"
+#include "quant/weights/minmax.h"
 #include "quant/weights/weight_rule.h"
 #include "tests/support/errors.h"
 
@@ -30,9 +32,7 @@ struct Net {
     net.add<nn::Linear>("fc2", 8, 6, rng.split("fc2"));
     net.add<quant::MinMaxActivation>("act2", 8);
     net.add<nn::Linear>("fc3", 6, 4, rng.split("fc3"));
-    weights = std::make_unique<quant::WeightRule>(
-        net, quant::weight_projections("minmax", {.bits = 8}),
-        quant::WeightRuleOptions{.quantize_first = true, .quantize_last = true});
+    weights = std::make_unique<quant::WeightRule>(net, Part{"minmax", quant::MinMaxWeightOptions{.bits = 8}});
     weights->deploy();
   }
   Var loss() { return mse_loss(net(x), target); }
@@ -45,7 +45,7 @@ std::vector<LayerStatistics> statistics(const quant::GradientRuleOptions& option
 }
 
 quant::GradientRuleOptions dorefa_everywhere(int bits) {
-  return {quant::gradient_quantizer("dorefa", {.bits = bits}), nullptr, true, true};
+  return {quant::gradient_quantizer("dorefa", {.bits = bits}), nullptr};
 }
 
 }  // namespace
@@ -55,8 +55,9 @@ TEST_SUITE("paper-statquant") {
       "paper-statquant 8.8 and 8.9: the mean is the gradient without quantizers, its variance the sum over "
       "layers") {
     constexpr std::int64_t kDraws = 20000;
-    for (const auto& options : {quant::bifurcated_gradients("psq", 3), quant::bifurcated_gradients("ptq", 4),
-                                dorefa_everywhere(3)}) {
+    for (const auto& options :
+         {quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 3}}),
+          quant::gradient_rules().make({"ptq", quant::BifurcatedGradientOptions{.bits = 4}}), dorefa_everywhere(3)}) {
       INFO(options.input->name());
       const auto layers = statistics(options, kDraws);
       REQUIRE(layers.size() == 3);
@@ -64,8 +65,8 @@ TEST_SUITE("paper-statquant") {
         INFO(layer.layer);
         double worst = 0;
         for (std::size_t i = 0; i < layer.exact.size(); ++i)
-          worst = std::max(worst, (std::abs(layer.mean[i] - layer.exact[i]) - 1e-7) /
-                                      (layer.sigma[i] / std::sqrt(kDraws) + 1e-12));
+          worst = std::max(
+              worst, (std::abs(layer.mean[i] - layer.exact[i]) - 1e-7) / (layer.sigma[i] / std::sqrt(kDraws) + 1e-12));
         CHECK(worst <= 6);
         CHECK(layer.measured > 0);
         CHECK(layer.measured == doctest::Approx(layer.predicted).epsilon(0.05));
@@ -75,8 +76,8 @@ TEST_SUITE("paper-statquant") {
   }
 
   TEST_CASE("paper-statquant 8.8, control: quantizers that round to the nearest are biased") {
-    const quant::GradientRuleOptions nearest{
-        quant::gradient_quantizer("psq", {.bits = 3, .stochastic = false}), nullptr, true, true};
+    const quant::GradientRuleOptions nearest{quant::gradient_quantizer("psq", {.bits = 3, .stochastic = false}),
+                                             nullptr};
     const auto layers = statistics(nearest, 2000);
     double worst = 0, most = 0;
     for (std::size_t i = 0; i < layers[0].exact.size(); ++i) {
@@ -90,9 +91,8 @@ TEST_SUITE("paper-statquant") {
   TEST_CASE("gradient statistics: what it cannot tell is refused") {
     Net net;
     const auto loss = [&net] { return net.loss(); };
-    const auto psq = quant::bifurcated_gradients("psq", 3);
+    const auto psq = quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 3}});
     CHECK_THROWS_AS(gradient_statistics(net.net, loss, psq, 1, 1, Rng(1)), Error);
     CHECK_THROWS_AS(gradient_statistics(net.net, loss, psq, 10, 20, Rng(1)), Error);
-    CHECK_THROWS_AS(gradient_statistics(net.net, loss, quant::dorefa_gradients(3), 10, 5, Rng(1)), Error);
   }
 }

@@ -28,8 +28,23 @@ class GradientVariance(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         path = Path(cls.folder.name) / "run.h5"
-        subprocess.run([MAIN, "--quiet", "--draws", "600", "--layer-draws", "3000", "--rows", "24", "--columns", "64",
-                        "--out", path], check=True)
+        subprocess.run(
+            [
+                MAIN,
+                "--quiet",
+                "--draws",
+                "600",
+                "--layer-draws",
+                "3000",
+                "--rows",
+                "24",
+                "--columns",
+                "64",
+                "--out",
+                path,
+            ],
+            check=True,
+        )
         cls.run_log = read_run(path)
 
     @classmethod

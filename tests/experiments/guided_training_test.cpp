@@ -4,6 +4,8 @@
 
 #include "experiments/training/network_state.h"
 #include "quant/activations/uniform.h"
+#include "quant/weights/lloyd.h"
+#include "quant/weights/relaxation.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"
@@ -30,13 +32,12 @@ struct Outcome {
 struct GuidedTraining {
   const SplitData data = small_data();
   std::unique_ptr<nn::Sequential> net = small_net(Rng(5)), partner = small_net(Rng(6));
-  datasets::DataLoader loader{data.train, {.batch_size = 20, .drop_last = true, .seed = 3}};
-  quant::WeightRule rule{*net,
-                         quant::weight_projections("warm_lloyd", {.bits = 3}),
-                         quant::relaxation("blend", {.strength = 1e-3}),
-                         {.quantize_last = true}};
+  datasets::DataLoader loader{*data.train, {.batch_size = 20, .drop_last = true, .seed = 3}};
+  quant::WeightRule rule{*net, Part{"warm_lloyd", quant::LloydOptions{.bits = 3}},
+                         Part{"blend", quant::BlendOptions{.rho = 1e-3}}};
   optim::Sgd optimizer{joined(*net, *partner), {.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-3}};
   quant::Guidance guidance;
+  Classification task{{.label_smoothing = 0.1}};
   Trainer trainer;
 
   static TrainerOptions options(const std::filesystem::path& checkpoint = {}) {
@@ -46,10 +47,8 @@ struct GuidedTraining {
   }
   explicit GuidedTraining(double weight, TrainerOptions o = options())
       : guidance(*net, *partner, {.weight = weight, .partner_weight = weight},
-                 [](const Var& x) {
-                   return quant::quantize_activation(x, Real(1) / 3, 2, surrogate("clipped_relu"));
-                 }),
-        trainer(*net, optimizer, loader, data, std::move(o), {&rule, nullptr, &guidance}) {}
+                 [](const Var& x) { return quant::quantize_activation(x, Real(1) / 3, 2, surrogate("clipped_relu")); }),
+        trainer(*net, task, optimizer, loader, data, std::move(o), {&rule, nullptr, &guidance}) {}
 
   /// Everything that it ends with, in one list.
   Outcome outcome() {
@@ -76,14 +75,14 @@ Tensor& entry(nn::StateDict& state, const std::string& name) {
 nn::StateDict alone(int seed, bool with_rule) {
   const SplitData data = small_data();
   const auto net = small_net(Rng(seed));
-  datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  datasets::DataLoader loader(*data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   std::unique_ptr<quant::WeightRule> rule;
   if (with_rule)
-    rule = std::make_unique<quant::WeightRule>(*net, quant::weight_projections("warm_lloyd", {.bits = 3}),
-                                               quant::relaxation("blend", {.strength = 1e-3}),
-                                               quant::WeightRuleOptions{.quantize_last = true});
+    rule = std::make_unique<quant::WeightRule>(*net, Part{"warm_lloyd", quant::LloydOptions{.bits = 3}},
+                                               Part{"blend", quant::BlendOptions{.rho = 1e-3}});
   optim::Sgd optimizer(net->parameters(), {.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-3});
-  Trainer trainer(*net, optimizer, loader, data, GuidedTraining::options(), {rule.get()});
+  Classification task({.label_smoothing = 0.1});
+  Trainer trainer(*net, task, optimizer, loader, data, GuidedTraining::options(), {rule.get()});
   trainer.run();
   return state_of(*net, rule.get());
 }

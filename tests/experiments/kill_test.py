@@ -172,7 +172,9 @@ def follow(path, seconds, queue):
         while time.monotonic() < end:
             with open_log(path) as file:
                 if status(file) != "running" or time.time() - file.attrs["heartbeat"] > FLUSH_SECONDS + 2:
-                    raise AssertionError(f"{status(file)}, last heartbeat {time.time() - file.attrs['heartbeat']} s ago")
+                    raise AssertionError(
+                        f"{status(file)}, last heartbeat {time.time() - file.attrs['heartbeat']} s ago"
+                    )
                 rows = check_rows(file)
             if rows < report["rows"]:
                 raise AssertionError(f"{report['rows']} rows, then {rows}")
@@ -204,8 +206,10 @@ class Readers(LogTest):
             self.assertGreater(report["polls"], 3)
             self.assertGreater(report["rows"], 50)
             self.assertGreater(report["growths"], 3)
-        print(f"{sum(report['polls'] for report in reports)} polls without an error, up to"
-              f" {max(report['rows'] for report in reports)} rows")
+        print(
+            f"{sum(report['polls'] for report in reports)} polls without an error, up to"
+            f" {max(report['rows'] for report in reports)} rows"
+        )
 
     def test_three(self):
         self.followed(2.5, 3, ["--pause-ms", 2, "--flush-every", 1])

@@ -14,7 +14,9 @@ from log_support import LogTest, check_rows, command, run, start, wait_for, WRIT
 
 class Layout(LogTest):
     def test_documented(self):
-        self.assertEqual(run("--series", 4, "--rows", 3000, "--seed", 2**64 - 1, "--text", "a 'b' ü", out=self.path)[0], 0)
+        self.assertEqual(
+            run("--series", 4, "--rows", 3000, "--seed", 2**64 - 1, "--text", "a 'b' ü", out=self.path)[0], 0
+        )
         check_log(self.path)
         self.assertEqual(self.leftovers(), ["x.h5"])
         with open_log(self.path) as file:
@@ -30,9 +32,13 @@ class Layout(LogTest):
 
     def test_checker_can_fail(self):
         self.assertEqual(run(out=self.path)[0], 0)
-        for damage in (lambda f: f.attrs.__delitem__("cpu"), lambda f: f["tables/layers/row"].attrs.__delitem__("unit"),
-                       lambda f: f.create_group("extra"), lambda f: f["series/train/s0/step"].resize((5,)),
-                       lambda f: f.attrs.__setitem__("config", "{}")):
+        for damage in (
+            lambda f: f.attrs.__delitem__("cpu"),
+            lambda f: f["tables/layers/row"].attrs.__delitem__("unit"),
+            lambda f: f.create_group("extra"),
+            lambda f: f["series/train/s0/step"].resize((5,)),
+            lambda f: f.attrs.__setitem__("config", "{}"),
+        ):
             run(out=self.path)
             with h5py.File(self.path, "r+") as file:
                 damage(file)
@@ -47,8 +53,21 @@ class Layout(LogTest):
             check_rows(file)
 
     def test_config_returns(self):
-        flags = ["--bits", "1,8", "--etas", "0.1,1e-3", "--ste", "identity,relu", "--rate", 1 / 3, "--no-busy",
-                 "--elements", "1e3", "--seed", 7]
+        flags = [
+            "--bits",
+            "1,8",
+            "--etas",
+            "0.1,1e-3",
+            "--ste",
+            "identity,relu",
+            "--rate",
+            1 / 3,
+            "--no-busy",
+            "--elements",
+            "1e3",
+            "--seed",
+            7,
+        ]
         self.assertEqual(run(*flags, out=self.path)[0], 0)
         with open_log(self.path) as file:
             config = file.attrs["config"]

@@ -22,7 +22,9 @@ def command(*flags, out):
 
 
 def start(*flags, out, **options):
-    return subprocess.Popen(command(*flags, out=out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        command(*flags, out=out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
 
 
 def run(*flags, out, **options):
@@ -56,14 +58,21 @@ def check_rows(file):
         rows = whole_rows(group)
         k = np.arange(len(rows["step"]))
         number = int(name.rsplit("s", 1)[1])
-        if not (np.array_equal(rows["step"], k) and np.array_equal(rows["value"], k + number)
-                and np.all(np.diff(rows["wall_seconds"]) >= 0) and np.all(rows["wall_seconds"] >= 0)):
+        if not (
+            np.array_equal(rows["step"], k)
+            and np.array_equal(rows["value"], k + number)
+            and np.all(np.diff(rows["wall_seconds"]) >= 0)
+            and np.all(rows["wall_seconds"] >= 0)
+        ):
             raise AssertionError(f"{name}: a row is torn")
         shortest = len(k) if shortest is None else min(shortest, len(k))
     for group in tables_of(file).values():
         rows = whole_rows(group)
-        if not (np.array_equal(rows["row"], -rows["minus_row"]) and np.all(np.diff(rows["row"]) >= 0)
-                and np.all(np.isin(rows["layer"], [0, 1, 2]))):
+        if not (
+            np.array_equal(rows["row"], -rows["minus_row"])
+            and np.all(np.diff(rows["row"]) >= 0)
+            and np.all(np.isin(rows["layer"], [0, 1, 2]))
+        ):
             raise AssertionError(f"{group.name}: a row is torn")
     if not np.all(file["inputs/v"][:] == 0.25):
         raise AssertionError("an input is torn")

@@ -83,11 +83,10 @@ void write_rows(const Knobs& knobs, experiments::RunLog& log, bool quiet) {
   using Clock = std::chrono::steady_clock;
   using Seconds = std::chrono::duration<double>;
   std::vector<experiments::Series> series;
-  for (int i = 0; i < knobs.series; ++i)
-    series.push_back(log.series(cat("train/s", i), "1", "k plus its number"));
-  const auto table = log.table("layers", {{"layer", "1", "which layer", {"conv1", "conv2", "dense"}},
-                                          {"row", "1", "k"},
-                                          {"minus_row", "1", "-k"}});
+  for (int i = 0; i < knobs.series; ++i) series.push_back(log.series(cat("train/s", i), "1", "k plus its number"));
+  const auto table = log.table(
+      "layers",
+      {{"layer", "1", "which layer", {"conv1", "conv2", "dense"}}, {"row", "1", "k"}, {"minus_row", "1", "-k"}});
   const std::vector<double> v(static_cast<std::size_t>(knobs.elements), 0.25);
   log.input("v", {knobs.elements}, v, "1", "a constant vector");
   if (knobs.end == "never-start") return;
@@ -108,8 +107,7 @@ void write_rows(const Knobs& knobs, experiments::RunLog& log, bool quiet) {
     if (knobs.flush_every > 0 && k % knobs.flush_every == 0) log.flush();
     bar.update(k + 1);
     if (knobs.end != "ignore-stop") experiments::check_stop();
-    const auto until =
-        begin + std::chrono::duration_cast<Clock::duration>(Seconds(1e-3 * knobs.pause_ms * (k + 1)));
+    const auto until = begin + std::chrono::duration_cast<Clock::duration>(Seconds(1e-3 * knobs.pause_ms * (k + 1)));
     while (knobs.busy && Clock::now() < until) continue;
     std::this_thread::sleep_until(until);
   }

@@ -12,8 +12,16 @@ import h5py
 
 MAIN = os.environ["MNIST_STE"]
 SANITIZED = os.environ.get("SANITIZED") == "1"
-SMALL = {"--digits": "drawn", "--images": 400, "--held-out": 40, "--epochs": 2, "--float-epochs": 2, "--seeds": 2,
-         "--ste": "identity,clipped_relu", "--bits": 2}
+SMALL = {
+    "--digits": "drawn",
+    "--images": 400,
+    "--held-out": 40,
+    "--epochs": 2,
+    "--float-epochs": 2,
+    "--seeds": 2,
+    "--ste": "identity,clipped_relu",
+    "--bits": 2,
+}
 
 
 def command(log, changes):

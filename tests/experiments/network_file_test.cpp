@@ -9,6 +9,9 @@
 
 #include "core/base/sha256.h"
 #include "experiments/support/run.h"
+#include "quant/activations/trained.h"
+#include "quant/activations/uniform.h"
+#include "quant/weights/lloyd.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"
@@ -21,9 +24,7 @@ namespace {
 TensorFile file_with(const Metadata& metadata) { return {{{"w", {1}, {0.f}}}, metadata}; }
 
 Split drawn_split(std::int64_t held_out, std::uint64_t seed) {
-  return split({datasets::drawn_digits(20, 1), datasets::drawn_digits(4, 1, 1)}, held_out, seed,
-               "drawn_digits")
-      .split;
+  return split({datasets::drawn_digits(20, 1), datasets::drawn_digits(4, 1, 1)}, held_out, seed, "drawn_digits").split;
 }
 
 void set(nn::Module& net, const std::string& parameter, Real value) {
@@ -33,20 +34,19 @@ void set(nn::Module& net, const std::string& parameter, Real value) {
 
 }  // namespace
 
-TEST_CASE(
-    "evaluation: logits that are not finite are an error that names the first layer whose output is not") {
+TEST_CASE("evaluation: logits that are not finite are an error that names the first layer whose output is not") {
   const SplitData data = small_data();
   const auto net = small_net(Rng(5));
-  const double sound = evaluate(*net, data.test).accuracy;
+  const double sound = evaluate(*net, *data.test).accuracy;
   CHECK((sound >= 0 && sound <= 1));
   const Real inf = std::numeric_limits<Real>::infinity();
   for (const Real bad : {std::numeric_limits<Real>::quiet_NaN(), inf, -inf})
     for (const char* layer : {"fc", "conv"}) {
       const auto broken = small_net(Rng(5));
       set(*broken, cat(layer, ".weight"), bad);
-      CHECK_SAYS(complaint_of([&] { evaluate(*broken, data.test); }),
+      CHECK_SAYS(complaint_of([&] { evaluate(*broken, *data.test); }),
                  cat("what is not finite first is the output of ", layer));
-      CHECK_THROWS_AS(evaluate(*broken, data.test), Diverged);
+      CHECK_THROWS_AS(evaluate(*broken, *data.test), Diverged);
     }
 }
 
@@ -73,22 +73,43 @@ TEST_CASE("network file: settings of maps that are no more are read over, the ma
   const auto found = settings_in(old, "x");
   REQUIRE(found);
   CHECK(found->net.net == "lenet5");
-  CHECK_SAYS(complaint_of([&] { settings_in(file_with({{"settings", R"({"activation": "asymptotic"})"}}), "x"); }),
+  CHECK_SAYS(complaint_of([&] {
+               settings_in(file_with({{"settings", R"({"activation": "asymptotic", "activation-bits": 2})"}}), "x");
+             }),
              "x: settings");
 }
 
+TEST_CASE("network file: what version 0.1 wrote is read in the words of today") {
+  const TensorFile old = file_with({{"settings", R"({"activation": "uniform", "activation-bits": 4, "alpha": "pact",
+      "alpha-rate": 0.5, "alpha-start": 0.0, "ste": "own", "clamp-alpha-gradient": true, "record-alpha": false,
+      "weight-bits": 2, "projection": "lloyd", "lloyd-steps": 3, "per-channel": true, "sign-of-zero": 1,
+      "mu-over-max": 0.75, "level-scale": "fitted", "level-powers": 2, "quantize-first": false, "quantize-last": false,
+      "quantize-last-activation": false, "net": "vgg11", "classes": 10})"}});
+  const auto found = settings_in(old, "x");
+  REQUIRE(found);
+  CHECK(found->net.net == "vgg11");
+  CHECK(found->method.weights == Part{"lloyd", quant::LloydOptions{.bits = 2, .per_channel = true, .steps = 3}});
+  CHECK(found->method.activations ==
+        Part{"trained", quant::TrainedActivationOptions{
+                            .bits = 4, .rule = AlphaRule::pact, .rate_factor = 0.5, .clamp_gradient = true}});
+  CHECK(found->method.layers ==
+        std::vector<std::string>{"first: weights=float", "last: weights=float", "last: activations=float"});
+}
+
 TEST_CASE("network file: settings and split come back as they were written") {
-  NetworkSettings s{{.net = "vgg11", .ste = "relu", .width = 8, .activation_bits = 3, .alpha_start = 1.0 / 3},
-                    {.weight_bits = 2, .projection = "lloyd", .lloyd_steps = 4, .per_channel = true},
-                    100};
+  NetworkSettings s{{.net = "vgg11", .width = 8}, {}, 100};
+  s.method.weights = {"lloyd", quant::LloydOptions{.bits = 2, .per_channel = true, .steps = 4}};
+  s.method.activations = {"uniform", quant::UniformOptions{.bits = 3, .surrogate = "relu", .alpha = 1.0 / 3}};
+  s.method.layers = {"conv1: weights.bits=8", "last: weights=float"};
   const Split before = drawn_split(5, std::numeric_limits<std::uint64_t>::max());
   const TensorFile file = file_with(metadata_of(s, before));
   const auto found = settings_in(file, "x");
   REQUIRE(found);
-  CHECK(description(*found) ==
-        "vgg11, weights 2 bits lloyd per channel, last layer float; activations 3 bits uniform relu");
-  CHECK(found->net.alpha_start == s.net.alpha_start);
-  CHECK(found->rule.lloyd_steps == 4);
+  CHECK(words(*found) ==
+        "vgg11; weights lloyd, 2 bits, per-channel true, steps 4; activations uniform, 3 bits, surrogate relu, alpha "
+        "0.3333333333333333; layers conv1: weights.bits=8, last: weights=float");
+  CHECK(found->method.weights == s.method.weights);
+  CHECK(found->method.activations == s.method.activations);
   CHECK(found->classes == 100);
   const auto split = split_in(file, "x");
   REQUIRE(split);
@@ -106,10 +127,7 @@ TEST_CASE("network file: an entry that is malformed or not known is refused by t
                }),
                "x.safetensors: settings");
   for (const char* split : {"", "{}", "{\"images\": 1e300}", "{\"held-out\": -1}"})
-    CHECK_SAYS(complaint_of([&] {
-                 split_in(file_with({{"split", split}}), "x.safetensors");
-               }),
-               "x.safetensors: split");
+    CHECK_SAYS(complaint_of([&] { split_in(file_with({{"split", split}}), "x.safetensors"); }), "x.safetensors: split");
 }
 
 TEST_CASE("going on: another data set and no held-out images are no other split") {

@@ -51,8 +51,7 @@ TEST_CASE("output: a name that cannot be a file's, or leaves others no room, is 
   CHECK_THROWS_AS(check_out(""), UsageError);
   CHECK_THROWS_AS(check_out((folder / "sub").string() + "/"), UsageError);
   const auto named = [&](std::size_t n) { return (folder / (std::string(n - 3, 'n') + ".h5")).string(); };
-  const std::string ending = ".best.safetensors",
-                    complaint = complaint_of([&] { check_out(named(255), {ending}); });
+  const std::string ending = ".best.safetensors", complaint = complaint_of([&] { check_out(named(255), {ending}); });
   const std::size_t longest = 255 - ending.size() + 3 - kTemporaryAddition;
   CHECK_SAYS(complaint, cat("given a name of 255 bytes, expected at most ", longest));
   CHECK_NOTHROW(check_out(named(longest), {ending}));
@@ -90,13 +89,10 @@ TEST_CASE("output: what a lock has found, or what has come meanwhile, stays") {
 TEST_CASE("output: a lock that a dead process has left is taken, and what stands in a lock is not repeated") {
   const TempFolder folder;
   const std::string out = (folder / "x.h5").string();
-  for (const std::string& content :
-       {std::string(), cat(getpid(), " elsewhere\n"), std::string(5000, '\x1b')}) {
+  for (const std::string& content : {std::string(), cat(getpid(), " elsewhere\n"), std::string(5000, '\x1b')}) {
     write_file(lock_name(out), content);
     const OutputLock lock(out, false);
-    write_file(lock_name(out), content.empty()             ? ""
-                               : content.front() == '\x1b' ? content
-                                                           : "1 host\x1b[2J\n");
+    write_file(lock_name(out), content.empty() ? "" : content.front() == '\x1b' ? content : "1 host\x1b[2J\n");
     CHECK_SAYS(complaint_of([&] { OutputLock(out, false); }), "is being written by another process");
   }
 }
@@ -139,8 +135,7 @@ TEST_CASE("file place: the leftovers of dead processes go, those of living ones 
   const TempFolder folder;
   const auto part = [&](const std::string& middle) { return folder / (".a.safetensors." + middle + ".tmp"); };
   const std::string dead = std::to_string(dead_process()), alive = std::to_string(getppid());
-  for (const std::string& middle : {dead, alive, std::string("1x"), std::string()})
-    write_file(part(middle), "");
+  for (const std::string& middle : {dead, alive, std::string("1x"), std::string()}) write_file(part(middle), "");
   write_file(folder / (".b.safetensors." + dead + ".tmp"), "");
   remove_leftovers((folder / "a.safetensors").string());
   CHECK_FALSE(fs::exists(part(dead)));

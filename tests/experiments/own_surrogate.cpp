@@ -12,8 +12,7 @@ int main(int argc, char** argv) {
   const Surrogate& bump = register_surrogate(
       "cauchy", [](auto x, auto) { return std::atan(x); }, [](auto x, auto) { return 1 / (1 + x * x); });
   int m = 4, n = 10;
-  experiments::Args args("own_surrogate",
-                         "Correlation of a coarse gradient of my own with the true gradient.");
+  experiments::Args args("own_surrogate", "Correlation of a coarse gradient of my own with the true gradient.");
   args.add("m", m, "rows of Z", {1, 1024});
   args.add("n", n, "columns of Z", {2, 4096});
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {

@@ -14,13 +14,21 @@ from check_log import check_log, open_log, status
 from train_kill_test import SANITIZED, TINY, TrainTest, command, outcome, run
 
 LOG_WRITER, MNIST_STE = os.environ["LOG_WRITER"], os.environ["MNIST_STE"]
-SWEEP = {"--digits": "drawn", "--images": 400, "--held-out": 40, "--epochs": 1, "--float-epochs": 1, "--seeds": 1,
-         "--ste": "relu,clipped_relu", "--bits": 2}
+SWEEP = {
+    "--digits": "drawn",
+    "--images": 400,
+    "--held-out": 40,
+    "--epochs": 1,
+    "--float-epochs": 1,
+    "--seeds": 1,
+    "--ste": "relu,clipped_relu",
+    "--bits": 2,
+}
 
 
 def metadata_of(path):
     content = path.read_bytes()
-    return json.loads(content[8:8 + struct.unpack("<Q", content[:8])[0]])["__metadata__"]
+    return json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])["__metadata__"]
 
 
 def sweep_command(log, changes={}):
@@ -58,8 +66,9 @@ class OwnersTest(TrainTest):
         for i, (errors, code) in enumerate(ends):
             if i not in winners:
                 late = code == 2  # it came when the first had ended
-                self.assert_refused(code, errors, 2 if late else 1,
-                                    "was begun with" if late else "is being written by process")
+                self.assert_refused(
+                    code, errors, 2 if late else 1, "was begun with" if late else "is being written by process"
+                )
         return winners[0], sum(code == 1 for _, code in ends)
 
 
@@ -76,10 +85,14 @@ class Rounds(OwnersTest):
                 self.assertEqual((file.attrs["seed"], status(file)), (starters[winner], "finished"))
             config = json.loads(metadata_of(log.with_suffix(".checkpoint"))["config"])
             self.assertEqual(config["seed"], starters[winner])
-            networks = [metadata_of(log.with_suffix(f".{kind}.safetensors"))["training_sha256"] for kind in ("best", "last")]
+            networks = [
+                metadata_of(log.with_suffix(f".{kind}.safetensors"))["training_sha256"] for kind in ("best", "last")
+            ]
             self.assertEqual(networks, [metadata_of(log.with_suffix(".checkpoint"))["config_sha256"]] * 2)
-            self.assertEqual(sorted(path.name for path in log.parent.iterdir()),
-                             ["x.best.safetensors", "x.checkpoint", "x.h5", "x.last.safetensors"])
+            self.assertEqual(
+                sorted(path.name for path in log.parent.iterdir()),
+                ["x.best.safetensors", "x.checkpoint", "x.h5", "x.last.safetensors"],
+            )
         print(f"{count} rounds, {refused} starters found an owner")
         self.assertGreater(refused, 0)
 
@@ -122,8 +135,12 @@ class Stopped(OwnersTest):
         owner = self.stopped_owner()
         script = 'hostname somewhere-else || exit 77; exec "$@"'
         namespace = ["unshare", "--uts"] if os.geteuid() == 0 else ["unshare", "--uts", "--map-root-user"]
-        done = subprocess.run([*namespace, "sh", "-c", script, "sh", *command(self.log, self.CHANGES)],
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*namespace, "sh", "-c", script, "sh", *command(self.log, self.CHANGES)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode == 77 or done.stderr.startswith("unshare"):
             print("skipped: a process cannot have a host name of its own here:", done.stderr.strip())
             self.skipTest("unshare")
@@ -174,13 +191,22 @@ class NoLocks(OwnersTest):
         self.without = dict(self.environment, HDF5_USE_FILE_LOCKING="FALSE")
 
     def refused(self, text, *flags, env):
-        done = subprocess.run([LOG_WRITER, *self.FLAGS, "--out", str(self.log), *flags], capture_output=True, text=True,
-                              env=env, timeout=60, check=False)
+        done = subprocess.run(
+            [LOG_WRITER, *self.FLAGS, "--out", str(self.log), *flags],
+            capture_output=True,
+            text=True,
+            env=env,
+            timeout=60,
+            check=False,
+        )
         self.assert_refused(done.returncode, done.stderr, 1, text)
 
     def test_is_named_with_what_helps(self):
-        self.refused(f"log {self.log}: the file system has no locks (No locks available); with "
-                     "HDF5_USE_FILE_LOCKING=FALSE in the environment it is written without", env=self.environment)
+        self.refused(
+            f"log {self.log}: the file system has no locks (No locks available); with "
+            "HDF5_USE_FILE_LOCKING=FALSE in the environment it is written without",
+            env=self.environment,
+        )
         self.assertEqual(list(self.log.parent.iterdir()), [])
 
     def test_only_the_user_takes_over(self):
@@ -262,8 +288,12 @@ class Places(OwnersTest):
     def test_the_summary_of_another_log(self):
         subprocess.run(sweep_command(self.log, {"--ste": "relu"}), check=True, capture_output=True)
         before = self.left()
-        done = subprocess.run(sweep_command(self.log.with_suffix(".hdf5"), {"--ste": "relu", "--lr": 0.2}),
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            sweep_command(self.log.with_suffix(".hdf5"), {"--ste": "relu", "--lr": 0.2}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         self.assert_refused(done.returncode, done.stderr, 2, "x.json, which is something else")
         self.assertEqual(self.left(), before)
 
@@ -276,8 +306,9 @@ class Places(OwnersTest):
         self.finishes(self.log, TINY)
         self.finishes(self.log, TINY)  # the same one may write them again
         self.checkpoint.unlink()
-        self.refused(1, "x.best.safetensors: is there already and is of another training", self.log,
-                     TINY | {"--lr": 0.5})
+        self.refused(
+            1, "x.best.safetensors: is there already and is of another training", self.log, TINY | {"--lr": 0.5}
+        )
 
     def test_a_link_that_leads_nowhere(self):
         self.log.parent.mkdir()

@@ -26,8 +26,12 @@ class power_of_two_error(MainTest):
         self.assertEqual(list(names), [name for name in DISTRIBUTIONS for _ in range(18)])
         np.testing.assert_allclose(ratio[:9], np.linspace(0.2, 1, 9))
         np.testing.assert_array_equal(bits[:18], [3] * 9 + [5] * 9)
-        exact = dict(zip(zip(run.names("exact", "weights"), run.table("exact", "bits")[0]),
-                         zip(*run.table("exact", "error", "zeros", "max_over_deviation"))))
+        exact = dict(
+            zip(
+                zip(run.names("exact", "weights"), run.table("exact", "bits")[0]),
+                zip(*run.table("exact", "error", "zeros", "max_over_deviation")),
+            )
+        )
         shown = lines(error_plot.error_and_zeros(run))
         for name in DISTRIBUTIONS:
             for b in (3, 5):
@@ -68,8 +72,19 @@ class projection_jumps(MainTest):
 
     def test_signs_flip_as_often_as_gaussian_steps_carry_weights_over_zero(self):
         weights = np.random.default_rng(5).normal(0, 0.3, (50, 400)).astype(np.float32)
-        run = self.run_main("projection_jumps", "--networks", self.network(weights), "--projections", "sign", "--bits", 1,
-                            "--steps", "0.01,0.1", "--draws", 20)
+        run = self.run_main(
+            "projection_jumps",
+            "--networks",
+            self.network(weights),
+            "--projections",
+            "sign",
+            "--bits",
+            1,
+            "--steps",
+            "0.01,0.1",
+            "--draws",
+            20,
+        )
         self.assertEqual(list(run.names("jumps", "layer")), ["layer"] * 2)  # without fc.weight
         step, jump, largest = run.table("jumps", "step", "jump", "largest_jump")
         np.testing.assert_array_equal(step, [0.01, 0.1])
@@ -82,8 +97,19 @@ class projection_jumps(MainTest):
     def test_weights_on_an_edge_jump_at_the_smallest_step(self):
         # (2, 2/3, 2/3, 2/3) is as far from (2, 0, 0, 0) as from (1, 1, 1, 1), which are 2 apart and 2 long.
         networks = ",".join([str(self.network(np.array([[2, 2 / 3], [-2 / 3, 2 / 3]], np.float32)))] * 2)
-        run = self.run_main("projection_jumps", "--networks", networks, "--projections", "exact,twn", "--bits", "2,2",
-                            "--steps", "1e-5,1e-3", "--draws", 400)
+        run = self.run_main(
+            "projection_jumps",
+            "--networks",
+            networks,
+            "--projections",
+            "exact,twn",
+            "--bits",
+            "2,2",
+            "--steps",
+            "1e-5,1e-3",
+            "--draws",
+            400,
+        )
         exact = run.names("jumps", "projection") == "exact"
         jump, largest = run.table("jumps", "jump", "largest_jump")
         np.testing.assert_allclose(jump[exact], 0.5, atol=0.1)  # every other direction leads over it
@@ -102,14 +128,26 @@ class projection_jumps(MainTest):
         other = self.folder / "elsewhere" / made.name
         other.parent.mkdir()
         other.write_bytes(made.read_bytes())
-        run = self.run_main("projection_jumps", "--networks", f"{made},{other}", "--projections", "exact,exact",
-                            "--bits", "2,2", "--steps", "1e-3", "--draws", 2)
+        run = self.run_main(
+            "projection_jumps",
+            "--networks",
+            f"{made},{other}",
+            "--projections",
+            "exact,exact",
+            "--bits",
+            "2,2",
+            "--steps",
+            "1e-3",
+            "--draws",
+            2,
+        )
         self.assertEqual(list(run.names("jumps", "network")), [str(made), str(other)])
 
     def test_what_does_not_belong_together_is_refused(self):
         self.assertIn("expected as many", self.run_main("projection_jumps", "--bits", "2,2", code=2))
-        self.assertIn("no weights", self.run_main(
-            "projection_jumps", "--networks", self.network(np.zeros(3, np.float32)), code=1))
+        self.assertIn(
+            "no weights", self.run_main("projection_jumps", "--networks", self.network(np.zeros(3, np.float32)), code=1)
+        )
 
 
 if __name__ == "__main__":

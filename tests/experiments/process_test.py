@@ -13,9 +13,12 @@ from log_support import LogTest, OPTIMIZED, SANITIZED, WRITER, check_rows, comma
 
 class Ending(LogTest):
     def test_outcomes(self):
-        for end, code, state, text in (("finish", 0, "finished", ""), ("diverge", 1, "diverged", "train/loss is nan"),
-                                       ("fail", 1, "failed", "log_writer: asked to fail"),
-                                       ("memory", 1, "failed", "out of memory")):
+        for end, code, state, text in (
+            ("finish", 0, "finished", ""),
+            ("diverge", 1, "diverged", "train/loss is nan"),
+            ("fail", 1, "failed", "log_writer: asked to fail"),
+            ("memory", 1, "failed", "out of memory"),
+        ):
             result = run("--end", end, out=self.path)
             if code == 0:
                 self.assertEqual(result, (0, []))
@@ -55,21 +58,32 @@ class Usage(LogTest):
         self.assertEqual([name for name in self.leftovers() if name != "config.json"], [])
 
     def test_flags(self):
-        for text, flags in (("unknown flag --lr", ["--lr", 1]), ("unexpected argument", ["rows"]),
-                            ("expected an integer from 1 to 64", ["--series", 0]),
-                            ("expected an integer from 1 to 64", ["--series", 10**30]),
-                            ("expected an integer from 1 to 1024", ["--threads", -1]),
-                            ("each one of identity, relu, clipped_relu", ["--ste", "relu,rellu"]),
-                            ("given nan", ["--rate", "nan"]), ("--rows", ["--rows"]), ("--rows", ["--rows", 1, "--rows", 2]),
-                            ("No such file", ["--config", "/nonexistent.json"])):
+        for text, flags in (
+            ("unknown flag --lr", ["--lr", 1]),
+            ("unexpected argument", ["rows"]),
+            ("expected an integer from 1 to 64", ["--series", 0]),
+            ("expected an integer from 1 to 64", ["--series", 10**30]),
+            ("expected an integer from 1 to 1024", ["--threads", -1]),
+            ("each one of identity, relu, clipped_relu", ["--ste", "relu,rellu"]),
+            ("given nan", ["--rate", "nan"]),
+            ("--rows", ["--rows"]),
+            ("--rows", ["--rows", 1, "--rows", 2]),
+            ("No such file", ["--config", "/nonexistent.json"]),
+        ):
             with self.subTest(flags=flags):
                 self.refused(text, *flags)
 
     def test_config_files(self):
-        for text, content in (("line 1, column 10", b'{"rows": }'), ("line 2, column 10", b'{"rows": 5,\n "rate": .5}'),
-                              ("unknown key 'row'", b'{"row": 5}'), ("'rows' is there twice", b'{"rows": 5, "rows": 6}'),
-                              ("nested too deep", b"[" * 100000), ("nested too deep", b'{"bits": ' + b"[" * 100000),
-                              ('given "text"', b'{"rows": "text"}'), ("expected an integer", b'{"rows": 1.5}')):
+        for text, content in (
+            ("line 1, column 10", b'{"rows": }'),
+            ("line 2, column 10", b'{"rows": 5,\n "rate": .5}'),
+            ("unknown key 'row'", b'{"row": 5}'),
+            ("'rows' is there twice", b'{"rows": 5, "rows": 6}'),
+            ("nested too deep", b"[" * 100000),
+            ("nested too deep", b'{"bits": ' + b"[" * 100000),
+            ('given "text"', b'{"rows": "text"}'),
+            ("expected an integer", b'{"rows": 1.5}'),
+        ):
             with self.subTest(content=content[:40]):
                 path = os.path.join(self.folder.name, "config.json")
                 with open(path, "wb") as file:
@@ -88,8 +102,18 @@ class Usage(LogTest):
     def test_help(self):
         done = subprocess.run([WRITER, "--help"], cwd=self.folder.name, capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for text in ("--series", "--[no-]busy", "from 1 to 64", "one of identity, relu, clipped_relu", "(default 2,4)",
-                     "--config", "--seed", "--threads", "--out", "quiet"):
+        for text in (
+            "--series",
+            "--[no-]busy",
+            "from 1 to 64",
+            "one of identity, relu, clipped_relu",
+            "(default 2,4)",
+            "--config",
+            "--seed",
+            "--threads",
+            "--out",
+            "quiet",
+        ):
             self.assertIn(text, done.stdout)
         self.assertEqual(self.leftovers(), [])
 
@@ -149,15 +173,23 @@ class Signals(LogTest):
 
 class Streams(LogTest):
     def check_run(self, redirection, code=0):
-        done = subprocess.run(["sh", "-c", f'"$0" --measure --rows 100 --out "$1" {redirection}', WRITER, self.path],
-                              timeout=20, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            ["sh", "-c", f'"$0" --measure --rows 100 --out "$1" {redirection}', WRITER, self.path],
+            timeout=20,
+            stdin=subprocess.DEVNULL,
+        )
         self.assertEqual(done.returncode, code, redirection)
         check_log(self.path)
         self.assert_status("finished")
 
     def test_broken(self):
-        for redirection, code in ((">/dev/full 2>/dev/full", 1), (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0),
-                                  ("| true", 0)):
+        for redirection, code in (
+            (">/dev/full 2>/dev/full", 1),
+            (">&-", 0),
+            ("2>&-", 0),
+            ("<&- >&- 2>&-", 0),
+            ("| true", 0),
+        ):
             with self.subTest(redirection=redirection):
                 self.check_run(redirection, code)
 
@@ -204,8 +236,9 @@ class Streams(LogTest):
 
 class Lines(LogTest):
     def test_not_a_terminal(self):
-        done = subprocess.run([WRITER, "--out", self.path, "--rows", "1050", "--pause-ms", "10"], capture_output=True,
-                              text=True)
+        done = subprocess.run(
+            [WRITER, "--out", self.path, "--rows", "1050", "--pause-ms", "10"], capture_output=True, text=True
+        )
         self.assertEqual(done.returncode, 0)
         lines = done.stderr.splitlines()
         self.assertEqual(len(lines), 2, lines)  # after 10 s, and at the end

@@ -18,8 +18,8 @@ std::unique_ptr<nn::Module> make(const std::string& name, std::uint64_t seed) {
 }
 
 const StoredTensor& at(const TensorFile& file, const std::string& name) {
-  const auto found = std::find_if(file.tensors.begin(), file.tensors.end(),
-                                  [&](const StoredTensor& t) { return t.name == name; });
+  const auto found =
+      std::find_if(file.tensors.begin(), file.tensors.end(), [&](const StoredTensor& t) { return t.name == name; });
   REQUIRE(found != file.tensors.end());
   return *found;
 }
@@ -44,8 +44,7 @@ std::string complaint(const std::function<void(TensorFile&)>& spoil,
 
 }  // namespace
 
-TEST_CASE(
-    "pytorch: out and in again gives the same bits, by name and by order, whatever the layers are called") {
+TEST_CASE("pytorch: out and in again gives the same bits, by name and by order, whatever the layers are called") {
   for (const std::string name : {"lenet5", "vgg11", "resnet20", "preresnet20"}) {
     const Shape image = nn::network_input(name);
     const auto net = make(name, 1), by_name = make(name, 2), by_order = make(name, 3);
@@ -148,8 +147,7 @@ TEST_CASE("pytorch: a matrix that no op reads is refused, since nobody says how 
 
 TEST_CASE("pytorch: what does not fit the network is named, and changes nothing") {
   CHECK(complaint([](TensorFile&) {}).empty());
-  CHECK_SAYS(complaint([](TensorFile& f) { f.tensors.erase(f.tensors.begin()); }),
-             "'conv1.weight' is missing");
+  CHECK_SAYS(complaint([](TensorFile& f) { f.tensors.erase(f.tensors.begin()); }), "'conv1.weight' is missing");
   CHECK_SAYS(complaint([](TensorFile& f) {
                f.tensors.push_back({"extra.weight", {1}, {0}});
              }),
@@ -160,8 +158,7 @@ TEST_CASE("pytorch: what does not fit the network is named, and changes nothing"
              "given 'conv1.weight' of shape (32,5,5,1) for 'conv1.weight', expected (32,1,5,5)");
   const auto order = PyTorchMatching::order;
   CHECK_SAYS(complaint([](TensorFile& f) { f.tensors.pop_back(); }, order), "without 'bias' for 'fc2.bias'");
-  CHECK_SAYS(complaint([](TensorFile& f) { f.tensors.resize(4); }, order),
-             "the file ends before 'conv2.weight'");
+  CHECK_SAYS(complaint([](TensorFile& f) { f.tensors.resize(4); }, order), "the file ends before 'conv2.weight'");
   CHECK_SAYS(complaint(
                  [](TensorFile& f) {
                    f.tensors.push_back({"extra.weight", {1}, {0}});

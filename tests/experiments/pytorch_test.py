@@ -35,7 +35,7 @@ torch_file = importlib.util.module_from_spec(importlib.util.spec_from_loader("to
 loader.exec_module(torch_file)
 NO_TORCH = "skipped: PyTorch is not installed"
 ZOO = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "zoo"
-QUANTIZED = ("--weight-bits", 1, "--projection", "binary", "--activation-bits", 4)
+QUANTIZED = ("--weights", "binary", "--activations", "uniform")
 
 
 def zoo_program():
@@ -48,12 +48,21 @@ def zoo_program():
 def lenet5():
     """Named as here."""
     net = nn.Sequential()
-    for name, module in [("conv1", nn.Conv2d(1, 32, 5)), ("pool1", nn.MaxPool2d(2)),
-                         ("norm1", nn.BatchNorm2d(32, affine=False)), ("act1", nn.ReLU()),
-                         ("conv2", nn.Conv2d(32, 64, 5)), ("pool2", nn.MaxPool2d(2)),
-                         ("norm2", nn.BatchNorm2d(64, affine=False)), ("act2", nn.ReLU()), ("flatten", nn.Flatten()),
-                         ("fc1", nn.Linear(1024, 512)), ("norm3", nn.BatchNorm1d(512, affine=False)),
-                         ("act3", nn.ReLU()), ("fc2", nn.Linear(512, 10))]:
+    for name, module in [
+        ("conv1", nn.Conv2d(1, 32, 5)),
+        ("pool1", nn.MaxPool2d(2)),
+        ("norm1", nn.BatchNorm2d(32, affine=False)),
+        ("act1", nn.ReLU()),
+        ("conv2", nn.Conv2d(32, 64, 5)),
+        ("pool2", nn.MaxPool2d(2)),
+        ("norm2", nn.BatchNorm2d(64, affine=False)),
+        ("act2", nn.ReLU()),
+        ("flatten", nn.Flatten()),
+        ("fc1", nn.Linear(1024, 512)),
+        ("norm3", nn.BatchNorm1d(512, affine=False)),
+        ("act3", nn.ReLU()),
+        ("fc2", nn.Linear(512, 10)),
+    ]:
         net.add_module(name, module)
     return net
 
@@ -76,19 +85,30 @@ def resnet20(projection=False, in_front=0):
             self.c2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
             self.b2 = nn.BatchNorm2d(channels_out)
             self.missing = channels_out - channels_in
-            self.shortcut = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
-                                          nn.BatchNorm2d(channels_out)) if projection and self.missing else None
+            self.shortcut = (
+                nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
+                if projection and self.missing
+                else None
+            )
 
         def forward(self, x):
             y = self.b2(self.c2(F.relu(self.b1(self.c1(x)))))
             if self.shortcut:
                 return F.relu(y + self.shortcut(x))
             before = int(in_front * self.missing)
-            return F.relu(y + (F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, self.missing - before))
-                               if self.missing else x))
+            return F.relu(
+                y + (F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, self.missing - before)) if self.missing else x)
+            )
 
-    return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), *stages(Block),
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        *stages(Block),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
 
 
 def preresnet20(projection=False):
@@ -103,8 +123,9 @@ def preresnet20(projection=False):
             self.b2 = nn.BatchNorm2d(channels_out)
             self.c2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
             self.missing = channels_out - channels_in
-            self.shortcut = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False) \
-                if projection and self.missing else None
+            self.shortcut = (
+                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False) if projection and self.missing else None
+            )
 
         def forward(self, x):
             active = F.relu(self.b1(x))
@@ -113,8 +134,15 @@ def preresnet20(projection=False):
                 return y + self.shortcut(active)
             return y + (F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.missing)) if self.missing else x)
 
-    return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), *stages(Block), nn.BatchNorm2d(64), nn.ReLU(),
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, 1, 1, bias=False),
+        *stages(Block),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
 
 
 def randomize(net):
@@ -165,11 +193,17 @@ class SameLogits(Folder):
         self.save_logits(randomize(net), shape)
         torch.save(net.state_dict(), self.root / "theirs.pt")
         self.torch_file("theirs.pt", "theirs.safetensors")
-        said = self.weights("--import", "theirs.safetensors", "--network", "ours.safetensors", "--check",
-                            "check.safetensors", *flags)
+        said = self.weights(
+            "--import", "theirs.safetensors", "--network", "ours.safetensors", "--check", "check.safetensors", *flags
+        )
         self.assertIn("largest deviation of 80 logits", said)
-        self.weights("--network", "ours.safetensors", "--check", "check.safetensors",
-                     *(f for f in flags if f not in ("--matching", "order")))
+        self.weights(
+            "--network",
+            "ours.safetensors",
+            "--check",
+            "check.safetensors",
+            *(f for f in flags if f not in ("--matching", "order")),
+        )
 
     def check_export(self, net, shape, rename, *flags):
         """Our weights, renamed, in `net`."""
@@ -191,30 +225,52 @@ class SameLogits(Folder):
     def test_resnet20_with_zeros_on_both_sides_needs_its_own_shortcut(self):
         flags = ("--shortcut", "subsample_centered")
         self.check_import(resnet20(in_front=0.5), (3, 32, 32), *flags, "--matching", "order")
-        said = self.weights("--import", "theirs.safetensors", "--matching", "order", "--check", "check.safetensors",
-                            "--network", "new.safetensors", code=1)
+        said = self.weights(
+            "--import",
+            "theirs.safetensors",
+            "--matching",
+            "order",
+            "--check",
+            "check.safetensors",
+            "--network",
+            "new.safetensors",
+            code=1,
+        )
         self.assertIn("the logits differ by", said)
         self.assertFalse((self.root / "new.safetensors").exists())
-        self.assertIn("expected --check FILE", self.weights("--import", "theirs.safetensors", "--matching", "order",
-                                                            "--network", "new.safetensors", code=2))
-        self.weights("--import", "theirs.safetensors", "--matching", "order", "--unchecked", "--network",
-                     "new.safetensors")
+        self.assertIn(
+            "expected --check FILE",
+            self.weights(
+                "--import", "theirs.safetensors", "--matching", "order", "--network", "new.safetensors", code=2
+            ),
+        )
+        self.weights(
+            "--import", "theirs.safetensors", "--matching", "order", "--unchecked", "--network", "new.safetensors"
+        )
 
     def export_zoo(self, *flags):
-        said = self.weights("--network", ZOO / "resnet20_1w4a.safetensors", *QUANTIZED, "--export",
-                            "exported.safetensors", *flags)
+        said = self.weights(
+            "--network", ZOO / "resnet20_1w4a.safetensors", *QUANTIZED, "--export", "exported.safetensors", *flags
+        )
         self.torch_file("exported.safetensors", "exported.pt")
         return said, torch.load(self.root / "exported.pt")
 
     def logits_differ(self, net):
         """What the comparison of PyTorch's logits with ours says."""
         self.save_logits(net, (3, 32, 32))
-        return self.weights("--network", ZOO / "resnet20_1w4a.safetensors", *QUANTIZED, "--check",
-                            "check.safetensors", "--tolerance", "0.02")
+        return self.weights(
+            "--network",
+            ZOO / "resnet20_1w4a.safetensors",
+            *QUANTIZED,
+            "--check",
+            "check.safetensors",
+            "--tolerance",
+            "0.02",
+        )
 
     def test_a_quantized_network_exports_the_weights_that_it_computes_with(self):
         said, state = self.export_zoo()
-        self.assertIn("weights of 1 bits (binary), as the network computes with them", said)
+        self.assertIn("exported the weights that the network computes with: binary, 1 bit", said)
         program = zoo_program()
         self.assertIn("largest deviation of 80 logits", self.logits_differ(program["resnet20"](state)))
         weight = state["stages.stage2_block1.conv1.weight"]
@@ -260,31 +316,41 @@ class SameLogits(Folder):
         def rename(state):
             self.assertEqual(len(state), len(names))
             return dict(zip(names, state.values()))
+
         return rename
 
     def test_other_weights_give_other_logits(self):
         net = randomize(lenet5())
         self.save_logits(net, (1, 28, 28))
-        for spoil in [lambda: net.fc1.weight.copy_(net.fc1.weight.view(512, 64, 16).transpose(1, 2).reshape(512, -1)),
-                      lambda: net.conv2.weight.copy_(net.conv2.weight.transpose(2, 3).clone()),
-                      lambda: net.norm2.running_var.mul_(1.01)]:
+        for spoil in [
+            lambda: net.fc1.weight.copy_(net.fc1.weight.view(512, 64, 16).transpose(1, 2).reshape(512, -1)),
+            lambda: net.conv2.weight.copy_(net.conv2.weight.transpose(2, 3).clone()),
+            lambda: net.norm2.running_var.mul_(1.01),
+        ]:
             with torch.no_grad():
                 spoil()
             torch.save(net.state_dict(), self.root / "theirs.pt")
             self.torch_file("theirs.pt", "theirs.safetensors")
-            said = self.weights("--net", "lenet5", "--import", "theirs.safetensors", "--check", "check.safetensors",
-                                code=1)
+            said = self.weights(
+                "--net", "lenet5", "--import", "theirs.safetensors", "--check", "check.safetensors", code=1
+            )
             self.assertIn("the logits differ by", said)
 
     def test_another_network_is_refused_by_name_and_shape(self):
         torch.save(resnet20().state_dict(), self.root / "theirs.pt")
         self.torch_file("theirs.pt", "theirs.safetensors")
-        for flags, reason in [(("--net", "resnet32", "--matching", "order"), "has no counterpart in 'stages.stage2"),
-                              (("--net", "lenet5", "--matching", "order"), "without 'bias'"),
-                              (("--classes", 7, "--matching", "order"), "given '14.weight' of shape (10,64)"),
-                              (("--matching", "names"), "'conv.weight' is missing")]:
-            self.assertIn(reason, self.weights("--import", "theirs.safetensors", "--unchecked", "--network",
-                                               "new.safetensors", *flags, code=1))
+        for flags, reason in [
+            (("--net", "resnet32", "--matching", "order"), "has no counterpart in 'stages.stage2"),
+            (("--net", "lenet5", "--matching", "order"), "without 'bias'"),
+            (("--classes", 7, "--matching", "order"), "given '14.weight' of shape (10,64)"),
+            (("--matching", "names"), "'conv.weight' is missing"),
+        ]:
+            self.assertIn(
+                reason,
+                self.weights(
+                    "--import", "theirs.safetensors", "--unchecked", "--network", "new.safetensors", *flags, code=1
+                ),
+            )
             self.assertFalse((self.root / "new.safetensors").exists())
 
 
@@ -292,26 +358,41 @@ class TorchFile(Folder):
     @unittest.skipUnless(torch, NO_TORCH)
     def test_every_float_type_stride_and_container_comes_through_without_pytorch(self):
         base = torch.randn(6, 4)
-        tensors = {"a": base, "half": base.half(), "brain": base.bfloat16(), "double": base.double(), "t": base.t(),
-                   "part": base[1:, ::2], "scalar": torch.tensor(2.5), "empty": torch.zeros(0, 3),
-                   "module.wrapped": torch.nn.Parameter(base + 1)}
-        torch.save({"epoch": 3, "state_dict": {**tensors, "n.num_batches_tracked": torch.tensor(4)}},
-                   self.root / "in.pt")
-        blocked = "import runpy, sys; sys.modules['torch'] = None; sys.argv = ['x', 'in.pt', 'out.safetensors']; " \
-                  f"runpy.run_path({str(TORCH_FILE)!r}, run_name='__main__')"
+        tensors = {
+            "a": base,
+            "half": base.half(),
+            "brain": base.bfloat16(),
+            "double": base.double(),
+            "t": base.t(),
+            "part": base[1:, ::2],
+            "scalar": torch.tensor(2.5),
+            "empty": torch.zeros(0, 3),
+            "module.wrapped": torch.nn.Parameter(base + 1),
+        }
+        torch.save(
+            {"epoch": 3, "state_dict": {**tensors, "n.num_batches_tracked": torch.tensor(4)}}, self.root / "in.pt"
+        )
+        blocked = (
+            "import runpy, sys; sys.modules['torch'] = None; sys.argv = ['x', 'in.pt', 'out.safetensors']; "
+            f"runpy.run_path({str(TORCH_FILE)!r}, run_name='__main__')"
+        )
         self.call("/usr/bin/python3", "-c", blocked)
         self.torch_file("out.safetensors", "back.pt")
         back = torch.load(self.root / "back.pt")
         self.assertEqual(list(back), [name.removeprefix("module.") for name in tensors])
         for name, tensor in tensors.items():
             self.assertTrue(torch.equal(back[name.removeprefix("module.")], tensor.float()), name)
-        said = self.call("/usr/bin/python3", "-c", blocked.replace("'in.pt', 'out.safetensors'",
-                                                                  "'out.safetensors', 'out.pt'"), code=1)
+        said = self.call(
+            "/usr/bin/python3",
+            "-c",
+            blocked.replace("'in.pt', 'out.safetensors'", "'out.safetensors', 'out.pt'"),
+            code=1,
+        )
         self.assertIn("needs PyTorch", said)
 
     @unittest.skipUnless(torch, NO_TORCH)
     def test_a_stride_of_0_repeats_one_element(self):
-        torch.save({"x": torch.ones(1).expand(64), "y": torch.arange(3.).expand(2, 3)}, self.root / "in.pt")
+        torch.save({"x": torch.ones(1).expand(64), "y": torch.arange(3.0).expand(2, 3)}, self.root / "in.pt")
         self.assertEqual(self.torch_file("in.pt", "out.safetensors"), "")
         tensors = torch_file.read_tensor_file(self.root / "out.safetensors").tensors
         self.assertTrue(np.array_equal(tensors["x"], np.ones(64)))
@@ -322,19 +403,24 @@ class TorchFile(Folder):
         header, values = {}, b""
         for key, (dtype, array) in entries.items():
             data = np.asarray(array).tobytes()
-            header[key] = {"dtype": dtype, "shape": list(np.shape(array)),
-                           "data_offsets": [len(values), len(values) + len(data)]}
+            header[key] = {
+                "dtype": dtype,
+                "shape": list(np.shape(array)),
+                "data_offsets": [len(values), len(values) + len(data)],
+            }
             values += data
         text = json.dumps(header).encode()
         (self.root / name).write_bytes(struct.pack("<Q", len(text)) + text + values)
 
     def test_what_float32_does_not_hold_is_named(self):
         floats, doubles = ("F32", np.ones(2, "<f4")), np.array([1, 1e300], "<f8")
-        for entries, reason in [({"a": ("I8", np.ones(3, "i1"))}, "holds no float tensors: given 'a' (I8)"),
-                                ({"a": ("I64", np.ones(3, "<i8"))}, "holds no float tensors: given 'a' (I64)"),
-                                ({"a": ("F64", doubles)}, "'a': given 1e+300, expected numbers that float32 holds"),
-                                ({"a": floats, "b": ("F64", -doubles)}, "'b': given -1e+300, expected"),
-                                ({"a": floats, "module.a": floats}, "'a' is there twice, with and without 'module.'")]:
+        for entries, reason in [
+            ({"a": ("I8", np.ones(3, "i1"))}, "holds no float tensors: given 'a' (I8)"),
+            ({"a": ("I64", np.ones(3, "<i8"))}, "holds no float tensors: given 'a' (I64)"),
+            ({"a": ("F64", doubles)}, "'a': given 1e+300, expected numbers that float32 holds"),
+            ({"a": floats, "b": ("F64", -doubles)}, "'b': given -1e+300, expected"),
+            ({"a": floats, "module.a": floats}, "'a' is there twice, with and without 'module.'"),
+        ]:
             with self.subTest(reason):
                 self.safetensors(entries)
                 said = self.torch_file("in.safetensors", "out.safetensors", code=1)
@@ -342,8 +428,13 @@ class TorchFile(Folder):
                 self.assertEqual(said.count("\n"), 1)
                 self.assertFalse((self.root / "out.safetensors").exists())
         infinite = np.array([np.inf, -np.inf, np.nan, 3e38], "<f8")
-        self.safetensors({"a": ("F64", infinite), "count": ("I64", np.ones(1, "<i8")),
-                          "n.num_batches_tracked": ("I64", np.ones((), "<i8"))})
+        self.safetensors(
+            {
+                "a": ("F64", infinite),
+                "count": ("I64", np.ones(1, "<i8")),
+                "n.num_batches_tracked": ("I64", np.ones((), "<i8")),
+            }
+        )
         said = self.torch_file("in.safetensors", "out.safetensors")
         self.assertEqual(said.split(": ", 2)[2], "left out, since they are no floats: 'count' (I64)\n")
         tensors = torch_file.read_tensor_file(self.root / "out.safetensors").tensors
@@ -401,16 +492,25 @@ class TorchFile(Folder):
         self.pt(tensor_of(6, 0, (2, 3), (3, 1)), [("0", data)])
         self.torch_file("in.pt", "out.safetensors")
         good = (self.root / "out.safetensors").read_bytes()
-        for claim in [(7, 0, (2, 3), (3, 1)), (6, 1, (2, 3), (3, 1)), (6, 0, (2, 3), (4, 1)), (6, -1, (2,), (1,)),
-                      (6, 0, (10**12,), (0,)), (6, 0, (2, 3), (1,)), (6, 0, (2, -3), (1, 1)),
-                      (6, 0, (2.0, 3), (3, 1)), (6.0, 0, (2, 3), (3, 1)), (6, True, (2,), (1,))]:
+        for claim in [
+            (7, 0, (2, 3), (3, 1)),
+            (6, 1, (2, 3), (3, 1)),
+            (6, 0, (2, 3), (4, 1)),
+            (6, -1, (2,), (1,)),
+            (6, 0, (10**12,), (0,)),
+            (6, 0, (2, 3), (1,)),
+            (6, 0, (2, -3), (1, 1)),
+            (6, 0, (2.0, 3), (3, 1)),
+            (6.0, 0, (2, 3), (3, 1)),
+            (6, True, (2,), (1,)),
+        ]:
             with self.subTest(claim):
                 self.pt(tensor_of(*claim), [("0", data)])
                 self.assertEqual(self.torch_file("in.pt", "new.safetensors", code=1).count("\n"), 1)
         whole = (self.root / "in.pt").read_bytes()
         self.pt(b"\x80\x02}r\xff\xff\xff\x7f.")  # asks for 34 GB of the unpickler's memory
         self.assertIn("its pickle is damaged", self.torch_file("in.pt", "new.safetensors", code=1))
-        for content in [b"", b"PK", whole[:len(whole) // 2], pickle.dumps({"a": 1})]:
+        for content in [b"", b"PK", whole[: len(whole) // 2], pickle.dumps({"a": 1})]:
             (self.root / "in.pt").write_bytes(content)
             self.assertEqual(self.torch_file("in.pt", "new.safetensors", code=1).count("\n"), 1)
         for content in [b"", good[:7], good[:20], good[:-1], b"\xff" * 8 + good[8:]]:
@@ -420,8 +520,14 @@ class TorchFile(Folder):
 
     def test_wrong_usage_ends_with_2(self):
         self.assertIn("Between PyTorch's files", self.call(TORCH_FILE, "a.txt", "b.pt", code=2))
-        for flags in [(), ("--import", "a", "--matching", "luck"), ("--network", "a"), ("--import", "a"),
-                      ("--import", "a", "--check", "b", "--unchecked"), ("--network", "a", "--float-copies")]:
+        for flags in [
+            (),
+            ("--import", "a", "--matching", "luck"),
+            ("--network", "a"),
+            ("--import", "a"),
+            ("--import", "a", "--check", "b", "--unchecked"),
+            ("--network", "a", "--float-copies"),
+        ]:
             self.weights(*flags, code=2)
         self.assertIn("cannot be opened", self.weights("--import", "nothing.safetensors", "--unchecked", code=1))
 

@@ -8,8 +8,8 @@
 #include "core/ops.h"
 #include "datasets/loader.h"
 #include "datasets/synthetic.h"
+#include "experiments/training/classification.h"
 #include "experiments/training/norm_statistics.h"
-#include "experiments/training/training.h"
 #include "nn/layers.h"
 #include "optim/schedule.h"
 #include "optim/sgd.h"
@@ -17,6 +17,7 @@
 #include "quant/math/power_of_two.h"
 #include "quant/quantized_optimizer.h"
 #include "quant/weights/power_coded.h"
+#include "quant/weights/power_of_two.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;
@@ -29,12 +30,10 @@ constexpr std::int64_t kImages = 2560, kTest = 2000, kBatch = 64;
 std::unique_ptr<nn::Sequential> digits_net(const nn::MakeActivation& act) {
   auto net = std::make_unique<nn::Sequential>();
   const Rng rng(4);
-  net->add<nn::Conv2d>("conv1", nn::ConvOptions{.in = 1, .out = 8, .stride = 2, .bias = false},
-                       rng.split("1"));
+  net->add<nn::Conv2d>("conv1", nn::ConvOptions{.in = 1, .out = 8, .stride = 2, .bias = false}, rng.split("1"));
   net->add<nn::BatchNorm>("norm1", 8);
   net->append("act1", act("act1"));
-  net->add<nn::Conv2d>("conv2", nn::ConvOptions{.in = 8, .out = 16, .stride = 2, .bias = false},
-                       rng.split("2"));
+  net->add<nn::Conv2d>("conv2", nn::ConvOptions{.in = 8, .out = 16, .stride = 2, .bias = false}, rng.split("2"));
   net->add<nn::BatchNorm>("norm2", 16);
   net->append("act2", act("act2"));
   net->add<nn::Flatten>("flatten");
@@ -84,9 +83,7 @@ struct Deployed {
   std::unique_ptr<quant::WeightRule> rule;
   explicit Deployed(int bits) {
     net->load_state_dict(float_net());
-    rule =
-        std::make_unique<quant::WeightRule>(*net, quant::weight_projections("power_of_two", {.bits = bits}),
-                                            quant::WeightRuleOptions{.quantize_last = true});
+    rule = std::make_unique<quant::WeightRule>(*net, Part{"power_of_two", quant::PowerOfTwoOptions{.bits = bits}});
     rule->deploy();
   }
 };
@@ -94,8 +91,7 @@ struct Deployed {
 }  // namespace
 
 TEST_SUITE("paper-lbw-net") {
-  TEST_CASE(
-      "paper-lbw-net 12.11: training ends in projections of its float weights, and more bits lose less") {
+  TEST_CASE("paper-lbw-net 12.11: training ends in projections of its float weights, and more bits lose less") {
     const auto float_reference = digits_net(nn::relu_activation());
     float_reference->load_state_dict(float_net());
     std::map<int, double> reached;
@@ -106,14 +102,12 @@ TEST_SUITE("paper-lbw-net") {
       train(*start.net, start.rule.get(), 2, 0.02);
       start.rule->deploy();
       reached[bits] = accuracy(*start.net);
-      MESSAGE(bits, " bits: ", before, " %, after training ", reached[bits], " %; float ", reached_float,
-              " %");
+      MESSAGE(bits, " bits: ", before, " %, after training ", reached[bits], " %; float ", reached_float, " %");
       for (const auto& entry : start.rule->weights()) {
         const auto codes = quant::power_codes(entry.weight->used);
         REQUIRE(codes);
         std::vector<std::int8_t> expected(codes->codes.size());
-        const double scale =
-            encode_powers_by_max<Real>(entry.weight->value.view(), bits, 0.75, expected.data());
+        const double scale = encode_powers_by_max<Real>(entry.weight->value.view(), bits, 0.75, expected.data());
         CHECK(std::ranges::equal(expected, codes->codes));
         CHECK(static_cast<double>(codes->scales[0]) == scale);
       }
@@ -147,11 +141,11 @@ TEST_CASE("norm statistics estimated anew are those behind hard quantizers, also
   net.add<HardInEvaluation>("act");
   auto& norm = net.add<nn::BatchNorm>("norm", 784);
   datasets::DataLoader loader(digits().train, {.batch_size = kBatch, .drop_last = true, .seed = 7});
-  estimate_norm_statistics(net, loader, 0, 1);
+  estimate_norm_statistics(
+      net, [&](const datasets::Batch& batch) { net(batch["image"]); }, loader, 0, 1);
   int wrong = 0;
   for (std::int64_t i = 0; i < 784; ++i) {  // of values -1 and 1
-    const auto mean = static_cast<double>(norm.running_mean[i]),
-               var = static_cast<double>(norm.running_var[i]);
+    const auto mean = static_cast<double>(norm.running_mean[i]), var = static_cast<double>(norm.running_var[i]);
     wrong += std::abs(var - (1 - mean * mean) * kBatch / (kBatch - 1)) > 1e-5;
   }
   CHECK(wrong == 0);

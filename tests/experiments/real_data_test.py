@@ -37,7 +37,9 @@ def mnist(folder):
     for name in ("train", "t10k"):
         pixels = random.Random(1).randbytes(60 * 784)
         (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, 60, 28, 28) + pixels)
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 60) + bytes(i % 10 for i in range(60)))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 0x801, 60) + bytes(i % 10 for i in range(60))
+        )
 
 
 class TrainTest(unittest.TestCase):
@@ -86,8 +88,14 @@ class Cifar100(TrainTest):
         if not (DATA / "cifar100").is_dir():
             print("skipped: COARSEGRAD_DATA does not name a folder that holds cifar100/")
             self.skipTest("no CIFAR-100")
-        flags = RESNET | {"--dataset": "cifar100", "--data": DATA, "--verify": "layout", "--batch": 100,
-                          "--held-out": 500, "--lr": 0.1}
+        flags = RESNET | {
+            "--dataset": "cifar100",
+            "--data": DATA,
+            "--verify": "layout",
+            "--batch": 100,
+            "--held-out": 500,
+            "--lr": 0.1,
+        }
         if SANITIZED:
             flags |= {"--images": 2000}
         config, accuracy = self.finished(flags)

@@ -1,5 +1,4 @@
-// Least squares with quantized weights: the problem itself, and the toy experiment of the paper on
-// BinaryRelax.
+// Least squares with quantized weights: the problem itself, and the toy experiment of the paper on BinaryRelax.
 #include "experiments/studies/regression.h"
 
 #include <doctest/doctest.h>
@@ -8,18 +7,20 @@
 
 #include "core/base/check.h"
 #include "nn/init.h"
+#include "quant/weights/binary_relax.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::experiments;
 
 namespace {
 
-RegressionResult solved(const Regression& problem, const char* relaxation) {
+RegressionResult solved(const Regression& problem, const Part& relaxation) {
   const RegressionSchedule schedule;
-  return descend(problem, quant::weight_projections("binary", {}),
-                 quant::relaxation(relaxation, {.strength = 1, .growth = 1.02, .hard_from = 450.0 / 600}),
-                 schedule);
+  return descend(problem, Part{"binary"}, relaxation, schedule);
 }
+
+const Part kRelax{"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.02, .hard_from = 450.0 / 600}};
 
 }  // namespace
 
@@ -29,7 +30,7 @@ TEST_SUITE("paper-binary-relax") {
     double relaxed = 0, connected = 0;
     for (std::uint64_t seed = 1; seed <= 120; ++seed) {
       const Regression problem({}, Rng(seed));
-      const RegressionResult a = solved(problem, "relax"), b = solved(problem, "none");
+      const RegressionResult a = solved(problem, kRelax), b = solved(problem, {"none"});
       best += a.best < b.best;
       last += a.last < b.last;
       relaxed += a.best / 120;
@@ -65,8 +66,8 @@ TEST_CASE("regression: descent reports the states that it went through, and what
   const RegressionSchedule schedule{.steps = 20, .last_steps = 10};
   std::vector<double> losses, strengths;
   const RegressionResult r =
-      descend(problem, quant::weight_projections("ternary", {.bits = 2}),
-              quant::relaxation("relax", {.strength = 1, .growth = 2, .hard_from = 20.0 / 30}), schedule,
+      descend(problem, Part{"ternary", quant::TernaryOptions{.bits = 2}},
+              {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .hard_from = 20.0 / 30}}, schedule,
               [&](const RegressionState& s) {
                 CHECK(s.step == static_cast<std::int64_t>(losses.size()));
                 losses.push_back(s.loss_quantized);

@@ -40,7 +40,22 @@ class MainTest(unittest.TestCase):
 
 
 class Regression(MainTest):
-    FLAGS = ("--seeds", 3, "--steps", 30, "--last-steps", 10, "--rows", 15, "--columns", 4, "--growth", 1.2, "--seed", 7)
+    FLAGS = (
+        "--seeds",
+        3,
+        "--steps",
+        30,
+        "--last-steps",
+        10,
+        "--rows",
+        15,
+        "--columns",
+        4,
+        "--growth",
+        1.2,
+        "--seed",
+        7,
+    )
 
     def test_the_log_and_what_is_drawn(self):
         run = self.run_main("binary_relax_regression", *self.FLAGS)
@@ -65,7 +80,9 @@ class Regression(MainTest):
         np.testing.assert_array_equal(shown, (best[::2], best[1::2]))
         shown = lines(binary_relax_regression.descent(run))
         np.testing.assert_array_equal(shown["descent/binary_relax/loss_used"][1], used[rule == "binary_relax"])
-        np.testing.assert_array_equal(shown["descent/binary_connect/loss_quantized"][1], quantized[rule == "binary_connect"])
+        np.testing.assert_array_equal(
+            shown["descent/binary_connect/loss_quantized"][1], quantized[rule == "binary_connect"]
+        )
         self.assertEqual(len(shown["descent/binary_relax/lambda"][0]), 30)
         figure = binary_relax_regression.path(run)
         value, in_use = run.table("path", "value", "used")
@@ -83,8 +100,24 @@ class Regression(MainTest):
 
 
 class Histograms(MainTest):
-    FLAGS = ("--dataset", "drawn_digits", "--images", 260, "--held-out", 20, "--batch", 20, "--epochs", 2,
-             "--float-epochs", 1, "--schedule-epochs", 2, "--methods", "binary_relax,prox_quant,twn")
+    FLAGS = (
+        "--dataset",
+        "drawn_digits",
+        "--images",
+        260,
+        "--held-out",
+        20,
+        "--batch",
+        20,
+        "--epochs",
+        2,
+        "--float-epochs",
+        1,
+        "--schedule-epochs",
+        2,
+        "--methods",
+        "binary_relax,prox_quant,twn",
+    )
     METHODS, EPOCHS, BINS = ("binary_relax", "prox_quant", "twn"), 2, 81
 
     def test_the_log_and_what_is_drawn(self):
@@ -92,7 +125,9 @@ class Histograms(MainTest):
         names = run.names("histograms", "method")
         layer, epoch, centre = run.table("histograms", "layer", "epoch", "centre")
         floats, used = run.table("histograms", "float_share", "used_share")
-        np.testing.assert_allclose(centre.reshape(-1, self.BINS), np.tile(0.1 * np.arange(-40, 41), (len(centre) // 81, 1)))
+        np.testing.assert_allclose(
+            centre.reshape(-1, self.BINS), np.tile(0.1 * np.arange(-40, 41), (len(centre) // 81, 1))
+        )
         for shares in (floats, used):
             np.testing.assert_allclose(shares.reshape(-1, self.BINS).sum(axis=1), 1, rtol=1e-9)
         layers = run.labels["tables/sizes/layer"]
@@ -107,6 +142,7 @@ class Histograms(MainTest):
         def filled(method, at):
             rows = (names == method) & (layer == 1) & (epoch == at)
             return np.count_nonzero(used[rows])
+
         self.assertGreater(filled("binary_relax", 1), 10)  # phase I
         self.assertEqual(filled("binary_relax", 2), 2)
         self.assertEqual(filled("twn", 1), 3)
@@ -117,13 +153,19 @@ class Histograms(MainTest):
         rows = (names == "twn") & (layer == 1)
         shown = np.maximum(used[rows].reshape(self.EPOCHS, self.BINS).T, 3e-4)
         np.testing.assert_array_equal(maps["histograms/twn/used_share"], shown)
-        stairs = {patch.get_gid(): patch.get_data().values
-                  for ax in weight_histograms.evolution(run).axes for patch in ax.patches if patch.get_gid()}
+        stairs = {
+            patch.get_gid(): patch.get_data().values
+            for ax in weight_histograms.evolution(run).axes
+            for patch in ax.patches
+            if patch.get_gid()
+        }
         self.assertEqual(len(stairs), 3 * 2 * 2)
-        np.testing.assert_array_equal(stairs["histograms/twn/float_share/2"], floats[rows][self.BINS:])
+        np.testing.assert_array_equal(stairs["histograms/twn/float_share/2"], floats[rows][self.BINS :])
         curves = lines(weight_histograms.sizes(run))
-        flips, = run.table("sizes", "flips")
-        np.testing.assert_allclose(curves["sizes/flips/twn"][1], 100 * flips[rows_of(run, "twn")].reshape(2, 3).mean(axis=1))
+        (flips,) = run.table("sizes", "flips")
+        np.testing.assert_allclose(
+            curves["sizes/flips/twn"][1], 100 * flips[rows_of(run, "twn")].reshape(2, 3).mean(axis=1)
+        )
 
     def test_which_epochs_are_shown(self):
         self.assertEqual(list(weight_histograms.shown_epochs(1, 5)), [0])

@@ -17,8 +17,11 @@ from log_support import LogTest, SANITIZED, check_rows, command, limit_file_size
 def numbers(path):
     """Everything that an uninterrupted run logs as well, as bytes."""
     with open_log(path) as file:
-        found = {f"{name}/{column}": group[column][:].tobytes()
-                 for name, group in series_of(file).items() for column in ("step", "value")}
+        found = {
+            f"{name}/{column}": group[column][:].tobytes()
+            for name, group in series_of(file).items()
+            for column in ("step", "value")
+        }
         for name, group in tables_of(file).items():
             found |= {f"{name}/{column}": data[:].tobytes() for column, data in group.items()}
         return found
@@ -177,14 +180,24 @@ class Refused(ResumeTest):
         self.assertEqual(numbers(self.path), reference)
 
     def test_positions(self):
-        self.refused("/series/train/s0/step holds 500 rows, expected at least 501", position=self.rows(_series_train_s0=501))
+        self.refused(
+            "/series/train/s0/step holds 500 rows, expected at least 501", position=self.rows(_series_train_s0=501)
+        )
         self.refused("lacks a series or table that was there before", position=self.rows(_series_more=5))
         rows = dict(self.position["rows"])
         rows.pop("/tables/layers")
         self.refused("/tables/layers was not there before", position=self.changed(rows=rows))
         self.refused("is of a run that began at", position=self.changed(created="2001-01-01T00:00:00Z"))
-        for malformed in ("{", "[]", "{}", self.changed(wall_seconds=-1), self.changed(wall_seconds="1"),
-                          self.changed(extra=1), self.rows(_tables_layers=-1), self.rows(_tables_layers=0.5)):
+        for malformed in (
+            "{",
+            "[]",
+            "{}",
+            self.changed(wall_seconds=-1),
+            self.changed(wall_seconds="1"),
+            self.changed(extra=1),
+            self.rows(_tables_layers=-1),
+            self.rows(_tables_layers=0.5),
+        ):
             self.refused("position of a log: ", position=malformed)
 
     def test_other_runs(self):

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "datasets/synthetic.h"
+#include "experiments/training/classification.h"
 #include "experiments/training/trainer.h"
 #include "nn/activation.h"
 #include "nn/layers.h"
@@ -47,9 +48,9 @@ struct SmallTraining {
 
   const SplitData data;
   std::unique_ptr<nn::Sequential> net = small_net(Rng(5));
-  datasets::DataLoader loader{data.train, {.batch_size = 20, .drop_last = true, .seed = 3}};
-  optim::Sgd optimizer{net->parameters(),
-                       {.lr = 0.1, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-3}};
+  Classification task{{.label_smoothing = 0.1}};
+  datasets::DataLoader loader{*data.train, {.batch_size = 20, .drop_last = true, .seed = 3}};
+  optim::Sgd optimizer{net->parameters(), {.lr = 0.1, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-3}};
   Trainer trainer;
 
   static TrainerOptions options(const std::filesystem::path& checkpoint = {}) {
@@ -57,7 +58,6 @@ struct SmallTraining {
     o.config = R"({"lr":0.1})";
     o.epochs = kEpochs;
     o.rate = optim::cosine(0.1, kEpochs * kStepsPerEpoch);
-    o.label_smoothing = 0.1;
     o.average_decay = 0.9;
     o.norm_batches = 2;
     o.judge_train = TrainerOptions::JudgeTrain::at_the_end;
@@ -68,7 +68,7 @@ struct SmallTraining {
   }
 
   explicit SmallTraining(TrainerOptions o = options(), std::int64_t held_out = 20)
-      : data(small_data(held_out)), trainer(*net, optimizer, loader, data, std::move(o)) {}
+      : data(small_data(held_out)), trainer(*net, task, optimizer, loader, data, std::move(o)) {}
 };
 
 }  // namespace coarsegrad::tests

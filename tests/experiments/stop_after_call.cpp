@@ -37,8 +37,7 @@ class Calls {
   std::vector<std::string> lines_;
 };
 
-/// Made by the first call and, as others may follow at the end of the program, destroyed by nobody but
-/// exit().
+/// Made by the first call and, as others may follow at the end of the program, destroyed by nobody but exit().
 Calls& calls() {
   static Calls all;
   return all;
@@ -53,8 +52,7 @@ Result pass_on(const char* name, const char* path, Arguments... arguments) {
 }
 
 int open_as(const char* name, const char* path, int flags, mode_t mode) {
-  if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_DIRECTORY) != 0)
-    return pass_on<int>(name, path, path, flags, mode);
+  if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_DIRECTORY) != 0) return pass_on<int>(name, path, path, flags, mode);
   return reinterpret_cast<int (*)(const char*, int, mode_t)>(dlsym(RTLD_NEXT, name))(path, flags, mode);
 }
 
@@ -80,9 +78,7 @@ int open64(const char* path, int flags, ...) {
 }
 int close(int fd) { return pass_on<int>("close", "", fd); }
 ssize_t write(int fd, const void* data, size_t n) { return pass_on<ssize_t>("write", "", fd, data, n); }
-ssize_t pwrite(int fd, const void* data, size_t n, off_t at) {
-  return pass_on<ssize_t>("pwrite", "", fd, data, n, at);
-}
+ssize_t pwrite(int fd, const void* data, size_t n, off_t at) { return pass_on<ssize_t>("pwrite", "", fd, data, n, at); }
 ssize_t pwrite64(int fd, const void* data, size_t n, off64_t at) {
   return pass_on<ssize_t>("pwrite64", "", fd, data, n, at);
 }

@@ -120,10 +120,7 @@ TEST_CASE("comparison: cells with rows too short, or without any, are refused") 
   Comparison comparison(run.args, run.log, run.keys);
   run.log.start();
   CHECK_SAYS(complaint_of([&] { comparison.add({1}, 1, {}); }), "given a cell without rows");
-  CHECK_SAYS(complaint_of([&] {
-               comparison.add({1}, 1, {{1, 2, 3, 4}});
-             }),
-             "given a row of 4 numbers, expected 5");
+  CHECK_SAYS(complaint_of([&] { comparison.add({1}, 1, {{1, 2, 3, 4}}); }), "given a row of 4 numbers, expected 5");
   CHECK_SAYS(complaint_of([&] { comparison.add_float({}); }), "given a cell without rows");
 }
 

@@ -21,9 +21,8 @@ using namespace coarsegrad::experiments;
 
 namespace {
 
-const TensorFile kFile{
-    {{"fc.weight", {2, 3}, {1, 2, 3, 4, 5, 6}}, {"fc.bias", {2}, {-0.f, 1e-40f}}, {"none", {0}, {}}},
-    {{"epoch", "3"}}};
+const TensorFile kFile{{{"fc.weight", {2, 3}, {1, 2, 3, 4, 5, 6}}, {"fc.bias", {2}, {-0.f, 1e-40f}}, {"none", {0}, {}}},
+                       {{"epoch", "3"}}};
 
 std::uint32_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); }
 
@@ -141,15 +140,13 @@ TEST_CASE("tensor file: absurd headers end in one clear error") {
            with_header("{}", ""),
            with_header("{" + meta + "}", ""),
            with_header(
-               "{" + meta +
-                   R"(,"a":{"dtype":"F32","shape":[1099511627776,1099511627776],"data_offsets":[0,4]}})",
+               "{" + meta + R"(,"a":{"dtype":"F32","shape":[1099511627776,1099511627776],"data_offsets":[0,4]}})",
                "1234"),
            with_header("{" + meta + R"(,"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "1234"),
            with_header("{" + meta + R"(,"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "12345678"),
            with_header("{" + meta + R"(,"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4000]}})", "1234"),
            with_header("{" + meta + R"(,"a":{"dtype":"I8","shape":[4],"data_offsets":[0,4]}})", "1234"),
-           with_header("{" + meta + R"(,"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1],"data_offsets":[0,4]}})",
-                       "1234"),
+           with_header("{" + meta + R"(,"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1],"data_offsets":[0,4]}})", "1234"),
            with_header(std::string(100000, '['), ""),
        }) {
     write_file(path, bytes);
@@ -161,9 +158,8 @@ TEST_CASE("tensor file: absurd headers end in one clear error") {
 TEST_CASE("tensor file: what is none is called so, with the tool that reads PyTorch's files") {
   const TempFolder folder;
   const auto path = folder / "net.pt";
-  for (const std::string& bytes :
-       {std::string("PK\3\4\0\0\b\b\0\0\0\0\0\0\0\0net/data.pkl", 28),
-        std::string("\x89HDF\r\n\x1a\n\0\0\0\0", 12), std::string("plain text, a line")}) {
+  for (const std::string& bytes : {std::string("PK\3\4\0\0\b\b\0\0\0\0\0\0\0\0net/data.pkl", 28),
+                                   std::string("\x89HDF\r\n\x1a\n\0\0\0\0", 12), std::string("plain text, a line")}) {
     write_file(path, bytes);
     CHECK_SAYS(complaint_of([&] { read_tensor_file(path); }), "net.pt: is no tensor file: ");
     CHECK_SAYS(complaint_of([&] { read_tensor_file(path); }),
@@ -188,8 +184,8 @@ TEST_CASE("tensor file: contents that do not fit together are refused and the ol
 TEST_CASE("tensor file: every hostile file of the shared table is refused in its words, in little memory") {
   const TempFolder folder;
   const auto path = folder / "a.safetensors";
-  const auto table = nlohmann::json::parse(
-      file_content(cat(COARSEGRAD_SOURCE, "/tests/experiments/hostile_tensor_files.json")));
+  const auto table =
+      nlohmann::json::parse(file_content(cat(COARSEGRAD_SOURCE, "/tests/experiments/hostile_tensor_files.json")));
   for (const auto& file : table.at("files")) {
     INFO(file.at("name").get<std::string>());
     const std::string content = hostile_content(file);
@@ -221,8 +217,7 @@ TEST_CASE("tensor file: many small tensors take memory of the order of the file"
   const TempFolder folder;
   const auto path = folder / "a.safetensors";
   std::string header = R"({"__metadata__":{"sha256":"0"})";
-  for (int i = 0; i < 100000; ++i)
-    header += cat(",\"", i, R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})");
+  for (int i = 0; i < 100000; ++i) header += cat(",\"", i, R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})");
   write_file(path, with_header(header + "}", ""));
   CHECK_SAYS(complaint_of([&] { read_tensor_file(path); }), "the checksum does not match");
   CHECK(memory_to_refuse(path) <= kOverhead * 12 * static_cast<std::int64_t>(header.size()));
@@ -231,8 +226,7 @@ TEST_CASE("tensor file: many small tensors take memory of the order of the file"
 TEST_CASE("tensor file: a pipe, a device and a folder are refused without waiting") {
   const TempFolder folder;
   REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
-  for (const std::filesystem::path& path :
-       {folder / "pipe", std::filesystem::path("/dev/zero"), folder.path()})
+  for (const std::filesystem::path& path : {folder / "pipe", std::filesystem::path("/dev/zero"), folder.path()})
     CHECK(complaint_of([&] { read_tensor_file(path); }) ==
           cat("tensor file ", path.string(), ": is not a regular file"));
 }

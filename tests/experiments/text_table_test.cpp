@@ -42,6 +42,6 @@ TEST_CASE("a row of another length is refused") {
 
 TEST_CASE("check_finite passes finite numbers on and names the others") {
   CHECK(experiments::check_finite("loss", -0.5) == -0.5);
-  CHECK_THROWS_WITH_AS(experiments::check_finite("loss", std::numeric_limits<double>::infinity()),
-                       "loss is inf", experiments::Diverged);
+  CHECK_THROWS_WITH_AS(experiments::check_finite("loss", std::numeric_limits<double>::infinity()), "loss is inf",
+                       experiments::Diverged);
 }

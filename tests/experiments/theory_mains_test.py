@@ -11,8 +11,19 @@ import numpy as np
 
 BIN, OWN_SURROGATE, SOURCE = (Path(p) for p in sys.argv[1:4])
 CLOSED_FORM = ("identity", "relu", "clipped_relu")
-ROW = ["theta", "correlation", "correlation_mc", "correlation_se", "norm", "norm_mc", "norm_se", "loss", "loss_mc",
-       "loss_se", "bound_ratio"]
+ROW = [
+    "theta",
+    "correlation",
+    "correlation_mc",
+    "correlation_se",
+    "norm",
+    "norm_mc",
+    "norm_se",
+    "loss",
+    "loss_mc",
+    "loss_se",
+    "bound_ratio",
+]
 
 
 def run(program, *flags, code=0):
@@ -26,12 +37,14 @@ def run(program, *flags, code=0):
             return None, None, done.stderr
         with h5py.File(log, "r") as file:
             assert file.attrs["status"] in (b"finished", "finished")
-            tables = {name: {column: data[()] for column, data in table.items()}
-                      for name, table in file["tables"].items()}
+            tables = {
+                name: {column: data[()] for column, data in table.items()} for name, table in file["tables"].items()
+            }
             labels = {name: table["ste"].attrs["labels"] for name, table in file["tables"].items() if "ste" in table}
             for name, names in labels.items():
                 tables[name]["ste"] = np.array([s if isinstance(s, str) else s.decode() for s in names])[
-                    tables[name]["ste"].astype(int)]
+                    tables[name]["ste"].astype(int)
+                ]
             return tables, {name: data[()] for name, data in file["inputs"].items()} if "inputs" in file else {}, ""
 
 
@@ -52,21 +65,38 @@ class CoarseGradient(unittest.TestCase):
                 self.assertLess(np.max(np.abs(z)), 5, f"{name} {quantity}")
                 self.assertGreater(np.max(np.abs(z)), 0.1, "deviations this small cannot be chance")
             # Where the length is within the noise its square is what is estimated without bias.
-            error = (table["norm_mc"] + table["norm_se"])**2 - table["norm_mc"]**2
-            self.assertLess(np.max(np.abs(table["norm_mc"]**2 - table["norm"]**2) / error), 5, name)
+            error = (table["norm_mc"] + table["norm_se"]) ** 2 - table["norm_mc"] ** 2
+            self.assertLess(np.max(np.abs(table["norm_mc"] ** 2 - table["norm"] ** 2) / error), 5, name)
             self.assertTrue(np.all(table["correlation"] >= 0))
 
     def test_fixed_v(self):
-        tables, inputs, _ = run(BIN / "coarse_gradient", "--m", 3, "--n", 5, "--norm-w", 2, "--angles", 9,
-                                "--samples", 20000, "--seed", 7, "--ste", "all")
+        tables, inputs, _ = run(
+            BIN / "coarse_gradient",
+            "--m",
+            3,
+            "--n",
+            5,
+            "--norm-w",
+            2,
+            "--angles",
+            9,
+            "--samples",
+            20000,
+            "--seed",
+            7,
+            "--ste",
+            "all",
+        )
         self.check_estimators(tables, 9)
         for name in ("tanh", "sigmoid", "leaky_relu", "swish_sign"):
             for column in ("correlation", "norm"):
                 self.assertTrue(np.all(np.isnan(tables[name][column])), name)
             for column in ("correlation_mc", "correlation_se", "norm_mc", "norm_se", "loss_mc", "bound_ratio"):
                 self.assertTrue(np.all(np.isfinite(tables[name][column])), f"{name} {column}")
-        self.assertEqual({name: value.shape for name, value in inputs.items()},
-                         {"v": (3,), "v_star": (3,), "w_star": (5,), "w_perp": (5,)})
+        self.assertEqual(
+            {name: value.shape for name, value in inputs.items()},
+            {"v": (3,), "v_star": (3,), "w_star": (5,), "w_perp": (5,)},
+        )
         self.assertAlmostEqual(inputs["w_star"] @ inputs["w_perp"], 0, 12)
         expected = [loss(inputs["v"], inputs["v_star"], theta) for theta in tables["relu"]["theta"]]
         np.testing.assert_allclose(tables["relu"]["loss"], expected, rtol=1e-12)
@@ -114,8 +144,9 @@ class CoarseDescent(unittest.TestCase):
     RUNS = ["run", "end", "monotone", "loss", "theta", "norm_w", "distance_v", "min_norm_w", "max_increase"]
 
     def test_population(self):
-        tables, inputs, _ = run(BIN / "coarse_descent", "--runs", 12, "--steps", 30000, "--trajectories", 3,
-                                "--one-step-draws", 5)
+        tables, inputs, _ = run(
+            BIN / "coarse_descent", "--runs", 12, "--steps", 30000, "--trajectories", 3, "--one-step-draws", 5
+        )
         for name in CLOSED_FORM:
             path, ends = tables[name], tables[f"{name}_runs"]
             self.assertEqual(sorted(path), sorted(self.TRAJECTORY))
@@ -137,9 +168,27 @@ class CoarseDescent(unittest.TestCase):
         self.assertGreater(median[10], 0.02)
 
     def test_empirical(self):
-        tables, _, _ = run(BIN / "coarse_descent", "--mode", "empirical", "--runs", 2, "--steps", 300, "--eta", 0.2,
-                           "--norm-w0", 2, "--samples", 1000, "--ste", "relu,tanh", "--one-step-samples", 10,
-                           "--one-step-draws", 1)
+        tables, _, _ = run(
+            BIN / "coarse_descent",
+            "--mode",
+            "empirical",
+            "--runs",
+            2,
+            "--steps",
+            300,
+            "--eta",
+            0.2,
+            "--norm-w0",
+            2,
+            "--samples",
+            1000,
+            "--ste",
+            "relu,tanh",
+            "--one-step-samples",
+            10,
+            "--one-step-draws",
+            1,
+        )
         self.assertEqual(sorted(tables), ["one_step", "one_step_variation", "relu", "relu_runs", "tanh", "tanh_runs"])
         path = tables["tanh"]
         first = path["loss"][path["step"] == 0]

@@ -18,14 +18,24 @@ from check_log import check_log, open_log, series_of, status, tables_of
 TRAIN = os.environ["TRAIN"]
 SANITIZED = os.environ.get("SANITIZED") == "1"
 # Everything that has a state: momentum, norm statistics, projected weights, averaged weights.
-SMALL = {"--dataset": "drawn_digits", "--net": "lenet5", "--images": 140, "--held-out": 20, "--batch": 20,
-         "--epochs": 2, "--weight-bits": 1, "--activation-bits": 4, "--lr": 0.02, "--average-decay": 0.9,
-         "--norm-batches": 2, "--save-steps": 2}
+SMALL = {
+    "--dataset": "drawn_digits",
+    "--net": "lenet5",
+    "--images": 140,
+    "--held-out": 20,
+    "--batch": 20,
+    "--epochs": 2,
+    "--lr": 0.02,
+    "--average-decay": 0.9,
+    "--norm-batches": 2,
+    "--save-steps": 2,
+}
+BCGD = {"--weights": "exact", "--relaxation": "blend", "--activations": "uniform"}  # where no method is named
 TINY = {"--images": 80, "--epochs": 1, "--save-steps": 1, "--threads": 1}  # three steps, four saves
 
 
 def command(log, changes={}):
-    flags = SMALL | {"--out": log} | changes
+    flags = SMALL | ({} if "--method" in changes else BCGD) | {"--out": log} | changes
     return [TRAIN, "--quiet", *(str(word) for flag in flags.items() for word in flag)]
 
 
@@ -37,7 +47,7 @@ def tensors_and_state(path):
     """({name: (shape, bytes)}, states of the parts) of a checkpoint, read by the format's description alone."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
-    header, values = json.loads(content[8:8 + length]), content[8 + length:]
+    header, values = json.loads(content[8 : 8 + length]), content[8 + length :]
     meta = header.pop("__metadata__")
     state = json.loads(meta["state"])
     tensors = {name: (item["shape"], values[slice(*item["data_offsets"])]) for name, item in header.items()}
@@ -139,7 +149,7 @@ class Methods(TrainTest):
                     content = self.checkpoint.read_bytes()
                     if not content:
                         continue
-                    meta = json.loads(content[8:8 + struct.unpack("<Q", content[:8])[0]])["__metadata__"]
+                    meta = json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])["__metadata__"]
                     now = json.loads(meta["config"]).get("stage", 0)
                     if now >= stage and steps_taken(json.loads(meta["state"])) >= 2:
                         seen.add(now)
@@ -156,29 +166,43 @@ class Methods(TrainTest):
         return len(epochs), seen
 
     def test_stages_and_a_guide(self):
-        epochs, seen = self.killed_in("telcnn", {"--weight-bits": 2, "--activation-bits": 2, "--stage-bits": "4"}, 3)
+        epochs, seen = self.killed_in("telcnn", {"--stage-bits": "4"}, 3)
         self.assertEqual(epochs, 2 * 4)  # 4 bits and 2 bits, weights first each time
         self.assertGreater(len(seen), 1)
         print(f"killed in stages {sorted(seen)}")
 
     def test_steps_scales_and_gradients(self):
-        for method, changes in (("lsq", {"--weight-bits": 2, "--activation-bits": 2}),
-                                ("statquant", {"--weight-bits": 8, "--activation-bits": 8}),
-                                ("binary_relax", {"--weight-bits": 2, "--activation-bits": 0,
-                                                  "--projection": "warm_lloyd"}),
-                                ("bop", {"--activation-bits": 1})):
+        for method, changes in (
+            ("lsq", {}),
+            ("statquant", {}),
+            ("binary_relax", {"--weights": "warm_lloyd", "--weights.bits": 2}),
+            ("bop", {}),
+        ):
             with self.subTest(method):
                 self.assertEqual(self.killed_in(method, changes)[0], 2)
 
     def test_parts_can_be_overridden_and_the_log_has_them_all(self):
         log = self.place("parts")
-        self.finishes(log, {"--method": "binary_relax", "--weight-bits": 2, "--activation-bits": 3, "--growth": 1.5,
-                            "--activation": "pact"})
+        self.finishes(
+            log,
+            {
+                "--method": "binary_relax",
+                "--weights.bits": 2,
+                "--relaxation.growth": 1.5,
+                "--activations": "pact",
+                "--activations.bits": 3,
+            },
+        )
         with open_log(log) as file:
             config = json.loads(file.attrs["config"])
-        self.assertEqual([config[key] for key in ("method", "relaxation", "projection", "strength", "growth",
-                                                  "activation", "activation-bits", "weight-bits", "gradient-bits")],
-                         ["binary_relax", "relax", "exact", 1, 1.5, "pact", 3, 2, 0])
+        self.assertEqual(config["method"], "binary_relax")
+        self.assertEqual(config["weights"], {"name": "exact", "bits": 2, "sign-of-zero": 1, "per-channel": False})
+        relaxation = config["relaxation"]
+        self.assertEqual(
+            [relaxation[key] for key in ("name", "lambda", "growth", "every", "hard-from")], ["relax", 1, 1.5, 1, 0.75]
+        )
+        self.assertEqual(config["activations"], {"name": "pact", "bits": 3, "alpha": 10, "rate-factor": 1})
+        self.assertEqual(config["gradients"], {"name": "none"})
 
 
 class EveryCall(TrainTest):
@@ -244,8 +268,19 @@ class EveryCall(TrainTest):
 
 class Sweep(TrainTest):
     """ste_cifar10 on drawn images: a cell that was broken off goes on inside."""
-    FLAGS = {"--dataset": "drawn_shapes", "--images": 140, "--held-out": 20, "--batch": 20, "--width": 4,
-             "--float-epochs": 2, "--epochs": 3, "--bits": 4, "--instability": 2, "--loss-window": 2}
+
+    FLAGS = {
+        "--dataset": "drawn_shapes",
+        "--images": 140,
+        "--held-out": 20,
+        "--batch": 20,
+        "--width": 4,
+        "--float-epochs": 2,
+        "--epochs": 3,
+        "--bits": 4,
+        "--instability": 2,
+        "--loss-window": 2,
+    }
 
     def command(self, log):
         flags = self.FLAGS | {"--out": log}
@@ -254,8 +289,11 @@ class Sweep(TrainTest):
     def tables(self, log):
         with open_log(log) as file:
             self.assertEqual(status(file), "finished")
-            return {(name, column): data[:].tobytes() for name, group in tables_of(file).items()
-                    for column, data in group.items()}
+            return {
+                (name, column): data[:].tobytes()
+                for name, group in tables_of(file).items()
+                for column, data in group.items()
+            }
 
     def test_broken_off_inside_cells(self):
         whole = self.place("whole")
@@ -307,7 +345,7 @@ class Refused(TrainTest):
     def test_another_configuration(self):
         self.finishes(self.log)
         self.refused(2, "was begun with lr = 0.02, given 0.03", {"--lr": 0.03})
-        self.refused(2, "was begun with weight-bits = 1, given 2", {"--weight-bits": 2})
+        self.refused(2, "was begun with weights = ", {"--weights.bits": 2})
         self.refused(2, "was begun with seed = 1, given 2", {"--seed": 2})
 
     def test_a_damaged_checkpoint_is_named_and_kept(self):
@@ -325,16 +363,19 @@ class Refused(TrainTest):
     def test_wrong_usage(self):
         self.refused(2, "resnet20 takes images of shape", {"--net": "resnet20"})
         self.refused(2, "expected fewer", {"--held-out": 140})
-        self.refused(2, "ternary", {"--projection": "ternary", "--weight-bits": 4})
+        self.refused(2, "--weights.bits: given 4, expected 2", {"--weights": "ternary", "--weights.bits": 4})
         self.refused(2, "batch: given 5000, expected at most 120, the training images", {"--batch": 5000})
-        self.refused(2, "epochs: given 1, of 1 steps each with batch 120, expected at least 2 steps\n",
-                     {"--batch": 120, "--epochs": 1})
+        self.refused(
+            2,
+            "epochs: given 1, of 1 steps each with batch 120, expected at least 2 steps\n",
+            {"--batch": 120, "--epochs": 1},
+        )
         self.refused(2, "unknown flag --epoch, expected --epochs (--help lists all)", {"--epoch": 3})
         self.refused(2, "steps after 3 of warmup-epochs", {"--batch": 120, "--epochs": 3, "--warmup-epochs": 3})
 
     def test_divergence(self):
         log = self.place("diverges")
-        done = run(log, {"--weight-bits": 0, "--weight-decay": 1, "--lr": 100, "--epochs": 30})
+        done = run(log, {"--method": "ste", "--activations.bits": 4, "--weight-decay": 1, "--lr": 100, "--epochs": 30})
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertRegex(done.stderr, "not finite")
         with open_log(log) as file:

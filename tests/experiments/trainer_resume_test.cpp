@@ -85,8 +85,7 @@ Outcome resumed(const std::filesystem::path& checkpoint) {
 
 }  // namespace
 
-TEST_CASE(
-    "trainer: broken off at any step, in the middle of an epoch or at its end, it goes on to the same bits") {
+TEST_CASE("trainer: broken off at any step, in the middle of an epoch or at its end, it goes on to the same bits") {
   const TempFolder folder;
   for (std::int64_t stop = 2; stop <= 15; ++stop) {
     CAPTURE(stop);
@@ -175,8 +174,7 @@ TEST_CASE("trainer: a checkpoint that does not fit is refused by name and left a
     CHECK(file_content(path) == before);
     return said;
   };
-  CHECK_SAYS(refused([](Checkpoint& c) { c.config = R"({"lr":0.2})"; }),
-             "was begun with lr = 0.2, given 0.1");
+  CHECK_SAYS(refused([](Checkpoint& c) { c.config = R"({"lr":0.2})"; }), "was begun with lr = 0.2, given 0.1");
   CHECK_SAYS(refused([](Checkpoint& c) { c.config = R"({"lr":0.1,"bits":2})"; }), "bits = 2, given null");
   CHECK_SAYS(refused([](Checkpoint& c) { c.config = "[]"; }), "configuration is damaged");
   const auto says = [&](const char* part, auto&& change) {
@@ -202,7 +200,8 @@ TEST_CASE("trainer: a checkpoint that does not fit is refused by name and left a
   CHECK_SAYS(says("training", [](State& s) { s.numbers.at("results").pop_back(); }), "given 7 numbers of results");
   CHECK_SAYS(says("training", [](State& s) { s.numbers.at("loss_curve").pop_back(); }), "of the loss curve");
   CHECK_SAYS(says("training", [](State& s) { s.counts.at("note_lengths")[0] = 3; }), "numbers of notes, expected more");
-  CHECK_SAYS(says("training", [](State& s) { s.counts.at("note_lengths")[0] = 1; }), "numbers of notes, expected fewer");
+  CHECK_SAYS(says("training", [](State& s) { s.counts.at("note_lengths")[0] = 1; }),
+             "numbers of notes, expected fewer");
   CHECK_SAYS(says("training", [](State& s) { s.counts.at("best")[0] = 2; }), "best: given epoch 2, expected one of 1");
   CHECK_SAYS(says("training", [](State& s) { s.numbers.erase("seconds"); }), "'seconds' is missing");
   CHECK_SAYS(says("training", [](State& s) { s.tensors.pop_back(); }), "training: ");
@@ -245,7 +244,7 @@ class Record {
 void train_with(Record& record, const std::filesystem::path& path, std::int64_t stop, bool restored) {
   TrainerOptions options = SmallTraining::options(path);
   options.save_steps = 2;
-  options.parts = {part("record", record)};
+  options.parts = {stateful("record", record)};
   SmallTraining t(options);
   CHECK(t.trainer.restore() == restored);
   TrainerEvents events = noting(t);
@@ -280,7 +279,7 @@ TEST_CASE("trainer: a part of a user's own is saved and restored without an edit
   CHECK_SAYS(complaint_of([&] { without.trainer.restore(); }), "the part 'record' is unknown to this training");
   TrainerOptions options = SmallTraining::options(folder / "plain");
   SmallTraining(options).trainer.run();
-  options.parts = {part("record", whole)};
+  options.parts = {stateful("record", whole)};
   SmallTraining with(options);
   CHECK_SAYS(complaint_of([&] { with.trainer.restore(); }), "the part 'record' is missing");
 }
@@ -289,7 +288,7 @@ TEST_CASE("trainer: two parts of one name, and names that are no file names, are
   Record record;
   for (const char* name : {"network", "", "a/b"}) {
     TrainerOptions options = SmallTraining::options();
-    options.parts = {part(name, record)};
+    options.parts = {stateful(name, record)};
     CHECK_SAYS(complaint_of([&] { SmallTraining t(options); }), "parts: given");
   }
 }

@@ -13,7 +13,10 @@
 #include "experiments/support/run.h"
 #include "experiments/training/norm_statistics.h"
 #include "experiments/training/settings.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/evaluation_scope.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/relaxation.h"
 #include "tests/experiments/small_training.h"
 #include "tests/support/errors.h"
 #include "tests/support/temp_folder.h"
@@ -70,17 +73,16 @@ TEST_CASE("trainer: the log is brought to the disk before each checkpoint, which
 TEST_CASE("settings: weight decay leaves norms alone, unless it is to act on them") {
   for (const bool all : {false, true}) {
     NetSettings net_settings;
-    net_settings.activation_bits = 4;
-    net_settings.alpha = "three_valued";
     net_settings.net = "resnet20";
     net_settings.width = 8;
-    const auto net = make_net(net_settings, datasets::drawn_shapes(10, 1), 1);
+    const auto net = make_net(net_settings, quant::make_activation(Part{"trained"}), datasets::drawn_shapes(10, 1), 1);
     OptimSettings s;
     s.decay_norms = all;
     s.lr = 0.5;
     s.weight_decay = 0.5;
     s.momentum = 0;
-    const auto optimizer = make_optimizer(s, *net);
+    apply_decay(s, *net);
+    const auto optimizer = optimizer_maker(s)(net->parameters());
     std::vector<Real> before;
     for (Parameter* p : net->parameters()) {
       p->set_grad(Tensor(p->value.shape()));
@@ -104,15 +106,14 @@ TEST_CASE("settings: weight decay leaves norms alone, unless it is to act on the
 
 TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written out") {
   const SplitData data = small_data();
-  const auto projections = quant::weight_projections("exact", {.bits = 1});
-  const auto blend = [] { return quant::relaxation("blend", {.strength = 0.25, .growth = 2}); };
+  const auto projections = Part{"exact", quant::ExactOptions{.bits = 1}};
+  const Part blend{"blend", quant::BlendOptions{.rho = 0.25, .growth = 2}};
   const auto rate = optim::cosine(0.1, 10);
 
   const auto mine = small_net(Rng(5));
-  datasets::DataLoader batches(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  datasets::DataLoader batches(*data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   optim::Sgd sgd(mine->parameters(), {.lr = 0.1, .momentum = 0.9});
-  auto rule = std::make_unique<quant::WeightRule>(*mine, projections, blend(),
-                                                  quant::WeightRuleOptions{.quantize_last = true});
+  auto rule = std::make_unique<quant::WeightRule>(*mine, projections, blend);
   quant::QuantizedOptimizer mine_optimizer(sgd, *mine, {.weights = rule.get()}, {5, 2});
   for (std::int64_t step = 0; step < 10; ++step) {
     const datasets::Batch& batch = batches.next();
@@ -123,44 +124,43 @@ TEST_CASE("trainer: it is the loop of blended coarse gradient descent, written o
   }
 
   const auto net = small_net(Rng(5));
-  datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  datasets::DataLoader loader(*data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   optim::Sgd optimizer(net->parameters(), {.lr = 0.1, .momentum = 0.9});
-  quant::WeightRule its_rule(*net, projections, blend(), {.quantize_last = true});
+  quant::WeightRule its_rule(*net, projections, blend);
   TrainerOptions options;
   options.epochs = 2;
   options.rate = rate;
-  options.label_smoothing = 0.1;
   options.quiet = true;
-  Trainer trainer(*net, optimizer, loader, data, options, {&its_rule});
+  Classification task({.label_smoothing = 0.1});
+  Trainer trainer(*net, task, optimizer, loader, data, options, {&its_rule});
   trainer.run();
   CHECK(same(net->state_dict(), mine->state_dict()));
   // What is judged is the projection of the float copies as they are now.
   {
     const quant::EvaluationScope scope(*mine, rule.get());
-    CHECK(evaluate(*mine, data.test).loss == trainer.results().back().test.loss);
+    CHECK(evaluate(*mine, *data.test).loss == trainer.results().back().test["loss"]);
   }
   rule.reset();
-  CHECK(evaluate(*mine, data.test).loss != trainer.results().back().test.loss);
+  CHECK(evaluate(*mine, *data.test).loss != trainer.results().back().test["loss"]);
 }
 
-TEST_CASE(
-    "trainer: best is the first epoch of the best held-out accuracy, without held-out images the last one") {
+TEST_CASE("trainer: best is the first epoch of the best held-out accuracy, without held-out images the last one") {
   SmallTraining t;
   t.trainer.run();
   double best = -1;
-  for (const EpochResult& r : t.trainer.results()) best = std::max(best, r.held_out.accuracy);
-  CHECK(t.trainer.best().held_out.accuracy == best);
+  for (const EpochResult& r : t.trainer.results()) best = std::max(best, r.held_out["accuracy"]);
+  CHECK(t.trainer.best().held_out["accuracy"] == best);
   const auto first =
-      std::ranges::find(t.trainer.results(), best, [](const EpochResult& r) { return r.held_out.accuracy; });
+      std::ranges::find(t.trainer.results(), best, [](const EpochResult& r) { return r.held_out["accuracy"]; });
   CHECK(first->epoch == t.trainer.best().epoch);
   t.net->load_state_dict(t.trainer.best_network());
-  CHECK(evaluate(*t.net, t.data.test).accuracy == t.trainer.best().test.accuracy);
+  CHECK(evaluate(*t.net, *t.data.test).accuracy == t.trainer.best().test["accuracy"]);
 
   TrainerOptions options = SmallTraining::options();
   options.epochs = 2;
   SmallTraining all(options, 0);
   all.trainer.run();
-  CHECK(std::isnan(all.trainer.best().held_out.accuracy));
+  CHECK(std::isnan(all.trainer.best().held_out["accuracy"]));
   CHECK(all.trainer.best().epoch == 2);
 }
 
@@ -179,7 +179,7 @@ TEST_CASE(
     TrainerOptions options = SmallTraining::options(folder / "run");
     options.norm_batches = 0;
     options.save_steps = 2;
-    Trainer trainer(poisoned, optimizer, t.loader, t.data, options);
+    Trainer trainer(poisoned, t.task, optimizer, t.loader, t.data, options);
     std::vector<Tensor> before;
     std::string saved;
     const auto note = [&](std::int64_t, double, double) {
@@ -219,14 +219,17 @@ TEST_CASE("trainer: a gradient of a projection's own parameter that is not finit
   };
   const SplitData data = small_data();
   const auto net = small_net(Rng(5));
-  datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
-  quant::WeightRule rule(*net, [](const std::string&) { return std::make_unique<Shift>(); });
+  datasets::DataLoader loader(*data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  quant::WeightRule rule(
+      *net, [](const quant::LayerPlace& layer) { return layer.last ? nullptr : std::make_unique<Shift>(); },
+      quant::relaxation({"none"}));
   std::vector<Parameter*> parameters = net->parameters();
   std::ranges::copy(rule.parameters(), std::back_inserter(parameters));
   optim::Sgd sgd(parameters, {.lr = 0.1});
   TrainerOptions options;
   options.quiet = true;
-  Trainer trainer(*net, sgd, loader, data, options, {&rule});
+  Classification task;
+  Trainer trainer(*net, task, sgd, loader, data, options, {&rule});
   std::vector<Tensor> before;
   const auto note = [&](std::int64_t, double, double) {
     before.clear();
@@ -263,7 +266,7 @@ TEST_CASE("training: finite is everything but NaN and the infinities") {
 TEST_CASE("norm statistics: the mean over batches of what each batch has, whatever was there before") {
   const SplitData data = small_data();
   const auto net = small_net(Rng(5));
-  datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  datasets::DataLoader loader(*data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   auto& running_var = *net->named_buffers()[1].second;
   const auto variance_of = [&](std::int64_t index) {  // momentum 0.1 from 0: a tenth of the batch's own
     std::ranges::fill(running_var.mut(), Real(0));
@@ -273,7 +276,8 @@ TEST_CASE("norm statistics: the mean over batches of what each batch has, whatev
   };
   const double wanted = (variance_of(0) + variance_of(1)) / 2;
   std::ranges::fill(running_var.mut(), Real(77));
-  estimate_norm_statistics(*net, loader, 4, 2);
+  estimate_norm_statistics(
+      *net, [&](const datasets::Batch& batch) { (*net)(batch["image"]); }, loader, 4, 2);
   CHECK(running_var.view()[2] == doctest::Approx(wanted).epsilon(1e-5));
   CHECK(wanted != doctest::Approx(variance_of(0)).epsilon(1e-5));
 }
@@ -291,14 +295,15 @@ TEST_CASE("norm statistics: those that a module of a user's own offers are estim
     Tensor& mean;
   } net;
   const SplitData data = small_data();
-  datasets::DataLoader loader(data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
+  datasets::DataLoader loader(*data.train, {.batch_size = 20, .drop_last = true, .seed = 3});
   double wanted = 0;
   for (int batch = 0; batch < 3; ++batch) {
     loader.seek(4, batch);
     wanted += static_cast<double>(mean(Var(loader.next()["image"])).item()) / 3;
   }
   net.mean = Tensor::scalar(77);
-  estimate_norm_statistics(net, loader, 4, 3);
+  estimate_norm_statistics(
+      net, [&](const datasets::Batch& batch) { net(batch["image"]); }, loader, 4, 3);
   CHECK(net.mean.item() == doctest::Approx(wanted).epsilon(1e-5));
 }
 

@@ -54,7 +54,7 @@ TEST_CASE("weight snapshot: Gaussian weights fill the bins as their density says
   Tensor w = Tensor::uninitialized({200000});
   Rng(1).normal(w.mutable_data(), 200000, Real(0), Real(0.02));
   w.mutable_data()[0] = Real(0.5);  // 25 standard deviations
-  const Tensor x = quant::weight_projection("binary", {})->project(w);
+  const Tensor x = quant::weight_projection({"binary"})->project(w);
   const WeightSnapshot s = snapshot_of(w, x, w);
   CHECK(s.flips == 0);
   CHECK(sum(s.float_share) == doctest::Approx(1));

@@ -12,6 +12,8 @@
 #include "datasets/synthetic.h"
 #include "experiments/training/settings.h"
 #include "experiments/training/training.h"
+#include "quant/activations/activation_quantizer.h"
+#include "quant/weights/projection.h"
 #include "tests/support/conv_shapes.h"
 #include "tests/support/tables.h"
 
@@ -28,9 +30,9 @@ const datasets::ImageDataset& images() {
   return drawn;
 }
 
-std::unique_ptr<nn::Module> from_zoo(const std::string& name, const NetSettings& settings) {
-  auto net = make_net(settings, images(), 1);
-  load_network(cat(COARSEGRAD_SOURCE, "/experiments/zoo/", name, ".safetensors"), *net);
+std::unique_ptr<nn::Module> from_zoo(const std::string& name, const nn::MakeActivation& activation) {
+  auto net =
+      network_maker({}, images(), 1, cat(COARSEGRAD_SOURCE, "/experiments/zoo/", name, ".safetensors"))(activation);
   net->eval();
   return net;
 }
@@ -54,11 +56,7 @@ double largest(const Tensor& t) {
   return most;
 }
 
-NetSettings four_bit_activations() {
-  NetSettings s;
-  s.activation_bits = 4;
-  return s;
-}
+nn::MakeActivation four_bit_activations() { return quant::make_activation(Part{"uniform"}); }
 
 nn::Module& part(nn::Module& net, std::string_view wanted) {
   for (const auto& [name, module] : net.named_modules())
@@ -92,8 +90,7 @@ Tensor first_convolution(const Tensor& x, const Tensor& weight) {
 // Everything from there on is a sum of integers or an elementwise map, which all tables compute alike.
 std::string digest_of_codes(nn::Module& net, const Tensor& y, const char* table) {
   use_kernels(table);
-  const Var first = nn::norm_act(dynamic_cast<nn::BatchNorm&>(part(net, "norm")),
-                                 dynamic_cast<nn::Activation&>(part(net, "act")), Var(y));
+  const Var first = part(net, "act")(part(net, "norm")(Var(y)));
   const Tensor blocks = part(net, "stages")(first).value();
   use_kernels("auto");
   const Coded* coded = blocks.coded();
@@ -103,13 +100,13 @@ std::string digest_of_codes(nn::Module& net, const Tensor& y, const char* table)
 
 }  // namespace
 
-TEST_CASE(
-    "zoo: ResNet-20 with 1-bit weights and 4-bit activations gives the same codes on every kernel table") {
+TEST_CASE("zoo: ResNet-20 with 1-bit weights and 4-bit activations gives the same codes on every kernel table") {
   const NoGrad constant;
   Tensor y;
   const auto digest_with = [&](const char* table, Real shift) {
     const auto net = from_zoo("resnet20_1w4a", four_bit_activations());
-    quant::WeightRule rule(*net, quant::weight_projections("binary", {.bits = 1}));
+    quant::WeightRule rule(*net, Part{"binary", quant::BinaryOptions{.bits = 1}}, Part{"none"},
+                           quant::LayerExceptions({"last: weights=float"}));
     rule.weights()[10].weight->value.mutable_data()[0] += shift;
     rule.deploy();
     if (!y.defined()) y = first_convolution(batch(), part(*net, "conv").weight_parameter()->used);
@@ -123,9 +120,8 @@ TEST_CASE(
   CHECK(digest_with("auto", 1) != kStored);  // one weight of 268,336 makes a difference
 }
 
-TEST_CASE(
-    "zoo: the float ResNet-20 gives the same logits on every kernel table, within 1e-5 of the largest") {
-  const auto net = from_zoo("resnet20_float", {});
+TEST_CASE("zoo: the float ResNet-20 gives the same logits on every kernel table, within 1e-5 of the largest") {
+  const auto net = from_zoo("resnet20_float", nn::relu_activation());
   const NoGrad constant;
   const Tensor x = batch();
   use_kernels("scalar");

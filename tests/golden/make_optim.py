@@ -40,8 +40,10 @@ def numbers(tensor):
 def trajectory(kind, options, dtype):
     """The parameters after each step. The rate is halved after half of the steps, as a schedule would."""
     params = {name: value.to(dtype, copy=True).requires_grad_() for name, value in START.items()}
-    groups = [{"params": [params["w"]]},
-              {"params": [params["alpha"]], "lr": options["lr"] * RATE_FACTOR, "weight_decay": 0}]
+    groups = [
+        {"params": [params["w"]]},
+        {"params": [params["alpha"]], "lr": options["lr"] * RATE_FACTOR, "weight_decay": 0},
+    ]
     optimizer = getattr(torch.optim, kind)(groups, **options)
     rows = []
     for step in range(STEPS):
@@ -75,10 +77,14 @@ def schedules():
         "step": rates(12, 0.3, lambda o: s.StepLR(o, 4, 0.1)),
         "multi_step": rates(12, 0.3, lambda o: s.MultiStepLR(o, [3, 4, 9], 0.2)),
         "cosine": rates(11, 0.3, lambda o: s.CosineAnnealingLR(o, 10, 0.01)),
-        "one_cycle": rates(19, 0.3, lambda o: s.OneCycleLR(o, 0.5, 20, pct_start=0.3, div_factor=10,
-                                                          final_div_factor=100, cycle_momentum=False)),
-        "warmup": rates(12, 0.3, lambda o: s.SequentialLR(
-            o, [s.LinearLR(o, 0.25, 1, 4), s.StepLR(o, 3, 0.5)], [4])),
+        "one_cycle": rates(
+            19,
+            0.3,
+            lambda o: s.OneCycleLR(
+                o, 0.5, 20, pct_start=0.3, div_factor=10, final_div_factor=100, cycle_momentum=False
+            ),
+        ),
+        "warmup": rates(12, 0.3, lambda o: s.SequentialLR(o, [s.LinearLR(o, 0.25, 1, 4), s.StepLR(o, 3, 0.5)], [4])),
     }
 
 
@@ -104,8 +110,11 @@ def pretty(value, indent=0):
 def main():
     warnings.filterwarnings("ignore")
     utils = torch.nn.utils
-    cases = {"norm 0.5": lambda p: utils.clip_grad_norm_(p, 0.5), "norm 100": lambda p: utils.clip_grad_norm_(p, 100),
-             "value 0.3": lambda p: utils.clip_grad_value_(p, 0.3)}
+    cases = {
+        "norm 0.5": lambda p: utils.clip_grad_norm_(p, 0.5),
+        "norm 100": lambda p: utils.clip_grad_norm_(p, 100),
+        "value 0.3": lambda p: utils.clip_grad_value_(p, 0.3),
+    }
     dtypes = {"float": torch.float32, "double": torch.float64}
     golden = {
         "pytorch": torch.__version__,
@@ -113,12 +122,12 @@ def main():
         "gradients": [{name: numbers(value) for name, value in row.items()} for row in GRADIENTS],
         "no_alpha_gradient": NO_ALPHA_GRADIENT,
         "rate_factor": RATE_FACTOR,
-        "optimizers": {name: {"options": options,
-                              **{t: trajectory(kind, options, dtype) for t, dtype in dtypes.items()}}
-                       for name, (kind, options) in OPTIMIZERS.items()},
+        "optimizers": {
+            name: {"options": options, **{t: trajectory(kind, options, dtype) for t, dtype in dtypes.items()}}
+            for name, (kind, options) in OPTIMIZERS.items()
+        },
         "schedules": schedules(),
-        "clipping": {name: {t: clipping(dtype, clip) for t, dtype in dtypes.items()}
-                     for name, clip in cases.items()},
+        "clipping": {name: {t: clipping(dtype, clip) for t, dtype in dtypes.items()} for name, clip in cases.items()},
     }
     print(pretty(golden))
 

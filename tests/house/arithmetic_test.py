@@ -18,22 +18,48 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("COARSEGRAD_BUILD", ROOT / "build" / "release"))
 COMPILER = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.*)$", (BUILD / "CMakeCache.txt").read_text(), re.M).group(1)
 
-SINGLE_FLAGS = ["-ffinite-math-only", "-fno-signed-zeros", "-fassociative-math", "-freciprocal-math",
-                "-fno-trapping-math", "-funsafe-math-optimizations", "-fno-math-errno", "-ffp-contract=fast"]
+SINGLE_FLAGS = [
+    "-ffinite-math-only",
+    "-fno-signed-zeros",
+    "-fassociative-math",
+    "-freciprocal-math",
+    "-fno-trapping-math",
+    "-funsafe-math-optimizations",
+    "-fno-math-errno",
+    "-ffp-contract=fast",
+]
 # What a user may ask for: environment of the first configuration, cache entries.
-ASKED = [({"CXXFLAGS": "-ffast-math"}, []),
-         ({}, ["-DCMAKE_CXX_FLAGS=-Ofast"]),
-         ({}, ["-DCMAKE_CXX_FLAGS_RELEASE=-Ofast -DNDEBUG"]),
-         ({}, ["-DCMAKE_CXX_FLAGS=" + " ".join(SINGLE_FLAGS)])]
+ASKED = [
+    ({"CXXFLAGS": "-ffast-math"}, []),
+    ({}, ["-DCMAKE_CXX_FLAGS=-Ofast"]),
+    ({}, ["-DCMAKE_CXX_FLAGS_RELEASE=-Ofast -DNDEBUG"]),
+    ({}, ["-DCMAKE_CXX_FLAGS=" + " ".join(SINGLE_FLAGS)]),
+]
 # Plain code, and that of a table of vectors.
 SOURCES = ["core/kernels/scalar/activation.cpp", "core/kernels/simd/math.cpp"]
 
 
 def configured(folder, environment=None, settings=()):
     """{source: its compile command} of the library, configured with these."""
-    subprocess.run(["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-                    "-DCOARSEGRAD_TESTS=OFF", "-DCOARSEGRAD_WERROR=ON", f"-DCMAKE_CXX_COMPILER={COMPILER}", *settings],
-                   check=True, capture_output=True, env={**os.environ, "CXXFLAGS": "", **(environment or {})})
+    subprocess.run(
+        [
+            "cmake",
+            "-S",
+            ROOT,
+            "-B",
+            folder,
+            "-G",
+            "Ninja",
+            "-DCMAKE_BUILD_TYPE=Release",
+            "-DCOARSEGRAD_TESTS=OFF",
+            "-DCOARSEGRAD_WERROR=ON",
+            f"-DCMAKE_CXX_COMPILER={COMPILER}",
+            *settings,
+        ],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "CXXFLAGS": "", **(environment or {})},
+    )
     commands = {}
     for entry in json.loads((pathlib.Path(folder) / "compile_commands.json").read_text()):
         commands.setdefault(os.path.relpath(entry["file"], ROOT), shlex.split(entry["command"]))
@@ -43,15 +69,17 @@ def configured(folder, environment=None, settings=()):
 def machine_code(command, more=()):
     """What the compiler makes of a command with some more flags, as assembly without the line of its own version."""
     out = command.index("-o")
-    run = subprocess.run([*command[:out], *command[out + 2:], *more, "-S", "-o", "-"], check=True, capture_output=True,
-                         text=True)
+    run = subprocess.run(
+        [*command[:out], *command[out + 2 :], *more, "-S", "-o", "-"], check=True, capture_output=True, text=True
+    )
     return run.stdout
 
 
 def link_flags(folder, program):
     """What a program is linked with that is neither an object, a library nor a place."""
-    commands = subprocess.run(["ninja", "-C", folder, "-t", "commands", "-s", program], check=True, capture_output=True,
-                              text=True).stdout.split("&&")
+    commands = subprocess.run(
+        ["ninja", "-C", folder, "-t", "commands", "-s", program], check=True, capture_output=True, text=True
+    ).stdout.split("&&")
     link = next(command for command in commands if f" -o {program} " in command)
     return [word for word in shlex.split(link) if word.startswith(("-f", "-O"))]
 
@@ -94,12 +122,18 @@ class Arithmetic(unittest.TestCase):
     def flushes_denormals(folder, flags):
         """Whether a program that is linked with these flags starts with denormals turned off."""
         program = folder / "program"
-        subprocess.run([COMPILER, "-x", "c++", "-", *flags, "-o", program], check=True, text=True, input="""
+        subprocess.run(
+            [COMPILER, "-x", "c++", "-", *flags, "-o", program],
+            check=True,
+            text=True,
+            input="""
             #include <xmmintrin.h>
-            int main() { return (_mm_getcsr() & 0x8040) != 0; }""")
+            int main() { return (_mm_getcsr() & 0x8040) != 0; }""",
+        )
         return subprocess.run([program]).returncode == 1
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + ["Arithmetic" if name == "Arithmetic" else f"Arithmetic.{name}"
-                                       for name in sys.argv[1:]])
+    unittest.main(
+        argv=sys.argv[:1] + ["Arithmetic" if name == "Arithmetic" else f"Arithmetic.{name}" for name in sys.argv[1:]]
+    )

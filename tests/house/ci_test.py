@@ -53,7 +53,9 @@ class RealData(unittest.TestCase):
 
     def test_without_the_data_one_line_says_so(self):
         done = self.run_ci()
-        self.assertEqual([line for line in done.stdout.splitlines() if "skipped:" in line], done.stdout.splitlines()[:1])
+        self.assertEqual(
+            [line for line in done.stdout.splitlines() if "skipped:" in line], done.stdout.splitlines()[:1]
+        )
         self.assertEqual(done.stderr, "")
         self.assert_tests_ran_on(done, "nothing")
 

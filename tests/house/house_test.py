@@ -53,8 +53,10 @@ TESTED_THROUGH = {
     "activation.step_gradient": "quantize_step_gradient",
     "math.softmax": "softmax_forward",
     "math.log_softmax": "log_softmax_forward",
-    **{f"winograd.{name}": f"Winograd::{name}" for name in
-       ("input", "output", "weight", "output_gradient", "weight_gradient")},
+    **{
+        f"winograd.{name}": f"Winograd::{name}"
+        for name in ("input", "output", "weight", "output_gradient", "weight_gradient")
+    },
     "pool.max_forward": "max_pool_forward",
     "pool.max_backward": "max_pool_backward",
     "pool.max_backward_disjoint": "max_pool_backward",
@@ -76,7 +78,9 @@ def sources(root):
 
 def includes(path):
     text = path.read_text()
-    return re.findall(r'^\s*#\s*include\s*"([^"]+)"', text, re.M), re.findall(r"^\s*#\s*include\s*<([^>]+)>", text, re.M)
+    return re.findall(r'^\s*#\s*include\s*"([^"]+)"', text, re.M), re.findall(
+        r"^\s*#\s*include\s*<([^>]+)>", text, re.M
+    )
 
 
 def under(path, prefix):
@@ -108,7 +112,8 @@ EFFECT = re.compile(
     r"\b(rename\w*|open\w*|close|read|write|pread|pwrite|fsync|fdatasync|ftruncate|fallocate|flock|fcntl|unlink|mkdir|"
     r"rmdir|mkdtemp|mkfifo|chmod|umask|kill|fork|wait\w*|sig\w+|f(?:open|close|write|read|flush|puts|printf)|"
     r"remove\w*|create_\w+|copy\w*|resize\w*|insert|emplace\w*|erase|extract|pop\w*|push\w*|reset|next|seek\w*|take\w*|"
-    r"move|exchange|release)\s*\(")
+    r"move|exchange|release)\s*\("
+)
 
 
 def call_at(text, opening):
@@ -204,8 +209,15 @@ class Arrows(unittest.TestCase):
             found = wrong_arrows(pathlib.Path(folder))
         self.assertEqual(
             sorted(found),
-            ["core/base/c.cpp: \"core/tensor.h\"", "core/d.cpp: <hdf5.h>", "core/kernels/simd/e.cpp: \"core/base/check.h\"",
-             "core/kernels/simd/e.cpp: <algorithm>", "nn/a.cpp: \"quant/activations/uniform.h\"", "optim/b.h: \"nn/module.h\""])
+            [
+                'core/base/c.cpp: "core/tensor.h"',
+                "core/d.cpp: <hdf5.h>",
+                'core/kernels/simd/e.cpp: "core/base/check.h"',
+                "core/kernels/simd/e.cpp: <algorithm>",
+                'nn/a.cpp: "quant/activations/uniform.h"',
+                'optim/b.h: "nn/module.h"',
+            ],
+        )
 
 
 def shown_program(readme):
@@ -216,9 +228,12 @@ def shown_program(readme):
 def dead_links(root):
     """(page, target) of every relative link in a Markdown page whose target is not there."""
     pages = [p for p in root.rglob("*.md") if not {"build", "results", "data"} & set(p.relative_to(root).parts[:1])]
-    return [(str(page.relative_to(root)), target) for page in pages
-            for target in re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", page.read_text())
-            if not (page.parent / target).exists()]
+    return [
+        (str(page.relative_to(root)), target)
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
 
 
 class Pages(unittest.TestCase):
@@ -246,12 +261,21 @@ class Effects(unittest.TestCase):
             "nn/c.cpp": 'check(names.insert(name).second, "twice");\nassert(++n < 3);\n',
             "optim/d.cpp": 'check((n = size()) > 0, "none");\ncheck(convert(text, &value), "no number");\n',
             "quant/e.h": 'check(a == b && c <= d && e != f && std::isfinite(f), "x = 3, rename(y)");  // open(x)\n'
-                         "template <class T> void check(bool ok, const T& text = {}) { text.insert(ok); }\n",
+            "template <class T> void check(bool ok, const T& text = {}) { text.insert(ok); }\n",
         }
         with planted(files) as folder:
             found = effects_in_checks(pathlib.Path(folder))
-        self.assertEqual(found, ["core/a.cpp:1: rename(", "core/b.cpp:2: H5Dwrite(", "nn/c.cpp:1: insert(",
-                                 "nn/c.cpp:2: ++", "optim/d.cpp:1: =", "optim/d.cpp:2: , &v"])
+        self.assertEqual(
+            found,
+            [
+                "core/a.cpp:1: rename(",
+                "core/b.cpp:2: H5Dwrite(",
+                "nn/c.cpp:1: insert(",
+                "nn/c.cpp:2: ++",
+                "optim/d.cpp:1: =",
+                "optim/d.cpp:2: , &v",
+            ],
+        )
 
 
 class Lengths(unittest.TestCase):
@@ -304,8 +328,10 @@ class Symbols(unittest.TestCase):
         self.check_build("avx512vnni")
 
     def test_a_planted_inline_function_is_found(self):
-        source = "namespace coarsegrad::kernels::avx2 { extern const int norm; const int norm = 3; }\n" \
-                 "inline int shared() { return 1; }\nint (*use)() = shared;\n"
+        source = (
+            "namespace coarsegrad::kernels::avx2 { extern const int norm; const int norm = 3; }\n"
+            "inline int shared() { return 1; }\nint (*use)() = shared;\n"
+        )
         with planted({"a.cpp": source}) as folder:
             place = pathlib.Path(folder)
             subprocess.run(["c++", "-O0", "-c", "a.cpp", "-o", "a.o"], cwd=place, check=True)

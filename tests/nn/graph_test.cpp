@@ -20,9 +20,7 @@ using Names = std::vector<std::string>;
 
 namespace {
 
-const Graph::Node& at(const Graph& graph, int number) {
-  return graph.nodes.at(static_cast<std::size_t>(number));
-}
+const Graph::Node& at(const Graph& graph, int number) { return graph.nodes.at(static_cast<std::size_t>(number)); }
 
 /// The ops proper, in order.
 std::vector<const Graph::Node*> ops(const Graph& graph) {
@@ -58,9 +56,7 @@ std::unique_ptr<nn::Sequential> small_net() {
 /// of no layer.
 class Pair : public nn::Module {
  public:
-  Pair()
-      : weight(register_parameter("weight", Tensor({8}, Real(2)))),
-        tower(register_module<nn::Sequential>("tower")) {
+  Pair() : weight(register_parameter("weight", Tensor({8}, Real(2)))), tower(register_module<nn::Sequential>("tower")) {
     tower.add<nn::Linear>("fc", 4, 8, Rng(1));
     tower.add<nn::ReLU>("act");
   }
@@ -122,8 +118,7 @@ TEST_CASE("graph: nodes stand in the order of execution, with inputs, shapes, at
   CHECK(modules == Names{"conv", "norm", "act", "flatten", "fc"});
   CHECK(all[0]->shape == Shape{1, 2, 2, 8});
   CHECK(all[3]->shape == Shape{1, 32});
-  CHECK(*find_attribute<std::vector<std::int64_t>>(all[0]->attributes, "stride") ==
-        std::vector<std::int64_t>{2, 2});
+  CHECK(*find_attribute<std::vector<std::int64_t>>(all[0]->attributes, "stride") == std::vector<std::int64_t>{2, 2});
   CHECK(values(*find_attribute<Tensor>(all[1]->attributes, "mean")) == std::vector<Real>(8));
   const Graph::Node& weight = at(g, all[0]->inputs[1]);
   CHECK(weight.op == "parameter");
@@ -154,8 +149,7 @@ TEST_CASE("graph: calls of modules, one that computes nothing included") {
 TEST_CASE("graph: two inputs, functional ops outside of modules, a module that is used twice") {
   Pair net;
   const Graph g = nn::trace(net, {{1, 4}, {1, 4}});
-  CHECK(names(g) ==
-        Names{"linear", "relu", "linear", "relu", "subtract", "abs", "multiply", "add", "concatenate"});
+  CHECK(names(g) == Names{"linear", "relu", "linear", "relu", "subtract", "abs", "multiply", "add", "concatenate"});
   CHECK(g.inputs == std::vector<int>{0, 1});
   const auto all = ops(g);
   const auto number = [&](std::size_t i) { return static_cast<int>(all[i] - g.nodes.data()); };
@@ -226,8 +220,7 @@ TEST_CASE("graph: an op of a user's own has its name and attributes, a parameter
   CHECK(*find_attribute<std::int64_t>(cube.attributes, "power") == 3);
   CHECK(at(g, cube.inputs[0]).op == "input");
   CHECK(at(g, cube.inputs[1]).op == "constant");
-  CHECK(values(*find_attribute<Tensor>(at(g, cube.inputs[1]).attributes, "value")) ==
-        std::vector<Real>(3, 5));
+  CHECK(values(*find_attribute<Tensor>(at(g, cube.inputs[1]).attributes, "value")) == std::vector<Real>(3, 5));
   CHECK(at(g, g.output).op == "constant");
 }
 
@@ -277,8 +270,7 @@ TEST_CASE("graph: a trace leaves modes, values, statistics and random streams as
     CHECK(!net.norm.training());
     CHECK(net.rng.position() == position);
     const nn::StateDict after = net.state_dict();
-    for (std::size_t i = 0; i < before.size(); ++i)
-      CHECK(values(after[i].second) == values(before[i].second));
+    for (std::size_t i = 0; i < before.size(); ++i) CHECK(values(after[i].second) == values(before[i].second));
     CHECK(tracer() == nullptr);
     CHECK(grad_enabled());
   }

@@ -16,13 +16,9 @@ using namespace coarsegrad::tests;
 
 namespace {
 
-Tensor noise(const Shape& shape, const char* name = "x") {
-  return nn::uniform(shape, 2, Rng(11).split(name));
-}
+Tensor noise(const Shape& shape, const char* name = "x") { return nn::uniform(shape, 2, Rng(11).split(name)); }
 
-double error_of(const MakeModule& make, const Shape& input) {
-  return gradcheck_module(make, noise(input)).error;
-}
+double error_of(const MakeModule& make, const Shape& input) { return gradcheck_module(make, noise(input)).error; }
 
 template <class M, class... Arguments>
 MakeModule maker(Arguments... arguments) {
@@ -83,9 +79,7 @@ MakeModule small_lenet(const nn::MakeActivation& activation) {
   };
 }
 
-Var loss_of(const Var& logits) {
-  return cross_entropy(logits, Tensor::of<std::int32_t>({3}, {2, 0, 3}), Real(0.1));
-}
+Var loss_of(const Var& logits) { return cross_entropy(logits, Tensor::of<std::int32_t>({3}, {2, 0, 3}), Real(0.1)); }
 
 }  // namespace
 
@@ -143,8 +137,7 @@ TEST_CASE("a layer whose parameter's gradient is 1e-5 off is caught through its 
 }
 
 TEST_CASE("a small LeNet with each surrogate's smooth function: loss gradient of all weights to 1e-6") {
-  for (const char* name :
-       {"identity", "tanh", "sigmoid", "swish_sign", "relu", "clipped_relu", "leaky_relu"}) {
+  for (const char* name : {"identity", "tanh", "sigmoid", "swish_sign", "relu", "clipped_relu", "leaky_relu"}) {
     const Surrogate& s = surrogate(name);
     const auto activation = [&s](const std::string&) {
       return std::make_unique<SmoothActivation>(s, Real(0.65), Real(3));

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,8 +21,7 @@ namespace {
 class Scale : public nn::Module {
  public:
   explicit Scale(Real start = 2)
-      : factor(register_parameter("factor", Tensor({2}, start))),
-        calls(register_buffer("calls", Tensor({1}))) {}
+      : factor(register_parameter("factor", Tensor({2}, start))), calls(register_buffer("calls", Tensor({1}))) {}
   Var forward(const Var& x) override {
     calls.mutable_data()[0] += 1;
     return x * factor.var();
@@ -153,8 +153,7 @@ TEST_CASE("state: values and random streams go on together, and another module's
   CHECK(values(other->state_dict()) == before);
 }
 
-TEST_CASE(
-    "state dict: an entry that is missing, unknown, misshapen, undefined or there twice changes nothing") {
+TEST_CASE("state dict: an entry that is missing, unknown, misshapen, undefined or there twice changes nothing") {
   Tree source(3), target(5);
   const auto before = values(target.state_dict());
   const nn::StateDict good = source.state_dict();
@@ -190,13 +189,12 @@ TEST_CASE("hooks see each module with its input and output, in the order of the 
     calls.push_back({&m, x.value()[0], y.value()[0]});
   };
   std::vector<int> numbers;
-  for (const auto& [name, module] : tree.named_modules())
-    numbers.push_back(module->register_forward_hook(hook));
+  for (const auto& [name, module] : tree.named_modules()) numbers.push_back(module->register_forward_hook(hook));
   const Var x(Tensor({2}, Real(1)));
   tree(x);
   REQUIRE(calls.size() == 5);
-  const nn::Module* order[] = {&tree.left, tree.named_modules()[3].second, tree.named_modules()[4].second,
-                               &tree.pair, &tree};
+  const nn::Module* order[] = {&tree.left, tree.named_modules()[3].second, tree.named_modules()[4].second, &tree.pair,
+                               &tree};
   const Real in[] = {1, 2, 4, 2, 1}, out[] = {2, 4, 12, 12, 12};
   for (std::size_t i = 0; i < 5; ++i) {
     CHECK(calls[i].module == order[i]);

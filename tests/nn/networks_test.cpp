@@ -22,8 +22,7 @@ std::int64_t parameter_count(nn::Module& net) {
 
 // A width small enough to run the deep networks in a test.
 std::unique_ptr<nn::Module> narrow(const std::string& name, nn::Shortcut shortcut = nn::Shortcut::subsample) {
-  return nn::make_network(name, nn::relu_activation(), Rng(1),
-                          {.classes = 7, .width = 4, .shortcut = shortcut});
+  return nn::make_network(name, nn::relu_activation(), Rng(1), {.classes = 7, .width = 4, .shortcut = shortcut});
 }
 
 }  // namespace
@@ -39,16 +38,15 @@ TEST_CASE("the networks have the numbers of parameters that their definitions ad
   CHECK(count("preresnet20") == 269722);  // its normalisations stand elsewhere and are as large in all
   CHECK(count("preresnet56") == 853018);
   CHECK(count("preresnet20", {.shortcut = nn::Shortcut::projection}) == 269722 + 16 * 32 + 32 * 64);
-  CHECK(count("resnet20", {.shortcut = nn::Shortcut::projection}) ==
-        269722 + 16 * 32 + 32 * 64 + 2 * (32 + 64));
+  CHECK(count("resnet20", {.shortcut = nn::Shortcut::projection}) == 269722 + 16 * 32 + 32 * 64 + 2 * (32 + 64));
   CHECK(count("resnet20", {.affine = false}) == 269722 - 2 * (7 * 16 + 6 * 32 + 6 * 64));
   CHECK(count("vgg11", {.affine = false}) == 9 * 1024192 + 5130);
   CHECK(count("bnn_convnet", {.affine = false}) == count("bnn_convnet") - 2 * (2 * 896 + 2 * 1024 + 10));
   CHECK(count("resnet20", {.classes = 100}) == 269722 + 90 * 65);
   CHECK(count("vgg11") == 9 * 1024192 + 2 * 2752 + 5130);
-  CHECK(count("vgg16") == 9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 2 * 256 * 256 +
-                               256 * 512 + 5 * 512 * 512) +
-                              2 * 4224 + 5130);
+  CHECK(count("vgg16") ==
+        9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 2 * 256 * 256 + 256 * 512 + 5 * 512 * 512) +
+            2 * 4224 + 5130);
   CHECK(count("bnn_convnet") == 9 * (3 * 128 + 128 * 128 + 128 * 256 + 256 * 256 + 256 * 512 + 512 * 512) +
                                     8192 * 1024 + 1024 * 1024 + 1024 * 10 + 2 * (2 * 896 + 2 * 1024 + 10));
 }
@@ -71,8 +69,8 @@ TEST_CASE("a residual network with zeroed convolutions hands its input on throug
   bool preactivation = false;
   SUBCASE("activations behind the sums") {}
   SUBCASE("activations before the convolutions") { preactivation = true; }
-  const auto net = nn::resnet(8, nn::relu_activation(), Rng(1),
-                              {.classes = 2, .width = 4, .preactivation = preactivation});
+  const auto net =
+      nn::resnet(8, nn::relu_activation(), Rng(1), {.classes = 2, .width = 4, .preactivation = preactivation});
   for (const auto& [name, p] : net->named_parameters()) {
     if (name.ends_with("conv1.weight") || name.ends_with("conv2.weight")) p->value = Tensor(p->value.shape());
     if (name == "conv.weight") p->value = Tensor(p->value.shape(), Real(1));
@@ -146,29 +144,25 @@ std::vector<std::vector<Real>> step_of(const nn::MakeActivation& activation, boo
   const Var loss = cross_entropy((*net)(nn::normal({3, 32, 32, 3}, 1, Rng(4))), labels);
   loss.backward();
   std::vector<std::vector<Real>> all{{loss.item()}};
-  for (const Parameter* p : net->parameters())
-    all.emplace_back(p->grad().view().begin(), p->grad().view().end());
+  for (const Parameter* p : net->parameters()) all.emplace_back(p->grad().view().begin(), p->grad().view().end());
   return all;
 }
 
 }  // namespace
 
-TEST_CASE(
-    "normalise, add and activate in one pass gives the bits of the three passes, forward and backward") {
+TEST_CASE("normalise, add and activate in one pass gives the bits of the three passes, forward and backward") {
   CHECK(step_of(nn::relu_activation(), false) == step_of(nn::relu_activation(), true));
   for (const char* ste : {"identity", "relu", "clipped_relu", "tanh"}) {
     CAPTURE(ste);
     const auto quantized = quant::uniform_activation(2, surrogate(ste));
     CHECK(step_of(quantized, false) == step_of(quantized, true));
   }
-  CHECK(step_of(nn::relu_activation(), false) !=
-        step_of(quant::uniform_activation(2, surrogate("relu")), false));
+  CHECK(step_of(nn::relu_activation(), false) != step_of(quant::uniform_activation(2, surrogate("relu")), false));
 }
 
 TEST_CASE("a NaN in a normalised and quantized activation is not lost") {
   for (const bool training : {true, false}) {
-    const auto net =
-        nn::resnet(8, quant::uniform_activation(2, surrogate("clipped_relu")), Rng(3), {.width = 8});
+    const auto net = nn::resnet(8, quant::uniform_activation(2, surrogate("clipped_relu")), Rng(3), {.width = 8});
     net->train(training);
     Tensor x({2, 32, 32, 3}, Real(1));
     x.mutable_data()[5000] = std::numeric_limits<Real>::quiet_NaN();

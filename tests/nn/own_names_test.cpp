@@ -40,8 +40,8 @@ struct Window {};
 }  // namespace
 
 TEST_CASE("the names that an experiment wants for itself are free under `using namespace coarsegrad`") {
-  const std::tuple<Arena, Batch, Block, Head, Layer, Mask, Model, Net, Pair, Quantizer, Range, Rounding,
-                   Stage, Step, Window>
+  const std::tuple<Arena, Batch, Block, Head, Layer, Mask, Model, Net, Pair, Quantizer, Range, Rounding, Stage, Step,
+                   Window>
       own;
   CHECK(std::tuple_size_v<decltype(own)> == 15);
 }

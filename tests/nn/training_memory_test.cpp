@@ -118,8 +118,7 @@ std::optional<std::string> trace(const std::string& test_case) {
     MESSAGE("skipped: the address sanitizer maps memory itself");
     return {};
   }
-  const std::string file =
-      std::filesystem::temp_directory_path() / ("coarsegrad-trace-" + std::to_string(::getpid()));
+  const std::string file = std::filesystem::temp_directory_path() / ("coarsegrad-trace-" + std::to_string(::getpid()));
   const std::string strace = "strace -f -qq -e trace=brk,mmap,mremap,munmap,access -o " + file + " ";
   std::optional<std::string> calls;
   if (std::system((strace + "true > /dev/null 2>&1").c_str()) == 0) {
@@ -143,8 +142,7 @@ TEST_CASE("a trace of the float training shows no brk, mmap, mremap or munmap af
 }
 
 TEST_CASE("a trace of the 2-bit training shows no brk, mmap, mremap or munmap after step 3") {
-  CHECK(trace("LeNet-5 with 2-bit activations takes no memory from the system after step 3").value_or("") ==
-        "");
+  CHECK(trace("LeNet-5 with 2-bit activations takes no memory from the system after step 3").value_or("") == "");
 }
 
 TEST_CASE("memory that is taken is seen") {

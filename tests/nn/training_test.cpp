@@ -42,8 +42,7 @@ Tensor about(Real size, const Shape& shape) {
 
 }  // namespace
 
-TEST_CASE(
-    "five steps of LeNet-5 end in the same bits with 1 and 2 threads and in a repeat, for every table") {
+TEST_CASE("five steps of LeNet-5 end in the same bits with 1 and 2 threads and in a repeat, for every table") {
   for (const Kernels* table : all_kernels()) {
     use_kernels(table->name);
     for (const int bits : {0, 2}) {

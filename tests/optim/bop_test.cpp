@@ -70,7 +70,7 @@ TEST_CASE("bop: three steps by hand, a mean on the threshold does not flip, nor 
   };
   CHECK(after({Real(0.5), Real(0.5), -1, 4}) == std::vector<Real>{1, -1, 2, 0});   // m = .25 .25 -.5 2
   CHECK(after({Real(0.5), Real(0.5), 4, 4}) == std::vector<Real>{-1, -1, -2, 0});  // m = .375 .375 1.75 3
-  CHECK(after({0, -2, 0, 4}) == std::vector<Real>{-1, 1, -2, 0});  // m = .1875 -.8125 .875 3.5
+  CHECK(after({0, -2, 0, 4}) == std::vector<Real>{-1, 1, -2, 0});                  // m = .1875 -.8125 .875 3.5
   CHECK(bop.state().tensors[0].first == "mean.0");
   CHECK(values_of(bop.state().tensors[0].second) ==
         std::vector<Real>{Real(0.1875), Real(-0.8125), Real(0.875), Real(3.5)});
@@ -88,8 +88,7 @@ TEST_CASE("bop: flips where w m exceeds the threshold, and nowhere else, over 60
     w.set_grad(g);
     bop.step();
     for (std::size_t i = 0; i < kCount; ++i) {
-      mean[i] = static_cast<Real>(1 - bop.lr) * mean[i] +
-                static_cast<Real>(bop.lr) * g[static_cast<std::int64_t>(i)];
+      mean[i] = static_cast<Real>(1 - bop.lr) * mean[i] + static_cast<Real>(bop.lr) * g[static_cast<std::int64_t>(i)];
       if (expected[i] * mean[i] <= Real(0.02)) continue;
       expected[i] = -expected[i];
       ++flips;
@@ -99,8 +98,7 @@ TEST_CASE("bop: flips where w m exceeds the threshold, and nowhere else, over 60
   CHECK(flips > kCount);
 }
 
-TEST_CASE(
-    "bop: descends a quadratic to the signs of its minimum; with the opposite gradient it leaves them") {
+TEST_CASE("bop: descends a quadratic to the signs of its minimum; with the opposite gradient it leaves them") {
   const Tensor target = normals(500, Rng(7));
   const auto share_right = [&](Real direction) {
     Parameter w(signs(500, Rng(8)));
@@ -205,10 +203,8 @@ TEST_CASE("joint optimizer: a state that does not fit is refused and changes not
   CHECK_SAYS(refusal([](State& s) { s.tensors.pop_back(); }), "'1.square.0' is missing");
   CHECK_SAYS(refusal([](State& s) { s.counts["1.steps"].push_back(1); }), "given 2 step counts, expected 1");
   CHECK_SAYS(refusal([](State& s) { s.numbers["1.lr"] = {0.3}; }), "learning rates of");
-  CHECK_SAYS(refusal([](State& s) { s.tensors[1].first = "mean"; }),
-             "'1.mean.0' is missing");
-  CHECK_SAYS(refusal([](State& s) { s.tensors[2].second = Tensor({9}); }),
-             "'square.0' of shape (9)");
+  CHECK_SAYS(refusal([](State& s) { s.tensors[1].first = "mean"; }), "'1.mean.0' is missing");
+  CHECK_SAYS(refusal([](State& s) { s.tensors[2].second = Tensor({9}); }), "'square.0' of shape (9)");
   CHECK_THROWS_AS(Joint({}), Error);
   std::vector<std::unique_ptr<Optimizer>> rules;
   rules.push_back(std::make_unique<Bop>(std::vector{&mixed.binary}, BopOptions{.lr = 0.2}));

@@ -19,8 +19,7 @@ constexpr double kBound = std::is_same_v<Real, double> ? 1e-14 : 2 * 0x1p-24;
 
 /// Two parameters with the first gradients of the golden file, and one without.
 struct Problem {
-  Parameter w{tensor_of(golden()["start"]["w"])}, alpha{tensor_of(golden()["start"]["alpha"])},
-      idle{Tensor({2})};
+  Parameter w{tensor_of(golden()["start"]["w"])}, alpha{tensor_of(golden()["start"]["alpha"])}, idle{Tensor({2})};
   std::vector<Parameter*> all{&w, &idle, &alpha};
 
   Problem() {

@@ -40,8 +40,7 @@ struct Problem {
 };
 
 /// The optimizer of a golden case: the keys are PyTorch's.
-std::unique_ptr<Optimizer> make(const std::string& name, const json& options,
-                                std::vector<Parameter*> parameters) {
+std::unique_ptr<Optimizer> make(const std::string& name, const json& options, std::vector<Parameter*> parameters) {
   if (name.starts_with("sgd"))
     return std::make_unique<Sgd>(parameters, SgdOptions{.lr = options["lr"],
                                                         .momentum = options.value("momentum", 0.),
@@ -149,9 +148,8 @@ TEST_CASE("optimizers: each part of Adam's state matters") {
   };
   const auto right = after_spoiling([](State&) {});
   CHECK(after_spoiling([](State&) {}) == right);
-  CHECK(after_spoiling([](State& s) { s.tensors[0].second = Tensor({5}); }) != right);  // mean.0
-  CHECK(after_spoiling([](State& s) { s.tensors[2].second = Tensor({5}, 1); }) !=
-        right);  // square.0
+  CHECK(after_spoiling([](State& s) { s.tensors[0].second = Tensor({5}); }) != right);     // mean.0
+  CHECK(after_spoiling([](State& s) { s.tensors[2].second = Tensor({5}, 1); }) != right);  // square.0
   CHECK(after_spoiling([](State& s) { s.counts["steps"][0] = 0; }) != right);
   CHECK(after_spoiling([](State& s) { s.numbers["lr"][0] *= 2; }) != right);
 }
@@ -177,8 +175,7 @@ TEST_CASE("optimizers: a state of another rule or other parameters is refused by
   };
   CHECK(refusal([](State&) {}) == "");
   CHECK_SAYS(refusal([](State& s) { s.tensors.pop_back(); }), "'square.1' is missing");
-  CHECK_SAYS(refusal([](State& s) { s.tensors[1].first = "mean.7"; }),
-             "'mean.1' is missing");
+  CHECK_SAYS(refusal([](State& s) { s.tensors[1].first = "mean.7"; }), "'mean.1' is missing");
   CHECK_SAYS(refusal([](State& s) { s.tensors[1].second = Tensor({3}); }), "'mean.1' of shape (3)");
   CHECK_SAYS(refusal([](State& s) { s.counts["steps"].pop_back(); }), "given 1 step counts, expected 2");
   CHECK_SAYS(refusal([](State& s) { s.counts.clear(); }), "'steps' is missing");
@@ -202,8 +199,8 @@ TEST_CASE("optimizers: the same bits with one thread and with two") {
     if (adam)
       optimizer = std::make_unique<Adam>(std::vector{&w}, AdamOptions{.weight_decay = 0.01});
     else
-      optimizer = std::make_unique<Sgd>(std::vector{&w},
-                                        SgdOptions{.momentum = 0.9, .nesterov = true, .weight_decay = 0.01});
+      optimizer =
+          std::make_unique<Sgd>(std::vector{&w}, SgdOptions{.momentum = 0.9, .nesterov = true, .weight_decay = 0.01});
     for (int s = 0; s < 3; ++s) {
       Tensor grad = Tensor::uninitialized({n});
       rng.normal(grad.mutable_data(), static_cast<std::size_t>(n));

@@ -31,8 +31,7 @@ TEST_CASE("schedules: every step is PyTorch's") {
   CHECK(error_of("step", step_decay(0.3, 4, 0.1)) <= kBound);
   CHECK(error_of("multi_step", multi_step(0.3, {3, 4, 9}, 0.2)) <= kBound);
   CHECK(error_of("cosine", cosine(0.3, 10, 0.01)) <= kBound);
-  CHECK(error_of("one_cycle",
-                 one_cycle({.max_rate = 0.5, .steps = 20, .start_divisor = 10, .final_divisor = 100})) <=
+  CHECK(error_of("one_cycle", one_cycle({.max_rate = 0.5, .steps = 20, .start_divisor = 10, .final_divisor = 100})) <=
         kBound);
   CHECK(error_of("warmup", linear_warmup(step_decay(0.3, 3, 0.5), 4, 0.25)) <= kBound);
 }
@@ -41,8 +40,7 @@ TEST_CASE("schedules: the comparison notices a schedule that is off by one step 
   CHECK(error_of("step", step_decay(0.3, 5, 0.1)) > 1e-3);
   CHECK(error_of("multi_step", multi_step(0.3, {3, 5, 9}, 0.2)) > 1e-3);
   CHECK(error_of("cosine", cosine(0.3, 11, 0.01)) > 1e-3);
-  CHECK(error_of("one_cycle",
-                 one_cycle({.max_rate = 0.5, .steps = 21, .start_divisor = 10, .final_divisor = 100})) >
+  CHECK(error_of("one_cycle", one_cycle({.max_rate = 0.5, .steps = 21, .start_divisor = 10, .final_divisor = 100})) >
         1e-3);
   CHECK(error_of("warmup", linear_warmup(step_decay(0.3, 3, 0.5), 4, 0.26)) > 1e-3);
 }
@@ -52,8 +50,7 @@ TEST_CASE("schedules: the ends are where they should be, and the last rate stays
   CHECK(down(0) == doctest::Approx(0.2));
   CHECK(down(7) == doctest::Approx(0.1));
   CHECK(down(1000) == doctest::Approx(0.1));
-  const Schedule cycle =
-      one_cycle({.max_rate = 1, .steps = 10, .rise = 0.5, .start_divisor = 4, .final_divisor = 5});
+  const Schedule cycle = one_cycle({.max_rate = 1, .steps = 10, .rise = 0.5, .start_divisor = 4, .final_divisor = 5});
   CHECK(cycle(0) == doctest::Approx(0.25));
   CHECK(cycle(4) == doctest::Approx(1));
   CHECK(cycle(9) == doctest::Approx(0.05));
@@ -68,8 +65,7 @@ TEST_CASE("schedules: arguments that make no sense are refused") {
   CHECK_THROWS_AS(constant(-1), Error);
   CHECK_THROWS_AS(constant(std::nan("")), Error);
   CHECK_THROWS_AS(constant(1)(-1), Error);
-  for (const double bad :
-       {std::nan(""), HUGE_VAL, 10. * static_cast<double>(std::numeric_limits<Real>::max())}) {
+  for (const double bad : {std::nan(""), HUGE_VAL, 10. * static_cast<double>(std::numeric_limits<Real>::max())}) {
     CHECK_THROWS_AS(constant(bad), Error);
     CHECK_THROWS_AS(step_decay(bad, 1, 0.1), Error);
     CHECK_THROWS_AS(multi_step(bad, {1}, 0.1), Error);

@@ -11,6 +11,8 @@
 #include "optim/sgd.h"
 #include "quant/quantized_optimizer.h"
 #include "quant/theory/two_layer.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/relaxation.h"
 #include "tests/support/random_points.h"
 
 using namespace coarsegrad;
@@ -34,8 +36,8 @@ class Run {
   };
   Run(const Vector& start, const Options& o)
       : layer_(static_cast<std::int64_t>(start.size()), 1, Rng(1), false),
-        rule_(layer_, quant::weight_projections(o.projection.name, {.bits = o.projection.bits}),
-              quant::relaxation("blend", {.strength = o.rho}), {.quantize_last = true}),
+        rule_(layer_, quant::weight_projections().part(o.projection.name).with("bits", o.projection.bits),
+              Part{"blend", quant::BlendOptions{.rho = o.rho}}),
         sgd_({&layer_.weight}, {.lr = o.eta, .momentum = o.momentum, .weight_decay = o.decay}),
         optimizer_(sgd_, layer_, {.weights = &rule_}, {1, 1}) {
     layer_.weight.value = row(start);
@@ -94,8 +96,7 @@ struct Quadratic {
 Quadratic random_quadratic(RandomPoints& random, int n) {
   std::vector<Vector> a;
   for (int i = 0; i < 20; ++i) a.push_back(random.normals(n));
-  Quadratic q{std::vector<Vector>(static_cast<std::size_t>(n), Vector(static_cast<std::size_t>(n))),
-              random.normals(n)};
+  Quadratic q{std::vector<Vector>(static_cast<std::size_t>(n), Vector(static_cast<std::size_t>(n))), random.normals(n)};
   for (const Vector& row : a)
     for (std::size_t i = 0; i < row.size(); ++i)
       for (std::size_t j = 0; j < row.size(); ++j) q.h[i][j] += row[i] * row[j] / 20;
@@ -338,9 +339,8 @@ struct ToyRuns {
       jump_share += t.jump_share / 10;
     }
     std::ranges::sort(gaps);
-    MESSAGE(std::string(binary_teacher ? "binary" : "float")
-            << " teacher, rho = " << rho << ": median gap " << gaps[5] << ", share of late steps with a jump "
-            << jump_share);
+    MESSAGE(std::string(binary_teacher ? "binary" : "float") << " teacher, rho = " << rho << ": median gap " << gaps[5]
+                                                             << ", share of late steps with a jump " << jump_share);
   }
   auto below(double gap) const {
     return std::ranges::count_if(gaps, [=](double g) { return g < gap; });

@@ -38,8 +38,7 @@ const std::vector<Real> kNu{Real(.6066), Real(.7295), Real(.5436), Real(.9351), 
 /// A float network and a low-bit one beside it, the same start.
 struct Couple {
   const Tensor labels_ = Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7});
-  std::unique_ptr<nn::Module> student =
-      nn::lenet5(quant::uniform_activation(2, surrogate("clipped_relu")), Rng(1));
+  std::unique_ptr<nn::Module> student = nn::lenet5(quant::uniform_activation(2, surrogate("clipped_relu")), Rng(1));
   std::unique_ptr<nn::Module> partner = nn::lenet5(nn::relu_activation(), Rng(1));
   optim::Sgd student_step{student->parameters(), {.lr = 0.05, .momentum = 0.9}};
   optim::Sgd partner_step{partner->parameters(), {.lr = 0.05, .momentum = 0.9}};
@@ -52,9 +51,8 @@ struct Couple {
 };
 
 bool same(const nn::StateDict& a, const nn::StateDict& b) {
-  return std::ranges::equal(a, b, [](const auto& x, const auto& y) {
-    return std::ranges::equal(x.second.view(), y.second.view());
-  });
+  return std::ranges::equal(
+      a, b, [](const auto& x, const auto& y) { return std::ranges::equal(x.second.view(), y.second.view()); });
 }
 
 bool untouched(nn::Module& net) {
@@ -86,13 +84,12 @@ TEST_SUITE("paper-telcnn") {
     }
   }
 
-  TEST_CASE(
-      "paper-telcnn 7.3: each loss reaches its own network, and the update of one leaves the other's bits") {
+  TEST_CASE("paper-telcnn 7.3: each loss reaches its own network, and the update of one leaves the other's bits") {
     for (const std::string& name : quant::guide_names()) {
       CAPTURE(name);
       Couple pair;
-      quant::Guidance guidance(*pair.student, *pair.partner,
-                               {.guide = quant::guide(name), .weight = 2, .partner_weight = 3}, two_bits);
+      quant::Guidance guidance(*pair.student, *pair.partner, {.guide = name, .weight = 2, .partner_weight = 3},
+                               two_bits);
       const auto losses = [&] {
         pair.student_step.zero_grad();
         pair.partner_step.zero_grad();
@@ -118,8 +115,7 @@ TEST_SUITE("paper-telcnn") {
   TEST_CASE("paper-telcnn 7.4: with weight 0 both networks train as each does alone, bit for bit") {
     const auto train = [](const std::string& guide, double weight) {
       Couple pair;
-      const quant::GuidanceOptions options{
-          .guide = quant::guide(guide), .weight = weight, .partner_weight = weight};
+      const quant::GuidanceOptions options{.guide = guide, .weight = weight, .partner_weight = weight};
       quant::Guidance guidance(*pair.student, *pair.partner, options, two_bits);
       for (int step = 0; step < 4; ++step) {
         pair.student_step.zero_grad();
@@ -134,8 +130,8 @@ TEST_SUITE("paper-telcnn") {
     };
     Couple alone;
     for (int step = 0; step < 4; ++step)
-      for (auto [net, optimizer] : {std::pair(alone.student.get(), &alone.student_step),
-                                    std::pair(alone.partner.get(), &alone.partner_step)}) {
+      for (auto [net, optimizer] :
+           {std::pair(alone.student.get(), &alone.student_step), std::pair(alone.partner.get(), &alone.partner_step)}) {
         optimizer->zero_grad();
         alone.look(*net).task.backward();
         optimizer->step();
@@ -153,18 +149,14 @@ TEST_SUITE("paper-telcnn") {
 
   TEST_CASE("guidance: the losses of both networks, written out") {
     Couple pair;
-    const quant::GuidanceOptions options{.layers = {"act2"},
-                                         .weight = 0.5,
-                                         .partner_weight = 0.25,
-                                         .task_weight = 2,
-                                         .partner_task_weight = 3};
+    const quant::GuidanceOptions options{
+        .layers = {"act2"}, .weight = 0.5, .partner_weight = 0.25, .task_weight = 2, .partner_task_weight = 3};
     quant::Guidance guidance(*pair.student, *pair.partner, options, two_bits);
     Var nu, mu;
     for (auto [net, place] : {std::pair(pair.student.get(), &nu), std::pair(pair.partner.get(), &mu)})
       for (const auto& [name, module] : net->named_modules())
         if (name == "act2")
-          module->register_forward_hook(
-              [place = place](nn::Module&, const Var&, const Var& y) { *place = y; });
+          module->register_forward_hook([place = place](nn::Module&, const Var&, const Var& y) { *place = y; });
     const quant::Outcome student = pair.look(*pair.student), partner = pair.look(*pair.partner);
     const auto losses = guidance.losses(student, partner);
     double sum = 0;
@@ -194,8 +186,7 @@ TEST_SUITE("paper-telcnn") {
           expected += p * std::log(p * sum_z / std::exp(static_cast<double>(z[3 * n + c]) / t));
         }
       }
-      CHECK(quant::distillation_loss(z, target, t).item() ==
-            doctest::Approx(t * t * expected / 2).epsilon(1e-5));
+      CHECK(quant::distillation_loss(z, target, t).item() == doctest::Approx(t * t * expected / 2).epsilon(1e-5));
     }
     CHECK(quant::distillation_loss(z, z, 2).item() == doctest::Approx(0).epsilon(1e-6));
     const Var logits = Var::leaf(z), fixed = Var::leaf(target);
@@ -237,7 +228,7 @@ TEST_SUITE("paper-telcnn") {
       CHECK_THROWS_AS(made({.weight = bad}), Error);
       CHECK_THROWS_AS(made({.temperature = bad}), Error);
     }
-    CHECK_THROWS_AS(quant::guide("attention"), UsageError);
+    CHECK_THROWS_AS(made({.guide = "attention"}), UsageError);
     // A pass without gradients, an evaluation say, is not taken for one of the training.
     quant::Guidance guidance(*pair.student, *pair.partner, {}, two_bits);
     {
@@ -253,12 +244,9 @@ TEST_SUITE("paper-telcnn") {
     Couple pair;
     {
       const quant::Guidance guidance(*pair.student, *pair.partner, {}, two_bits);
-      CHECK(std::ranges::any_of(pair.student->named_modules(),
-                                [](const auto& m) { return m.second->has_hooks(); }));
+      CHECK(std::ranges::any_of(pair.student->named_modules(), [](const auto& m) { return m.second->has_hooks(); }));
     }
-    CHECK(std::ranges::none_of(pair.student->named_modules(),
-                               [](const auto& m) { return m.second->has_hooks(); }));
-    CHECK(std::ranges::none_of(pair.partner->named_modules(),
-                               [](const auto& m) { return m.second->has_hooks(); }));
+    CHECK(std::ranges::none_of(pair.student->named_modules(), [](const auto& m) { return m.second->has_hooks(); }));
+    CHECK(std::ranges::none_of(pair.partner->named_modules(), [](const auto& m) { return m.second->has_hooks(); }));
   }
 }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <set>
 #include <sstream>
@@ -15,8 +14,9 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
-#include "quant/activations/trained.h"
-#include "quant/quantized_optimizer.h"
+#include "quant/activations/uniform.h"
+#include "quant/assembly.h"
+#include "quant/weights/binary_relax.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -25,14 +25,18 @@ using namespace coarsegrad::testing;
 namespace {
 
 // One pass forward and backward of LeNet-5 with the parts of a method, and what is deployed.
-void passes(const quant::WeightParts& weights, const quant::ActivationParts& activations) {
-  const auto net = nn::lenet5(quant::make_activation(activations), Rng(1));
-  const auto rule = quant::make_rule(weights, *net);
-  CHECK((rule == nullptr) == (weights.options.bits == 0));
-  std::vector<Parameter*> parameters = net->parameters();
-  if (rule) std::ranges::copy(rule->parameters(), std::back_inserter(parameters));
-  optim::Sgd sgd(parameters, {});
-  quant::QuantizedOptimizer optimizer(sgd, *net, {.weights = rule.get()}, {1, 10});
+void passes(const quant::Method& method) {
+  const auto network = [](const nn::MakeActivation& activation) { return nn::lenet5(activation, Rng(1)); };
+  const auto sgd = [](std::vector<Parameter*> parameters) {
+    return std::make_unique<optim::Sgd>(std::move(parameters), optim::SgdOptions{.lr = 0.1});
+  };
+  const quant::Assembly a =
+      quant::assemble({.method = method, .network = network, .input = {28, 28, 1}, .optimizer = sgd});
+  nn::Module* const net = a.net.get();
+  quant::WeightRule* const rule = a.weights.get();
+  const int weight_bits = target(method).weight_bits;
+  CHECK((rule == nullptr) == (weight_bits == 0));
+  quant::QuantizedOptimizer optimizer(*a.optimizer, *net, a.quantized(), {1, 10});
   optimizer.zero_grad();
   const Var logits = (*net)(nn::uniform({4, 28, 28, 1}, 1, Rng(2)));
   const Tensor labels = Tensor::of<std::int32_t>({4}, {1, 2, 3, 4});
@@ -43,15 +47,15 @@ void passes(const quant::WeightParts& weights, const quant::ActivationParts& act
     CHECK(parameter.second->grad().defined());
   }
   if (!rule) return;
-  CHECK(rule->relaxation().name() == weights.relaxation);
+  CHECK(rule->relaxation().name() == method.relaxation.name);
   rule->deploy();
   for (const auto& entry : rule->weights()) {
-    CHECK(entry.projection->name() == weights.projection);
+    CHECK(entry.projection->name() == method.weights.name);
     std::set<Real> levels;
     for (const Real v : entry.weight->used.view()) levels.insert(v);
-    const std::size_t most = std::size_t{1} << weights.options.bits;
+    const std::size_t most = std::size_t{1} << weight_bits;
     // A scale for each channel gives each its own levels.
-    const bool one_scale = weights.projection != "xnor" && !weights.options.per_channel;
+    const bool one_scale = method.weights.name != "xnor";
     if (one_scale) CHECK(levels.size() <= most);
     CHECK(levels.size() < static_cast<std::size_t>(entry.weight->value.numel()));
   }
@@ -68,8 +72,7 @@ std::vector<std::string> cells_of(const std::string& line) {
 std::vector<std::string> in_backticks(const std::string& cell) {
   std::istringstream in(cell);
   std::vector<std::string> names;
-  for (std::string between, name; std::getline(in, between, '`') && std::getline(in, name, '`');)
-    names.push_back(name);
+  for (std::string between, name; std::getline(in, between, '`') && std::getline(in, name, '`');) names.push_back(name);
   return names;
 }
 
@@ -89,17 +92,17 @@ TEST_SUITE("quant") {
     std::map<std::string, std::vector<std::string>> rows;
     for (std::string line; std::getline(readme, line);)
       if (line.starts_with("| `"))
-        for (const auto cells = cells_of(line); const std::string& name : in_backticks(cells[0]))
-          rows[name] = cells;
+        for (const auto cells = cells_of(line); const std::string& name : in_backticks(cells[0])) rows[name] = cells;
     CHECK(rows.size() + 1 == quant::method_names().size());  // all but float
     for (const auto& row : rows) {
       const std::string& name = row.first;
       const std::vector<std::string>& cells = row.second;
       CAPTURE(name);
       const quant::Method& m = quant::method(name);
-      CHECK(bits_in(cells.at(1), name) == m.weights.options.bits);
-      CHECK(bits_in(cells.at(3), name) == m.activations.options.bits);
-      CHECK(bits_in(cells.at(4), name) == m.gradients.bits);
+      CHECK(bits_in(cells.at(1), name) == target(m).weight_bits);
+      CHECK(bits_in(cells.at(3), name) == target(m).activation_bits);
+      const int gradient_bits = m.gradients.name == "none" ? 0 : std::get<int>(m.gradients.options.get("bits"));
+      CHECK(bits_in(cells.at(4), name) == gradient_bits);
     }
   }
 
@@ -111,13 +114,10 @@ TEST_SUITE("quant") {
       const quant::Method& m = quant::method(name);
       CHECK(m.name == name);
       CHECK(m.paper.size() > 10);
-      passes(m.weights, m.activations);
+      passes(m);
       for (const auto& bits : m.bits) {
         INFO(bits.first, " and ", bits.second, " bits");
-        quant::Method other = m;
-        other.weights.options.bits = bits.first;
-        other.activations.options.bits = bits.second;
-        passes(other.weights, other.activations);
+        passes(with_bits(m, {bits.first, bits.second}));
       }
     }
   }
@@ -130,16 +130,14 @@ TEST_SUITE("quant") {
       const std::string said = e.what();
       for (const std::string& name : quant::method_names()) CHECK(said.find(name) != std::string::npos);
     }
-    passes({.projection = "twn",
-            .options = {.bits = 2},
-            .relaxation = "relax",
-            .relaxation_options = {.strength = 1}},
-           {.map = "uniform", .options = {.bits = 3}});
-    CHECK_THROWS_AS(passes({.projection = "twn", .options = {.bits = 3}}, {}), UsageError);
+    passes({.weights = {"twn"},
+            .relaxation = {"relax", quant::BinaryRelaxOptions{.lambda = 1}},
+            .activations = {"uniform", quant::UniformOptions{.bits = 3}}});
+    CHECK_THROWS_AS(quant::with_bits({.weights = {"twn"}}, {3, 0}), UsageError);
     CHECK_THROWS_AS(quant::register_method({.name = "bcgd"}), UsageError);
-    quant::register_method({.name = "relaxed_ternary",
-                            .weights = {.projection = "twn", .options = {.bits = 2}, .relaxation = "relax"},
-                            .paper = "nowhere, so far"});
-    CHECK(quant::method("relaxed_ternary").weights.relaxation == "relax");
+    CHECK_THROWS_AS(quant::register_method({.name = "typo_of_test", .weights = {"twm"}}), UsageError);
+    quant::register_method(
+        {.name = "relaxed_ternary", .weights = {"twn"}, .relaxation = {"relax"}, .paper = "nowhere, so far"});
+    CHECK(quant::method("relaxed_ternary").relaxation.options.has("lambda"));  // as nobody sets them
   }
 }

@@ -18,8 +18,14 @@
 #include "optim/clip.h"
 #include "optim/joint.h"
 #include "optim/sgd.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/activations/trained.h"
 #include "quant/evaluation_scope.h"
+#include "quant/gradients/gradient_rule.h"
+#include "quant/weights/binary_relax.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/prox_quant.h"
+#include "quant/weights/relaxation.h"
 #include "tests/support/errors.h"
 
 using namespace coarsegrad;
@@ -35,9 +41,9 @@ Values values(const nn::StateDict& state) {
   return all;
 }
 
-
 Var loss_of(nn::Module& net) {
-  return cross_entropy(net(nn::uniform({8, 28, 28, 1}, 1, Rng(2))), Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7}));
+  return cross_entropy(net(nn::uniform({8, 28, 28, 1}, 1, Rng(2))),
+                       Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7}));
 }
 
 std::vector<Parameter*> trained(nn::Module& net, WeightRule& rule) {
@@ -46,10 +52,8 @@ std::vector<Parameter*> trained(nn::Module& net, WeightRule& rule) {
   return all;
 }
 
-quant::WeightRule rule_over(nn::Module& net, const char* projection, int bits, const char* relaxation = "none",
-                            const quant::RelaxationOptions& options = {}) {
-  return {net, quant::weight_projections(projection, {.bits = bits}), quant::relaxation(relaxation, options),
-          {.quantize_last = true}};
+quant::WeightRule rule_over(nn::Module& net, const char* projection, int bits, const Part& relaxation = {"none"}) {
+  return {net, quant::weight_projections().part(projection).with("bits", bits), relaxation};
 }
 
 }  // namespace
@@ -57,7 +61,8 @@ quant::WeightRule rule_over(nn::Module& net, const char* projection, int bits, c
 TEST_SUITE("quant") {
   TEST_CASE("quantized optimizer: without rules it is the optimizer inside, bit for bit") {
     const auto train = [](bool around) {
-      const auto net = nn::lenet5(quant::trained_activation({.bits = 2}), Rng(1));
+      const auto net =
+          nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 2}}), Rng(1));
       optim::Adam adam(net->parameters(), {.lr = 0.01});
       QuantizedOptimizer quantized(adam, *net, {}, {3, 1});
       optim::Optimizer& optimizer = around ? static_cast<optim::Optimizer&>(quantized) : adam;
@@ -78,7 +83,7 @@ TEST_SUITE("quant") {
     // Blend: w <- (1 - rho) w + rho x - eta (g + decay w'), with g at x and w' the blended w.
     nn::Linear layer(3, 1, Rng(1), false);
     layer.weight.value = Tensor({1, 3}, {1, -3, 2});
-    WeightRule rule = rule_over(layer, "binary", 1, "blend", {.strength = 0.25});
+    WeightRule rule = rule_over(layer, "binary", 1, {"blend", quant::BlendOptions{.rho = 0.25}});
     optim::Sgd sgd(layer.parameters(), {.lr = 0.5, .weight_decay = 0.125});
     QuantizedOptimizer optimizer(sgd, layer, {.weights = &rule}, {1, 1});
     optimizer.zero_grad();
@@ -91,7 +96,7 @@ TEST_SUITE("quant") {
     // ProxQuant: w <- prox(w - eta g) after the step, at the rate that the step had.
     nn::Linear other(3, 1, Rng(1), false);
     other.weight.value = Tensor({1, 3}, {1, -3, 2});
-    WeightRule prox = rule_over(other, "sign", 1, "prox", {.strength = 1});
+    WeightRule prox = rule_over(other, "sign", 1, {"prox", quant::ProxQuantOptions{.rate = 1, .hard_from = 1}});
     optim::Sgd still(other.parameters(), {.lr = 0.1});
     QuantizedOptimizer proximal(still, other, {.weights = &prox}, {1, 4});
     for (int epoch = 0; epoch < 2; ++epoch) {  // lambda is 0 in the first one, 1 in the second
@@ -105,7 +110,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("quantized optimizer: no call of a step can be left out") {
     const auto net = nn::lenet5(nn::relu_activation(), Rng(1));
-    WeightRule rule = rule_over(*net, "lsq", 2, "clip");
+    WeightRule rule = rule_over(*net, "lsq", 2, {"clip"});
     optim::Sgd sgd(trained(*net, rule), {.lr = 0.02});
     QuantizedOptimizer optimizer(sgd, *net, {.weights = &rule}, {10, 1});
     const auto says = [](auto&& call) { return complaint_of(call); };
@@ -192,7 +197,8 @@ TEST_SUITE("quant") {
     nn::Sequential net;
     auto& sharp = net.add<Sharp>("sharp");
     net.add<nn::Linear>("fc", 3, 2, Rng(1));
-    WeightRule rule = rule_over(net, "binary", 1, "relax", {.strength = 1, .growth = 2, .hard_from = 0.75});
+    WeightRule rule =
+        rule_over(net, "binary", 1, {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .hard_from = 0.75}});
     optim::Sgd sgd(net.parameters(), {.lr = 0.1});
     QuantizedOptimizer optimizer(sgd, net, {.weights = &rule}, {2, 2});
     std::vector<double> lambda;
@@ -209,7 +215,8 @@ TEST_SUITE("quant") {
   TEST_CASE("quantized optimizer: gradients are quantized with the draws of the step") {
     const auto gradients = [](bool by_hand) {
       const auto net = nn::lenet5(nn::relu_activation(), Rng(1));
-      quant::GradientRule rule(*net, quant::bifurcated_gradients("psq", 4), Rng(3));
+      quant::GradientRule rule(*net, quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 4}}),
+                               Rng(3));
       optim::Sgd sgd(net->parameters(), {.lr = 0});
       QuantizedOptimizer optimizer(sgd, *net, {.gradients = &rule}, {10, 1});
       Values all;
@@ -259,8 +266,10 @@ TEST_SUITE("quant") {
 
   TEST_CASE("quantized optimizer: from its state and those of rule and network a training goes on bit for bit") {
     struct Run {
-      std::unique_ptr<nn::Module> net = nn::lenet5(quant::trained_activation({.bits = 4}), Rng(1));
-      WeightRule rule = rule_over(*net, "warm_lloyd", 3, "relax", {.strength = 1, .growth = 1.5});
+      std::unique_ptr<nn::Module> net =
+          nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
+      WeightRule rule = rule_over(*net, "warm_lloyd", 3,
+                                  {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.5, .hard_from = 1}});
       optim::Sgd sgd{net->parameters(), {.lr = 0.02, .momentum = 0.9}};
       QuantizedOptimizer optimizer{sgd, *net, {.weights = &rule}, {2, 3}};
 
@@ -300,8 +309,10 @@ TEST_SUITE("quant") {
 
   TEST_CASE("evaluation scope: anywhere in a training it deploys, and leaves no trace in what comes after") {
     const auto train = [](bool judged) {
-      const auto net = nn::lenet5(quant::trained_activation({.bits = 4}), Rng(1));
-      WeightRule rule = rule_over(*net, "warm_lloyd", 3, "relax", {.strength = 0.5});
+      const auto net =
+          nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
+      WeightRule rule = rule_over(*net, "warm_lloyd", 3,
+                                  {"relax", quant::BinaryRelaxOptions{.lambda = 0.5, .growth = 1, .hard_from = 1}});
       optim::Sgd sgd(net->parameters(), {.lr = 0.02, .momentum = 0.9});
       QuantizedOptimizer optimizer(sgd, *net, {.weights = &rule}, {2, 2});
       const auto judge = [&] {

@@ -21,15 +21,15 @@ namespace {
 nn::MakeActivation four_bits() { return uniform_activation(4, surrogate("clipped_relu")); }
 
 const LayerSummary& layer(const Summary& summary, const std::string& name) {
-  const auto found = std::find_if(summary.layers.begin(), summary.layers.end(),
-                                  [&](const LayerSummary& l) { return l.name == name; });
+  const auto found =
+      std::find_if(summary.layers.begin(), summary.layers.end(), [&](const LayerSummary& l) { return l.name == name; });
   REQUIRE_MESSAGE(found != summary.layers.end(), name);
   return *found;
 }
 
 /// Leaves the projections of all weights of convolutions where a training rule leaves them.
-void quantize_convolutions(nn::Module& net, const ProjectionOptions& options) {
-  const auto projection = weight_projection("exact", options);
+void quantize_convolutions(nn::Module& net, const ExactOptions& options) {
+  const auto projection = weight_projection({"exact", options});
   for (const auto& [name, p] : net.named_parameters())
     if (p->value.shape().rank() == 4) p->used = projection->project(p->value);
 }
@@ -56,8 +56,7 @@ class Own : public nn::Module {
     head.add<nn::Linear>("fc", 8, 3, Rng(2), false);
   }
   Var forward_inputs(const std::vector<Var>& in) override {
-    const Var left = shared(matmul(in[0], embedding.var())),
-              right = linear(shared(in[1]), shared.weight.var());
+    const Var left = shared(matmul(in[0], embedding.var())), right = linear(shared(in[1]), shared.weight.var());
     const Var coarse = quantize_activation(concatenate({left, right}, 1), Real(0.5), 3, surrogate("relu"));
     return batch_norm_eval(head(coarse), {}, shift.var(), Tensor({3}), Tensor({3}, Real(1)), Real(1e-5));
   }
@@ -105,8 +104,7 @@ TEST_CASE("summary: ResNet-20 with 1-bit weights and 4-bit activations") {
   CHECK(s.parameters == 269722);  // 0.27 million, as He et al. count
   CHECK(s.macs == 40551040);      // 41 million
   const std::int64_t first = 32 * 32 * 16 * 27, last = 640;
-  CHECK(s.bops ==
-        first * 1 * 32 + (s.macs - first - last) * 1 * 4 + last * 32 * 32);  // pooled values are no levels
+  CHECK(s.bops == first * 1 * 32 + (s.macs - first - last) * 1 * 4 + last * 32 * 32);  // pooled values are no levels
   const LayerSummary &conv = layer(s, "conv"), &inner = layer(s, "stages.stage2_block1.conv2");
   CHECK(std::tuple(conv.input_bits, conv.weight_bits, conv.output_bits) == std::tuple(32, 1, 32));
   CHECK(std::tuple(inner.input_bits, inner.weight_bits, inner.output_bits) == std::tuple(4, 1, 32));
@@ -115,8 +113,7 @@ TEST_CASE("summary: ResNet-20 with 1-bit weights and 4-bit activations") {
   CHECK(layer(s, "act").output_bits == 4);
   CHECK(std::count_if(s.layers.begin(), s.layers.end(),
                       [](const LayerSummary& l) { return l.name == "stages.stage1_block1.act"; }) == 2);
-  // Packed convolutions with a scale each, two numbers for each of the 688 normalised channels, the dense
-  // layer.
+  // Packed convolutions with a scale each, two numbers for each of the 688 normalised channels, the dense layer.
   CHECK(s.bytes == 267696 / 8 + 19 * 4 + 688 * 8 + 650 * 4);
 }
 
@@ -151,12 +148,10 @@ TEST_CASE("summary: the network is left as it was, also when it refuses the imag
   for (const auto& [name, module] : net->named_modules()) CHECK(!module->has_hooks());
   const auto after = net->state_dict();
   for (std::size_t i = 0; i < before.size(); ++i)
-    CHECK(std::equal(before[i].second.view().begin(), before[i].second.view().end(),
-                     after[i].second.view().begin()));
+    CHECK(std::equal(before[i].second.view().begin(), before[i].second.view().end(), after[i].second.view().begin()));
 }
 
-TEST_CASE(
-    "summary: functional ops, two inputs and a shared module have their shapes, parameters, MACs and uses") {
+TEST_CASE("summary: functional ops, two inputs and a shared module have their shapes, parameters, MACs and uses") {
   Own net;
   const Summary s = summarize(net, nn::trace(net, {{1, 6}, {1, 4}}));
   REQUIRE(s.layers.size() == 4);

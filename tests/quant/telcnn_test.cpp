@@ -7,22 +7,20 @@
 #include "core/base/check.h"
 #include "core/deferred.h"
 #include "nn/init.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/method.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
 
 namespace {
 
 std::unique_ptr<quant::WeightProjection> projection(int bits) {
-  quant::ProjectionOptions options = quant::method("telcnn").weights.options;
-  options.bits = bits;
-  return quant::weight_projection(quant::method("telcnn").weights.projection, options);
+  return quant::weight_projection(quant::method("telcnn").weights.with("bits", bits));
 }
 
 std::unique_ptr<nn::Activation> activation(int bits) {
-  quant::ActivationParts parts = quant::method("telcnn").activations;
-  parts.options.bits = bits;
-  return quant::make_activation(parts)("act");
+  return quant::make_activation(quant::method("telcnn").activations.with("bits", bits))("act");
 }
 
 // Sum of (quantized z - z)^2 with z = tanh(w) / (2 max|tanh w|) + 1/2.
@@ -42,23 +40,20 @@ double squared_error(const Tensor& w, int bits) {
 
 TEST_SUITE("paper-telcnn") {
   TEST_CASE("paper-telcnn 7.1: its quantizers have the golden values of DoReFa-Net") {
-    const Tensor w({8},
-                   {Real(.9), Real(-.35), Real(.12), Real(-.05), Real(.02), Real(.6), Real(-.2), Real(.01)});
+    const Tensor w({8}, {Real(.9), Real(-.35), Real(.12), Real(-.05), Real(.02), Real(.6), Real(-.2), Real(.01)});
     const std::vector<std::pair<int, std::vector<double>>> golden{
         {2, {1, -1. / 3, 1. / 3, -1. / 3, 1. / 3, 1, -1. / 3, 1. / 3}},
         {4, {1, -.466667, .2, -.066667, .066667, .733333, -.333333, .066667}},
         {8, {1, -.466667, .168627, -.066667, .027451, .749020, -.278431, .011765}}};
     for (const auto& [bits, expected] : golden) {
       const Tensor q = projection(bits)->project(w);
-      for (std::size_t i = 0; i < 8; ++i)
-        CHECK(std::abs(static_cast<double>(q.view()[i]) - expected[i]) <= 1e-6);
+      for (std::size_t i = 0; i < 8; ++i) CHECK(std::abs(static_cast<double>(q.view()[i]) - expected[i]) <= 1e-6);
     }
-    const Tensor x({10}, {Real(-.3), 0, Real(.1), Real(.2), Real(.34), Real(.5), Real(.51), Real(.7),
-                          Real(.99), Real(1.4)});
+    const Tensor x({10},
+                   {Real(-.3), 0, Real(.1), Real(.2), Real(.34), Real(.5), Real(.51), Real(.7), Real(.99), Real(1.4)});
     const Tensor y = (*activation(2))(x).value();
     const double thirds[] = {0, 0, 0, 1, 1, 2, 2, 2, 3, 3};
-    for (std::size_t i = 0; i < 10; ++i)
-      CHECK(std::abs(static_cast<double>(y.view()[i]) - thirds[i] / 3) <= 1e-6);
+    for (std::size_t i = 0; i < 10; ++i) CHECK(std::abs(static_cast<double>(y.view()[i]) - thirds[i] / 3) <= 1e-6);
   }
 
   TEST_CASE("paper-telcnn 7.6: the squared error of the weights shrinks by the square of the steps' ratio") {
@@ -82,15 +77,13 @@ TEST_SUITE("paper-telcnn") {
     for (std::int64_t i = 0; i < w.numel(); ++i) {
       levels.insert(q[i]);
       // Half a step of 2 / 65535 and the rounding of floats.
-      CHECK(std::abs(static_cast<double>(q[i]) - std::tanh(static_cast<double>(w[i])) / max) <=
-            1.01 / 65535 + 1e-6);
+      CHECK(std::abs(static_cast<double>(q[i]) - std::tanh(static_cast<double>(w[i])) / max) <= 1.01 / 65535 + 1e-6);
     }
     CHECK(levels.size() > 4000);
     const Var x = Var::leaf(Tensor({4}, {Real(-0.1), Real(0.25), Real(0.75), Real(1.25)}));
     const Var y = (*activation(16))(x);
     y.backward(Tensor({4}, {1, 2, 3, 4}));
-    for (const auto& [i, value, slope] :
-         {std::tuple(0, 0.0, 0.0), {1, 0.25, 2.0}, {2, 0.75, 3.0}, {3, 1.0, 0.0}}) {
+    for (const auto& [i, value, slope] : {std::tuple(0, 0.0, 0.0), {1, 0.25, 2.0}, {2, 0.75, 3.0}, {3, 1.0, 0.0}}) {
       CHECK(std::abs(static_cast<double>(y.value()[i]) - value) <= 0.51 / 65535);
       CHECK(x.grad()[i] == slope);
     }

@@ -11,20 +11,17 @@ namespace coarsegrad::testing {
 
 inline std::string name(const ConvShape& s) {
   return cat("batch ", s.batch, " image ", s.height, "x", s.width, "x", s.in_channels, " to ", s.out_channels,
-             " kernel ", s.kernel_h, "x", s.kernel_w, " stride ", s.stride_h, ",", s.stride_w, " pad ",
-             s.pad_h, ",", s.pad_w, " dilation ", s.dilation_h, ",", s.dilation_w, " groups ", s.groups);
+             " kernel ", s.kernel_h, "x", s.kernel_w, " stride ", s.stride_h, ",", s.stride_w, " pad ", s.pad_h, ",",
+             s.pad_w, " dilation ", s.dilation_h, ",", s.dilation_w, " groups ", s.groups);
 }
 
 inline std::int64_t x_size(const ConvShape& s) { return s.batch * s.height * s.width * s.in_channels; }
-inline std::int64_t y_size(const ConvShape& s) {
-  return s.batch * s.out_height() * s.out_width() * s.out_channels;
-}
+inline std::int64_t y_size(const ConvShape& s) { return s.batch * s.out_height() * s.out_width() * s.out_channels; }
 inline std::int64_t weight_size(const ConvShape& s) {
   return s.out_channels * s.kernel_h * s.kernel_w * s.in_channels / s.groups;
 }
 
-// The definition: calls f(index in x, index in weight, index in y) for every product that the convolution
-// sums.
+// The definition: calls f(index in x, index in weight, index in y) for every product that the convolution sums.
 template <class F>
 void for_each_product(const ConvShape& s, F&& f) {
   const std::int64_t ci = s.in_channels / s.groups, co = s.out_channels / s.groups;
@@ -52,8 +49,8 @@ struct OneThread {
   ~OneThread() { set_num_threads(before); }
 };
 
-inline ConvShape square(std::int64_t batch, std::int64_t size, std::int64_t in, std::int64_t out,
-                        std::int64_t kernel, std::int64_t stride, std::int64_t pad) {
+inline ConvShape square(std::int64_t batch, std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t kernel,
+                        std::int64_t stride, std::int64_t pad) {
   return {.batch = batch,
           .height = size,
           .width = size,
@@ -125,9 +122,9 @@ inline const std::vector<ConvShape> kLayers = {
 
 /// Layers that are worth Winograd's algorithm; tiles that the images do not fill, channels that the vectors
 /// do not fill, and every padding.
-inline const std::vector<ConvShape> kWinogradLayers = {
-    square(16, 8, 64, 64, 3, 1, 1), square(5, 16, 64, 128, 3, 1, 1), square(67, 4, 70, 65, 3, 1, 1),
-    square(17, 7, 65, 99, 3, 1, 1), square(19, 10, 64, 80, 3, 1, 0), square(5, 14, 96, 64, 3, 1, 2),
-    square(64, 4, 256, 64, 3, 1, 1)};
+inline const std::vector<ConvShape> kWinogradLayers = {square(16, 8, 64, 64, 3, 1, 1),  square(5, 16, 64, 128, 3, 1, 1),
+                                                       square(67, 4, 70, 65, 3, 1, 1),  square(17, 7, 65, 99, 3, 1, 1),
+                                                       square(19, 10, 64, 80, 3, 1, 0), square(5, 14, 96, 64, 3, 1, 2),
+                                                       square(64, 4, 256, 64, 3, 1, 1)};
 
 }  // namespace coarsegrad::testing

@@ -17,16 +17,14 @@ std::string complaint_of(F&& f) {
   }
 }
 
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace coarsegrad
 
 /// Checks that `text` contains `part`; prints the text otherwise.
-#define CHECK_SAYS(text, part)                             \
-  do {                                                     \
-    const std::string what_it_says = (text);               \
-    CAPTURE(what_it_says);                                 \
-    CHECK(coarsegrad::contains(what_it_says, (part)));     \
+#define CHECK_SAYS(text, part)                         \
+  do {                                                 \
+    const std::string what_it_says = (text);           \
+    CAPTURE(what_it_says);                             \
+    CHECK(coarsegrad::contains(what_it_says, (part))); \
   } while (false)

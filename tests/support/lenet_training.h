@@ -19,9 +19,8 @@ class LenetTraining {
   LenetTraining(int bits, std::int64_t images, std::int64_t batch)
       : data_(datasets::gaussian_classes(images, {28, 28, 1}, 10, 1, 7)),
         loader_(data_, {.batch_size = batch, .seed = 3}),
-        net_(nn::lenet5(
-            bits ? quant::uniform_activation(bits, surrogate("clipped_relu")) : nn::relu_activation(),
-            Rng(5))),
+        net_(nn::lenet5(bits ? quant::uniform_activation(bits, surrogate("clipped_relu")) : nn::relu_activation(),
+                        Rng(5))),
         optimizer_(net_->parameters(), {.lr = 0.02, .momentum = 0.9, .weight_decay = 1e-4}) {}
 
   /// Takes the next batch; returns its loss.

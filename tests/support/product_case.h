@@ -35,8 +35,8 @@ struct Operand {
 
 /// What multiplies: gemm<T>, matrix_product<T>.
 template <class T>
-using Multiply = void(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* c,
-                      std::int64_t ldc, bool accumulate);
+using Multiply = void(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* c, std::int64_t ldc,
+                      bool accumulate);
 
 template <class T>
 struct ProductCase {
@@ -57,13 +57,12 @@ struct ProductCase {
     const std::int64_t ldc = p.n + p.gap;
     std::vector<T> c(static_cast<std::size_t>(p.m * ldc), T{kBetweenRows}), packed(c0.size());
     for (std::int64_t i = 0; i < p.m; ++i) std::copy_n(c0.data() + i * p.n, p.n, c.data() + i * ldc);
-    multiply(p.m, p.n, p.k, {a.data(), a_shape.ld, p.a_transposed}, {b.data(), b_shape.ld, p.b_transposed},
-             c.data(), ldc, p.accumulate);
+    multiply(p.m, p.n, p.k, {a.data(), a_shape.ld, p.a_transposed}, {b.data(), b_shape.ld, p.b_transposed}, c.data(),
+             ldc, p.accumulate);
     bool untouched = true;
     for (std::int64_t i = 0; i < p.m; ++i) {
       std::copy_n(c.data() + i * ldc, p.n, packed.data() + i * p.n);
-      for (std::int64_t j = p.n; j < ldc; ++j)
-        untouched &= c[static_cast<std::size_t>(i * ldc + j)] == T{kBetweenRows};
+      for (std::int64_t j = p.n; j < ldc; ++j) untouched &= c[static_cast<std::size_t>(i * ldc + j)] == T{kBetweenRows};
     }
     CHECK(untouched);
     return packed;
@@ -74,11 +73,9 @@ struct ProductCase {
     ReferenceSums sums(p.m * p.n);
     for (std::int64_t i = 0; i < p.m; ++i)
       for (std::int64_t j = 0; j < p.n; ++j) {
-        if (p.accumulate)
-          sums.add(i * p.n + j, static_cast<double>(c0[static_cast<std::size_t>(i * p.n + j)]), 1);
+        if (p.accumulate) sums.add(i * p.n + j, static_cast<double>(c0[static_cast<std::size_t>(i * p.n + j)]), 1);
         for (std::int64_t l = 0; l < terms; ++l)
-          sums.add(i * p.n + j,
-                   static_cast<double>(a[static_cast<std::size_t>(a_shape.at(i, l, p.a_transposed))]),
+          sums.add(i * p.n + j, static_cast<double>(a[static_cast<std::size_t>(a_shape.at(i, l, p.a_transposed))]),
                    static_cast<double>(b[static_cast<std::size_t>(b_shape.at(l, j, p.b_transposed))]));
       }
     return sums;
@@ -89,8 +86,8 @@ struct ProductCase {
 template <class T>
 void check_product(Multiply<T> multiply, const ProductShape& p) {
   for (Fill fill : {Fill::kIntegers, Fill::kReals}) {
-    INFO("m ", p.m, " n ", p.n, " k ", p.k, " transposed ", p.a_transposed, " ", p.b_transposed,
-         " accumulate ", p.accumulate, " gap ", p.gap, " integers ", fill == Fill::kIntegers);
+    INFO("m ", p.m, " n ", p.n, " k ", p.k, " transposed ", p.a_transposed, " ", p.b_transposed, " accumulate ",
+         p.accumulate, " gap ", p.gap, " integers ", fill == Fill::kIntegers);
     CHECK(ProductCase<T>(p, fill).error(multiply) <= allowed_error(fill));
   }
 }

@@ -15,9 +15,7 @@ class RandomPoints {
   explicit RandomPoints(unsigned seed) : engine_(seed) {}
 
   double normal() { return normal_(engine_); }
-  double uniform(double low, double high) {
-    return std::uniform_real_distribution<double>(low, high)(engine_);
-  }
+  double uniform(double low, double high) { return std::uniform_real_distribution<double>(low, high)(engine_); }
   int integer(int low, int high) { return std::uniform_int_distribution<int>(low, high)(engine_); }
   theory::Vector normals(int length, double scale = 1) {
     theory::Vector x(static_cast<std::size_t>(length));

@@ -20,8 +20,7 @@ std::vector<T> filled(std::int64_t n, Fill fill, std::uint64_t seed) {
   for (T& v : values) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     const auto bits = static_cast<std::int32_t>(state >> 32);
-    v = fill == Fill::kIntegers ? static_cast<T>(bits % 5)
-                                : static_cast<T>(bits) / static_cast<T>(2147483648.0);
+    v = fill == Fill::kIntegers ? static_cast<T>(bits % 5) : static_cast<T>(bits) / static_cast<T>(2147483648.0);
   }
   return values;
 }

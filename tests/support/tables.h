@@ -1,6 +1,5 @@
 #pragma once
-// What the tests of the kernel tables share: inputs, bitwise comparison, and loops over what this processor
-// runs.
+// What the tests of the kernel tables share: inputs, bitwise comparison, and loops over what this processor runs.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -12,9 +12,7 @@ void clear(std::int64_t n, std::uint8_t* mask) {
   for (std::int64_t i = 0; mask && i < (n + 7) / 8; ++i) mask[i] = 0;
 }
 
-void set(std::uint8_t* mask, std::int64_t i) {
-  mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | 1u << i % 8);
-}
+void set(std::uint8_t* mask, std::int64_t i) { mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | 1u << i % 8); }
 
 bool test(const std::uint8_t* mask, std::int64_t i) { return mask[i / 8] >> i % 8 & 1; }
 
@@ -94,9 +92,8 @@ double step_gradient(std::int64_t n, const T* x, const std::uint8_t* codes, cons
 }
 
 template <class T>
-constexpr Activation<T> table{relu<T>,         quantize<T>,       decode<T>,
-                              apply_mask<T>,   alpha_gradient<T>, alpha_gradient_codes<T>,
-                              step_gradient<T>};
+constexpr Activation<T> table{
+    relu<T>, quantize<T>, decode<T>, apply_mask<T>, alpha_gradient<T>, alpha_gradient_codes<T>, step_gradient<T>};
 
 }  // namespace
 

@@ -26,8 +26,7 @@ void tile(const CodeTile& t) {
           std::fma(t.scale[j], static_cast<float>(sum_of_products(t, i, j)), t.bias ? t.bias[j] : 0.f);
 }
 
-void pack(int columns, int width, std::int64_t steps, const std::int8_t* from, std::int64_t from_row,
-          std::int8_t* to) {
+void pack(int columns, int width, std::int64_t steps, const std::int8_t* from, std::int64_t from_row, std::int8_t* to) {
   for (std::int64_t s = 0; s < steps; ++s)
     for (int j = 0; j < width; ++j)
       for (int k = 0; k < kCodesPerStep; ++k, ++to)

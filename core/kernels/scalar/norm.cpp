@@ -23,16 +23,13 @@ void moments(std::int64_t rows, std::int64_t cols, const T* x, double* mean, dou
 }
 
 template <class T>
-void normalize(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
-               const T* shift, T* y) {
+void normalize(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor, const T* shift, T* y) {
   for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t c = 0; c < cols; ++c)
-      y[r * cols + c] = (x[r * cols + c] - mean[c]) * factor[c] + shift[c];
+    for (std::int64_t c = 0; c < cols; ++c) y[r * cols + c] = (x[r * cols + c] - mean[c]) * factor[c] + shift[c];
 }
 
 template <class T>
-T normalized(std::int64_t i, std::int64_t c, const T* x, const T* mean, const T* factor, const T* shift,
-             const T* add) {
+T normalized(std::int64_t i, std::int64_t c, const T* x, const T* mean, const T* factor, const T* shift, const T* add) {
   const T t = (x[i] - mean[c]) * factor[c] + shift[c];
   return add ? t + add[i] : t;
 }
@@ -43,8 +40,8 @@ void set(std::uint8_t* mask, std::int64_t i, bool on) {
 }
 
 template <class T>
-void normalize_relu(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
-                    const T* shift, const T* add, T* y, std::uint8_t* mask) {
+void normalize_relu(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor, const T* shift,
+                    const T* add, T* y, std::uint8_t* mask) {
   for (std::int64_t i = 0; i < rows * cols; ++i) {
     const T t = normalized(i, i % cols, x, mean, factor, shift, add);
     if (mask) set(mask, i, t > 0);
@@ -54,8 +51,8 @@ void normalize_relu(std::int64_t rows, std::int64_t cols, const T* x, const T* m
 
 template <class T>
 bool normalize_quantize(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
-                        const T* shift, const T* add, Quantizer<T> quantizer, Interval<T> pass,
-                        std::uint8_t* codes, std::uint8_t* mask) {
+                        const T* shift, const T* add, Quantizer<T> quantizer, Interval<T> pass, std::uint8_t* codes,
+                        std::uint8_t* mask) {
   bool any_nan = false;
   for (std::int64_t i = 0; i < rows * cols; ++i) {
     const T q = quotient(normalized(i, i % cols, x, mean, factor, shift, add), quantizer);
@@ -87,8 +84,8 @@ void backward_sums(std::int64_t rows, std::int64_t cols, const T* x, const T* dy
 }
 
 template <class T>
-void backward(std::int64_t rows, std::int64_t cols, const T* x, const T* dy, const std::uint8_t* mask,
-              const T* mean, const T* mean_g, const T* slope, const T* factor, T* dx) {
+void backward(std::int64_t rows, std::int64_t cols, const T* x, const T* dy, const std::uint8_t* mask, const T* mean,
+              const T* mean_g, const T* slope, const T* factor, T* dx) {
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < cols; ++c) {
       const std::int64_t i = r * cols + c;

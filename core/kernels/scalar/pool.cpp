@@ -7,8 +7,7 @@
 namespace coarsegrad::kernels::scalar {
 namespace {
 
-// visit(o, i, number): value i of the input belongs to value o of the output as tap `number`; taps of one o
-// in order.
+// visit(o, i, number): value i of the input belongs to value o of the output as tap `number`; taps of one o in order.
 template <class F>
 void for_each_tap(const PoolRun& s, F visit) {
   for (std::int64_t p = 0; p < s.count; ++p)
@@ -39,8 +38,7 @@ void max_backward(const PoolRun& s, const T* dy, const std::uint16_t* number, T*
 
 template <class T>
 void max_backward_disjoint(const PoolRun& s, const T* dy, const std::uint16_t* number, T* dx) {
-  for_each_tap(
-      s, [&](std::int64_t o, std::int64_t i, std::uint16_t tap) { dx[i] = number[o] == tap ? dy[o] : T(0); });
+  for_each_tap(s, [&](std::int64_t o, std::int64_t i, std::uint16_t tap) { dx[i] = number[o] == tap ? dy[o] : T(0); });
 }
 
 template <class T>

@@ -28,8 +28,7 @@ void philox_block(std::uint64_t key, std::uint64_t stream, std::uint64_t counter
   for (int i = 0; i < 4; ++i) out[i] = x[i];
 }
 
-void philox(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, std::uint32_t* out,
-            std::size_t n) {
+void philox(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, std::uint32_t* out, std::size_t n) {
   std::uint32_t block[4];
   for (std::size_t i = 0; i < n; ++i) {
     if (i % 4 == 0) philox_block(key, stream, counter + i / 4, block);
@@ -60,8 +59,7 @@ Pair box_muller_pair(std::uint32_t a, std::uint32_t b) {
   return {signed_r * polynomial(kCos, t2), (r * t) * polynomial(kSin, t2)};
 }
 
-void normal_group(std::uint64_t key, std::uint64_t stream, std::uint64_t counter,
-                  float out[2 * kGaussLanes]) {
+void normal_group(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, float out[2 * kGaussLanes]) {
   for (std::size_t lane = 0; lane < kGaussLanes; ++lane) {
     std::uint32_t x[4];
     philox_block(key, stream, counter + lane / 2, x);

@@ -38,8 +38,7 @@ void transform(const WinogradTile& t) {
 
 }  // namespace
 
-const Winograd winograd{transform<WinogradInput>, transform<WinogradWeight>,
-                        transform<Transposed<WinogradOutput>>, transform_checked<WinogradOutput>,
-                        transform_checked<Transposed<WinogradWeight>>};
+const Winograd winograd{transform<WinogradInput>, transform<WinogradWeight>, transform<Transposed<WinogradOutput>>,
+                        transform_checked<WinogradOutput>, transform_checked<Transposed<WinogradWeight>>};
 
 }  // namespace coarsegrad::kernels::scalar

@@ -38,8 +38,7 @@ bool quantize(std::int64_t n, const float* x, Quantizer<float> quantizer, Interv
 
 void decode(std::int64_t n, const std::uint8_t* codes, float alpha, float* y) {
   const F32 a = set1(alpha);
-  for_vectors(n,
-              [=](std::int64_t i, auto lanes) { lanes.store(y + i, a * to_float(lanes.load(codes + i))); });
+  for_vectors(n, [=](std::int64_t i, auto lanes) { lanes.store(y + i, a * to_float(lanes.load(codes + i))); });
 }
 
 void apply_mask(std::int64_t n, const std::uint8_t* mask, const float* dy, float* dx) {
@@ -89,9 +88,7 @@ COARSEGRAD_INLINE double narrow_weighted_sum(std::int64_t n, const float* dy, De
     sum += total(s);
   }
   F32 s[4] = {zero(), zero(), zero(), zero()};
-  const auto add = [&](std::int64_t j, auto lanes) {
-    s[0] = fma(lanes.load(dy + i + j), d(i + j, lanes), s[0]);
-  };
+  const auto add = [&](std::int64_t j, auto lanes) { s[0] = fma(lanes.load(dy + i + j), d(i + j, lanes), s[0]); };
   for_vectors(n - i, add);
   return sum + total(s);
 }
@@ -108,8 +105,7 @@ COARSEGRAD_INLINE F32 middle_of(int levels, AlphaRule rule) {
   return set1(rule == AlphaRule::three_valued ? static_cast<float>(middle) : 0.f);
 }
 
-double alpha_gradient(std::int64_t n, const float* x, const float* dy, float alpha, int levels,
-                      AlphaRule rule) {
+double alpha_gradient(std::int64_t n, const float* x, const float* dy, float alpha, int levels, AlphaRule rule) {
   const F32 a = set1(alpha), top = set1(static_cast<float>(levels)), middle = middle_of(levels, rule);
   if (rule == AlphaRule::exact)
     return weighted_sum(n, dy, [=](std::int64_t i, auto lanes) {
@@ -122,8 +118,8 @@ double alpha_gradient(std::int64_t n, const float* x, const float* dy, float alp
   });
 }
 
-double alpha_gradient_codes(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* mask,
-                            const float* dy, int levels, AlphaRule rule) {
+double alpha_gradient_codes(std::int64_t n, const std::uint8_t* codes, const std::uint8_t* mask, const float* dy,
+                            int levels, AlphaRule rule) {
   if (rule == AlphaRule::exact)
     return weighted_sum(n, dy, [=](std::int64_t i, auto lanes) { return to_float(lanes.load(codes + i)); });
   const F32 middle = middle_of(levels, rule);
@@ -143,7 +139,7 @@ double step_gradient(std::int64_t n, const float* x, const std::uint8_t* codes, 
 
 }  // namespace
 
-const Activation<float> activation{
-    relu, quantize, decode, apply_mask, alpha_gradient, alpha_gradient_codes, step_gradient};
+const Activation<float> activation{relu,         quantize, decode, apply_mask, alpha_gradient, alpha_gradient_codes,
+                                   step_gradient};
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

@@ -40,8 +40,7 @@ COARSEGRAD_INLINE Columns<n> load_columns(const float* p, Panel<n, Lanes> panel)
 
 /// body(i, v) for vector v of the panel that begins at column c, in each row; i is its place in the matrix.
 template <int n, class Lanes, class Body>
-COARSEGRAD_INLINE void for_rows(std::int64_t rows, std::int64_t cols, std::int64_t c, Panel<n, Lanes>,
-                                Body body) {
+COARSEGRAD_INLINE void for_rows(std::int64_t rows, std::int64_t cols, std::int64_t c, Panel<n, Lanes>, Body body) {
   for (std::int64_t r = 0; r < rows; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < n; ++v) body(r * cols + c + v * kWidth, v);
@@ -51,8 +50,8 @@ COARSEGRAD_INLINE void for_rows(std::int64_t rows, std::int64_t cols, std::int64
 /// element i (counted from the panel's first one) in column j of the panel contributes. Floats for kSumRows
 /// rows, then double.
 template <int N, class AnyPanel, class Add>
-COARSEGRAD_INLINE void sum_panel(std::int64_t rows, std::int64_t cols, AnyPanel panel,
-                                 double* const (&sums)[N], Add add) {
+COARSEGRAD_INLINE void sum_panel(std::int64_t rows, std::int64_t cols, AnyPanel panel, double* const (&sums)[N],
+                                 Add add) {
   constexpr int vectors = AnyPanel::kVectors;
   for (int k = 0; k < N; ++k)
     for (std::int64_t j = 0; j < columns_of(panel); ++j) sums[k][j] = 0;
@@ -81,8 +80,7 @@ void sum_wide(std::int64_t rows, std::int64_t cols, std::int64_t columns, double
 
 /// Sums of sum_panel that are not finite are taken again as above: a float may have overflowed on the way.
 template <class AnyPanel, class Term>
-COARSEGRAD_INLINE void repair_overflow(std::int64_t rows, std::int64_t cols, AnyPanel panel, double* sums,
-                                       Term term) {
+COARSEGRAD_INLINE void repair_overflow(std::int64_t rows, std::int64_t cols, AnyPanel panel, double* sums, Term term) {
   const std::int64_t columns = columns_of(panel);
   bool all_finite = true;
   for (std::int64_t j = 0; j < columns; ++j) all_finite = all_finite && finite(sums[j]);

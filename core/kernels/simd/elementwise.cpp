@@ -7,8 +7,7 @@ namespace coarsegrad::kernels::COARSEGRAD_TARGET {
 namespace {
 
 void accumulate(std::int64_t n, const float* x, float* y) {
-  for_vectors(n,
-              [=](std::int64_t i, auto lanes) { lanes.store(y + i, lanes.load(y + i) + lanes.load(x + i)); });
+  for_vectors(n, [=](std::int64_t i, auto lanes) { lanes.store(y + i, lanes.load(y + i) + lanes.load(x + i)); });
 }
 
 void scale(std::int64_t n, float a, const float* x, float* y) {
@@ -18,9 +17,7 @@ void scale(std::int64_t n, float a, const float* x, float* y) {
 
 void add_row(std::int64_t rows, std::int64_t cols, const float* row, const float* x, float* y) {
   for (std::int64_t r = 0; r < rows; ++r, x += cols, y += cols)
-    for_vectors(cols, [=](std::int64_t i, auto lanes) {
-      lanes.store(y + i, lanes.load(x + i) + lanes.load(row + i));
-    });
+    for_vectors(cols, [=](std::int64_t i, auto lanes) { lanes.store(y + i, lanes.load(x + i) + lanes.load(row + i)); });
 }
 
 void column_sums(std::int64_t rows, std::int64_t cols, const float* x, double* sums) {

@@ -67,8 +67,7 @@ COARSEGRAD_INLINE PhiloxWords<chains> philox_words(const PhiloxStream& s, const 
   PhiloxWords<chains> words;
   for (int i = 0; i < chains; ++i) {
     words.odd[i] = as_int(xor3(multiply_low(multiply1, x2[i]), shift_left<32>(x1[i]), set1(s.key0[9] << 32)));
-    words.even[i] =
-        as_int(xor3(multiply_low(multiply0, x0[i]), shift_left<32>(x3[i]), set1(s.key1[9] << 32)));
+    words.even[i] = as_int(xor3(multiply_low(multiply0, x0[i]), shift_left<32>(x3[i]), set1(s.key1[9] << 32)));
   }
   return words;
 }
@@ -111,14 +110,12 @@ COARSEGRAD_INLINE Pairs<chains> box_muller_pairs(const PhiloxWords<chains>& word
   return out;
 }
 
-/// The variates of lanes [lane, lane + kLanes) of `chains` groups in turn, the first of which starts at
-/// `counter`.
+/// The variates of lanes [lane, lane + kLanes) of `chains` groups in turn, the first of which starts at `counter`.
 template <int chains>
 COARSEGRAD_INLINE Pairs<chains> normal_pairs(const PhiloxStream& s, std::uint64_t counter, std::size_t lane) {
   U64 counters[chains];
   for (int i = 0; i < chains; ++i)
-    counters[i] =
-        set1(counter + static_cast<std::uint64_t>(i) * kGaussCounters + lane / 2) + lane_index_u64();
+    counters[i] = set1(counter + static_cast<std::uint64_t>(i) * kGaussCounters + lane / 2) + lane_index_u64();
   return box_muller_pairs(philox_words(s, counters));
 }
 

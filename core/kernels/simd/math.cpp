@@ -29,8 +29,7 @@ COARSEGRAD_INLINE F32 exp_minus_1(F32 r) {
 
 COARSEGRAD_INLINE F32 power_of_2(I32 n) { return as_float(shift_left<23>(n + set1(127))); }
 
-// Outside of the clamp the result is 0 or infinite anyway. The power is applied in two halves, each a normal
-// number.
+// Outside of the clamp the result is 0 or infinite anyway. The power is applied in two halves, each a normal number.
 COARSEGRAD_INLINE F32 exp(F32 x) {
   const Reduced t = reduce(min(set1(90.f), max(set1(-110.f), x)));
   const I32 n = to_int(t.n), half = shift_right<1>(n);
@@ -85,8 +84,7 @@ void sigmoid(std::int64_t n, const float* x, float* y) {
 // A NaN may be lost here: the sum of the row finds it.
 COARSEGRAD_INLINE F32 largest(std::int64_t cols, const float* x) {
   F32 m = set1(-kInfinity);
-  for_vectors(
-      cols, [&](std::int64_t c, auto lanes) { m = max(m, lanes.fill(lanes.load(x + c), set1(-kInfinity))); });
+  for_vectors(cols, [&](std::int64_t c, auto lanes) { m = max(m, lanes.fill(lanes.load(x + c), set1(-kInfinity))); });
   return set1(reduce_max(m));
 }
 
@@ -108,12 +106,9 @@ void log_softmax(std::int64_t rows, std::int64_t cols, const float* x, float* y)
   for (std::int64_t r = 0; r < rows; ++r, x += cols, y += cols) {
     const F32 m = largest(cols, x);
     F32 sum = zero();
-    for_vectors(cols, [&](std::int64_t c, auto lanes) {
-      sum = sum + lanes.fill(exp(lanes.load(x + c) - m), zero());
-    });
+    for_vectors(cols, [&](std::int64_t c, auto lanes) { sum = sum + lanes.fill(exp(lanes.load(x + c) - m), zero()); });
     const F32 log_sum = log(set1(reduce_add(sum)));
-    for_vectors(cols,
-                [&](std::int64_t c, auto lanes) { lanes.store(y + c, (lanes.load(x + c) - m) - log_sum); });
+    for_vectors(cols, [&](std::int64_t c, auto lanes) { lanes.store(y + c, (lanes.load(x + c) - m) - log_sum); });
   }
 }
 

@@ -22,8 +22,8 @@ struct Accumulators {
 
 // One step of the sum: row kRow of A times the vectors of B, and the rows after it.
 template <int kRow, int kRows, int kVectors>
-COARSEGRAD_INLINE void add_rows(Accumulators<kRows, kVectors>& acc, const char* const* bases,
-                                const RowDistance& d, const F32* b) {
+COARSEGRAD_INLINE void add_rows(Accumulators<kRows, kVectors>& acc, const char* const* bases, const RowDistance& d,
+                                const F32* b) {
   if constexpr (kRow < kRows) {
     const F32 a = broadcast<kRow % kRowsPerBase>(bases[kRow / kRowsPerBase], d);
 #pragma GCC unroll 4
@@ -34,8 +34,8 @@ COARSEGRAD_INLINE void add_rows(Accumulators<kRows, kVectors>& acc, const char* 
 
 // The innermost loop. Only the last vector of B may be partly outside.
 template <int kRows, int kVectors>
-COARSEGRAD_INLINE void add_run(Accumulators<kRows, kVectors>& acc, const Tile& t, const float* a,
-                               const float* b, const RowDistance& d, std::size_t tail) {
+COARSEGRAD_INLINE void add_run(Accumulators<kRows, kVectors>& acc, const Tile& t, const float* a, const float* b,
+                               const RowDistance& d, std::size_t tail) {
   constexpr int kBases = (kRows + kRowsPerBase - 1) / kRowsPerBase;
   const std::int64_t a_step = t.a_step[2] * static_cast<std::int64_t>(sizeof(float)), b_step = t.b_step[2];
   const char* bases[kBases];
@@ -75,21 +75,18 @@ void tile_of(const Tile& t) {
   start(acc, t, tail);
   for (std::int64_t s0 = 0; s0 < t.steps[0]; ++s0)
     for (std::int64_t s1 = 0; s1 < t.steps[1]; ++s1)
-      add_run(acc, t, t.a + s0 * t.a_step[0] + s1 * t.a_step[1], t.b + s0 * t.b_step[0] + s1 * t.b_step[1], d,
-              tail);
+      add_run(acc, t, t.a + s0 * t.a_step[0] + s1 * t.a_step[1], t.b + s0 * t.b_step[0] + s1 * t.b_step[1], d, tail);
   if (t.stream) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        store_stream(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.sum[i][v]);
+      for (int v = 0; v < kVectors; ++v) store_stream(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.sum[i][v]);
     return;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v + 1 < kVectors; ++v)
-      store(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.sum[i][v]);
+    for (int v = 0; v + 1 < kVectors; ++v) store(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.sum[i][v]);
     store_tail(t.c + i * t.c_row + (kVectors - 1) * static_cast<int>(kLanes), acc.sum[i][kVectors - 1], tail);
   }
 }
@@ -127,9 +124,7 @@ void transpose(std::int64_t rows, std::int64_t columns, const float* from, std::
 
 }  // namespace
 
-const Matmul<float> matmul{static_cast<int>(kLanes),
-                           {kMaxRows[0], kMaxRows[1], kMaxRows[2], kMaxRows[3], kMaxRows[4]},
-                           tile,
-                           transpose};
+const Matmul<float> matmul{
+    static_cast<int>(kLanes), {kMaxRows[0], kMaxRows[1], kMaxRows[2], kMaxRows[3], kMaxRows[4]}, tile, transpose};
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

@@ -53,9 +53,7 @@ COARSEGRAD_INLINE I32 shift_left_16(I32 a) { return {_mm256_slli_epi16(a.v, 8)};
 COARSEGRAD_INLINE I32 multiply_pairs(I32 a, I32 b) { return {_mm256_madd_epi16(a.v, b.v)}; }
 #endif
 
-COARSEGRAD_INLINE CodesA codes_a(I32 bytes) {
-  return {bytes & set1(std::int32_t{0x00FF00FF}), shift_right_16(bytes)};
-}
+COARSEGRAD_INLINE CodesA codes_a(I32 bytes) { return {bytes & set1(std::int32_t{0x00FF00FF}), shift_right_16(bytes)}; }
 COARSEGRAD_INLINE CodesB codes_b(I32 bytes) {
   return {shift_right_signed_16(shift_left_16(bytes)), shift_right_signed_16(bytes)};
 }
@@ -93,8 +91,8 @@ COARSEGRAD_INLINE void add_rows(Sums<kRows, kVectors>& sums, const char* const* 
 
 // The innermost loop.
 template <int kRows, int kVectors>
-COARSEGRAD_INLINE void add_run(Sums<kRows, kVectors>& sums, const Tile& t, const std::uint8_t* a,
-                               const std::int8_t* b, const RowDistance& d) {
+COARSEGRAD_INLINE void add_run(Sums<kRows, kVectors>& sums, const Tile& t, const std::uint8_t* a, const std::int8_t* b,
+                               const RowDistance& d) {
   constexpr int kBases = (kRows + kRowsPerBase - 1) / kRowsPerBase;
   const char* bases[kBases];
 #pragma GCC unroll 4
@@ -122,8 +120,7 @@ void tile_of(const Tile& t) {
     for (int v = 0; v < kVectors; ++v) sums.of[i][v] = Sum{};
   for (std::int64_t s0 = 0; s0 < t.steps[0]; ++s0)
     for (std::int64_t s1 = 0; s1 < t.steps[1]; ++s1)
-      add_run(sums, t, t.a + s0 * t.a_step[0] + s1 * t.a_step[1], t.b + s0 * t.b_step[0] + s1 * t.b_step[1],
-              d);
+      add_run(sums, t, t.a + s0 * t.a_step[0] + s1 * t.a_step[1], t.b + s0 * t.b_step[0] + s1 * t.b_step[1], d);
   const std::size_t tail = static_cast<std::size_t>(t.columns) - (kVectors - 1) * kLanes;
   F32 scale[kVectors], bias[kVectors];
 #pragma GCC unroll 4
@@ -139,8 +136,8 @@ void tile_of(const Tile& t) {
     for (int v = 0; v + 1 < kVectors; ++v)
       store(c + v * static_cast<int>(kLanes), fma(scale[v], to_float(as_int(sums.of[i][v])), bias[v]));
     constexpr int last = kVectors - 1;
-    store_tail(c + last * static_cast<int>(kLanes),
-               fma(scale[last], to_float(as_int(sums.of[i][last])), bias[last]), tail);
+    store_tail(c + last * static_cast<int>(kLanes), fma(scale[last], to_float(as_int(sums.of[i][last])), bias[last]),
+               tail);
   }
 }
 
@@ -157,14 +154,12 @@ void tile(const Tile& t) {
 }
 
 // Four codes are one 32-bit element: B is transposed.
-void pack(int columns, int width, std::int64_t steps, const std::int8_t* from, std::int64_t from_row,
-          std::int8_t* to) {
+void pack(int columns, int width, std::int64_t steps, const std::int8_t* from, std::int64_t from_row, std::int8_t* to) {
   const int whole_columns = from_row % kCodesPerStep == 0 ? columns / 8 * 8 : 0;
   const std::int64_t whole_steps = steps / 8 * 8;
   for (int j = 0; j < whole_columns; j += 8)
     for (std::int64_t s = 0; s < whole_steps; s += 8)
-      transpose_block(reinterpret_cast<const float*>(from + j * from_row + kCodesPerStep * s),
-                      from_row / kCodesPerStep,
+      transpose_block(reinterpret_cast<const float*>(from + j * from_row + kCodesPerStep * s), from_row / kCodesPerStep,
                       reinterpret_cast<float*>(to + (s * width + j) * kCodesPerStep), width);
   for (std::int64_t s = 0; s < steps; ++s)
     for (int j = s < whole_steps ? whole_columns : 0; j < width; ++j) {

@@ -32,11 +32,9 @@ COARSEGRAD_INLINE void repair_moments(std::int64_t rows, std::int64_t cols, AnyP
 }
 
 // The squares are summed around the mean of the first rows. That costs one sweep, and since those rows are
-// part of the data, the sum can exceed m2 by a factor of rows / kSumRows + 1 at most: no offset makes it
-// cancel.
+// part of the data, the sum can exceed m2 by a factor of rows / kSumRows + 1 at most: no offset makes it cancel.
 template <class AnyPanel>
-void panel_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const float* x, double* mean,
-                   double* m2) {
+void panel_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const float* x, double* mean, double* m2) {
   const std::int64_t head = rows < kSumRows ? rows : kSumRows, n = columns_of(panel);
   double* const head_sum[] = {mean};
   sum_panel(head, cols, panel, head_sum,
@@ -58,8 +56,7 @@ void panel_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const f
 }
 
 void moments(std::int64_t rows, std::int64_t cols, const float* x, double* mean, double* m2) {
-  for_panels(cols,
-             [=](std::int64_t c, auto panel) { panel_moments(rows, cols, panel, x + c, mean + c, m2 + c); });
+  for_panels(cols, [=](std::int64_t c, auto panel) { panel_moments(rows, cols, panel, x + c, mean + c, m2 + c); });
 }
 
 void normalize(std::int64_t rows, std::int64_t cols, const float* x, const float* mean, const float* factor,
@@ -89,8 +86,8 @@ COARSEGRAD_INLINE void for_normalized(std::int64_t rows, std::int64_t cols, cons
   });
 }
 
-void normalize_relu(std::int64_t rows, std::int64_t cols, const float* x, const float* mean,
-                    const float* factor, const float* shift, const float* add, float* y, std::uint8_t* mask) {
+void normalize_relu(std::int64_t rows, std::int64_t cols, const float* x, const float* mean, const float* factor,
+                    const float* shift, const float* add, float* y, std::uint8_t* mask) {
   for_normalized(rows, cols, x, mean, factor, shift, add, [=](std::int64_t i, auto lanes, F32 t) {
     const Mask positive = t > zero();
     if (mask) lanes.store_bits(mask + i / 8, positive);
@@ -98,9 +95,9 @@ void normalize_relu(std::int64_t rows, std::int64_t cols, const float* x, const 
   });
 }
 
-bool normalize_quantize(std::int64_t rows, std::int64_t cols, const float* x, const float* mean,
-                        const float* factor, const float* shift, const float* add, Quantizer<float> quantizer,
-                        Interval<float> pass, std::uint8_t* codes, std::uint8_t* mask) {
+bool normalize_quantize(std::int64_t rows, std::int64_t cols, const float* x, const float* mean, const float* factor,
+                        const float* shift, const float* add, Quantizer<float> quantizer, Interval<float> pass,
+                        std::uint8_t* codes, std::uint8_t* mask) {
   return with_quantizer(quantizer, pass, [=](const auto& to) {
     Mask nan = first(0);
     for_normalized(rows, cols, x, mean, factor, shift, add, [=, &nan](std::int64_t i, auto lanes, F32 t) {
@@ -133,8 +130,8 @@ struct NoGate {
 };
 
 template <class AnyGate>
-COARSEGRAD_INLINE void gated_sums(std::int64_t rows, std::int64_t cols, const float* x, AnyGate gate,
-                                  const float* mean, double* sum_g, double* sum_gx, float* gated) {
+COARSEGRAD_INLINE void gated_sums(std::int64_t rows, std::int64_t cols, const float* x, AnyGate gate, const float* mean,
+                                  double* sum_g, double* sum_gx, float* gated) {
   for_panels(cols, [=](std::int64_t c, auto panel) {
     double* const sums[] = {sum_g + c, sum_gx + c};
     const float *const px = x + c, *const pmean = mean + c;
@@ -151,8 +148,8 @@ COARSEGRAD_INLINE void gated_sums(std::int64_t rows, std::int64_t cols, const fl
   });
 }
 
-void backward_sums(std::int64_t rows, std::int64_t cols, const float* x, const float* dy,
-                   const std::uint8_t* mask, const float* mean, double* sum_g, double* sum_gx, float* gated) {
+void backward_sums(std::int64_t rows, std::int64_t cols, const float* x, const float* dy, const std::uint8_t* mask,
+                   const float* mean, double* sum_g, double* sum_gx, float* gated) {
   if (mask)
     gated_sums(rows, cols, x, Gate{dy, mask}, mean, sum_g, sum_gx, gated);
   else
@@ -161,8 +158,8 @@ void backward_sums(std::int64_t rows, std::int64_t cols, const float* x, const f
 
 template <class AnyGate>
 COARSEGRAD_INLINE void gated_backward(std::int64_t rows, std::int64_t cols, const float* x, AnyGate gate,
-                                      const float* mean, const float* mean_g, const float* slope,
-                                      const float* factor, float* dx) {
+                                      const float* mean, const float* mean_g, const float* slope, const float* factor,
+                                      float* dx) {
   for_panels(cols, [=](std::int64_t c, auto panel) {
     const auto lanes = panel.lanes;
     const auto m = load_columns(mean + c, panel), g = load_columns(mean_g + c, panel),

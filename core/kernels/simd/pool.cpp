@@ -6,17 +6,14 @@
 namespace coarsegrad::kernels::COARSEGRAD_TARGET {
 namespace {
 
-// body(o, i, lanes) for the vectors of each window's channels: o counts outputs, i is the input of the first
-// tap.
+// body(o, i, lanes) for the vectors of each window's channels: o counts outputs, i is the input of the first tap.
 template <class Body>
 COARSEGRAD_INLINE void for_windows(const PoolRun& s, Body body) {
   for (std::int64_t p = 0; p < s.count; ++p)
-    for_vectors(s.channels,
-                [&](std::int64_t c, auto lanes) { body(p * s.channels + c, p * s.step + c, lanes); });
+    for_vectors(s.channels, [&](std::int64_t c, auto lanes) { body(p * s.channels + c, p * s.step + c, lanes); });
 }
 
-// body(offset from the first tap, number) for the taps of a window. Rows and Cols are 0 where the run says
-// how many.
+// body(offset from the first tap, number) for the taps of a window. Rows and Cols are 0 where the run says how many.
 template <int Rows, int Cols, class Body>
 COARSEGRAD_INLINE void for_taps(const PoolRun& s, Body body) {
   const std::int64_t rows = Rows ? Rows : s.rows, cols = Cols ? Cols : s.cols;
@@ -67,9 +64,8 @@ void spread(const PoolRun& s, const float* dy, const std::uint16_t* number, floa
   for_windows(s, [&](std::int64_t o, std::int64_t in, auto lanes) {
     const F32 g = lanes.load(dy + o);
     const I32 chosen = lanes.load(number + o);
-    for_taps<Rows, Cols>(s, [&](std::int64_t offset, std::int32_t tap) {
-      lanes.store(dx + in + offset, keep(chosen == set1(tap), g));
-    });
+    for_taps<Rows, Cols>(
+        s, [&](std::int64_t offset, std::int32_t tap) { lanes.store(dx + in + offset, keep(chosen == set1(tap), g)); });
   });
 }
 
@@ -88,9 +84,8 @@ void average_forward(const PoolRun& s, const float* x, float divisor, float* y) 
 void average_backward(const PoolRun& s, const float* dy, float divisor, float* dx) {
   for_windows(s, [&](std::int64_t o, std::int64_t in, auto lanes) {
     const F32 g = lanes.load(dy + o) / set1(divisor);
-    for_taps<0, 0>(s, [&](std::int64_t offset, std::int32_t) {
-      lanes.store(dx + in + offset, lanes.load(dx + in + offset) + g);
-    });
+    for_taps<0, 0>(
+        s, [&](std::int64_t offset, std::int32_t) { lanes.store(dx + in + offset, lanes.load(dx + in + offset) + g); });
   });
 }
 

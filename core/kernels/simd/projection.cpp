@@ -64,8 +64,8 @@ COARSEGRAD_INLINE I32 with_sign_of(F32 x, I32 level) {
   return select(x < zero(), I32{set1(std::int32_t{0})} - level, level);
 }
 
-void encode(std::int64_t n, const float* x, int levels, const float* thresholds, std::int8_t* codes,
-            double* sum, std::int64_t* squares) {
+void encode(std::int64_t n, const float* x, int levels, const float* thresholds, std::int8_t* codes, double* sum,
+            std::int64_t* squares) {
   const F32 one = set1(1.f);
   Sum16 sums;
   I32 square = set1(std::int32_t{0});
@@ -88,8 +88,7 @@ void encode(std::int64_t n, const float* x, int levels, const float* thresholds,
 
 void decode(std::int64_t n, const std::int8_t* codes, float scale, float* y) {
   const F32 s = set1(scale);
-  for_vectors(n,
-              [=](std::int64_t i, auto lanes) { lanes.store(y + i, s * to_float(lanes.load(codes + i))); });
+  for_vectors(n, [=](std::int64_t i, auto lanes) { lanes.store(y + i, s * to_float(lanes.load(codes + i))); });
 }
 
 }  // namespace

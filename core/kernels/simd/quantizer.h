@@ -21,8 +21,7 @@ struct VectorQuantizer {
   COARSEGRAD_INLINE F32 quotient(F32 x) const { return x * steps / alpha; }
   /// NaN where q is NaN, and no -0: adding 0 turns it into +0.
   COARSEGRAD_INLINE F32 code(F32 q) const {
-    if constexpr (rounding == Rounding::sign)
-      return select(q < zero(), set1(-1.f), select(q == q, set1(1.f), q));
+    if constexpr (rounding == Rounding::sign) return select(q < zero(), set1(-1.f), select(q == q, set1(1.f), q));
     const F32 level = rounding == Rounding::up ? ceil(q) : round_even(q);
     return min(levels, max(zero(), level)) + zero();
   }

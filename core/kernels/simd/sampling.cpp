@@ -42,15 +42,13 @@ COARSEGRAD_INLINE void store_groups(const PhiloxStream& s, std::uint64_t counter
   }
 }
 
-void philox(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, std::uint32_t* out,
-            std::size_t n) {
+void philox(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, std::uint32_t* out, std::size_t n) {
   constexpr std::size_t kWords = 4 * kBlocks;
   while (n > 0) {
     const std::size_t steps = smaller(n / kWords, steps_before_carry(counter, kBlocks));
     const PhiloxStream s(key, stream, counter);
     std::size_t i = 0;
-    for (; i + kChains <= steps; i += kChains)
-      store_words<kChains>(s, counter + i * kBlocks, out + i * kWords);
+    for (; i + kChains <= steps; i += kChains) store_words<kChains>(s, counter + i * kBlocks, out + i * kWords);
     for (; i < steps; ++i) store_words<1>(s, counter + i * kBlocks, out + i * kWords);
     n -= steps * kWords;
     out += steps * kWords;
@@ -68,8 +66,7 @@ void normal(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, floa
     const std::size_t steps = smaller(n / kGroup, steps_before_carry(counter, kGaussCounters));
     const PhiloxStream s(key, stream, counter);
     std::size_t i = 0;
-    for (; i + kChains <= steps; i += kChains)
-      store_groups<kChains>(s, counter + i * kGaussCounters, out + i * kGroup);
+    for (; i + kChains <= steps; i += kChains) store_groups<kChains>(s, counter + i * kGaussCounters, out + i * kGroup);
     for (; i < steps; ++i) store_groups<1>(s, counter + i * kGaussCounters, out + i * kGroup);
     n -= steps * kGroup;
     out += steps * kGroup;

@@ -74,11 +74,10 @@ struct Nearest {
 
 // body(i, lanes, point) for the grid points of all vectors of `source`.
 template <class Rule, class Source, class Body>
-COARSEGRAD_INLINE void for_rounded_by(Rule rule, std::int64_t n, const Grid<float>& grid, Source source,
-                                      Body body) {
+COARSEGRAD_INLINE void for_rounded_by(Rule rule, std::int64_t n, const Grid<float>& grid, Source source, Body body) {
   const float bins = static_cast<float>(grid.bins);
-  const F32 center = set1(grid.center), step = set1(grid.step), inverse = set1(grid.inverse),
-            top = set1(bins), half = set1(bins / 2);
+  const F32 center = set1(grid.center), step = set1(grid.step), inverse = set1(grid.inverse), top = set1(bins),
+            half = set1(bins / 2);
   for_vectors(n, [=](std::int64_t i, auto lanes) {
     const F32 q = max(zero(), min(top, fma(source.at(i, lanes) - center, inverse, half)));
     body(i, lanes, fma(rule.index(q, i, lanes) - half, step, center));
@@ -86,8 +85,8 @@ COARSEGRAD_INLINE void for_rounded_by(Rule rule, std::int64_t n, const Grid<floa
 }
 
 template <class Source, class Body>
-COARSEGRAD_INLINE void for_rounded(std::int64_t n, const Grid<float>& grid, const std::uint16_t* draws,
-                                   Source source, Body body) {
+COARSEGRAD_INLINE void for_rounded(std::int64_t n, const Grid<float>& grid, const std::uint16_t* draws, Source source,
+                                   Body body) {
   if (draws)
     for_rounded_by(Drawn{draws}, n, grid, source, body);
   else
@@ -97,8 +96,7 @@ COARSEGRAD_INLINE void for_rounded(std::int64_t n, const Grid<float>& grid, cons
 void range(std::int64_t n, const float* x, float* low, float* high) { extremes(n, Values{x}, low, high); }
 
 void round(std::int64_t n, const Grid<float>& grid, const std::uint16_t* draws, const float* x, float* y) {
-  for_rounded(n, grid, draws, Values{x},
-              [=](std::int64_t i, auto lanes, F32 point) { lanes.store(y + i, point); });
+  for_rounded(n, grid, draws, Values{x}, [=](std::int64_t i, auto lanes, F32 point) { lanes.store(y + i, point); });
 }
 
 void combine(std::int64_t n, const Combination<float>& f, const float* x, const float* t, float* y) {
@@ -111,9 +109,8 @@ void combined_range(std::int64_t n, const Combination<float>& f, const float* x,
   extremes(n, Combined{f, x, t}, low, high);
 }
 
-void round_combined(std::int64_t n, const Combination<float>& f, const Grid<float>& grid,
-                    const std::uint16_t* draws, const float* x, const float* t, float v, float* y,
-                    float* back) {
+void round_combined(std::int64_t n, const Combination<float>& f, const Grid<float>& grid, const std::uint16_t* draws,
+                    const float* x, const float* t, float v, float* y, float* back) {
   for_rounded(n, grid, draws, Combined{f, x, t}, [=](std::int64_t i, auto lanes, F32 point) {
     lanes.store(y + i, point);
     lanes.store(back + i, fma(set1(v), point, lanes.load(back + i)));

@@ -14,9 +14,7 @@ constexpr std::int64_t kWidth = kLanes;
 struct Whole {
   static F32 load(const float* p) { return COARSEGRAD_TARGET::load(p); }
   static void store(float* p, F32 a) { COARSEGRAD_TARGET::store(p, a); }
-  static I32 load(const std::uint32_t* p) {
-    return COARSEGRAD_TARGET::load(reinterpret_cast<const std::int32_t*>(p));
-  }
+  static I32 load(const std::uint32_t* p) { return COARSEGRAD_TARGET::load(reinterpret_cast<const std::int32_t*>(p)); }
   static I32 load(const std::uint8_t* p) {
     return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
   }
@@ -50,12 +48,8 @@ struct Part {
   F32 load(const float* p) const { return load_tail(p, n); }
   void store(float* p, F32 a) const { store_tail(p, a, n); }
   I32 load(const std::uint32_t* p) const { return load_tail(reinterpret_cast<const std::int32_t*>(p), n); }
-  I32 load(const std::uint8_t* p) const {
-    return {_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first(n).v, p))};
-  }
-  I32 load(const std::uint16_t* p) const {
-    return {_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first(n).v, p))};
-  }
+  I32 load(const std::uint8_t* p) const { return {_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first(n).v, p))}; }
+  I32 load(const std::uint16_t* p) const { return {_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first(n).v, p))}; }
   I32 load(const std::int8_t* p) const { return {_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n).v, p))}; }
   void store(std::uint8_t* p, I32 a) const { _mm512_mask_cvtepi32_storeu_epi8(p, first(n).v, a.v); }
   void store(std::int8_t* p, I32 a) const { _mm512_mask_cvtepi32_storeu_epi8(p, first(n).v, a.v); }
@@ -78,9 +72,7 @@ struct Part {
 struct Whole {
   static F32 load(const float* p) { return COARSEGRAD_TARGET::load(p); }
   static void store(float* p, F32 a) { COARSEGRAD_TARGET::store(p, a); }
-  static I32 load(const std::uint32_t* p) {
-    return COARSEGRAD_TARGET::load(reinterpret_cast<const std::int32_t*>(p));
-  }
+  static I32 load(const std::uint32_t* p) { return COARSEGRAD_TARGET::load(reinterpret_cast<const std::int32_t*>(p)); }
   static I32 load(const std::uint8_t* p) {
     return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
   }

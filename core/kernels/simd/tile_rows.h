@@ -13,8 +13,7 @@ constexpr int kRowsPerBase = 7;
 
 struct RowDistance {
   std::int64_t one, three, five;  // bytes
-  COARSEGRAD_INLINE explicit RowDistance(std::int64_t bytes)
-      : one(bytes), three(3 * bytes), five(5 * bytes) {}
+  COARSEGRAD_INLINE explicit RowDistance(std::int64_t bytes) : one(bytes), three(3 * bytes), five(5 * bytes) {}
 };
 
 /// From a base to its row kRow, in bytes.

@@ -6,8 +6,7 @@ namespace coarsegrad::kernels::COARSEGRAD_TARGET {
 namespace {
 
 /// Eight rows of eight. Bits are moved, not looked at: any 32-bit elements may stand behind the pointers.
-COARSEGRAD_INLINE void transpose_block(const float* from, std::int64_t from_row, float* to,
-                                       std::int64_t to_row) {
+COARSEGRAD_INLINE void transpose_block(const float* from, std::int64_t from_row, float* to, std::int64_t to_row) {
   __m256 quads[8],
       pairs[8];  // first half of a row beside that of the row four further down; then second halves
 #pragma GCC unroll 4

@@ -21,8 +21,7 @@ struct DrawTask {
 /// `chains` pairs of columns from column j on, all of them less than n.
 template <int chains>
 COARSEGRAD_INLINE void draw_columns(const DrawTask& task, std::size_t j, F32& student, F32& teacher) {
-  const Pairs<chains> pairs =
-      normal_pairs<chains>(task.stream, task.counter + j / 2 * kGaussCounters, task.lane);
+  const Pairs<chains> pairs = normal_pairs<chains>(task.stream, task.counter + j / 2 * kGaussCounters, task.lane);
   for (int i = 0; i < chains; ++i, j += 2) {
     store(task.z + j * kGaussLanes + task.lane, pairs.cosine[i]);
     store(task.z + (j + 1) * kGaussLanes + task.lane, pairs.sine[i]);
@@ -61,8 +60,8 @@ void draw(std::uint64_t key, std::uint64_t stream, const TwoLayerModel& model, f
   const std::size_t row = model.row();
   for (std::size_t i = 0; i < model.m; ++i)
     for (std::size_t lane = 0; lane < kGaussLanes; lane += kLanes)
-      draw_row({s, i * (row / 2) * kGaussCounters, lane, model, z + i * row * kGaussLanes},
-               a + i * kGaussLanes, b + i * kGaussLanes);
+      draw_row({s, i * (row / 2) * kGaussCounters, lane, model, z + i * row * kGaussLanes}, a + i * kGaussLanes,
+               b + i * kGaussLanes);
 }
 
 void residual(const TwoLayerModel& model, const float* a, const float* b, std::size_t valid, float* residual,
@@ -84,8 +83,7 @@ void residual(const TwoLayerModel& model, const float* a, const float* b, std::s
   }
 }
 
-/// What the inner function of gradient() works on: `stes` surrogates from one on, and the lanes from `lane`
-/// on.
+/// What the inner function of gradient() works on: `stes` surrogates from one on, and the lanes from `lane` on.
 struct GradientTask {
   std::size_t m, n, row;
   const float *z, *weights, *directions;  // weights: mu'_i v_i r

@@ -57,18 +57,12 @@ struct Mask {  // each lane all ones or all zeros
 COARSEGRAD_INLINE F32 set1(float x) { return {_mm512_set1_ps(x)}; }
 COARSEGRAD_INLINE I32 set1(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
 COARSEGRAD_INLINE F32 zero() { return {_mm512_setzero_ps()}; }
-COARSEGRAD_INLINE I32 lane_index() {
-  return {_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
-}
-COARSEGRAD_INLINE Mask first(std::size_t n) {
-  return {static_cast<__mmask16>(n >= kLanes ? 0xFFFFu : (1u << n) - 1u)};
-}
+COARSEGRAD_INLINE I32 lane_index() { return {_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
+COARSEGRAD_INLINE Mask first(std::size_t n) { return {static_cast<__mmask16>(n >= kLanes ? 0xFFFFu : (1u << n) - 1u)}; }
 
 COARSEGRAD_INLINE F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
 COARSEGRAD_INLINE I32 load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
-COARSEGRAD_INLINE F32 load_tail(const float* p, std::size_t n) {
-  return {_mm512_maskz_loadu_ps(first(n).v, p)};
-}
+COARSEGRAD_INLINE F32 load_tail(const float* p, std::size_t n) { return {_mm512_maskz_loadu_ps(first(n).v, p)}; }
 COARSEGRAD_INLINE I32 load_tail(const std::int32_t* p, std::size_t n) {
   return {_mm512_maskz_loadu_epi32(first(n).v, p)};
 }
@@ -76,9 +70,7 @@ COARSEGRAD_INLINE void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 /// Past the caches; p is aligned to a vector.
 COARSEGRAD_INLINE void store_stream(float* p, F32 a) { _mm512_stream_ps(p, a.v); }
 COARSEGRAD_INLINE void store(std::int32_t* p, I32 a) { _mm512_storeu_si512(p, a.v); }
-COARSEGRAD_INLINE void store_tail(float* p, F32 a, std::size_t n) {
-  _mm512_mask_storeu_ps(p, first(n).v, a.v);
-}
+COARSEGRAD_INLINE void store_tail(float* p, F32 a, std::size_t n) { _mm512_mask_storeu_ps(p, first(n).v, a.v); }
 COARSEGRAD_INLINE void store_tail(std::int32_t* p, I32 a, std::size_t n) {
   _mm512_mask_storeu_epi32(p, first(n).v, a.v);
 }
@@ -93,12 +85,8 @@ COARSEGRAD_INLINE F32 sqrt(F32 a) { return {_mm512_sqrt_ps(a.v)}; }
 COARSEGRAD_INLINE F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 COARSEGRAD_INLINE F32 fms(F32 a, F32 b, F32 c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }
 COARSEGRAD_INLINE F32 fnma(F32 a, F32 b, F32 c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
-COARSEGRAD_INLINE F32 ceil(F32 a) {
-  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)};
-}
-COARSEGRAD_INLINE F32 floor(F32 a) {
-  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)};
-}
+COARSEGRAD_INLINE F32 ceil(F32 a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)}; }
+COARSEGRAD_INLINE F32 floor(F32 a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)}; }
 COARSEGRAD_INLINE F32 round_even(F32 a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
@@ -157,9 +145,7 @@ COARSEGRAD_INLINE U64 xor3(U64 a, U64 b, U64 c) { return {_mm512_ternarylogic_ep
 /// (a & b) | c.
 COARSEGRAD_INLINE I32 and_or(I32 a, I32 b, I32 c) { return {_mm512_ternarylogic_epi32(a.v, b.v, c.v, 0xEA)}; }
 /// (a & b) ^ c.
-COARSEGRAD_INLINE I32 and_xor(I32 a, I32 b, I32 c) {
-  return {_mm512_ternarylogic_epi32(a.v, b.v, c.v, 0x6A)};
-}
+COARSEGRAD_INLINE I32 and_xor(I32 a, I32 b, I32 c) { return {_mm512_ternarylogic_epi32(a.v, b.v, c.v, 0x6A)}; }
 /// The 64-bit products of the lower 32 bits of the lanes.
 COARSEGRAD_INLINE U64 multiply_low(U64 a, U64 b) { return {_mm512_mul_epu32(a.v, b.v)}; }
 template <int k>
@@ -175,8 +161,7 @@ COARSEGRAD_INLINE I32 as_int(U64 a) { return {a.v}; }
 COARSEGRAD_INLINE I32 swap_neighbours(I32 a) { return {_mm512_shuffle_epi32(a.v, _MM_PERM_CDAB)}; }
 /// Pairs of lanes taken in turn from a and b, stored at p: a0 a1 b0 b1 a2 a3 b2 b3 ..., 2 kLanes values.
 COARSEGRAD_INLINE void store_pairs_in_turn(std::int32_t* p, I32 a, I32 b) {
-  const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11),
-                high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+  const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
   store(p, I32{_mm512_permutex2var_epi64(a.v, low, b.v)});
   store(p + kLanes, I32{_mm512_permutex2var_epi64(a.v, high, b.v)});
 }
@@ -203,9 +188,7 @@ COARSEGRAD_INLINE Mask first(std::size_t n) {
 }
 
 COARSEGRAD_INLINE F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
-COARSEGRAD_INLINE I32 load(const std::int32_t* p) {
-  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
-}
+COARSEGRAD_INLINE I32 load(const std::int32_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
 COARSEGRAD_INLINE F32 load_tail(const float* p, std::size_t n) {
   return {_mm256_maskload_ps(p, _mm256_castps_si256(first(n).v))};
 }
@@ -214,9 +197,7 @@ COARSEGRAD_INLINE I32 load_tail(const std::int32_t* p, std::size_t n) {
 }
 COARSEGRAD_INLINE void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
 COARSEGRAD_INLINE void store_stream(float* p, F32 a) { _mm256_stream_ps(p, a.v); }
-COARSEGRAD_INLINE void store(std::int32_t* p, I32 a) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
-}
+COARSEGRAD_INLINE void store(std::int32_t* p, I32 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
 COARSEGRAD_INLINE void store_tail(float* p, F32 a, std::size_t n) {
   _mm256_maskstore_ps(p, _mm256_castps_si256(first(n).v), a.v);
 }
@@ -247,14 +228,10 @@ COARSEGRAD_INLINE Mask operator>=(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v
 COARSEGRAD_INLINE Mask operator==(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)}; }
 COARSEGRAD_INLINE Mask operator!=(F32 a, F32 b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_NEQ_UQ)}; }
 COARSEGRAD_INLINE Mask operator>(I32 a, I32 b) { return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(a.v, b.v))}; }
-COARSEGRAD_INLINE Mask operator==(I32 a, I32 b) {
-  return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.v, b.v))};
-}
+COARSEGRAD_INLINE Mask operator==(I32 a, I32 b) { return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.v, b.v))}; }
 COARSEGRAD_INLINE Mask operator&(Mask a, Mask b) { return {_mm256_and_ps(a.v, b.v)}; }
 COARSEGRAD_INLINE Mask operator|(Mask a, Mask b) { return {_mm256_or_ps(a.v, b.v)}; }
-COARSEGRAD_INLINE Mask operator~(Mask a) {
-  return {_mm256_xor_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))};
-}
+COARSEGRAD_INLINE Mask operator~(Mask a) { return {_mm256_xor_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))}; }
 COARSEGRAD_INLINE F32 select(Mask m, F32 a, F32 b) { return {_mm256_blendv_ps(b.v, a.v, m.v)}; }
 COARSEGRAD_INLINE I32 select(Mask m, I32 a, I32 b) {
   return {_mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(b.v), _mm256_castsi256_ps(a.v), m.v))};
@@ -334,9 +311,7 @@ COARSEGRAD_INLINE void store(double* p, F64 a) { _mm256_storeu_pd(p, a.v); }
 #endif
 
 COARSEGRAD_INLINE F32 abs(F32 a) { return as_float(as_int(a) & set1(std::int32_t{0x7FFFFFFF})); }
-COARSEGRAD_INLINE F32 operator-(F32 a) {
-  return as_float(as_int(a) ^ set1(static_cast<std::int32_t>(0x80000000u)));
-}
+COARSEGRAD_INLINE F32 operator-(F32 a) { return as_float(as_int(a) ^ set1(static_cast<std::int32_t>(0x80000000u))); }
 
 /// Sum of the lanes: the upper half is added to the lower one until one is left.
 COARSEGRAD_INLINE float reduce_add(F32 a) {

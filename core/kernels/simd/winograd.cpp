@@ -93,8 +93,7 @@ bool transform_checked(const WinogradTile& t) {
 
 }  // namespace
 
-const Winograd winograd{transform<WinogradInput>, transform<WinogradWeight>,
-                        transform<Transposed<WinogradOutput>>, transform_checked<WinogradOutput>,
-                        transform_checked<Transposed<WinogradWeight>>};
+const Winograd winograd{transform<WinogradInput>, transform<WinogradWeight>, transform<Transposed<WinogradOutput>>,
+                        transform_checked<WinogradOutput>, transform_checked<Transposed<WinogradWeight>>};
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

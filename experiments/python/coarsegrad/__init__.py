@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .runs import RunTable, at_largest, at_smallest, largest, last, read_runs, smallest
     from .tensor_file import TensorFile, TensorFileError, read_tensor_file, write_tensor_file
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "logs": ("LogError", "Run", "read_run"),

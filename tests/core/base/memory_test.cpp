@@ -32,8 +32,8 @@ TEST_CASE("pool: blocks given back join with their neighbours, whatever the orde
   { const MemoryBlock one_mapping(8 * mebibyte); }  // two need not lie side by side
   for (const auto& order : {std::array{0, 1, 2, 3}, std::array{3, 1, 0, 2}, std::array{2, 0, 3, 1}}) {
     {
-      std::array<MemoryBlock, 4> parts{MemoryBlock(2 * mebibyte), MemoryBlock(2 * mebibyte),
-                                       MemoryBlock(2 * mebibyte), MemoryBlock(2 * mebibyte)};
+      std::array<MemoryBlock, 4> parts{MemoryBlock(2 * mebibyte), MemoryBlock(2 * mebibyte), MemoryBlock(2 * mebibyte),
+                                       MemoryBlock(2 * mebibyte)};
       for (const int i : order) parts[static_cast<std::size_t>(i)] = MemoryBlock();
     }
     const auto before = pool_stats();

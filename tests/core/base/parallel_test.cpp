@@ -48,15 +48,14 @@ class AddressSpace {
 
 /// Runs the test case "alone: WHAT" in a process of its own, with nothing in the environment that concerns
 /// threads but what is given: 0 when it passes.
-int run_alone(const std::string& what,
-              const std::vector<std::pair<const char*, const char*>>& environment = {}) {
+int run_alone(const std::string& what, const std::vector<std::pair<const char*, const char*>>& environment = {}) {
   return testing::in_child([&] {
     for (const char* name : {"OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_DYNAMIC", "OMP_WAIT_POLICY",
                              "OMP_MAX_ACTIVE_LEVELS", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
       unsetenv(name);
     for (const auto& [name, value] : environment) setenv(name, value, 1);
-    execl("/proc/self/exe", "core_base_test", "--no-skip", "--out=/dev/null",
-          ("--test-case=alone: " + what).c_str(), nullptr);
+    execl("/proc/self/exe", "core_base_test", "--no-skip", "--out=/dev/null", ("--test-case=alone: " + what).c_str(),
+          nullptr);
     return 2;
   });
 }
@@ -203,10 +202,8 @@ TEST_CASE("threads: by default as many as there are processors in the affinity m
 }
 
 TEST_CASE("threads: OMP_NUM_THREADS and OMP_THREAD_LIMIT are the default's") {
-  CHECK(run_alone("the default number of threads", {{"OMP_NUM_THREADS", "3"}, {"EXPECTED_THREADS", "3"}}) ==
-        0);
-  CHECK(run_alone("the default number of threads", {{"OMP_NUM_THREADS", "3,2"}, {"EXPECTED_THREADS", "3"}}) ==
-        0);
+  CHECK(run_alone("the default number of threads", {{"OMP_NUM_THREADS", "3"}, {"EXPECTED_THREADS", "3"}}) == 0);
+  CHECK(run_alone("the default number of threads", {{"OMP_NUM_THREADS", "3,2"}, {"EXPECTED_THREADS", "3"}}) == 0);
   CHECK(run_alone("the default number of threads",
                   {{"OMP_NUM_THREADS", "3"}, {"OMP_THREAD_LIMIT", "1"}, {"EXPECTED_THREADS", "1"}}) == 0);
 }
@@ -232,8 +229,8 @@ TEST_CASE("where threads cannot be started the error says how many were asked fo
   {
     const AddressSpace little(rlim_t{20} << 20);  // two stacks
     set_num_threads(64);
-    CHECK_THROWS_WITH_AS(parallel_for(64, [](std::int64_t) {}),
-                         doctest::Contains("given 64 threads, expected at most"), Error);
+    CHECK_THROWS_WITH_AS(parallel_for(64, [](std::int64_t) {}), doctest::Contains("given 64 threads, expected at most"),
+                         Error);
   }
   CHECK(all_tasks_are_done(64));  // there is room again
   set_num_threads(before);
@@ -246,8 +243,7 @@ TEST_CASE("alone: no room for threads" * doctest::skip()) {
   CHECK(num_threads() == 1);
 }
 
-TEST_CASE(
-    "parallel_for: where the threads of the default number cannot be started one thread does the work") {
+TEST_CASE("parallel_for: where the threads of the default number cannot be started one thread does the work") {
   if (!kLimits) {
     MESSAGE("skipped: the sanitizers need more memory than the limit leaves");
     return;
@@ -275,8 +271,7 @@ TEST_CASE(
   CHECK(run_alone("waiting threads use no processor", {{"OMP_WAIT_POLICY", "active"}}) != 0);
 }
 
-TEST_CASE(
-    "parallel_for: a forked process has threads of its own, and the one that forks goes on with its own") {
+TEST_CASE("parallel_for: a forked process has threads of its own, and the one that forks goes on with its own") {
   set_num_threads(2);
   meet();
   CHECK(testing::in_child([] { return meet(), 0; }) == 0);

@@ -22,13 +22,11 @@ TEST_CASE("regular file: its bytes come one after another, and no more than ther
   std::array<char, 4> part{};
   file.read(std::as_writable_bytes(std::span(part)));
   CHECK(std::string(part.data(), 4) == "abcd");
-  CHECK(complaint_of([&] { file.read(std::as_writable_bytes(std::span(part))); }) ==
-        "read: ends before its 6 bytes");
+  CHECK(complaint_of([&] { file.read(std::as_writable_bytes(std::span(part))); }) == "read: ends before its 6 bytes");
   CHECK(read_regular_file(folder / "f", "") == "abcdef");
 }
 
-TEST_CASE(
-    "regular file: a pipe, a socket, a device, a folder and a link to one are refused without waiting") {
+TEST_CASE("regular file: a pipe, a socket, a device, a folder and a link to one are refused without waiting") {
   const TempFolder folder;
   REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
   std::filesystem::create_symlink("/dev/zero", folder / "zero");

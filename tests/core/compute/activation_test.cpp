@@ -16,6 +16,9 @@ namespace {
 
 const std::int64_t kSizes[] = {0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 1000, 4133};
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr kernels::Interval<float> kEverywhere{-kInfinity, kInfinity}, kPositive{0, kInfinity};
+
+kernels::Interval<float> within(int levels) { return {0, static_cast<float>(levels)}; }
 
 // Runs the check as kernels run in tasks, with denormals flushed, and as they run outside of them.
 void with_and_without_denormals(const std::function<void()>& check) {
@@ -51,8 +54,7 @@ std::vector<float> around_thresholds(float alpha, int levels, float offset) {
   return x;
 }
 
-const float kAlphas[] = {
-    1.f, 0.6511f, 0.1946f, 1.2221f, 1e-3f, 1e-37f, 3e37f, 0.1f, std::numeric_limits<float>::min()};
+const float kAlphas[] = {1.f, 0.6511f, 0.1946f, 1.2221f, 1e-3f, 1e-37f, 3e37f, 0.1f, std::numeric_limits<float>::min()};
 
 }  // namespace
 
@@ -112,8 +114,8 @@ TEST_CASE(
     std::vector<std::uint8_t> codes(x.size());
     const auto with = [&](int levels) {
       quantize_forward<float>(static_cast<std::int64_t>(x.size()), x.data(),
-                              {1, levels, Rounding::nearest, static_cast<float>(levels)}, Ste::identity,
-                              nullptr, codes.data(), nullptr);
+                              {1, levels, Rounding::nearest, static_cast<float>(levels)}, kEverywhere, nullptr,
+                              codes.data(), nullptr);
       return codes;
     };
     CHECK(with(1) == std::vector<std::uint8_t>{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0});
@@ -122,8 +124,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE(
-    "quantizer: signs are signed bytes, that of both zeros is +1, and the window is symmetric and closed") {
+TEST_CASE("quantizer: signs are signed bytes, that of both zeros is +1, and the window is symmetric and closed") {
   with_each_table([] {
     const float inside = std::nextafter(1.f, 0.f), outside = std::nextafter(1.f, 2.f);
     const std::vector<float> x{0.f, -0.f, 1e-30f, -1e-30f, kInfinity, -kInfinity,
@@ -131,8 +132,8 @@ TEST_CASE(
     std::vector<float> y(x.size());
     std::vector<std::uint8_t> codes(x.size()), mask(2);
     const auto n = static_cast<std::int64_t>(x.size());
-    CHECK(quantize_forward(n, x.data(), {2, 1, Rounding::sign, 2}, Ste::hard_tanh, y.data(), codes.data(),
-                           mask.data()));
+    CHECK(quantize_forward(n, x.data(), {2, 1, Rounding::sign, 2}, {std::nextafter(-1.f, -2.f), 1}, y.data(),
+                           codes.data(), mask.data()));
     CHECK(codes == std::vector<std::uint8_t>{1, 1, 1, 255, 1, 255, 0, 1, 255, 1, 1, 255});
     CHECK(same_bits(y, {1.f, 1.f, 1.f, -1.f, 1.f, -1.f, NAN, 1.f, -1.f, 1.f, 1.f, -1.f}));
     CHECK(mask == std::vector<std::uint8_t>{0b10001111, 0b0011});
@@ -141,14 +142,13 @@ TEST_CASE(
 
 TEST_CASE("quantizer: zero, signed zero, infinities, NaN and values at a threshold, for every table") {
   with_each_table([] {
-    const std::vector<float> x{0.f, -0.f, kInfinity,  -kInfinity, NAN,        0.5f,
-                               1.f, 1.5f, 1.5000001f, -2.f,       0.50000006f};
+    const std::vector<float> x{0.f, -0.f, kInfinity, -kInfinity, NAN, 0.5f, 1.f, 1.5f, 1.5000001f, -2.f, 0.50000006f};
     std::vector<float> y(x.size());
     std::vector<std::uint8_t> codes(x.size()), clipped(2), open(2);
     const auto n = static_cast<std::int64_t>(x.size());
     const Quantizer<float> q{0.5f, 3};
-    quantize_forward(n, x.data(), q, Ste::clipped_relu, y.data(), codes.data(), clipped.data());
-    quantize_forward<float>(n, x.data(), q, Ste::relu, nullptr, nullptr, open.data());
+    quantize_forward(n, x.data(), q, within(q.levels), y.data(), codes.data(), clipped.data());
+    quantize_forward<float>(n, x.data(), q, kPositive, nullptr, nullptr, open.data());
     CHECK(codes == std::vector<std::uint8_t>{0, 0, 3, 0, 0, 1, 2, 3, 3, 0, 2});
     CHECK(same_bits(y, {0.f, 0.f, 1.5f, 0.f, NAN, 0.5f, 1.f, 1.5f, 1.5f, 0.f, 1.f}));
     CHECK(clipped == std::vector<std::uint8_t>{0b11100000, 0b100});
@@ -163,7 +163,7 @@ TEST_CASE("quantizer: codes decode to the values, and the mask is the backward p
     const Quantizer<float> q{0.6511f, 3};
     std::vector<float> y(x.size()), decoded(x.size()), dx(x.size());
     std::vector<std::uint8_t> codes(x.size()), mask(mask_bytes(n));
-    quantize_forward(n, x.data(), q, Ste::clipped_relu, y.data(), codes.data(), mask.data());
+    quantize_forward(n, x.data(), q, within(q.levels), y.data(), codes.data(), mask.data());
     quantize_decode(n, codes.data(), q.alpha, decoded.data());
     CHECK(same_bits(y, decoded));
     mask_backward(n, mask.data(), dy.data(), dx.data());
@@ -171,9 +171,10 @@ TEST_CASE("quantizer: codes decode to the values, and the mask is the backward p
     for (std::size_t i = 0; i < x.size(); ++i)
       right = right && dx[i] == (x[i] > 0 && x[i] / q.alpha <= 3 ? dy[i] : 0.f);
     CHECK(right);
-    std::vector<std::uint8_t> untouched(mask_bytes(n), 5);
-    quantize_forward<float>(n, x.data(), q, Ste::identity, nullptr, nullptr, untouched.data());
-    CHECK(untouched == std::vector<std::uint8_t>(mask_bytes(n), 5));
+    std::vector<std::uint8_t> all(mask_bytes(n), 0xFF);
+    all.back() = 1;  // 70001 = 8 * 8750 + 1
+    quantize_forward<float>(n, x.data(), q, kEverywhere, nullptr, nullptr, mask.data());
+    CHECK(mask == all);
   });
 }
 
@@ -220,11 +221,11 @@ TEST_CASE("alpha gradient: the three rules, from the input and from what was sav
             size += std::abs(dy[i] * d_alpha(x[i], q, rule));
           }
           std::vector<std::uint8_t> codes(x.size()), mask(mask_bytes(n));
-          quantize_forward<float>(n, x.data(), q, Ste::clipped_relu, nullptr, codes.data(), mask.data());
+          quantize_forward<float>(n, x.data(), q, within(q.levels), nullptr, codes.data(), mask.data());
           const double bound = kernels::kSumError * size;
           CHECK(std::abs(quantize_alpha_gradient(n, x.data(), dy.data(), q, rule) - want) <= bound);
-          CHECK(std::abs(quantize_alpha_gradient(n, codes.data(), mask.data(), dy.data(), levels, rule) -
-                         want) <= bound);
+          CHECK(std::abs(quantize_alpha_gradient(n, codes.data(), mask.data(), dy.data(), levels, rule) - want) <=
+                bound);
           if (levels == 3 && n > 100) CHECK(bound < 0.01 * std::abs(want));
         }
   });
@@ -249,7 +250,7 @@ TEST_CASE("activations: bitwise the same with 1 and with 2 threads, for every ta
     CHECK(same_with_two_threads([&] {
       std::vector<float> y(x.size()), r(x.size()), dx(x.size());
       std::vector<std::uint8_t> mask(mask_bytes(n));
-      quantize_forward(n, x.data(), q, Ste::clipped_relu, y.data(), nullptr, mask.data());
+      quantize_forward(n, x.data(), q, within(q.levels), y.data(), nullptr, mask.data());
       mask_backward(n, mask.data(), dy.data(), dx.data());
       relu_forward(n, x.data(), r.data(), mask.data());
       y.insert(y.end(), r.begin(), r.end());
@@ -268,7 +269,7 @@ TEST_CASE("step gradient: every table sums what equation 3 of LSQ says, within t
         const Quantizer<float> q{1.3f / static_cast<float>(levels), levels, Rounding::nearest};
         const auto x = gaussian(n, 1), dy = gaussian(n, 2);
         std::vector<std::uint8_t> codes(x.size());
-        quantize_forward<float>(n, x.data(), q, Ste::identity, nullptr, codes.data(), nullptr);
+        quantize_forward<float>(n, x.data(), q, kEverywhere, nullptr, codes.data(), nullptr);
         double want = 0, size = 0;
         for (std::size_t i = 0; i < x.size(); ++i) {
           const float v = x[i] / q.alpha, top = static_cast<float>(levels);
@@ -287,8 +288,7 @@ TEST_CASE("step gradient: every table sums what equation 3 of LSQ says, within t
   });
 }
 
-TEST_CASE(
-    "alpha and step gradients: sums that overflow a float on the way are those of doubles, for every table") {
+TEST_CASE("alpha and step gradients: sums that overflow a float on the way are those of doubles, for every table") {
   with_each_table([] {
     for (const std::int64_t n : {9, 1000, 5001}) {
       const auto count = static_cast<std::size_t>(n);
@@ -299,9 +299,7 @@ TEST_CASE(
       double sum = 0;
       for (const float v : dy) sum += static_cast<double>(v);
       const auto size = 6e38 * static_cast<double>(n);
-      const auto near = [&](double got, double want) {
-        CHECK(std::abs(got - want) <= kernels::kSumError * size);
-      };
+      const auto near = [&](double got, double want) { CHECK(std::abs(got - want) <= kernels::kSumError * size); };
       near(quantize_alpha_gradient(n, x.data(), dy.data(), {0.25f, 3}, AlphaRule::exact), 2 * sum);
       near(quantize_alpha_gradient(n, codes.data(), mask.data(), dy.data(), 3, AlphaRule::exact), 2 * sum);
       x.assign(count, -1.f);
@@ -314,7 +312,7 @@ TEST_CASE("activation quantizer: a resolution or a number of levels out of range
   const float x = 1;
   float y = 0;
   const auto quantize = [&](float alpha, int levels) {
-    quantize_forward<float>(1, &x, {alpha, levels}, Ste::relu, &y, nullptr, nullptr);
+    quantize_forward<float>(1, &x, {alpha, levels}, kPositive, &y, nullptr, nullptr);
   };
   for (const float alpha : {0.f, -1.f, kInfinity, static_cast<float>(NAN), 1e-40f})
     CHECK_THROWS_AS(quantize(alpha, 3), Error);

@@ -51,14 +51,12 @@ struct Case {
   std::vector<float> expected(bool with_bias) const {
     std::vector<std::int64_t> sums(static_cast<std::size_t>(y_size(s)));
     for_each_product(s, [&](std::int64_t ix, std::int64_t iw, std::int64_t iy) {
-      sums[static_cast<std::size_t>(iy)] +=
-          x[static_cast<std::size_t>(ix)] * weight[static_cast<std::size_t>(iw)];
+      sums[static_cast<std::size_t>(iy)] += x[static_cast<std::size_t>(ix)] * weight[static_cast<std::size_t>(iw)];
     });
     std::vector<float> y = output<float>(y_size(s));
     for (std::size_t i = 0; i < sums.size(); ++i) {
       const std::size_t o = i % static_cast<std::size_t>(s.out_channels);
-      y[i] =
-          std::fma(scale[scale.size() == 1 ? 0 : o], static_cast<float>(sums[i]), with_bias ? bias[o] : 0.f);
+      y[i] = std::fma(scale[scale.size() == 1 ? 0 : o], static_cast<float>(sums[i]), with_bias ? bias[o] : 0.f);
     }
     return y;
   }
@@ -84,8 +82,7 @@ TEST_SUITE("conv") {
     });
   }
 
-  TEST_CASE(
-      "convolutions of codes on the networks' layers: every table equals the scalar one, 1 as 2 threads") {
+  TEST_CASE("convolutions of codes on the networks' layers: every table equals the scalar one, 1 as 2 threads") {
     for (const ConvShape& s : kLayers) {
       INFO(name(s));
       const Case c(s, true, 15, -1, 1);
@@ -125,12 +122,10 @@ TEST_SUITE("conv") {
       }
     });
     const float one = 1;
-    CHECK_THROWS_AS(linear_forward_codes(1, most + 1, 1, nullptr, nullptr, {&one, 1}, nullptr, nullptr),
-                    Error);
+    CHECK_THROWS_AS(linear_forward_codes(1, most + 1, 1, nullptr, nullptr, {&one, 1}, nullptr, nullptr), Error);
   }
 
-  TEST_CASE(
-      "a number of scales that fits neither one nor all channels is an error, as are impossible shapes") {
+  TEST_CASE("a number of scales that fits neither one nor all channels is an error, as are impossible shapes") {
     const std::vector<float> scale(5, 1.f);
     float y[3];
     const auto call = [&](const ConvShape& s, std::size_t scales) {

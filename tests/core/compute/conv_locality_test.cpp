@@ -15,8 +15,7 @@ using namespace coarsegrad::testing;
 
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity(),
-                kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr double kDirectError = 16, kWinogradError = 128;  // what conv.h promises
 
 const ConvShape kShape = square(8, 12, 64, 64, 3, 1, 1);
@@ -34,8 +33,7 @@ std::int64_t strangers(const std::vector<T>& got, const ReferenceSums& expected,
   for (std::size_t i = 0; i < got.size(); ++i) {
     const auto value = static_cast<double>(got[i]);
     const double right = expected.value[i];
-    const double room =
-        allowed * static_cast<double>(std::numeric_limits<T>::epsilon()) * expected.magnitude[i];
+    const double room = allowed * static_cast<double>(std::numeric_limits<T>::epsilon()) * expected.magnitude[i];
     const bool same = std::isfinite(right) ? std::abs(value - right) <= room
                                            : value == right || (std::isnan(value) && std::isnan(right));
     count += !same;
@@ -64,8 +62,8 @@ struct Tiles {
 
   // f(magnitude, pixel) for the pixels of `extent` x `extent` from (y, x) on that lie in image n.
   template <class F>
-  void for_each_pixel(std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t extent,
-                      std::int64_t channel, F&& f) const {
+  void for_each_pixel(std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t extent, std::int64_t channel,
+                      F&& f) const {
     for (std::int64_t i = std::max<std::int64_t>(y, 0); i < std::min(y + extent, kShape.height); ++i)
       for (std::int64_t j = std::max<std::int64_t>(x, 0); j < std::min(x + extent, kShape.width); ++j)
         f(std::abs(at(images, ((n * kShape.height + i) * kShape.width + j) * kShape.in_channels + channel)));
@@ -119,8 +117,7 @@ void set_tile_magnitudes(const std::vector<float>& images, Weight weight, Refere
   });
 }
 
-// As above for the gradient of the kernel: the sum over tiles of the largest pixel times the sum of the
-// gradients.
+// As above for the gradient of the kernel: the sum over tiles of the largest pixel times the sum of the gradients.
 void set_tile_magnitudes(const Case<float>& c, ReferenceSums& dweight) {
   const Tiles x_tiles{c.x}, dy_tiles{c.dy};
   std::fill(dweight.magnitude.begin(), dweight.magnitude.end(), 0);
@@ -156,8 +153,7 @@ Case<float> with_one_pixel(float value) {
 }  // namespace
 
 TEST_SUITE("conv") {
-  TEST_CASE(
-      "a value that overflows, infinity or NaN among zeros reaches the results that see it and no others") {
+  TEST_CASE("a value that overflows, infinity or NaN among zeros reaches the results that see it and no others") {
     const std::size_t middle = pixel(5, 5), border = pixel(0, 11);
     struct {
       float value;
@@ -174,19 +170,16 @@ TEST_SUITE("conv") {
       }
   }
 
-  TEST_CASE(
-      "an infinity or NaN among ordinary values, in images, kernels or gradients, stays where it belongs") {
+  TEST_CASE("an infinity or NaN among ordinary values, in images, kernels or gradients, stays where it belongs") {
     for (float value : {kInfinity, kNaN})
-      for (std::vector<float> Case<float>::*operand :
-           {&Case<float>::x, &Case<float>::weight, &Case<float>::dy}) {
+      for (std::vector<float> Case<float>::*operand : {&Case<float>::x, &Case<float>::weight, &Case<float>::dy}) {
         Case<float> c(kShape, Fill::kReals);
         (c.*operand)[pixel(0, 0) + 7] = value;
         check_products(c, kWinogradError);
       }
   }
 
-  TEST_CASE(
-      "an infinity or NaN stays where it belongs in double, and with groups, dilation and stride, too") {
+  TEST_CASE("an infinity or NaN stays where it belongs in double, and with groups, dilation and stride, too") {
     ConvShape s = square(3, 6, 4, 6, 3, 1, 2);
     const auto check_shape = [&]<class T>(T value) {
       for (std::vector<T> Case<T>::*operand : {&Case<T>::x, &Case<T>::weight, &Case<T>::dy}) {
@@ -207,8 +200,7 @@ TEST_SUITE("conv") {
       }
   }
 
-  TEST_CASE(
-      "images beside one with an infinity keep their bits, and all have the same with 1 and 2 threads") {
+  TEST_CASE("images beside one with an infinity keep their bits, and all have the same with 1 and 2 threads") {
     const Case<float> clean(kShape, Fill::kReals);
     Case<float> c = clean;
     c.x[pixel(3, 3)] = c.dy[pixel(3, 3)] = kInfinity;

@@ -51,8 +51,7 @@ double exact_sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 }  // namespace
 
-TEST_CASE(
-    "exp, log, tanh, sigmoid: within the stated error of the true value, for every table and all floats") {
+TEST_CASE("exp, log, tanh, sigmoid: within the stated error of the true value, for every table and all floats") {
   using namespace kernels;
   with_each_table([] {
     const auto& math = active_kernels().real.math;
@@ -67,8 +66,7 @@ TEST_CASE(
 
 TEST_CASE("error measurement: a function that is off by 3 units in the last place is noticed") {
   const Function off = [](std::int64_t n, const float* x, float* y) {
-    for (std::int64_t i = 0; i < n; ++i)
-      y[i] = static_cast<float>(std::exp(double(x[i])) * (1 + 3 * 0x1p-23));
+    for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(std::exp(double(x[i])) * (1 + 3 * 0x1p-23));
   };
   CHECK(worst_ulp(off, std::exp, line(-2, 2, 1000)) > kernels::kExpUlp);
   const Function nan = [](std::int64_t n, const float*, float* y) { std::fill_n(y, n, NAN); };
@@ -150,8 +148,7 @@ TEST_CASE("fill, add_row and column_sums: right for narrow and wide matrices, fo
         }
         CHECK(right);
         for (std::size_t c = 0; c < row.size(); ++c)
-          CHECK(std::abs(sums[c] - want[c]) <=
-                1e-6 * std::sqrt(static_cast<double>(rows)) + 1e-6 * std::abs(want[c]));
+          CHECK(std::abs(sums[c] - want[c]) <= 1e-6 * std::sqrt(static_cast<double>(rows)) + 1e-6 * std::abs(want[c]));
       }
   });
 }
@@ -231,8 +228,7 @@ std::vector<float> after_adam(const Kernels& k, std::int64_t n) {
 TEST_CASE("SGD and Adam kernels: every table gives the bits of the reference") {
   for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
     for (const std::int64_t n : kSizes) {
-      for (const auto& step : kSgdSteps)
-        CHECK(same_bits(after_sgd(table, n, step), after_sgd(scalar, n, step)));
+      for (const auto& step : kSgdSteps) CHECK(same_bits(after_sgd(table, n, step), after_sgd(scalar, n, step)));
       CHECK(same_bits(after_adam(table, n), after_adam(scalar, n)));
     }
   });
@@ -274,8 +270,7 @@ TEST_CASE("elementwise sweeps: bitwise the same with 1 and with 2 threads, for e
       keep(y);
       add_row(rows, cols, sums.data(), x.data(), y.data());
       keep(y);
-      for (const auto f :
-           {exp_forward<float>, log_forward<float>, tanh_forward<float>, sigmoid_forward<float>}) {
+      for (const auto f : {exp_forward<float>, log_forward<float>, tanh_forward<float>, sigmoid_forward<float>}) {
         f(rows * cols, x.data(), y.data());
         keep(y);
       }

@@ -39,11 +39,9 @@ bool moments_agree(std::int64_t rows, std::int64_t cols, const Moments& a, const
   const double blocks = static_cast<double>(rows) / kernels::kSumRows + 1;
   for (std::size_t c = 0; c < static_cast<std::size_t>(cols); ++c) {
     const double spread = std::sqrt(blocks * reference.m2[c] / static_cast<double>(rows));
-    if (!(std::abs(a.mean[c] - reference.mean[c]) <=
-          kernels::kSumError * spread + 1e-15 * std::abs(a.mean[c])))
+    if (!(std::abs(a.mean[c] - reference.mean[c]) <= kernels::kSumError * spread + 1e-15 * std::abs(a.mean[c])))
       return false;
-    if (!(std::abs(a.m2[c] - reference.m2[c]) <= 2 * kernels::kSumError * blocks * reference.m2[c]))
-      return false;
+    if (!(std::abs(a.m2[c] - reference.m2[c]) <= 2 * kernels::kSumError * blocks * reference.m2[c])) return false;
   }
   return std::equal(a.mean.begin() + cols, a.mean.end(), reference.mean.begin() + cols) &&
          std::equal(a.m2.begin() + cols, a.m2.end(), reference.m2.begin() + cols);
@@ -76,8 +74,7 @@ TEST_CASE("moments kernel: squares beyond the range of floats, at either end, st
       for_each_size([&](std::int64_t rows, std::int64_t cols) {
         INFO("size ", size);
         auto x = gaussian(rows * cols, 40, 2);
-        for (std::size_t i = static_cast<std::size_t>(cols / 2); i < x.size();
-             i += static_cast<std::size_t>(cols))
+        for (std::size_t i = static_cast<std::size_t>(cols / 2); i < x.size(); i += static_cast<std::size_t>(cols))
           x[i] = size * std::clamp(x[i] - 2, -3.f, 3.f);
         CHECK(moments_agree(rows, cols, moments_of(table, rows, cols, x), moments_of(scalar, rows, cols, x)));
       });
@@ -96,8 +93,7 @@ TEST_CASE("normalize and backward kernels: every table gives the bits of the ref
   for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
     for_each_size([&](std::int64_t rows, std::int64_t cols) {
       const auto x = awkward(rows * cols, 4), dy = gaussian(rows * cols, 5);
-      const auto mean = gaussian(cols, 6), a = gaussian(cols, 7), b = gaussian(cols, 8),
-                 c = gaussian(cols, 9);
+      const auto mean = gaussian(cols, 6), a = gaussian(cols, 7), b = gaussian(cols, 8), c = gaussian(cols, 9);
       const auto normalized = [&](const Kernels& k) {
         auto y = output<float>(rows * cols);
         k.real.norm.normalize(rows, cols, x.data(), mean.data(), a.data(), b.data(), y.data());
@@ -105,8 +101,8 @@ TEST_CASE("normalize and backward kernels: every table gives the bits of the ref
       };
       const auto gradient = [&](const Kernels& k) {
         auto dx = output<float>(rows * cols);
-        k.real.norm.backward(rows, cols, x.data(), dy.data(), nullptr, mean.data(), a.data(), b.data(),
-                             c.data(), dx.data());
+        k.real.norm.backward(rows, cols, x.data(), dy.data(), nullptr, mean.data(), a.data(), b.data(), c.data(),
+                             dx.data());
         return dx;
       };
       CHECK(same_bits(normalized(table), normalized(scalar)));
@@ -118,12 +114,11 @@ TEST_CASE("normalize and backward kernels: every table gives the bits of the ref
 TEST_CASE("backward_sums and column_sums kernels: every table stays within the stated bound") {
   for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
     for_each_size([&](std::int64_t rows, std::int64_t cols) {
-      const auto x = gaussian(rows * cols, 10, 2), dy = gaussian(rows * cols, 11),
-                 mean = gaussian(cols, 12, 2);
+      const auto x = gaussian(rows * cols, 10, 2), dy = gaussian(rows * cols, 11), mean = gaussian(cols, 12, 2);
       const auto sums = [&](const Kernels& k, const std::vector<float>& g) {
         std::vector<std::vector<double>> s(3, output<double>(cols));
-        k.real.norm.backward_sums(rows, cols, x.data(), g.data(), nullptr, mean.data(), s[0].data(),
-                                  s[1].data(), nullptr);
+        k.real.norm.backward_sums(rows, cols, x.data(), g.data(), nullptr, mean.data(), s[0].data(), s[1].data(),
+                                  nullptr);
         k.real.elementwise.column_sums(rows, cols, g.data(), s[2].data());
         return s;
       };
@@ -158,8 +153,8 @@ TEST_CASE("backward_sums and column_sums kernels: what overflows a float on the 
       const std::vector<std::uint8_t> mask(dy.size() / 8, 0xB7);
       const auto sums = [&](const Kernels& k, const std::uint8_t* gate) {
         std::vector<std::vector<double>> s(3, output<double>(wide));
-        k.real.norm.backward_sums(rows, wide, x.data(), dy.data(), gate, mean.data(), s[0].data(),
-                                  s[1].data(), nullptr);
+        k.real.norm.backward_sums(rows, wide, x.data(), dy.data(), gate, mean.data(), s[0].data(), s[1].data(),
+                                  nullptr);
         k.real.elementwise.column_sums(rows, wide, dy.data(), s[2].data());
         return s;
       };
@@ -186,15 +181,9 @@ namespace {
 struct Reference {
   std::vector<double> y, mean, var, dx, dscale, dshift;
 
-  Reference(std::int64_t rows, std::int64_t channels, const std::vector<float>& x,
-            const std::vector<float>& dy, const std::vector<float>& scale, const std::vector<float>& shift,
-            double eps)
-      : y(x.size()),
-        mean(scale.size()),
-        var(scale.size()),
-        dx(x.size()),
-        dscale(scale.size()),
-        dshift(scale.size()) {
+  Reference(std::int64_t rows, std::int64_t channels, const std::vector<float>& x, const std::vector<float>& dy,
+            const std::vector<float>& scale, const std::vector<float>& shift, double eps)
+      : y(x.size()), mean(scale.size()), var(scale.size()), dx(x.size()), dscale(scale.size()), dshift(scale.size()) {
     for (std::size_t c = 0; c < scale.size(); ++c) {
       const double n = static_cast<double>(rows);
       const auto each = [&](auto f) {
@@ -229,9 +218,8 @@ struct Result {
   std::vector<float> y, mean, inv_std, dx, dscale, dshift;
   std::vector<double> var;
 };
-Result batch_norm(std::int64_t rows, std::int64_t channels, const std::vector<float>& x,
-                  const std::vector<float>& dy, const std::vector<float>& scale,
-                  const std::vector<float>& shift, float eps) {
+Result batch_norm(std::int64_t rows, std::int64_t channels, const std::vector<float>& x, const std::vector<float>& dy,
+                  const std::vector<float>& scale, const std::vector<float>& shift, float eps) {
   const std::vector<float> elements(x.size()), per_channel(scale.size());
   Result r{elements, per_channel, per_channel, elements, per_channel, per_channel, {}};
   r.var.resize(scale.size());
@@ -264,8 +252,7 @@ TEST_CASE("batch norm: forward and backward equal the definitions, for every tab
   });
 }
 
-TEST_CASE(
-    "batch norm: deviations whose squares overflow a float are normalised as others are, for every table") {
+TEST_CASE("batch norm: deviations whose squares overflow a float are normalised as others are, for every table") {
   with_each_table([] {
     for (const float size : {1e19f, 1e25f, 1e30f}) {
       INFO("size ", size);
@@ -336,8 +323,8 @@ struct Fused {
   bool any_nan = false;
 };
 // All that the kernels with an activation give, for one table.
-Fused fused(const Kernels& k, std::int64_t rows, std::int64_t cols, const std::vector<float>& x,
-            bool with_add, Rounding rounding = Rounding::up) {
+Fused fused(const Kernels& k, std::int64_t rows, std::int64_t cols, const std::vector<float>& x, bool with_add,
+            Rounding rounding = Rounding::up) {
   const auto dy = gaussian(rows * cols, 31), add = gaussian(rows * cols, 32), mean = gaussian(cols, 33),
              factor = gaussian(cols, 34), shift = gaussian(cols, 35), slope = gaussian(cols, 36);
   const auto bits = output<std::uint8_t>(rows * cols / 8);
@@ -355,26 +342,23 @@ Fused fused(const Kernels& k, std::int64_t rows, std::int64_t cols, const std::v
                       f.relu_mask.data());
   f.any_nan = norm.normalize_quantize(rows, cols, x.data(), mean.data(), factor.data(), shift.data(), plus,
                                       {0.3f, 3, rounding}, {0, 3}, f.codes.data(), f.mask.data());
-  norm.backward_sums(rows, cols, x.data(), dy.data(), f.mask.data(), mean.data(), f.sum_g.data(),
-                     f.sum_gx.data(), f.gated.data());
-  norm.backward(rows, cols, x.data(), dy.data(), f.mask.data(), mean.data(), factor.data(), slope.data(),
-                shift.data(), f.dx.data());
+  norm.backward_sums(rows, cols, x.data(), dy.data(), f.mask.data(), mean.data(), f.sum_g.data(), f.sum_gx.data(),
+                     f.gated.data());
+  norm.backward(rows, cols, x.data(), dy.data(), f.mask.data(), mean.data(), factor.data(), slope.data(), shift.data(),
+                f.dx.data());
   return f;
 }
 
 }  // namespace
 
-TEST_CASE(
-    "norm kernels with an activation: every table gives the bits of the reference, sums within the bound") {
+TEST_CASE("norm kernels with an activation: every table gives the bits of the reference, sums within the bound") {
   for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
     for (const std::int64_t rows : {1, 3, 64, 67})
       for (const std::int64_t cols : {8, 16, 24, 64, 72, 136})
         for (const bool with_add : {false, true}) {
           INFO(rows, " x ", cols, " add ", with_add);
           const auto x = gaussian(rows * cols, 30);
-          const Rounding rounding = rows == 3    ? Rounding::nearest
-                                    : rows == 67 ? Rounding::sign
-                                                 : Rounding::up;
+          const Rounding rounding = rows == 3 ? Rounding::nearest : rows == 67 ? Rounding::sign : Rounding::up;
           const Fused got = fused(table, rows, cols, x, with_add, rounding),
                       want = fused(scalar, rows, cols, x, with_add, rounding);
           CHECK(same_bits(got.y, want.y));
@@ -408,8 +392,8 @@ TEST_CASE("batch norm with activation: the bits of the separate passes, odd chan
       for (const std::int64_t channels : {8, 16, 40}) {
         const auto n = static_cast<std::size_t>(rows * channels);
         const auto x = gaussian(rows * channels, 41), add = gaussian(rows * channels, 42),
-                   mean = gaussian(channels, 43), inv_std = gaussian(channels, 44, 2),
-                   scale = gaussian(channels, 45), shift = gaussian(channels, 46);
+                   mean = gaussian(channels, 43), inv_std = gaussian(channels, 44, 2), scale = gaussian(channels, 45),
+                   shift = gaussian(channels, 46);
         const NormColumns<float> columns{mean.data(), inv_std.data(), scale.data(), shift.data()};
         std::vector<float> t(n), want(n), got(n);
         std::vector<std::uint8_t> want_mask(n / 8), mask(n / 8), want_codes(n), codes(n);
@@ -420,10 +404,10 @@ TEST_CASE("batch norm with activation: the bits of the separate passes, odd chan
         CHECK(same_bits(got, want));
         CHECK(mask == want_mask);
         const Quantizer<float> quantizer{0.2f, 7};
-        quantize_forward(rows * channels, t.data(), quantizer, Ste::clipped_relu,
-                         static_cast<float*>(nullptr), want_codes.data(), want_mask.data());
-        batch_norm_quantize(rows, channels, x.data(), columns, add.data(), quantizer, Ste::clipped_relu,
-                            codes.data(), mask.data());
+        quantize_forward(rows * channels, t.data(), quantizer, {0, 7}, static_cast<float*>(nullptr), want_codes.data(),
+                         want_mask.data());
+        batch_norm_quantize(rows, channels, x.data(), columns, add.data(), quantizer, {0, 7}, codes.data(),
+                            mask.data());
         CHECK(codes == want_codes);
         CHECK(mask == want_mask);
       }

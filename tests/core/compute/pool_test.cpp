@@ -39,8 +39,7 @@ void for_each_tap(const PoolShape& s, F visit) {
               const std::int64_t h = oh * s.stride_h - s.pad_h + i, w = ow * s.stride_w - s.pad_w + j;
               if (h < 0 || h >= s.height || w < 0 || w >= s.width) continue;
               visit(static_cast<std::size_t>(o),
-                    static_cast<std::size_t>(((n * s.height + h) * s.width + w) * s.channels + c),
-                    i * s.kernel_w + j);
+                    static_cast<std::size_t>(((n * s.height + h) * s.width + w) * s.channels + c), i * s.kernel_w + j);
             }
 }
 

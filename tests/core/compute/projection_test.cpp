@@ -7,8 +7,7 @@
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
 
-TEST_CASE(
-    "projection.magnitude, projection.encode and projection.decode: every table gives the reference's bits") {
+TEST_CASE("projection.magnitude, projection.encode and projection.decode: every table gives the reference's bits") {
   for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
     for (const std::int64_t n : {0, 1, 7, 8, 15, 16, 17, 31, 33, 100, 1000, 4133})
       for (const bool flush : {false, true}) {
@@ -24,8 +23,7 @@ TEST_CASE(
             float max;
             std::int64_t squares;
             k.real.projection.magnitude(n, x.data(), &sums[0], &max);
-            k.real.projection.encode(n, x.data(), levels, thresholds.data(), codes.data(), &sums[1],
-                                     &squares);
+            k.real.projection.encode(n, x.data(), levels, thresholds.data(), codes.data(), &sums[1], &squares);
             k.real.projection.decode(n, codes.data(), 0.3f, y.data());
             std::vector<double> all(codes.begin(), codes.end());
             all.insert(all.end(), y.begin(), y.end());

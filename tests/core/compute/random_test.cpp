@@ -100,10 +100,8 @@ TEST_SUITE("quick") {
     later.set_position(8);
     CHECK(std::abs(correlation(base, normals<float>(Rng(1), n))) < bound);
     CHECK(std::abs(correlation(base, normals<float>(Rng(0).split("a"), n))) < bound);
-    CHECK(std::abs(correlation(normals<float>(Rng(0).split("a"), n), normals<float>(Rng(0).split("b"), n))) <
-          bound);
-    CHECK(std::abs(correlation(normals<float>(Rng(0).split(0), n), normals<float>(Rng(0).split(1), n))) <
-          bound);
+    CHECK(std::abs(correlation(normals<float>(Rng(0).split("a"), n), normals<float>(Rng(0).split("b"), n))) < bound);
+    CHECK(std::abs(correlation(normals<float>(Rng(0).split(0), n), normals<float>(Rng(0).split(1), n))) < bound);
     CHECK(std::abs(correlation(base, normals<float>(later, n))) < bound);
     CHECK(correlation(base, normals<float>(Rng(0), n)) > 0.9);  // the check can fail
   }

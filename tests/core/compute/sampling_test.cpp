@@ -48,8 +48,7 @@ Values scaled(Values z, float factor) {
 /// P(z > x).
 double upper_tail(double x) { return 0.5 * std::erfc(x / std::sqrt(2.0)); }
 
-/// Kolmogorov's statistic sqrt(N) sup |F_N - Phi|: above 1.95 with probability 0.001 for a sampler that is
-/// right.
+/// Kolmogorov's statistic sqrt(N) sup |F_N - Phi|: above 1.95 with probability 0.001 for a sampler that is right.
 double kolmogorov_smirnov(Values z) {
   std::sort(z.begin(), z.end());
   const double n = static_cast<double>(z.size());
@@ -133,9 +132,7 @@ double dependence(const Values& x, const Values& y) {
   return std::max(std::abs(correlation_score(x, y, identity)), std::abs(correlation_score(x, y, square)));
 }
 
-Values from(const Values& z, std::size_t first) {
-  return {z.begin() + static_cast<std::ptrdiff_t>(first), z.end()};
-}
+Values from(const Values& z, std::size_t first) { return {z.begin() + static_cast<std::ptrdiff_t>(first), z.end()}; }
 
 }  // namespace
 
@@ -145,12 +142,10 @@ TEST_SUITE("quick") {
       std::uint64_t key, stream, counter;
       std::array<std::uint32_t, 4> words;
     };
-    const Known known[] = {{0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-                           {~0ull, ~0ull, ~0ull, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-                           {0x299f31d0a4093822,
-                            0x0370734413198a2e,
-                            0x85a308d3243f6a88,
-                            {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
+    const Known known[] = {
+        {0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {~0ull, ~0ull, ~0ull, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
     for (const Kernels* kernels : all_kernels())
       for (const Known& k : known) {
         CAPTURE(kernels->name);
@@ -158,16 +153,14 @@ TEST_SUITE("quick") {
         for (std::size_t place = 0; place < 40; ++place) {
           std::vector<std::uint32_t> words(4 * 80);
           kernels->sampling.philox(k.key, k.stream, k.counter - place, words.data(), words.size());
-          CHECK(std::equal(k.words.begin(), k.words.end(),
-                           words.begin() + static_cast<std::ptrdiff_t>(4 * place)));
+          CHECK(std::equal(k.words.begin(), k.words.end(), words.begin() + static_cast<std::ptrdiff_t>(4 * place)));
         }
       }
   }
 
   TEST_CASE("every table gives the bits of the reference, for odd lengths and places and across carries") {
     const Kernels& reference = *all_kernels().front();
-    const std::size_t lengths[] = {0,  1,  3,  15,  16,  17,  31,  32,   33,
-                                   63, 64, 65, 127, 128, 129, 200, 1023, 4099};
+    const std::size_t lengths[] = {0, 1, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200, 1023, 4099};
     const std::uint64_t counters[] = {0, 5, 0xFFFFFFF0, 0xFFFFFFFF, 0x123FFFFFFC0, ~0ull - 20};
     for (const Kernels* kernels : all_kernels())
       for (const std::size_t n : lengths)
@@ -204,20 +197,17 @@ TEST_SUITE("quick") {
     CHECK(worst_tail(tail_counts(sums_of_uniforms(2'000'000)), 2e6) > 4.5);
   }
 
-  TEST_CASE(
-      "variates of one stream, of neighbouring streams, counters and keys do not depend on one another") {
+  TEST_CASE("variates of one stream, of neighbouring streams, counters and keys do not depend on one another") {
     constexpr std::size_t n = 500'000;
     const Values z = normals(n);
-    for (std::size_t lag = 1; lag <= 64;
-         ++lag) {  // 1 to 15: other lanes, 16: the other of a pair, 32: the next group
+    for (std::size_t lag = 1; lag <= 64; ++lag) {  // 1 to 15: other lanes, 16: the other of a pair, 32: the next group
       CAPTURE(lag);
       CHECK(dependence(z, from(z, lag)) < 5);
     }
     CHECK(dependence(z, normals(n, 1, 1)) < 5);
     CHECK(dependence(z, normals(n, 1, std::uint64_t{1} << 32)) < 5);
     CHECK(dependence(z, normals(n, 1, 0, std::uint64_t{1} << 32)) < 5);
-    for (int bit = 1; bit < 64; ++bit)
-      CHECK(dependence(z, normals(n / 10, 1 ^ (std::uint64_t{1} << bit))) < 5);
+    for (int bit = 1; bit < 64; ++bit) CHECK(dependence(z, normals(n / 10, 1 ^ (std::uint64_t{1} << bit))) < 5);
     // Two variates of one radius: uncorrelated, yet dependent. And a weak correlation.
     Values same_radius(n), mixed(n);
     for (std::size_t i = 0; i < n; ++i) {

@@ -33,8 +33,8 @@ TEST_CASE(
         for (const auto& x : {awkward(n, static_cast<unsigned>(n)), gaussian(n, 3, 0.5f)})
           for (const int bins : {1, 3, 31, 255})
             for (const std::uint16_t* drawn : {draws.data(), static_cast<const std::uint16_t*>(nullptr)}) {
-              const kernels::Grid<float> grid{0.1f, 4.f / static_cast<float>(bins),
-                                              static_cast<float>(bins) / 4.f, bins};
+              const kernels::Grid<float> grid{0.1f, 4.f / static_cast<float>(bins), static_cast<float>(bins) / 4.f,
+                                              bins};
               const kernels::Combination<float> mix{0.3f, 0.2f, -1.7f, 0.01f};
               const auto run = [&](const Kernels& k) {
                 auto y = output<float>(4 + 4 * n);
@@ -148,8 +148,7 @@ TEST_CASE("rows of any length are rounded as pieces of them are, with one and wi
       for (std::int64_t begin = 0; begin < cols; begin += 440) {
         const std::int64_t first = row * cols + begin, count = std::min<std::int64_t>(440, cols - begin);
         const RoundingDraws draws(&rng, row, cols, begin, count);
-        real_kernels<float>().stochastic.round(count, grid, draws.data(), x.data() + first,
-                                               pieces.data() + first);
+        real_kernels<float>().stochastic.round(count, grid, draws.data(), x.data() + first, pieces.data() + first);
       }
     }
     CHECK(same_bits(run(), pieces));

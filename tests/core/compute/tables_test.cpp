@@ -1,5 +1,4 @@
-// The kernels of sampling, of the two-layer Monte Carlo and of matrix products, each by itself, against the
-// reference.
+// The kernels of sampling, of the two-layer Monte Carlo and of matrix products, each by itself, against the reference.
 #include "tests/support/tables.h"
 
 #include "core/kernels/sampling.h"
@@ -8,8 +7,7 @@
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
 
-TEST_CASE(
-    "philox kernel: every table gives the words of the reference, up to counters that overflow 32 bits") {
+TEST_CASE("philox kernel: every table gives the words of the reference, up to counters that overflow 32 bits") {
   for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
     for (const std::uint64_t counter : {std::uint64_t{0}, std::uint64_t{5}, (std::uint64_t{1} << 32) - 3})
       for (const std::int64_t n : {0, 1, 3, 4, 15, 64, 67, 1001}) {
@@ -41,10 +39,8 @@ namespace {
 // What one group of samples leaves behind, everything in one array.
 std::vector<float> group_of_samples(const Kernels& k, std::size_t m, std::size_t n, std::size_t valid) {
   constexpr std::size_t lanes = kernels::kGaussLanes, stes = 3;
-  const auto v = gaussian(static_cast<std::int64_t>(m), 1),
-             v_star = gaussian(static_cast<std::int64_t>(m), 2);
-  const auto w = gaussian(static_cast<std::int64_t>(n), 3),
-             w_star = gaussian(static_cast<std::int64_t>(n), 4);
+  const auto v = gaussian(static_cast<std::int64_t>(m), 1), v_star = gaussian(static_cast<std::int64_t>(m), 2);
+  const auto w = gaussian(static_cast<std::int64_t>(n), 3), w_star = gaussian(static_cast<std::int64_t>(n), 4);
   const auto directions = gaussian(static_cast<std::int64_t>(2 * n), 5);
   const kernels::TwoLayerModel model{m, n, v.data(), w.data(), v_star.data(), w_star.data()};
   const auto room = [](std::size_t values) { return output<float>(static_cast<std::int64_t>(values)); };
@@ -52,10 +48,9 @@ std::vector<float> group_of_samples(const Kernels& k, std::size_t m, std::size_t
   auto residual = room(lanes), sum = room(stes * n * lanes), square = sum, along = room(stes * 2 * lanes);
   auto derivative = gaussian(static_cast<std::int64_t>(stes * m * lanes), 6);
   k.two_layer.draw(11, 12, model, z.data(), a.data(), b.data());
-  k.two_layer.residual(model, a.data(), b.data(), valid, residual.data(), grad_v.data(),
-                       grad_v_square.data());
-  k.two_layer.gradient(model, stes, z.data(), residual.data(), directions.data(), derivative.data(),
-                       sum.data(), square.data(), along.data());
+  k.two_layer.residual(model, a.data(), b.data(), valid, residual.data(), grad_v.data(), grad_v_square.data());
+  k.two_layer.gradient(model, stes, z.data(), residual.data(), directions.data(), derivative.data(), sum.data(),
+                       square.data(), along.data());
   for (const auto* part : {&a, &b, &residual, &grad_v, &grad_v_square, &sum, &square, &along})
     z.insert(z.end(), part->begin(), part->end());
   return z;
@@ -81,8 +76,7 @@ TEST_CASE("tile and transpose kernels: small integers multiply exactly, in every
       for (int rows = 1; rows <= family.max_rows[vectors]; ++rows)
         for (const int columns : {(vectors - 1) * family.lanes + 1, vectors * family.lanes}) {
           constexpr std::int64_t kSteps = 9;
-          std::vector<float> a(static_cast<std::size_t>(rows * kSteps)),
-              b(static_cast<std::size_t>(columns * kSteps));
+          std::vector<float> a(static_cast<std::size_t>(rows * kSteps)), b(static_cast<std::size_t>(columns * kSteps));
           for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 7) - 3;
           for (std::size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i % 5) - 2;
           const auto run = [&](const Kernels& k) {

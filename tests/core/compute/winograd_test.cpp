@@ -85,8 +85,7 @@ TEST_CASE("Winograd products of one tile are the correlation") {
   with_each_table([] {
     const Winograd& family = active_kernels().winograd;
     const std::vector<float> d = gaussian(36, 1), g = gaussian(9, 2);
-    const std::vector<float> v = transformed(family, kTransforms[0], d),
-                             u = transformed(family, kTransforms[2], g);
+    const std::vector<float> v = transformed(family, kTransforms[0], d), u = transformed(family, kTransforms[2], g);
     std::vector<float> products(36);
     for (std::size_t i = 0; i < 36; ++i) products[i] = u[i] * v[i];
     const std::vector<float> y = transformed(family, kTransforms[1], products);
@@ -133,8 +132,7 @@ TEST_CASE("Winograd transforms to results say whether all that they wrote is fin
             std::vector<float> in = clean;
             in[i] = value;
             tile.in = in.data();
-            missed += finite(tile) &&
-                      std::any_of(out.begin(), out.end(), [](float y) { return !std::isfinite(y); });
+            missed += finite(tile) && std::any_of(out.begin(), out.end(), [](float y) { return !std::isfinite(y); });
             missed += finite(tile) && value != 3e38f;
           }
         CHECK(missed == 0);

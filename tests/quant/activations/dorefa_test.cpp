@@ -16,6 +16,7 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "quant/weights/dorefa.h"
+#include "quant/weights/projection.h"
 #include "quant/weights/weight_rule.h"
 #include "tests/support/tables.h"
 
@@ -31,7 +32,7 @@ const std::vector<Real> kWeights{Real(.9),  Real(-.35), Real(.12), Real(-.05),
 const std::vector<Real> kSlopes{1, -2, Real(.5), 3, -1, Real(.25), 2, Real(-.5)};
 
 std::unique_ptr<quant::WeightProjection> dorefa(int bits, bool detach_max = false) {
-  return quant::weight_projection("dorefa", {.bits = bits, .detach_max = detach_max});
+  return quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = bits, .detach_max = detach_max}});
 }
 
 Tensor activated(const std::vector<Real>& x, int bits, Bounding h = Bounding::clip) {
@@ -52,8 +53,7 @@ double smooth_sum(std::vector<double> w, const Tensor& slopes, double fixed_max)
   double max = 0, sum = 0;
   for (double& v : w) max = std::max(max, std::abs(v = std::tanh(v)));
   for (std::size_t i = 0; i < w.size(); ++i)
-    sum +=
-        static_cast<double>(slopes[static_cast<std::int64_t>(i)]) * w[i] / (fixed_max > 0 ? fixed_max : max);
+    sum += static_cast<double>(slopes[static_cast<std::int64_t>(i)]) * w[i] / (fixed_max > 0 ? fixed_max : max);
   return sum;
 }
 #endif
@@ -86,14 +86,12 @@ TEST_SUITE("paper-dorefa") {
     const double third = 1. / 3, seventh = 1. / 7;
     check_close(activated(x, 1), {0, 0, 0, 0, 0, 0, 1, 1, 1, 1});
     check_close(activated(x, 2), {0, 0, 0, third, third, 2 * third, 2 * third, 2 * third, 1, 1});
-    check_close(activated(x, 3),
-                {0, 0, seventh, seventh, 2 * seventh, 4 * seventh, 4 * seventh, 5 * seventh, 1, 1});
+    check_close(activated(x, 3), {0, 0, seventh, seventh, 2 * seventh, 4 * seventh, 4 * seventh, 5 * seventh, 1, 1});
   }
 
   TEST_CASE("paper-dorefa 7.2: weights lie on the levels -1 + 2 j / n, the largest at an end, and are odd") {
     const Tensor w = nn::uniform({40, 25}, 2, Rng(1)), minus = map(w, [](Real v) { return -v; });
-    const auto largest =
-        std::ranges::max_element(w.view(), {}, [](Real v) { return std::abs(v); }) - w.view().begin();
+    const auto largest = std::ranges::max_element(w.view(), {}, [](Real v) { return std::abs(v); }) - w.view().begin();
     for (int bits = 2; bits <= 8; ++bits) {
       INFO(bits, " bits");
       const int n = (1 << bits) - 1;
@@ -127,8 +125,8 @@ TEST_SUITE("paper-dorefa") {
       "one into the last layer") {
     const auto net = nn::bnn_convnet(quant::dorefa_activation(2), Rng(1), {.classes = 10, .width = 8});
     REQUIRE(quant::keep_last_activation_float(*net, {32, 32, 3}));
-    quant::WeightRule rule(*net, quant::weight_projections("dorefa", {.bits = 1}),
-                           {.quantize_first = false, .quantize_last = false});
+    quant::WeightRule rule(*net, Part{"dorefa", quant::DorefaWeightOptions{.bits = 1}}, Part{"none"},
+                           quant::LayerExceptions({"first: weights=float", "last: weights=float"}));
     rule.deploy();
     std::set<std::string> weights, activations, all_activations;
     for (const auto& [name, parameter] : net->named_parameters())
@@ -190,9 +188,9 @@ TEST_SUITE("quant") {
     const Tensor g({3}, {1, 2, 3});
     CHECK(std::ranges::equal(dorefa(4)->gradient(Tensor({3}), g).weight.view(), g.view()));
     CHECK_THROWS_AS(dorefa(4)->gradient(Tensor({2}), g), Error);
-    CHECK_THROWS_AS(quant::weight_projection("dorefa", {.bits = 17}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("dorefa", {.bits = 0}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("dorefa", {.bits = 2, .per_channel = true}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = 17}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = 0}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projections().part("dorefa").with("per-channel", true), UsageError);
   }
 
   TEST_CASE("dorefa: products of codes in a convolution are those of the values, and exact integers") {

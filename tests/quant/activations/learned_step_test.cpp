@@ -1,6 +1,5 @@
 // LSQ against its equations, for activations and weights: grids, both gradients, their scale, the start.
 #include "quant/activations/learned_step.h"
-#include "quant/weights/learned_step.h"
 
 #include <doctest/doctest.h>
 
@@ -14,8 +13,11 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/activations/trained.h"
 #include "quant/quantized_optimizer.h"
+#include "quant/weights/learned_step.h"
+#include "quant/weights/projection.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -35,7 +37,7 @@ Element lsq(double v, double s, double q_n, double q_p) {
 }
 
 std::unique_ptr<quant::WeightProjection> weights(int bits, const Tensor& w) {
-  auto projection = quant::weight_projection("lsq", {.bits = bits});
+  auto projection = quant::weight_projection({"lsq", quant::LearnedStepWeightOptions{.bits = bits}});
   projection->begin(w);
   return projection;
 }
@@ -65,15 +67,13 @@ TEST_SUITE("quant") {
           size += std::abs(static_cast<double>(g[i]));
         }
         const double scale = 1 / std::sqrt(400 * q_p);
-        CHECK(std::abs(static_cast<double>(act.step.grad().item()) - scale * ds) <=
-              1e-5 * scale * size * q_p);
+        CHECK(std::abs(static_cast<double>(act.step.grad().item()) - scale * ds) <= 1e-5 * scale * size * q_p);
         CHECK(std::abs(scale * ds) > 1e-4 * scale * size);
       }
     });
   }
 
-  TEST_CASE(
-      "lsq activations: the first batch of the training sets the step to 2 mean(max(x, 0)) / sqrt(Q_P)") {
+  TEST_CASE("lsq activations: the first batch of the training sets the step to 2 mean(max(x, 0)) / sqrt(Q_P)") {
     const Tensor x = nn::uniform({4, 300}, 3, Rng(3));
     double sum = 0;
     for (const Real v : x.view()) sum += std::max(0., static_cast<double>(v));
@@ -92,9 +92,8 @@ TEST_SUITE("quant") {
     nn::BatchNorm norm(8);
     Tensor images({256, 8});
     Rng(5).normal(images.mutable_data(), 2048, Real(3), Real(7));
-    nn::norm_act(norm, behind, images);
-    CHECK(static_cast<double>(behind.step.value.item()) ==
-          doctest::Approx(2 * 0.3989 / std::sqrt(15.)).epsilon(0.05));
+    behind(norm(images));
+    CHECK(static_cast<double>(behind.step.value.item()) == doctest::Approx(2 * 0.3989 / std::sqrt(15.)).epsilon(0.05));
     // A step that a state brings is kept.
     LearnedStepActivation loaded({.bits = 4});
     loaded.load_state_dict({{"step", Tensor::scalar(Real(0.25))}});
@@ -111,8 +110,7 @@ TEST_SUITE("quant") {
       Parameter& step = *projection->parameters().at(0);
       double sum = 0;
       for (const Real v : w.view()) sum += std::abs(static_cast<double>(v));
-      CHECK(static_cast<double>(step.value.item()) ==
-            doctest::Approx(2 * sum / 1200 / std::sqrt(q_p)).epsilon(1e-5));
+      CHECK(static_cast<double>(step.value.item()) == doctest::Approx(2 * sum / 1200 / std::sqrt(q_p)).epsilon(1e-5));
       CHECK(!step.decay);
       step.value = Tensor::scalar(static_cast<Real>(0.9 / q_n));  // some weights beyond both ends
       const Real s = step.value.item();
@@ -138,12 +136,10 @@ TEST_SUITE("quant") {
     }
   }
 
-  TEST_CASE(
-      "lsq: ties go to the even code, zeros to zeros, what is not finite to NaN, and 1 bit is refused") {
+  TEST_CASE("lsq: ties go to the even code, zeros to zeros, what is not finite to NaN, and 1 bit is refused") {
     const auto projection = weights(4, Tensor({1}, Real(1)));
     projection->load_state_dict({{"step", Tensor::scalar(Real(0.5))}});
-    const Tensor p =
-        projection->project(Tensor({6}, {Real(.25), Real(.75), Real(-.25), Real(-.75), 10, -10}));
+    const Tensor p = projection->project(Tensor({6}, {Real(.25), Real(.75), Real(-.25), Real(-.75), 10, -10}));
     const int codes[] = {0, 2, 0, -2, 7, -8};
     for (std::int64_t i = 0; i < 6; ++i) CHECK(p.coded()->signed_codes()[i] == codes[i]);
     for (const Real v : projection->project(Tensor({3, 2})).view()) CHECK(v == 0);
@@ -151,8 +147,8 @@ TEST_SUITE("quant") {
     for (const Real bad : {std::numeric_limits<Real>::quiet_NaN(), std::numeric_limits<Real>::infinity()})
       for (const Real v : projection->project(Tensor({3}, {1, bad, 2})).view()) CHECK(std::isnan(v));
     for (const int bits : {0, 1, 9})
-      CHECK_THROWS_AS(quant::weight_projection("lsq", {.bits = bits}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("lsq", {.bits = 4, .per_channel = true}), UsageError);
+      CHECK_THROWS_AS(quant::weight_projection({"lsq", quant::LearnedStepWeightOptions{.bits = bits}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projections().part("lsq").with("per-channel", true), UsageError);
     const auto least = static_cast<double>(std::numeric_limits<Real>::denorm_min());
     for (const double step : {-1., least, HUGE_VAL, std::nan("")})
       CHECK_THROWS_AS(LearnedStepActivation({.step = step}), Error);
@@ -161,10 +157,11 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("lsq: a training moves the steps of weights and activations, and a float net's state starts it") {
-    const auto make = quant::activation_quantizer("lsq", {.bits = 2});
+    const auto make = quant::make_activation(Part{"lsq", quant::LearnedStepOptions{.bits = 2}});
     const auto net = nn::lenet5(make, Rng(8));
     quant::load_state_with_any_alphas(*net, nn::lenet5(nn::relu_activation(), Rng(9))->state_dict());
-    quant::WeightRule rule(*net, quant::weight_projections("lsq", {.bits = 2}));
+    quant::WeightRule rule(*net, Part{"lsq", quant::LearnedStepWeightOptions{.bits = 2}}, Part{"none"},
+                           quant::LayerExceptions({"last: weights=float"}));
     std::vector<Parameter*> all = net->parameters(), steps = rule.parameters();
     REQUIRE(steps.size() == rule.weights().size());
     all.insert(all.end(), steps.begin(), steps.end());

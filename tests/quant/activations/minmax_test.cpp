@@ -1,6 +1,5 @@
 // StatQuant's forward quantizers.
 #include "quant/activations/minmax.h"
-#include "quant/weights/minmax.h"
 
 #include <doctest/doctest.h>
 
@@ -9,6 +8,9 @@
 
 #include "core/ops.h"
 #include "nn/init.h"
+#include "quant/activations/activation_quantizer.h"
+#include "quant/weights/minmax.h"
+#include "quant/weights/projection.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
@@ -16,8 +18,7 @@ using namespace coarsegrad;
 using quant::zero_point_grid;
 
 TEST_SUITE("paper-statquant") {
-  TEST_CASE(
-      "paper-statquant 4: activations go to the nearest level between 0 and the largest, straight through") {
+  TEST_CASE("paper-statquant 4: activations go to the nearest level between 0 and the largest, straight through") {
     const Tensor x = nn::uniform({5, 40}, 3, Rng(1));
     Real most = 0;
     for (const Real v : x.view()) most = std::max(most, v);
@@ -51,7 +52,7 @@ TEST_SUITE("paper-statquant") {
       for (const Real v : act(x).value().view()) CHECK(std::isnan(v));
     }
     CHECK_THROWS_AS(quant::MinMaxActivation(0), UsageError);
-    CHECK_THROWS_AS(quant::activation_quantizer("minmax", {.bits = 8, .surrogate = "tanh"}), UsageError);
+    CHECK_THROWS_AS(quant::activations().part("minmax").with("surrogate", "tanh"), UsageError);
   }
 
   TEST_CASE(
@@ -70,8 +71,7 @@ TEST_SUITE("paper-statquant") {
         CHECK(g.zero <= bins);
         CHECK(-g.zero * g.step <= low * (1 - 1e-12));
         CHECK((bins - g.zero) * g.step >= high * (1 - 1e-12));
-        CHECK(g.step <=
-              2 * (high - low) / bins * (1 + 1e-9) + (low < 0 && high > 0 ? (high - low) / bins : 0));
+        CHECK(g.step <= 2 * (high - low) / bins * (1 + 1e-9) + (low < 0 && high > 0 ? (high - low) / bins : 0));
       }
     CHECK(zero_point_grid(0, 0, 255).step == 0);
     CHECK_THROWS_AS(zero_point_grid(0.1, 1, 255), Error);
@@ -83,7 +83,8 @@ TEST_SUITE("paper-statquant") {
     for (const int i : {0, 50, 100}) w.mutable_data()[i] = 0;
     w.mutable_data()[7] = Real(0.9);
     for (const bool per_channel : {false, true}) {
-      const auto projection = quant::weight_projection("minmax", {.bits = 4, .per_channel = per_channel});
+      const auto projection =
+          quant::weight_projection({"minmax", quant::MinMaxWeightOptions{.bits = 4, .per_channel = per_channel}});
       CHECK(projection->name() == "minmax");
       CHECK(projection->bits() == 4);
       const Tensor p = projection->project(w);
@@ -106,13 +107,12 @@ TEST_SUITE("paper-statquant") {
   }
 
   TEST_CASE("paper-statquant 4: weights of one sign, zeros, none, and what is not finite") {
-    const auto projection = quant::weight_projection("minmax", {.bits = 8});
+    const auto projection = quant::weight_projection({"minmax", quant::MinMaxWeightOptions{.bits = 8}});
     for (const double mean : {3.0, -3.0}) {
       Tensor w = nn::uniform({500}, 1, Rng(3));
       for (Real& v : w.mut()) v += static_cast<Real>(mean);
       const Tensor p = projection->project(w);
-      for (int i = 0; i < 500; ++i)
-        CHECK(std::abs(static_cast<double>(p[i] - w[i])) <= 0.5 * 4.0 / 255 * 1.01);
+      for (int i = 0; i < 500; ++i) CHECK(std::abs(static_cast<double>(p[i] - w[i])) <= 0.5 * 4.0 / 255 * 1.01);
     }
     for (const Real v : projection->project(Tensor({7})).view()) CHECK(v == 0);
     CHECK(projection->project(Tensor({0, 3})).shape() == Shape{0, 3});
@@ -123,10 +123,9 @@ TEST_SUITE("paper-statquant") {
     }
     const Tensor wide({4}, {Real(-3e38), 0, Real(1e38), Real(3.3e38)});  // finite, but not from end to end
     const Tensor rounded = projection->project(wide);
-    for (int i = 0; i < 4; ++i)
-      CHECK(std::abs(double(rounded[i]) - double(wide[i])) <= 0.5 * 6.3e38 / 254 * 1.01);
+    for (int i = 0; i < 4; ++i) CHECK(std::abs(double(rounded[i]) - double(wide[i])) <= 0.5 * 6.3e38 / 254 * 1.01);
     CHECK(rounded[1] == 0);
     for (const int bits : {1, 9})
-      CHECK_THROWS_AS(quant::weight_projection("minmax", {.bits = bits}), UsageError);
+      CHECK_THROWS_AS(quant::weight_projection({"minmax", quant::MinMaxWeightOptions{.bits = bits}}), UsageError);
   }
 }

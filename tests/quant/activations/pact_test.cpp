@@ -64,8 +64,7 @@ TEST_SUITE("quant") {
     };
     CHECK(stepped(0) == doctest::Approx(2 - 0.05 * 0.02));
     CHECK(stepped(Real(1e9)) == doctest::Approx(PactActivation::kLeastAlpha));
-    for (const double alpha : {0., -1., 1e5, std::nan("")})
-      CHECK_THROWS_AS(PactActivation({.alpha = alpha}), Error);
+    for (const double alpha : {0., -1., 1e5, std::nan("")}) CHECK_THROWS_AS(PactActivation({.alpha = alpha}), Error);
     CHECK_THROWS_AS(PactActivation({.rate_factor = -1}), Error);
     CHECK_THROWS_AS(PactActivation({.bits = 9}), UsageError);
   }

@@ -5,7 +5,6 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <functional>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -13,10 +12,7 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
-#include "quant/activations/dorefa.h"
-#include "quant/activations/learned_step.h"
-#include "quant/activations/pact.h"
-#include "quant/activations/sign.h"
+#include "quant/activations/activation_quantizer.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -44,67 +40,15 @@ Gradients2 passed(const Tensor& x, double alpha, int bits, AlphaRule rule, const
   return {y.value(), leaf.grad(), static_cast<double>(a.grad().item())};
 }
 
-// Everything that a normalisation, an optional shortcut and an activation give, and the gradients of all of
-// it.
-std::vector<Real> everything(nn::Activation& act, bool in_one_pass, bool with_shortcut) {
-  nn::BatchNorm norm(16);
-  norm.scale->value = nn::uniform({16}, 2, Rng(21));
-  norm.shift->value = nn::uniform({16}, 2, Rng(22));
-  if (!in_one_pass) norm.register_forward_hook([](nn::Module&, const Var&, const Var&) {});
-  const Var x = Var::leaf(nn::uniform({3, 5, 5, 16}, 3, Rng(23)));
-  const Var shortcut = with_shortcut ? Var::leaf(nn::uniform({3, 5, 5, 16}, 1, Rng(24))) : Var();
-  const Var y = nn::norm_act(norm, act, x, shortcut);
-  y.backward(nn::uniform({3, 5, 5, 16}, 1, Rng(25)));
-  std::vector<Tensor> tensors{y.value(), x.grad(), norm.scale->grad(), norm.shift->grad()};
-  if (with_shortcut) tensors.push_back(shortcut.grad());
-  for (Parameter* p : act.parameters()) tensors.push_back(p->grad());
-  std::vector<Real> all;
-  for (const Tensor& t : tensors) all.insert(all.end(), t.view().begin(), t.view().end());
-  return all;
-}
-
 }  // namespace
 
 TEST_SUITE("quant") {
-  TEST_CASE("behind a normalisation quantizers give in one pass what they give in three, gradients and all") {
-    for (const bool with_shortcut : {false, true}) {
-      const std::function<std::unique_ptr<nn::Activation>()> activations[] = {
-          [] { return std::make_unique<quant::UniformActivation>(2, 0.4, surrogate("identity")); },
-          [] { return std::make_unique<quant::UniformActivation>(2, 0.4, surrogate("relu")); },
-          [] { return std::make_unique<quant::UniformActivation>(4, 0.1, surrogate("clipped_relu")); },
-          [] { return std::make_unique<TrainedActivation>(quant::TrainedActivationOptions{.bits = 2}); },
-          [] {
-            return std::make_unique<TrainedActivation>(
-                quant::TrainedActivationOptions{.bits = 4, .rule = AlphaRule::exact, .alpha = 0.1});
-          },
-          [] { return std::make_unique<quant::UniformActivation>(2, 0.4, surrogate("hard_tanh")); },
-          [] { return std::make_unique<quant::UniformActivation>(2, 0.4, surrogate("arctan")); },
-          [] { return std::make_unique<quant::SignActivation>(); },
-          [] { return std::make_unique<quant::DorefaActivation>(3); },
-          [] { return std::make_unique<quant::DorefaActivation>(3, quant::Bounding::tanh); },
-          [] { return std::make_unique<quant::PactActivation>(quant::PactOptions{.bits = 3, .alpha = 2}); },
-          [] {
-            return std::make_unique<quant::LearnedStepActivation>(
-                quant::LearnedStepOptions{.bits = 3, .step = 0.3});
-          },
-      };
-      for (const auto& make : activations) {
-        const std::vector<Real> one = everything(*make(), true, with_shortcut),
-                                three = everything(*make(), false, with_shortcut);
-        REQUIRE(one.size() == three.size());
-        for (std::size_t i = 0; i < one.size(); ++i)
-          CHECK(std::abs(one[i] - three[i]) <= Real(2e-5) * (1 + std::abs(three[i])));
-        CHECK(std::equal(one.begin(), one.begin() + 1200, three.begin()));
-      }
-    }
-  }
-
   TEST_CASE("behind a normalisation, too, recording sees the sum with the shortcut") {
     TrainedActivation act({.bits = 2});
     act.record_range(true);
     nn::BatchNorm norm(8);
     norm.eval();
-    nn::norm_act(norm, act, Tensor({1, 8}, Real(2)), Tensor({1, 8}, Real(4)));
+    act(norm(Tensor({1, 8}, Real(2))) + Tensor({1, 8}, Real(4)));
     CHECK(act.alpha.value.item() == doctest::Approx(2).epsilon(1e-4));
   }
 
@@ -170,10 +114,10 @@ TEST_SUITE("quant") {
 
   TEST_CASE("a residual block uses its activation twice and has one alpha") {
     const auto net =
-        nn::make_network("resnet20", quant::trained_activation({.bits = 4}), Rng(1), {.width = 4});
+        nn::make_network("resnet20", quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}),
+                         Rng(1), {.width = 4});
     int alphas = 0;
-    for (const auto& [name, p] : net->named_parameters())
-      alphas += name.ends_with(".alpha") || name == "alpha";
+    for (const auto& [name, p] : net->named_parameters()) alphas += name.ends_with(".alpha") || name == "alpha";
     CHECK(alphas == 1 + 9);
     sum(square((*net)(nn::uniform({2, 32, 32, 3}, 1, Rng(2))))).backward();
     for (const auto& [name, p] : net->named_parameters()) CHECK(p->grad().defined());
@@ -234,10 +178,10 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("warm start: alphas recorded by a float net go with its state into the quantized net") {
-    const auto options = quant::TrainedActivationOptions{.bits = 4};
-    const auto plain = nn::lenet5(quant::trained_activation(options, true), Rng(1));
+    const auto plain =
+        nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.record_range = true}}), Rng(1));
     (*plain)(nn::uniform({8, 28, 28, 1}, 1, Rng(2)));
-    const auto quantized = nn::lenet5(quant::trained_activation(options), Rng(3));
+    const auto quantized = nn::lenet5(quant::make_activation({"trained"}), Rng(3));
     quantized->load_state_dict(plain->state_dict());
     int started = 0;
     for (const auto& [name, module] : quantized->named_modules())
@@ -252,7 +196,9 @@ TEST_SUITE("quant") {
 
   TEST_CASE("states with and without alphas are loaded into nets without and with them, others not") {
     const auto plain = nn::lenet5(nn::relu_activation(), Rng(1)),
-               quantized = nn::lenet5(quant::trained_activation({.bits = 4, .alpha = 0.5}), Rng(2));
+               quantized = nn::lenet5(
+                   quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4, .alpha = 0.5}}),
+                   Rng(2));
     quant::load_state_with_any_alphas(*quantized, plain->state_dict());
     const auto weight = [](nn::Module& net) { return net.parameters()[0]->value[0]; };
     CHECK(weight(*quantized) == weight(*plain));
@@ -319,8 +265,7 @@ TEST_SUITE("paper-bcgd") {
     };
     for (const Row& row : rows)
       for (std::size_t i = 0; i < x.size(); ++i)
-        CHECK(passed(Tensor({1}, x[i]), 0.5, row.bits, row.rule, Tensor({1}, Real(1))).dalpha ==
-              row.expected[i]);
+        CHECK(passed(Tensor({1}, x[i]), 0.5, row.bits, row.rule, Tensor({1}, Real(1))).dalpha == row.expected[i]);
   }
 }
 
@@ -344,8 +289,7 @@ TEST_SUITE("paper-bcgd") {
       for (int step = 0; step < 1000; ++step) {
         const Var y = a(x);
         Tensor seed({kGrid});
-        for (std::int64_t i = 0; i < kGrid; ++i)
-          seed.mutable_data()[i] = density[i] / total * (y.value()[i] - x[i]);
+        for (std::int64_t i = 0; i < kGrid; ++i) seed.mutable_data()[i] = density[i] / total * (y.value()[i] - x[i]);
         sgd.zero_grad();
         y.backward(seed);
         sgd.step();

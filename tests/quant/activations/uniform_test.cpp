@@ -1,5 +1,4 @@
-// Quantized activations as ops: levels forward, the surrogate's derivative backward, at the points where
-// mistakes hide.
+// Quantized activations as ops: levels forward, the surrogate's derivative backward, at the points where mistakes hide.
 #include "quant/activations/uniform.h"
 
 #include <doctest/doctest.h>
@@ -58,8 +57,7 @@ void for_each_kernel_table(F f) {
 }  // namespace
 
 TEST_SUITE("quant") {
-  TEST_CASE(
-      "forward: the level that the scalar rule gives, at grid points, neighbours, zeros, ends and NaN") {
+  TEST_CASE("forward: the level that the scalar rule gives, at grid points, neighbours, zeros, ends and NaN") {
     for_each_kernel_table([] {
       for (const Real alpha : {Real(0.5), Real(0.6511), Real(3)})
         for (const int bits : {1, 2, 4, 8}) {
@@ -76,8 +74,7 @@ TEST_SUITE("quant") {
     });
   }
 
-  TEST_CASE(
-      "backward: every registered surrogate's derivative at x / alpha with window 2^bits - 1, exactly") {
+  TEST_CASE("backward: every registered surrogate's derivative at x / alpha with window 2^bits - 1, exactly") {
     for_each_kernel_table([] {
       const FlushDenormals flush;  // as in the backward pass
       for (const Surrogate* s : all_surrogates())
@@ -89,8 +86,8 @@ TEST_SUITE("quant") {
             s->derivative(expected.view(), static_cast<Real>(levels), expected.mut());
             const Tensor slope = slope_of(x, alpha, bits, *s, Tensor(x.shape(), Real(1)));
             for (std::int64_t i = 0; i < x.numel(); ++i) {
-              INFO(s->name(), " alpha ", alpha, " bits ", bits, " x ", x[i], " given ", slope[i],
-                   " expected ", expected[i]);
+              INFO(s->name(), " alpha ", alpha, " bits ", bits, " x ", x[i], " given ", slope[i], " expected ",
+                   expected[i]);
               CHECK(same(slope[i], expected[i]));
             }
           }
@@ -135,14 +132,11 @@ TEST_SUITE("quant") {
   TEST_CASE("all-zero, constant, one-element and empty inputs, 1 bit, and a resolution close to 0") {
     const Surrogate& relu = surrogate("relu");
     for (const int bits : {1, 2, 8}) {
-      for (const Real y : quant::quantize_activation(Tensor({100}), 1, bits, relu).value().view())
-        CHECK(y == 0);
-      for (const Real y :
-           quant::quantize_activation(Tensor({100}, Real(0.3)), Real(0.5), bits, relu).value().view())
+      for (const Real y : quant::quantize_activation(Tensor({100}), 1, bits, relu).value().view()) CHECK(y == 0);
+      for (const Real y : quant::quantize_activation(Tensor({100}, Real(0.3)), Real(0.5), bits, relu).value().view())
         CHECK(y == Real(0.5));
       CHECK(quant::quantize_activation(Tensor({0, 4}), 1, bits, relu).shape() == Shape{0, 4});
-      CHECK(quant::quantize_activation(Tensor::scalar(5), 1, bits, relu).item() ==
-            std::min(5, highest_level(bits)));
+      CHECK(quant::quantize_activation(Tensor::scalar(5), 1, bits, relu).item() == std::min(5, highest_level(bits)));
       const Real tiny = std::numeric_limits<Real>::min();
       const Tensor y = quant::quantize_activation(Tensor({3}, {1, -1, 0}), tiny, bits, relu).value();
       CHECK(y[0] == tiny * static_cast<Real>(highest_level(bits)));

@@ -88,8 +88,7 @@ TEST_SUITE("quant") {
           const Tensor g = gaussian_tensor({samples, 50}, 4, mean), y = q(g);
           const double bound = quantizer->variance_bound(g);
           double squares = 0;
-          for (std::int64_t i = 0; i < g.numel(); ++i)
-            squares += std::pow(static_cast<double>(y[i] - g[i]), 2);
+          for (std::int64_t i = 0; i < g.numel(); ++i) squares += std::pow(static_cast<double>(y[i] - g[i]), 2);
           CHECK(squares > 0);
           CHECK(squares <= 5 * bound);
         }
@@ -116,8 +115,7 @@ TEST_SUITE("quant") {
         Tensor g = gaussian_tensor({4, 9}, 2);
         g.mutable_data()[13] = bad;
         const Tensor q = gradient_quantizer(name, {.bits = 4})->quantize(g, Rng(1));
-        for (int i = 0; i < 36; ++i)
-          CHECK(std::isnan(q[i]) == (i / 9 == 1 || name == "ptq" || name == "bhq"));
+        for (int i = 0; i < 36; ++i) CHECK(std::isnan(q[i]) == (i / 9 == 1 || name == "ptq" || name == "bhq"));
       }
   }
 
@@ -166,8 +164,8 @@ TEST_SUITE("quant") {
       for (const Shape& shape : {Shape{33, 10}, Shape{128, 8, 8, 16}, Shape{3, 50000}}) {
         INFO(name, " ", shape);
         const Tensor g = gaussian_tensor(shape, 3);
-        CHECK(same_with_two_threads(
-            [&] { return values(gradient_quantizer(name, {.bits = 5})->quantize(g, Rng(4))); }));
+        CHECK(
+            same_with_two_threads([&] { return values(gradient_quantizer(name, {.bits = 5})->quantize(g, Rng(4))); }));
       }
   }
 
@@ -187,8 +185,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("householder groups: each row once, outliers lead, what cannot be grouped is refused") {
     std::vector<double> ranges(100);
-    for (std::size_t i = 0; i < ranges.size(); ++i)
-      ranges[i] = std::pow(0.8, static_cast<double>((i * 37) % 100));
+    for (std::size_t i = 0; i < ranges.size(); ++i) ranges[i] = std::pow(0.8, static_cast<double>((i * 37) % 100));
     const auto groups = householder_groups(ranges);
     std::set<std::int64_t> seen;
     double least_large = INFINITY, most_small = 0;

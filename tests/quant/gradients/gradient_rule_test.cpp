@@ -14,14 +14,20 @@
 
 using namespace coarsegrad;
 using coarsegrad::testing::same_with_two_threads;
-using quant::bifurcated_gradients;
-using quant::dorefa_gradients;
 using quant::GradientRule;
 
 namespace {
 
 using Values = std::vector<Real>;
 Values values(const Tensor& t) { return {t.view().begin(), t.view().end()}; }
+
+quant::GradientRuleOptions bifurcated(const char* name, int bits) {
+  return quant::gradient_rules().make({name, quant::BifurcatedGradientOptions{.bits = bits}});
+}
+quant::GradientRuleOptions dorefa(int bits) {
+  return quant::gradient_rules().make({"dorefa", quant::DorefaGradientOptions{.bits = bits}});
+}
+const quant::LayerExceptions kInner({"first: gradients=float", "last: gradients=float"});
 
 // A narrow ResNet-8 and a batch for it.
 struct Problem {
@@ -44,8 +50,7 @@ struct Problem {
   }
   Values all_gradients() {
     Values all;
-    for (Parameter* p : net->parameters())
-      all.insert(all.end(), p->grad().view().begin(), p->grad().view().end());
+    for (Parameter* p : net->parameters()) all.insert(all.end(), p->grad().view().begin(), p->grad().view().end());
     return all;
   }
 };
@@ -56,23 +61,21 @@ const char* const kBelow = "stages.stage3_block1.conv2.weight";
 }  // namespace
 
 TEST_SUITE("quant") {
-  TEST_CASE(
-      "gradient rule: DoReFa spares the first and the last layer, StatQuant none; the end restores all") {
+  TEST_CASE("gradient rule: DoReFa spares the first and the last layer, StatQuant none; the end restores all") {
     Problem p;
     p.backward();
     const Values plain = p.all_gradients();
     {
-      const GradientRule rule(*p.net, bifurcated_gradients("bhq", 4), Rng(3));
+      const GradientRule rule(*p.net, bifurcated("bhq", 4), Rng(3));
       CHECK(rule.layers().size() == 8);
       CHECK(rule.layers().front() == "conv");
       CHECK(rule.layers().back() == "fc");
       p.backward();
       CHECK(p.all_gradients() != plain);
-      CHECK_SAYS(complaint_of([&] { GradientRule(*p.net, dorefa_gradients(4), Rng(3)); }),
-                 "has a gradient map");
+      CHECK_SAYS(complaint_of([&] { GradientRule(*p.net, dorefa(4), Rng(3), kInner); }), "has a gradient map");
     }
     {
-      const GradientRule rule(*p.net, dorefa_gradients(4), Rng(3));
+      const GradientRule rule(*p.net, dorefa(4), Rng(3), kInner);
       CHECK(rule.layers().size() == 6);
       CHECK(rule.layers().front() == "stages.stage1_block1.conv1");
       CHECK(rule.layers().back() == "stages.stage3_block1.conv2");
@@ -86,7 +89,7 @@ TEST_SUITE("quant") {
     Problem p;
     Var loss;
     {
-      const GradientRule rule(*p.net, bifurcated_gradients("psq", 4), Rng(3));
+      const GradientRule rule(*p.net, bifurcated("psq", 4), Rng(3));
       loss = cross_entropy((*p.net)(p.images), p.labels);
     }
     loss.backward();
@@ -95,7 +98,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("gradient rule: draws follow from stream, layer and step, and differ from call to call") {
     Problem p;
-    GradientRule rule(*p.net, bifurcated_gradients("psq", 4), Rng(3));
+    GradientRule rule(*p.net, bifurcated("psq", 4), Rng(3));
     const auto at = [&](std::int64_t step) {
       rule.set_step(step);
       p.backward();
@@ -115,14 +118,14 @@ TEST_SUITE("quant") {
     State state;
     Values next;
     {
-      GradientRule rule(*p.net, bifurcated_gradients("psq", 4), Rng(3));
+      GradientRule rule(*p.net, bifurcated("psq", 4), Rng(3));
       rule.set_step(5);
       p.backward();
       state = rule.state();
       p.backward();
       next = p.all_gradients();
     }
-    GradientRule rule(*p.net, bifurcated_gradients("psq", 4), Rng(3));
+    GradientRule rule(*p.net, bifurcated("psq", 4), Rng(3));
     CHECK(state.count("step") == 5);
     CHECK(state.counts_of("calls.fc") == std::vector<std::uint64_t>{1, 1});
     rule.load_state(state);
@@ -141,7 +144,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("gradient rule: a training that was broken off goes on with the same bits") {
     const auto train = [](Problem& p, optim::Sgd& sgd, std::int64_t from, std::int64_t to) {
-      GradientRule rule(*p.net, bifurcated_gradients("bhq", 5), Rng(8));
+      GradientRule rule(*p.net, bifurcated("bhq", 5), Rng(8));
       for (std::int64_t step = from; step < to; ++step) {
         rule.set_step(step);
         p.backward();
@@ -165,11 +168,10 @@ TEST_SUITE("quant") {
 }
 
 TEST_SUITE("paper-statquant") {
-  TEST_CASE(
-      "paper-statquant 8.10: bits of the activation gradient leave the top layer's weight gradient at 8") {
+  TEST_CASE("paper-statquant 8.10: bits of the activation gradient leave the top layer's weight gradient at 8") {
     Problem p;
     const auto gradients = [&](int bits) {
-      const GradientRule rule(*p.net, bifurcated_gradients("psq", bits), Rng(3));
+      const GradientRule rule(*p.net, bifurcated("psq", bits), Rng(3));
       p.backward();
       return std::pair(p.gradient(kTop), p.gradient(kBelow));
     };
@@ -179,8 +181,8 @@ TEST_SUITE("paper-statquant") {
     CHECK(below4 != below8);
     p.backward();
     CHECK(p.gradient(kTop) != top8);  // it is quantized
-    const GradientRule shared(
-        *p.net, {.input = quant::gradient_quantizer("psq", {.bits = 4}), .weight = nullptr}, Rng(3));
+    const GradientRule shared(*p.net, {.input = quant::gradient_quantizer("psq", {.bits = 4}), .weight = nullptr},
+                              Rng(3));
     p.backward();
     CHECK(p.gradient(kTop) != top4);  // without the bifurcation 4 bits reach it
   }

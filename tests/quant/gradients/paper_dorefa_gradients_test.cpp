@@ -59,8 +59,7 @@ TEST_SUITE("paper-dorefa") {
       for (std::size_t i = 0; i < exact.size(); ++i) {
         const double error = std::abs(m.mean[i] - static_cast<double>(g[static_cast<std::int64_t>(i)]));
         // The largest of a sample has no variance: nothing but rounding to float may move it.
-        const double rounding =
-            1e-6 * static_cast<double>(largest(g, static_cast<std::int64_t>(i) / kElements));
+        const double rounding = 1e-6 * static_cast<double>(largest(g, static_cast<std::int64_t>(i) / kElements));
         worst = std::max(worst, (error - rounding) / std::sqrt(exact[i] / kDraws + 1e-300));
       }
       CHECK(worst <= 5);

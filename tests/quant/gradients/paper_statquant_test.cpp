@@ -181,12 +181,9 @@ TEST_SUITE("paper-statquant") {
     };
     for (const int bits : {4, 8}) {
       for (const Case& c : kCases) in_order(gradient_of(c), bits);
-      CHECK(variance("bhq", bits, gradient_of(kCases[0])) <
-            variance("psq", bits, gradient_of(kCases[0])) / 5);
-      CHECK(variance("bhq", bits, gradient_of(kCases[1])) <
-            variance("psq", bits, gradient_of(kCases[1])) / 3);
-      CHECK(variance("bhq", bits, gradient_of(kCases[2])) <=
-            1.05 * variance("psq", bits, gradient_of(kCases[2])));
+      CHECK(variance("bhq", bits, gradient_of(kCases[0])) < variance("psq", bits, gradient_of(kCases[0])) / 5);
+      CHECK(variance("bhq", bits, gradient_of(kCases[1])) < variance("psq", bits, gradient_of(kCases[1])) / 3);
+      CHECK(variance("bhq", bits, gradient_of(kCases[2])) <= 1.05 * variance("psq", bits, gradient_of(kCases[2])));
     }
     for (std::uint64_t seed = 0; seed < 20; ++seed) {
       const Tensor x = gaussian_rows(64, 128, Rng(seed), [](auto) { return 1; });
@@ -210,8 +207,8 @@ TEST_SUITE("paper-statquant") {
     const Rng rng(3);
     std::vector<double> scales(64);
     Rng(5).normal(scales.data(), scales.size());
-    const Tensor x = gaussian_rows(
-        64, 128, rng, [&](std::int64_t i) { return std::exp(scales[static_cast<std::size_t>(i)]); });
+    const Tensor x =
+        gaussian_rows(64, 128, rng, [&](std::int64_t i) { return std::exp(scales[static_cast<std::size_t>(i)]); });
     for (const char* name : {"psq", "bhq"})
       for (int bits = 4; bits <= 7; ++bits) {
         INFO(name, " ", bits, " bits");

@@ -43,8 +43,7 @@ TEST_SUITE("paper-dorefa") {
         }
   }
 
-  TEST_CASE(
-      "paper-dorefa 7.7: signs are an exclusive or, n - 2 popcount, which the affine form with one bit is") {
+  TEST_CASE("paper-dorefa 7.7: signs are an exclusive or, n - 2 popcount, which the affine form with one bit is") {
     const auto u = integers(500, 1, Rng(2)), v = integers(500, 1, Rng(3));
     std::int64_t different = 0, ones = 0, product = 0;
     for (std::size_t i = 0; i < u.size(); ++i) {

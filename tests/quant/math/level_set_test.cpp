@@ -17,8 +17,7 @@ TEST_SUITE("quant") {
     CHECK(levels(level_set(1)) == std::vector<double>{-1, 1});
     CHECK(levels(level_set(2)) == std::vector<double>{-1, 0, 1});
     CHECK(levels(level_set(3)) == std::vector<double>{-1, -0.5, 0, 0.5, 1});
-    CHECK(levels(level_set(3, ThreeBits::three_powers)) ==
-          std::vector<double>{-1, -0.5, -0.25, 0, 0.25, 0.5, 1});
+    CHECK(levels(level_set(3, ThreeBits::three_powers)) == std::vector<double>{-1, -0.5, -0.25, 0, 0.25, 0.5, 1});
     CHECK(level_set(1).nearest(0) == 1);
     CHECK(level_set(1).nearest(-1e-300) == -1);
     CHECK(level_set(2).nearest(0.5) == 1);

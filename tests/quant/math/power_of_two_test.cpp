@@ -106,8 +106,7 @@ double brute_force(const Vector& w, int magnitudes) {
       b += alphabet[digit[i]] * w[i];
     }
     if (a > 0 && b > 0)
-      for (int s = -12; s <= 12; ++s)
-        best = std::min(best, squared(w) + std::ldexp(a, 2 * s) - 2 * std::ldexp(b, s));
+      for (int s = -12; s <= 12; ++s) best = std::min(best, squared(w) + std::ldexp(a, 2 * s) - 2 * std::ldexp(b, s));
     more = false;
     for (std::size_t i = 0; i < w.size() && !more; ++i) {
       more = ++digit[i] < alphabet.size();
@@ -247,8 +246,7 @@ TEST_SUITE("paper-lbw-net") {
         int wrong = 0;
         for (std::size_t i = 0; i < w.size(); ++i) {
           const double q = std::ldexp(std::abs(power_value(e.codes[i], n)), s);
-          wrong +=
-              q != nearest_size(std::abs(w[i]), s, n) || (e.codes[i] != 0 && (e.codes[i] < 0) != (w[i] < 0));
+          wrong += q != nearest_size(std::abs(w[i]), s, n) || (e.codes[i] != 0 && (e.codes[i] < 0) != (w[i] < 0));
         }
         CHECK(wrong == 0);
       }
@@ -310,12 +308,10 @@ TEST_SUITE("paper-lbw-net") {
       CHECK(std::abs(std::ldexp(double(k), 2 * s) - 2 * std::ldexp(sum, s) - expected[k - 1]) <= 1e-9);
     }
     std::vector<std::int8_t> codes(8);
-    const double ternary =
-        encode_weights<double>(kGolden, exact_thresholds<double>(kGolden, 1), codes.data());
+    const double ternary = encode_weights<double>(kGolden, exact_thresholds<double>(kGolden, 1), codes.data());
     CHECK(std::abs(ternary - 0.6166667) <= 5e-8);
     CHECK(std::ranges::count(codes, 0) == 5);
-    CHECK(std::abs(encode_weights<double>(kGolden, binary_thresholds<double>(), codes.data()) - 0.28125) <=
-          1e-12);
+    CHECK(std::abs(encode_weights<double>(kGolden, binary_thresholds<double>(), codes.data()) - 0.28125) <= 1e-12);
     const auto scale = [](const Vector& w, int bits) {
       const auto e = by_max(w, bits);
       double a = 0, b = 0;

@@ -61,8 +61,7 @@ double lloyd_on_grid(int bits, double alpha) {
   for (double change = 1; change > 1e-9;) {
     double code_x = 0, code_squared = 0;
     for (int i = 1; i <= 100000; ++i) {
-      const double x = i * 1e-4, k = std::min(top, std::floor(x / alpha + 0.5)),
-                   weight = std::exp(-x * x / 2);
+      const double x = i * 1e-4, k = std::min(top, std::floor(x / alpha + 0.5)), weight = std::exp(-x * x / 2);
       code_x += weight * k * x;
       code_squared += weight * k * k;
     }
@@ -139,8 +138,7 @@ TEST_SUITE("paper-bcgd") {
       for (int i = 0; i < kInputs; ++i) {
         const double x = normal(random), alpha = 0.1 + 0.5 * (i % 10) / 10.0;
         const double quotient =
-            (uniform_activation(x, alpha + step, top) - uniform_activation(x, alpha - step, top)) /
-            (2 * step);
+            (uniform_activation(x, alpha + step, top) - uniform_activation(x, alpha - step, top)) / (2 * step);
         agree += std::abs(quotient - alpha_derivative(AlphaRule::exact, x, alpha, top)) < 1e-4;
         disagree_pact += std::abs(quotient - alpha_derivative(AlphaRule::pact, x, alpha, top)) > 1e-4;
       }

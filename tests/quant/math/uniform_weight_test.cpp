@@ -38,9 +38,7 @@ Encoded encoded(const std::vector<T>& w, const std::vector<T>& thresholds) {
 }
 
 Encoded binary(const Vector& w) { return encoded(w, binary_thresholds<double>()); }
-Encoded exact(const Vector& w, int bits) {
-  return encoded(w, exact_thresholds<double>(w, highest_weight_level(bits)));
-}
+Encoded exact(const Vector& w, int bits) { return encoded(w, exact_thresholds<double>(w, highest_weight_level(bits))); }
 Encoded lloyd_from(const Vector& w, int bits, double delta) {
   return encoded(w, nearest_thresholds<double>(delta, highest_weight_level(bits)));
 }
@@ -105,8 +103,8 @@ TEST_SUITE("paper-bcgd") {
     check_close(binary(kGolden).values(), {.73, -.73, .73, .73, -.73}, 1e-12);
     check_close(exact(kGolden, 2).values(), {0, -1.5, 1.5, 0, 0}, 1e-12);
     check_close(seven_tenths(kGolden).values(), {0, -1.5, 1.5, 0, 0}, 1e-12);
-    check_close(one_lloyd_step(kGolden, 4).values(),
-                {0.550724637681159, -1.10144927536232, 1.92753623188406, 0, 0}, 1e-12);
+    check_close(one_lloyd_step(kGolden, 4).values(), {0.550724637681159, -1.10144927536232, 1.92753623188406, 0, 0},
+                1e-12);
     CHECK(std::abs(residual(kGolden, exact(kGolden, 4)) - 0.0125) <= 1e-12);
   }
 
@@ -228,8 +226,7 @@ TEST_SUITE("quant") {
   TEST_CASE("codes: signs, zeros and levels on and around the thresholds") {
     const Vector w{-0.0, 0, 1, -1, 2.5, -2.5, std::nextafter(2.5, 0), 9, -9, 1e-300};
     CHECK(encoded(w, {0.0}).codes == std::vector<std::int8_t>{1, 1, 1, -1, 1, -1, 1, 1, -1, 1});
-    CHECK(encoded(w, binary_thresholds<double>(0)).codes ==
-          std::vector<std::int8_t>{0, 0, 1, -1, 1, -1, 1, 1, -1, 1});
+    CHECK(encoded(w, binary_thresholds<double>(0)).codes == std::vector<std::int8_t>{0, 0, 1, -1, 1, -1, 1, 1, -1, 1});
     CHECK(encoded(w, {1.0, 2.5, 3.5}).codes == std::vector<std::int8_t>{0, 0, 1, -1, 2, -2, 1, 3, -3, 0});
     // Nearest integers to |w| / 0.5, half-integers down.
     CHECK(encoded(Vector{.25, .26, -.75, .76, -1.25, 7}, nearest_thresholds<double>(.5, 3)).codes ==
@@ -275,8 +272,7 @@ TEST_SUITE("quant") {
       const std::vector<float> w = gaussian(n, static_cast<unsigned>(n));
       for (const int bits : {1, 2, 4}) {
         const auto thresholds = [&] {
-          return bits == 1 ? binary_thresholds<float>()
-                           : exact_thresholds<float>(w, highest_weight_level(bits));
+          return bits == 1 ? binary_thresholds<float>() : exact_thresholds<float>(w, highest_weight_level(bits));
         };
         const auto run = [&] {
           const Encoded e = encoded(w, thresholds());

@@ -46,8 +46,7 @@ std::pair<Vector, Vector> gauss_legendre(int count) {
     double x = std::cos(kPi * (i + 0.75) / (count + 0.5)), slope = 0;
     for (int round = 0; round < 8; ++round) {
       double last = 1, value = x;
-      for (int k = 2; k <= count; ++k)
-        last = std::exchange(value, ((2 * k - 1) * x * value - (k - 1) * last) / k);
+      for (int k = 2; k <= count; ++k) last = std::exchange(value, ((2 * k - 1) * x * value - (k - 1) * last) / k);
       slope = count * (x * value - last) / (x * x - 1);
       x -= value / slope;
     }
@@ -76,8 +75,7 @@ Helpers integrals(double theta, double norm_w) {
 Vector bisector_form(Ste ste, const TwoLayer& model, const Vector& v, const Vector& w) {
   const double theta = angle(w, model.w_star()), norm_w = norm(w), cross = dot(v, model.v_star());
   const Vector w_hat = unit(w), b = unit(combine(1, w_hat, 1, model.w_star()));
-  if (ste == Ste::relu)
-    return combine(model.h(v) / (2 * kSqrt2Pi), w_hat, -std::cos(theta / 2) * cross / kSqrt2Pi, b);
+  if (ste == Ste::relu) return combine(model.h(v) / (2 * kSqrt2Pi), w_hat, -std::cos(theta / 2) * cross / kSqrt2Pi, b);
   const double p = clipped_p(theta, norm_w), q = clipped_q(theta, norm_w);
   return combine(0.5 * clipped_p_at_zero(norm_w) * model.h(v) - cross * (p - q / std::tan(theta / 2)), w_hat,
                  -cross * q / std::sin(theta / 2), b);
@@ -97,8 +95,7 @@ TEST_SUITE("paper-ste") {
 
   TEST_CASE("paper-ste 8.2: golden point: gradients of the population loss") {
     const Golden g;
-    CHECK(distance(g.model.grad_v(g.v, g.w), {0.242975001423291, -0.0798812496441771, 0.722262499288354}) <
-          1e-12);
+    CHECK(distance(g.model.grad_v(g.v, g.w), {0.242975001423291, -0.0798812496441771, 0.722262499288354}) < 1e-12);
     CHECK(distance(g.model.grad_w(g.v, g.w),
                    {0.0407743557008745, 0.063859836502105, 0.0110930232421497, 0.0506681331871162}) < 1e-12);
   }
@@ -116,8 +113,8 @@ TEST_SUITE("paper-ste") {
     const auto correlation = [&](Ste ste) { return g.model.correlation(ste, g.v, g.w); };
     CHECK(distance(gradient(Ste::identity),
                    {0.632937271790735, -0.494841867036393, 2.08293902171133, 0.149603355150537}) < 1e-12);
-    CHECK(distance(gradient(Ste::relu),
-                   {0.368254412678246, -0.316468635895367, 1.24861261798718, 0.0748016775752686}) < 1e-12);
+    CHECK(distance(gradient(Ste::relu), {0.368254412678246, -0.316468635895367, 1.24861261798718, 0.0748016775752686}) <
+          1e-12);
     CHECK(distance(gradient(Ste::clipped_relu),
                    {0.113137722036166, -0.0454136714586536, 0.316989513672362, 0.0451871248241003}) < 1e-12);
     CHECK(std::abs(correlation(Ste::identity) - 0.0248933024368273) < 1e-12);
@@ -191,16 +188,15 @@ TEST_SUITE("paper-ste") {
       };
       double worst_v = 0, worst_w = 0;
       for (std::size_t i = 0; i < v.size(); ++i)
-        worst_v = std::max(
-            worst_v, std::abs(grad_v[i] - central(v, i, 1e-6, [&, &model = model, &w = w](const Vector& x) {
-                                return model.loss(x, w);
-                              })));
+        worst_v =
+            std::max(worst_v, std::abs(grad_v[i] - central(v, i, 1e-6, [&, &model = model, &w = w](const Vector& x) {
+                                         return model.loss(x, w);
+                                       })));
       for (std::size_t i = 0; i < w.size(); ++i)
         worst_w = std::max(
-            worst_w,
-            std::abs(grad_w[i] - central(w, i, 1e-6 * norm(w), [&, &model = model, &v = v](const Vector& x) {
-                       return model.loss(v, x);
-                     })));
+            worst_w, std::abs(grad_w[i] - central(w, i, 1e-6 * norm(w), [&, &model = model, &v = v](const Vector& x) {
+                                return model.loss(v, x);
+                              })));
       CHECK(worst_v < 2e-5 * (1e-3 + norm(grad_v)));
       CHECK(worst_w < 2e-5 * (1e-3 + norm(grad_w)));
     }
@@ -269,8 +265,8 @@ TEST_SUITE("theory") {
   TEST_CASE("vectors of the wrong length and zero teachers are refused") {
     const TwoLayer model({1, 2}, {3, 4, 0});
     CHECK(std::abs(norm(model.w_star()) - 1) < 1e-15);
-    CHECK_THROWS_WITH_AS(model.loss({1}, {1, 2, 3}),
-                         "loss: given v of length 1 and w of length 3, expected 2 and 3", Error);
+    CHECK_THROWS_WITH_AS(model.loss({1}, {1, 2, 3}), "loss: given v of length 1 and w of length 3, expected 2 and 3",
+                         Error);
     CHECK_THROWS_AS(TwoLayer({0, 0}, {1}), Error);
     CHECK_THROWS_AS(TwoLayer({1}, {0, 0}), Error);
   }

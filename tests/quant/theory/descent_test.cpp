@@ -118,9 +118,7 @@ TEST_SUITE("paper-ste") {
   TEST_CASE("paper-ste 8.12: near the spurious minimum ReLU and clipped ReLU converge, the identity leaves") {
     Point start{reference_model().spurious_minimum().v, reference_filter(kPi - 0.2, 1)};
     for (double& x : start.v) x += 0.01;
-    const auto run = [&](Ste ste) {
-      return population_descent(reference_model(), ste, start, {.steps = 4000});
-    };
+    const auto run = [&](Ste ste) { return population_descent(reference_model(), ste, start, {.steps = 4000}); };
     for (const auto& [ste, norm_w] : {std::pair{Ste::relu, 1.1116}, std::pair{Ste::clipped_relu, 1.0362}}) {
       const Descent d = run(ste);
       CHECK(d.max_increase < 1e-12);
@@ -151,8 +149,8 @@ TEST_SUITE("paper-ste") {
         }
         before = state.loss;
       };
-      population_descent(model, Ste::identity,
-                         {model.spurious_minimum().v, reference_filter(kPi - 1e-3, row.norm_w)}, options);
+      population_descent(model, Ste::identity, {model.spurious_minimum().v, reference_filter(kPi - 1e-3, row.norm_w)},
+                         options);
       CHECK(std::abs(static_cast<double>(step) - row.norm_w / (row.eta * model.identity_drift())) <= 2);
       CHECK(std::abs(step - row.step) <= 2);
       CHECK(std::abs(jump - 0.3070) < 0.002);
@@ -178,8 +176,7 @@ TEST_SUITE("paper-ste") {
       CHECK(spurious <= 24);
       CHECK(count_if(runs, [](const Descent& d) { return d.end == End::spurious_minimum; }) == spurious);
     }
-    MESSAGE("identity: global " << count_if(identity, at_global_loss) << ", monotone "
-                                << count_if(identity, monotone));
+    MESSAGE("identity: global " << count_if(identity, at_global_loss) << ", monotone " << count_if(identity, monotone));
     CHECK(count_if(identity, at_spurious_loss) == 0);
   }
 
@@ -202,10 +199,8 @@ TEST_SUITE("paper-ste") {
         if (state.step == 0) first = state.loss;
       };
       const Descent run = empirical_descent(model, empirical, surrogate(name), start, options);
-      MESSAGE(std::string(name) << ": loss " << first << " -> " << run.last.loss << ", angle "
-                                << run.last.theta);
-      CHECK((run.last.loss < 0.05 * first ||
-             std::abs(run.last.loss - model.spurious_minimum().loss) < 0.1 * first));
+      MESSAGE(std::string(name) << ": loss " << first << " -> " << run.last.loss << ", angle " << run.last.theta);
+      CHECK((run.last.loss < 0.05 * first || std::abs(run.last.loss - model.spurious_minimum().loss) < 0.1 * first));
     }
   }
 }
@@ -230,8 +225,7 @@ TEST_SUITE("paper-bcgd") {
 }
 
 TEST_SUITE("theory") {
-  TEST_CASE(
-      "rescaled filters make every estimator monotone and let the identity stay at the spurious minimum") {
+  TEST_CASE("rescaled filters make every estimator monotone and let the identity stay at the spurious minimum") {
     const TwoLayer& model = reference_model();
     const Point start{model.spurious_minimum().v, reference_filter(kPi - 0.2, 1)};
     for (const Ste ste : kAllStes) {
@@ -248,16 +242,14 @@ TEST_SUITE("theory") {
     const Point at_saddle{saddle.v, reference_filter(saddle.theta, 1)};
     CHECK(population_descent(model, Ste::relu, at_saddle, {.steps = 50}).end == End::saddle);
     CHECK(classify(model, {model.v_star(), reference_filter(0, 3)}, 1e-3) == End::global_minimum);
-    CHECK(classify(model, {model.spurious_minimum().v, reference_filter(kPi, 3)}, 1e-3) ==
-          End::spurious_minimum);
+    CHECK(classify(model, {model.spurious_minimum().v, reference_filter(kPi, 3)}, 1e-3) == End::spurious_minimum);
     CHECK(classify(model, {model.v_star(), reference_filter(2, 3)}, 1e-3) == End::unsettled);
     CHECK(end_name(End::saddle) == "saddle");
   }
 
   TEST_CASE("descent stops when the filter vanishes instead of dividing by its length") {
     const TwoLayer model({1, 1}, {1, 0});
-    // With v = v_pi at theta = pi the identity moves w along itself: one step of the right size hits the
-    // origin.
+    // With v = v_pi at theta = pi the identity moves w along itself: one step of the right size hits the origin.
     const Vector v = model.spurious_minimum().v, w{-1, 0};
     const double drift = norm(model.coarse_gradient(Ste::identity, v, w));
     const Descent run = population_descent(model, Ste::identity, {v, w}, {.eta = 1 / drift, .steps = 10});

@@ -34,8 +34,7 @@ double sigmas(const Moments& sampled, std::int64_t samples, double expected) {
 double worst_sigmas(const std::vector<Moments>& sampled, std::int64_t samples, const Vector& expected) {
   REQUIRE(sampled.size() == expected.size());
   double worst = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    worst = std::max(worst, sigmas(sampled[i], samples, expected[i]));
+  for (std::size_t i = 0; i < expected.size(); ++i) worst = std::max(worst, sigmas(sampled[i], samples, expected[i]));
   return worst;
 }
 
@@ -64,8 +63,7 @@ TEST_SUITE("paper-ste") {
     const Row rows[] = {{1, 2, 1, 1.0},   {2, 3, .3, 2.0},  {3, 4, 1, .4},
                         {4, 5, 2.5, 2.9}, {5, 3, .7, 1.57}, {3, 2, 8, 1.2}};
     const Surrogate true_derivative(
-        "true_derivative", [](auto x, auto) { return decltype(x)(x > 0 ? 1 : 0); },
-        [](auto x, auto) { return x * 0; });
+        "true_derivative", [](auto x, auto) { return decltype(x)(x > 0 ? 1 : 0); }, [](auto x, auto) { return x * 0; });
     std::vector<const Surrogate*> surrogates = closed_form_surrogates();
     surrogates.push_back(&true_derivative);
     constexpr std::int64_t kSamples = 400000;
@@ -91,8 +89,8 @@ TEST_SUITE("paper-ste") {
         CHECK(g.variance == 0);
       }
       // It can fail: the closed form of another estimator is far off.
-      CHECK(worst_sigmas(components(drawn.coarse[0]), kSamples,
-                         model.coarse_gradient(Ste::relu, point.v, point.w)) > 5);
+      CHECK(worst_sigmas(components(drawn.coarse[0]), kSamples, model.coarse_gradient(Ste::relu, point.v, point.w)) >
+            5);
     }
     MESSAGE("N = 400000, largest deviation " << worst << " SE");
   }
@@ -171,9 +169,8 @@ TEST_SUITE("theory") {
       for (const Ste ste : kAllStes) {
         const CoarseEstimate& g = e.coarse[static_cast<std::size_t>(ste)];
         const double true_norm = norm(model.coarse_gradient(ste, point.v, point.w));
-        for (const double z :
-             {(g.correlation.value - model.correlation(ste, point.v, point.w)) / g.correlation.se,
-              (g.norm.value - true_norm) / g.norm.se}) {
+        for (const double z : {(g.correlation.value - model.correlation(ste, point.v, point.w)) / g.correlation.se,
+                               (g.norm.value - true_norm) / g.norm.se}) {
           CHECK(std::abs(z) < 5);
           squares += z * z;
           ++numbers;

@@ -40,8 +40,7 @@ TEST_SUITE("paper-ste") {
     const Critical saddle = *model.saddle();
     CHECK(std::abs(1 - 2 * saddle.theta / kPi + 0.484899328859061) < 1e-12);
     CHECK(std::abs(saddle.theta - 2.33247441143202) < 1e-12);
-    CHECK(distance(saddle.v, {0.0199664429530201, 0.213926174496644, 0.698825503355705, 0.26241610738255}) <
-          1e-12);
+    CHECK(distance(saddle.v, {0.0199664429530201, 0.213926174496644, 0.698825503355705, 0.26241610738255}) < 1e-12);
     CHECK(std::abs(saddle.loss - 0.328533976510067) < 1e-12);
     const Vector w = filter_at({1, 0}, {0, 1}, saddle.theta, 1);
     CHECK(std::abs(model.loss(saddle.v, w) - saddle.loss) < 1e-12);
@@ -51,12 +50,11 @@ TEST_SUITE("paper-ste") {
     CHECK(norm(model.coarse_gradient(Ste::relu, saddle.v, w)) < 1e-7);
     CHECK(norm(model.coarse_gradient(Ste::clipped_relu, saddle.v, w)) < 1e-7);
     // The identity is not stationary there: |v|^2 / sqrt(2 pi), along w.
-    CHECK(std::abs(norm(model.coarse_gradient(Ste::identity, saddle.v, w)) -
-                   dot(saddle.v, saddle.v) / kSqrt2Pi) < 1e-9);
+    CHECK(std::abs(norm(model.coarse_gradient(Ste::identity, saddle.v, w)) - dot(saddle.v, saddle.v) / kSqrt2Pi) <
+          1e-9);
   }
 
-  // With H = [[(I+11')/4, v*/2pi], [v*'/2pi, 0]], f rises along (1, 0) and falls along (-2 M^-1 v*/pi, 1), M
-  // = I+11'.
+  // With H = [[(I+11')/4, v*/2pi], [v*'/2pi, 0]], f rises along (1, 0) and falls along (-2 M^-1 v*/pi, 1), M = I+11'.
   TEST_CASE("paper-ste 8.8: the Hessian at the saddle is indefinite") {
     const TwoLayer model({1, .6, -.4, .5}, {1, 0});
     const Critical saddle = *model.saddle();
@@ -64,14 +62,11 @@ TEST_SUITE("paper-ste") {
     for (std::size_t i = 0; i < 4; ++i) down[i] = -2 / kPi * (model.v_star()[i] - model.sum() / 5);
     const auto curvature = [&](const Vector& dv, double dtheta) {
       const double step = 1e-3;
-      const auto f = [&](double t) {
-        return model.loss_at(combine(1, saddle.v, t, dv), saddle.theta + t * dtheta);
-      };
+      const auto f = [&](double t) { return model.loss_at(combine(1, saddle.v, t, dv), saddle.theta + t * dtheta); };
       return (f(step) - 2 * f(0) + f(-step)) / (step * step);
     };
     CHECK(curvature({1, 1, 1, 1}, 0) > 1);
-    const double expected =
-        -(dot(model.v_star(), model.v_star()) - model.sum() * model.sum() / 5) / (kPi * kPi);
+    const double expected = -(dot(model.v_star(), model.v_star()) - model.sum() * model.sum() / 5) / (kPi * kPi);
     CHECK(std::abs(curvature(down, 1) - expected) < 1e-6);
     CHECK(expected < -0.1);
   }

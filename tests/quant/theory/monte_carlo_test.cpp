@@ -69,8 +69,7 @@ MonteCarlo plain_loop(const Problem& p, std::int64_t samples, const Rng& rng) {
   std::vector<Plain> grad_v(m), component(3 * n), along(6);
   for (std::int64_t s = 0; s < samples; ++s) {
     const auto lane = static_cast<std::size_t>(s % 16);
-    active_kernels().sampling.normal(rng.split("Z").key(), static_cast<std::uint64_t>(s / 16), 0, z.data(),
-                                     z.size());
+    active_kernels().sampling.normal(rng.split("Z").key(), static_cast<std::uint64_t>(s / 16), 0, z.data(), z.size());
     const auto entry = [&](std::size_t i, std::size_t j) { return double{z[(i * row + j) * 16 + lane]}; };
     std::vector<double> a(m), b(m);
     double r = 0;
@@ -87,8 +86,7 @@ MonteCarlo plain_loop(const Problem& p, std::int64_t samples, const Rng& rng) {
       double first = 0, second = 0;
       for (std::size_t j = 0; j < n; ++j) {
         double g = 0;
-        for (std::size_t i = 0; i < m; ++i)
-          g += entry(i, j) * three()[k]->derivative(a[i]) * p.point.v[i] * r;
+        for (std::size_t i = 0; i < m; ++i) g += entry(i, j) * three()[k]->derivative(a[i]) * p.point.v[i] * r;
         component[k * n + j].values.push_back(g);
         first += g * p.directions[0][j];
         second += g * p.directions[1][j];
@@ -139,8 +137,7 @@ bool equal(const std::vector<Moments>& a, const std::vector<Moments>& b) {
 bool equal(const MonteCarlo& a, const MonteCarlo& b) {
   bool same = equal(a.loss, b.loss) && equal(a.grad_v, b.grad_v) && a.coarse.size() == b.coarse.size();
   for (std::size_t k = 0; same && k < b.coarse.size(); ++k)
-    same = equal(a.coarse[k].component, b.coarse[k].component) &&
-           equal(a.coarse[k].along[0], b.coarse[k].along[0]) &&
+    same = equal(a.coarse[k].component, b.coarse[k].component) && equal(a.coarse[k].along[0], b.coarse[k].along[0]) &&
            equal(a.coarse[k].along[1], b.coarse[k].along[1]) &&
            a.coarse[k].along_covariance == b.coarse[k].along_covariance;
   return same;
@@ -160,8 +157,7 @@ TEST_SUITE("quick") {
       for (const std::int64_t samples : {2, 16, 45, 1100}) {
         if (m * n > 100 && samples > 45) continue;
         CAPTURE(samples);
-        const MonteCarlo fused =
-            sample_coarse_gradients(p.model, p.point, three(), p.directions, samples, rng);
+        const MonteCarlo fused = sample_coarse_gradients(p.model, p.point, three(), p.directions, samples, rng);
         MonteCarlo plain = plain_loop(p, samples, rng);
         CHECK(fused.samples == samples);
         CHECK(differences(fused, plain) == 0);
@@ -169,9 +165,8 @@ TEST_SUITE("quick") {
         plain.coarse[2].component[0].mean += 1e-3 * (std::sqrt(plain.coarse[2].component[0].variance) + 1e-3);
         CHECK(differences(fused, plain) >= 1);
         if (samples > 2)
-          CHECK(
-              differences(sample_coarse_gradients(p.model, p.point, three(), p.directions, samples, Rng(10)),
-                          plain) > 3);
+          CHECK(differences(sample_coarse_gradients(p.model, p.point, three(), p.directions, samples, Rng(10)), plain) >
+                3);
       }
     }
   }
@@ -191,8 +186,7 @@ TEST_SUITE("quick") {
       CAPTURE(kernels->name);
       use_kernels(kernels->name);
       CHECK(equal(one, sample(three())));
-      const Surrogate* five[] = {three()[0], &surrogate("tanh"), three()[1], &surrogate("sigmoid"),
-                                 three()[2]};
+      const Surrogate* five[] = {three()[0], &surrogate("tanh"), three()[1], &surrogate("sigmoid"), three()[2]};
       MonteCarlo some = sample(five);
       some.coarse.erase(some.coarse.begin() + 3);
       some.coarse.erase(some.coarse.begin() + 1);
@@ -231,9 +225,7 @@ TEST_SUITE("quick") {
     const Problem p = problem(3, 4, 5);
     const Rng rng(2);
     CHECK_THROWS_AS(sample_coarse_gradients(p.model, p.point, three(), p.directions, 0, rng), Error);
-    CHECK_THROWS_AS(sample_coarse_gradients(p.model, {p.point.w, p.point.v}, three(), p.directions, 5, rng),
-                    Error);
-    CHECK_THROWS_AS(sample_coarse_gradients(p.model, p.point, three(), {p.point.w, p.point.v}, 5, rng),
-                    Error);
+    CHECK_THROWS_AS(sample_coarse_gradients(p.model, {p.point.w, p.point.v}, three(), p.directions, 5, rng), Error);
+    CHECK_THROWS_AS(sample_coarse_gradients(p.model, p.point, three(), {p.point.w, p.point.v}, 5, rng), Error);
   }
 }

@@ -15,6 +15,10 @@
 #include "optim/sgd.h"
 #include "quant/math/lloyd.h"
 #include "quant/quantized_optimizer.h"
+#include "quant/weights/lloyd.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/relaxation.h"
+#include "quant/weights/sign.h"
 #include "tests/support/brute_force.h"
 
 using namespace coarsegrad;
@@ -40,7 +44,7 @@ Vector normals(std::size_t n, std::uint64_t seed) {
 }
 
 Tensor projected(const Alphabet& a, const Tensor& w) {
-  return quant::weight_projection(a.projection, {.bits = a.bits})->project(w);
+  return quant::weight_projection(quant::weight_projections().part(a.projection).with("bits", a.bits))->project(w);
 }
 
 double distance(const Vector& a, const Vector& b) {
@@ -52,8 +56,9 @@ double residual(const Alphabet& a, const Vector& w) { return distance(w, values(
 
 // X for weights w, at this lambda from the first epoch on.
 Tensor relaxed(const Alphabet& a, const Tensor& w, double lambda) {
-  const auto projection = quant::weight_projection(a.projection, {.bits = a.bits});
-  return quant::relaxation("relax", {.strength = lambda})->used(*projection, w);
+  const auto projection = quant::weight_projection(quant::weight_projections().part(a.projection).with("bits", a.bits));
+  return quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = lambda, .growth = 1, .hard_from = 1}})
+      ->used(*projection, w);
 }
 
 // 1/2 |z - y|^2 + lambda/2 dist(z, Q)^2.
@@ -91,8 +96,8 @@ double flawed_residual(const Vector& w) {
 // LeNet-5 whose weights are quantized this way, in phase II from the first step on.
 struct PhaseTwo {
   explicit PhaseTwo(const Alphabet& a)
-      : rule(*net, quant::weight_projections(a.projection, {.bits = a.bits}),
-             quant::relaxation("relax", {.strength = 1, .hard_from = 0}), {.quantize_last = true}),
+      : rule(*net, quant::weight_projections().part(a.projection).with("bits", a.bits),
+             Part{"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1, .hard_from = 0}}),
         sgd(net->parameters(), {.lr = 0.05}),
         optimizer(sgd, *net, {.weights = &rule}, {10, 1}) {}
 
@@ -123,8 +128,7 @@ TEST_SUITE("paper-binary-relax") {
     check_close(relaxed({"binary", 1}, w, 1),
                 {.590625, -.315625, .200625, -.165625, .150625, .440625, -.240625, .145625}, 1e-12);
     CHECK(std::abs(scale({"ternary", 2}) - 0.6166667) <= 1e-7);
-    check_close(relaxed({"ternary", 2}, w, 1), {.7583333, -.4833333, .06, -.025, .01, .6083333, -.1, .005},
-                1e-7);
+    check_close(relaxed({"ternary", 2}, w, 1), {.7583333, -.4833333, .06, -.025, .01, .6083333, -.1, .005}, 1e-7);
     check_close(relaxed({"ternary", 2}, w, 3), {.6875, -.55, .03, -.0125, .005, .6125, -.05, .0025}, 1e-7);
     CHECK(std::abs(scale({"exact", 3}) - 0.2966667) <= 1e-7);
     CHECK(std::abs(residual({"exact", 3}, kGolden) - 0.0297333) <= 1e-7);
@@ -218,8 +222,7 @@ TEST_SUITE("paper-binary-relax") {
     }
   }
 
-  TEST_CASE(
-      "paper-binary-relax 9.6: relative errors of 400000 Gaussian weights, which reveal the 1/N scale") {
+  TEST_CASE("paper-binary-relax 9.6: relative errors of 400000 Gaussian weights, which reveal the 1/N scale") {
     const Vector w = normals(400000, 6);
     const double all = squared_norm(w), ternary = residual({"ternary", 2}, w) / all;
     CHECK(std::abs(residual({"binary", 1}, w) / all - 0.3634) <= 0.002);
@@ -234,7 +237,8 @@ TEST_SUITE("paper-binary-relax") {
   }
 
   TEST_CASE("paper-binary-relax 9.7: lambda in epoch e is 1.04^(e + 1), 358.9 at the end of phase I") {
-    const auto relax = quant::relaxation("relax", {.strength = 1, .growth = 1.04, .hard_from = 150.0 / 200});
+    const auto relax =
+        quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.04, .hard_from = 150.0 / 200}});
     for (int epoch = 0; epoch < 150; ++epoch)
       for (const double within : {0.0, 0.5, 0.999}) {
         relax->advance({epoch + within, 200});
@@ -245,13 +249,13 @@ TEST_SUITE("paper-binary-relax") {
       relax->advance({epoch, 200});
       CHECK(std::isinf(relax->strength()));
     }
-    const auto half = quant::relaxation("relax", {.strength = 1, .growth = 1.02, .every = 0.5});
+    const auto half = quant::relaxation(
+        {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.02, .every = 0.5, .hard_from = 1}});
     half->advance({149.5, 200});
     CHECK(half->strength() == doctest::Approx(380.2).epsilon(1e-3));
   }
 
-  TEST_CASE(
-      "paper-binary-relax 9.8: phase II computes with 2, 3 or 2 L + 1 values and moves the float weights") {
+  TEST_CASE("paper-binary-relax 9.8: phase II computes with 2, 3 or 2 L + 1 values and moves the float weights") {
     for (const Alphabet& a : kAlphabets) {
       PhaseTwo phase(a);
       for (int i = 0; i < 3; ++i) {
@@ -284,8 +288,8 @@ TEST_SUITE("quant") {
     const Vector drift = normals(3000, 12);
     for (const int bits : {2, 3, 4}) {
       Vector w = normals(3000, 11);
-      const auto warm = quant::weight_projection("warm_lloyd", {.bits = bits});
-      const auto cold = quant::weight_projection("lloyd", {.bits = bits});
+      const auto warm = quant::weight_projection({"warm_lloyd", quant::LloydOptions{.bits = bits}});
+      const auto cold = quant::weight_projection({"lloyd", quant::LloydOptions{.bits = bits}});
       warm->begin(tensor(w));
       double worst = 0, worst_cold = 0;
       for (int step = 0; step < 100; ++step) {
@@ -303,7 +307,7 @@ TEST_SUITE("quant") {
   TEST_CASE("warm Lloyd: more steps reach the fixed point sooner, which then stays") {
     const Tensor w = tensor(normals(3000, 13));
     const auto steps_to_rest = [&](int each) {
-      const auto warm = quant::weight_projection("warm_lloyd", {.bits = 4, .lloyd_steps = each});
+      const auto warm = quant::weight_projection({"warm_lloyd", quant::LloydOptions{.bits = 4, .steps = each}});
       warm->load_state_dict({{"delta", Tensor({1}, 1.0)}});
       double before = 0;
       for (int calls = 1;; ++calls) {
@@ -317,11 +321,10 @@ TEST_SUITE("quant") {
     CHECK(four <= one / 4 + 2);
   }
 
-  TEST_CASE(
-      "warm Lloyd: a delta for each channel, saved and loaded; zeros and shrunken weights start again") {
+  TEST_CASE("warm Lloyd: a delta for each channel, saved and loaded; zeros and shrunken weights start again") {
     const Vector v = normals(4 * 200, 14);
     const Tensor w({4, 200}, v);
-    const auto warm = quant::weight_projection("warm_lloyd", {.bits = 3, .per_channel = true});
+    const auto warm = quant::weight_projection({"warm_lloyd", quant::LloydOptions{.bits = 3, .per_channel = true}});
     warm->begin(w);
     const nn::StateDict fresh = warm->state_dict();
     REQUIRE(fresh.size() == 1);
@@ -336,7 +339,7 @@ TEST_SUITE("quant") {
       CHECK(lloyd_cold<double>(channel, 3, codes.data()) == state[0].second[c]);
       CHECK(std::equal(codes.begin(), codes.end(), p.coded()->signed_codes() + 200 * c));
     }
-    const auto other = quant::weight_projection("warm_lloyd", {.bits = 3, .per_channel = true});
+    const auto other = quant::weight_projection({"warm_lloyd", quant::LloydOptions{.bits = 3, .per_channel = true}});
     other->begin(w);
     other->load_state_dict(state);
     Vector moved = v;
@@ -369,8 +372,7 @@ TEST_SUITE("quant") {
           const double other = lloyd<double>(w, start, 100, levels, codes.data());
           Vector y;
           for (const int q : codes) y.push_back(other * q);
-          if (start == magnitude<double>(w).max / levels)
-            CHECK(distance(w, x) <= distance(w, y) * (1 + 1e-12));
+          if (start == magnitude<double>(w).max / levels) CHECK(distance(w, x) <= distance(w, y) * (1 + 1e-12));
         }
       }
   }
@@ -391,11 +393,11 @@ TEST_SUITE("quant") {
 
   TEST_CASE("xnor: alpha is the mean |w| of each channel, and the gradient that of its paper") {
     const Tensor w({2, 4}, {0.5, -2, 1, -0.5, 4, -0.25, 0, 0.75});  // means 1 and 1.25
-    const auto xnor = quant::weight_projection("xnor", {});
+    const auto xnor = quant::weight_projection({"xnor"});
     CHECK(values(xnor->project(w)) == Vector{1, -1, 1, -1, 1.25, -1.25, 1.25, 1.25});
     const Tensor g = xnor->gradient(w, Tensor({2, 4}, {1, 1, 1, 2, 1, 1, 1, 1})).weight;
     check_close(g, {1.25, 0.25, 1.25, 2.5, 0.25, 1.5, 1.5, 1.5}, 1e-15);
-    CHECK(values(quant::weight_projection("sign", {})->project(w)) == Vector{1, -1, 1, -1, 1, -1, 1, 1});
-    CHECK(values(quant::weight_projection("sign", {.sign_of_zero = 0})->project(w))[6] == 0);
+    CHECK(values(quant::weight_projection({"sign"})->project(w)) == Vector{1, -1, 1, -1, 1, -1, 1, 1});
+    CHECK(values(quant::weight_projection({"sign", quant::SignOptions{.sign_of_zero = 0}})->project(w))[6] == 0);
   }
 }

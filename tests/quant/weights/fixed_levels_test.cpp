@@ -8,38 +8,35 @@
 
 #include "core/base/check.h"
 #include "nn/init.h"
+#include "quant/weights/projection.h"
 
 using namespace coarsegrad;
-using quant::ProjectionOptions;
+using quant::FixedLevelsOptions;
 
 namespace {
 
 constexpr LevelScale kScales[] = {LevelScale::fitted, LevelScale::unit, LevelScale::mean};
 
 /// 1, 2 and 3 bits, both sets of 3, each scale, one group or one for each channel.
-std::vector<ProjectionOptions> all_options() {
-  std::vector<ProjectionOptions> all;
+std::vector<FixedLevelsOptions> all_options() {
+  std::vector<FixedLevelsOptions> all;
   for (const LevelScale scale : kScales)
     for (const bool per_channel : {false, true}) {
-      for (const int bits : {1, 2, 3})
-        all.push_back({.bits = bits, .per_channel = per_channel, .level_scale = scale});
-      all.push_back({.bits = 3,
-                     .per_channel = per_channel,
-                     .level_scale = scale,
-                     .three_bits = ThreeBits::three_powers});
+      for (const int bits : {1, 2, 3}) all.push_back({.bits = bits, .per_channel = per_channel, .scale = scale});
+      all.push_back({.bits = 3, .per_channel = per_channel, .scale = scale, .powers = ThreeBits::three_powers});
     }
   return all;
 }
 
-std::string text(const ProjectionOptions& o) {
-  return cat(o.bits, " bits, scale ", static_cast<int>(o.level_scale), ", powers ",
-             static_cast<int>(o.three_bits), o.per_channel ? ", per channel" : "");
+std::string text(const FixedLevelsOptions& o) {
+  return cat(o.bits, " bits, scale ", static_cast<int>(o.scale), ", powers ", static_cast<int>(o.powers),
+             o.per_channel ? ", per channel" : "");
 }
 
 Real scale_of(const Tensor& projected) { return quant::power_codes(projected)->scales[0]; }
 
-std::unique_ptr<quant::WeightProjection> levels(const ProjectionOptions& o) {
-  return quant::weight_projection("fixed_levels", o);
+std::unique_ptr<quant::WeightProjection> levels(const FixedLevelsOptions& o) {
+  return quant::weight_projection({"fixed_levels", o});
 }
 
 }  // namespace
@@ -47,10 +44,10 @@ std::unique_ptr<quant::WeightProjection> levels(const ProjectionOptions& o) {
 TEST_SUITE("quant") {
   TEST_CASE("fixed levels: each weight gets the level nearest to it, in units of the scale of its group") {
     const Tensor w = nn::normal({6, 3, 3, 20}, 0.4, Rng(6));
-    for (const ProjectionOptions& o : all_options()) {
+    for (const FixedLevelsOptions& o : all_options()) {
       INFO(text(o));
       const auto projection = levels(o);
-      const LevelSet set = level_set(o.bits, o.three_bits);
+      const LevelSet set = level_set(o.bits, o.powers);
       const Tensor p = projection->project(w);
       REQUIRE(quant::power_codes(p));
       const auto scales = quant::power_codes(p)->scales;
@@ -58,9 +55,8 @@ TEST_SUITE("quant") {
       std::set<Real> used;
       int wrong = 0;
       for (std::int64_t i = 0; i < w.numel(); ++i) {
-        const Real scale =
-            scales[static_cast<std::size_t>(i * static_cast<std::int64_t>(scales.size()) / w.numel())];
-        const double reach = o.level_scale == LevelScale::fitted ? double(scale) : 1;
+        const Real scale = scales[static_cast<std::size_t>(i * static_cast<std::int64_t>(scales.size()) / w.numel())];
+        const double reach = o.scale == LevelScale::fitted ? double(scale) : 1;
         const double q = set.nearest(double(w[i]) / reach);
         wrong += p[i] != scale * static_cast<Real>(q);
         used.insert(static_cast<Real>(q));
@@ -81,7 +77,7 @@ TEST_SUITE("quant") {
     CHECK(scale_of(fitted.project(other)) == reach);
     REQUIRE(fitted.state_dict().size() == 1);
     CHECK(fitted.state_dict()[0].first == "reach");
-    quant::FixedLevels mean({.bits = 1, .level_scale = LevelScale::mean});
+    quant::FixedLevels mean({.bits = 1, .scale = LevelScale::mean});
     for (const Tensor& t : {w, other}) {
       double sum = 0;
       for (const Real v : t.view()) sum += std::abs(double(v));
@@ -98,7 +94,7 @@ TEST_SUITE("quant") {
   TEST_CASE("fixed levels: a weight that is not finite makes its group NaN") {
     Tensor w = nn::normal({3, 5}, 1, Rng(10));
     for (const LevelScale scale : kScales) {
-      quant::FixedLevels projection({.bits = 2, .per_channel = true, .level_scale = scale});
+      quant::FixedLevels projection({.bits = 2, .per_channel = true, .scale = scale});
       projection.begin(w);
       Tensor broken = w;
       broken.mutable_data()[7] = std::numeric_limits<Real>::infinity();

@@ -15,19 +15,31 @@
 #include "quant/math/bit_products.h"
 #include "quant/math/power_of_two.h"
 #include "quant/summary.h"
+#include "quant/weights/projection.h"
 #include "quant/weights/weight_rule.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
-using quant::ProjectionOptions;
 
 namespace {
 
 constexpr const char* kNames[] = {"power_of_two", "power_of_two_exact"};
 
-Tensor projected(std::string_view name, const ProjectionOptions& options, const Tensor& w) {
-  return quant::weight_projection(name, options)->project(w);
+struct Options {
+  int bits = 4;
+  bool per_channel = false;
+  double mu_over_max = 0.75;  // the exact projection has none
+};
+
+std::unique_ptr<quant::WeightProjection> made(std::string_view name, const Options& o) {
+  Part part = quant::weight_projections().part(name).with("bits", o.bits).with("per-channel", o.per_channel);
+  if (part.options.has("mu-over-max")) part.options.set("mu-over-max", o.mu_over_max);
+  return quant::weight_projection(part);
+}
+
+Tensor projected(std::string_view name, const Options& options, const Tensor& w) {
+  return made(name, options)->project(w);
 }
 
 /// 2^s of a group as its power of two; false for anything else.
@@ -63,8 +75,8 @@ TEST_SUITE("paper-lbw-net") {
     nn::Linear layer(150, 12, rng, false);
     const double alpha = 0.25;
     for (int bits = 2; bits <= 7; ++bits) {
-      const Var x = quant::quantize_activation(Var(nn::normal({5, 150}, 1, rng.split("x"))),
-                                               static_cast<Real>(alpha), 4, surrogate("clipped_relu"));
+      const Var x = quant::quantize_activation(Var(nn::normal({5, 150}, 1, rng.split("x"))), static_cast<Real>(alpha),
+                                               4, surrogate("clipped_relu"));
       layer.weight.used = projected("power_of_two", {.bits = bits}, layer.weight.value);
       const PowerCodes w = *quant::power_codes(layer.weight.used);
       const Tensor y = layer(x).value();
@@ -72,10 +84,8 @@ TEST_SUITE("paper-lbw-net") {
         for (std::int64_t j = 0; j < 12; ++j) {
           const std::uint8_t* codes = x.value().coded()->codes() + i * 150;
           const std::vector<std::int32_t> integers(codes, codes + 150);
-          const auto sum =
-              shift_dot(w.codes.subspan(static_cast<std::size_t>(j * 150), 150), w.magnitudes, integers);
-          const double expected =
-              std::ldexp(static_cast<double>(sum), 1 - w.magnitudes) * alpha * double(w.scales[0]);
+          const auto sum = shift_dot(w.codes.subspan(static_cast<std::size_t>(j * 150), 150), w.magnitudes, integers);
+          const double expected = std::ldexp(static_cast<double>(sum), 1 - w.magnitudes) * alpha * double(w.scales[0]);
           // Sums of numbers on a grid of 2^(1-n): a float holds all of them up to 5 bits, a double always.
           if (bits <= 5 || sizeof(Real) == 8) CHECK(double(y[i * 12 + j]) == expected);
         }
@@ -89,7 +99,7 @@ TEST_SUITE("quant") {
     for (const char* name : kNames)
       for (int bits = 2; bits <= 7; ++bits)
         for (const bool per_channel : {false, true}) {
-          const auto projection = quant::weight_projection(name, {.bits = bits, .per_channel = per_channel});
+          const auto projection = made(name, {.bits = bits, .per_channel = per_channel});
           CHECK(projection->name() == name);
           CHECK(projection->bits() == bits);
           const Tensor p = projection->project(w);
@@ -104,11 +114,9 @@ TEST_SUITE("quant") {
           for (std::size_t i = 0; i < p.view().size(); ++i) {
             const Real scale = powers->scales[i / group];
             CHECK(is_power_of_two(scale));
-            CHECK(p.view()[i] ==
-                  scale * static_cast<Real>(power_value(powers->codes[i], powers->magnitudes)));
+            CHECK(p.view()[i] == scale * static_cast<Real>(power_value(powers->codes[i], powers->magnitudes)));
             if (p.coded())
-              CHECK(p.view()[i] ==
-                    p.coded()->scales()[i / group] * static_cast<Real>(p.coded()->signed_codes()[i]));
+              CHECK(p.view()[i] == p.coded()->scales()[i / group] * static_cast<Real>(p.coded()->signed_codes()[i]));
           }
         }
   }
@@ -153,7 +161,7 @@ TEST_SUITE("quant") {
   TEST_CASE("power-of-two tensors take no memory from the system once they are warm") {
     const Tensor w = nn::normal({64, 3, 3, 64}, 1, Rng(6));
     for (const char* name : kNames) {
-      const auto projection = quant::weight_projection(name, {.bits = 5});
+      const auto projection = quant::weight_projection(quant::weight_projections().part(name).with("bits", 5));
       for (int i = 0; i < 3; ++i) projection->project(w).data();
       const auto misses = pool_stats().misses;
       for (int i = 0; i < 10; ++i) projection->project(w).data();
@@ -167,8 +175,7 @@ TEST_SUITE("quant") {
     net.add<nn::Linear>("fc1", 16, 8, Rng(7), false);
     net.add<nn::Linear>("fc2", 8, 4, Rng(8), false);
     for (const int bits : {4, 6}) {
-      quant::WeightRule rule(net, quant::weight_projections("power_of_two", {.bits = bits}),
-                             {.quantize_last = true});
+      quant::WeightRule rule(net, Part{"power_of_two", quant::PowerOfTwoOptions{.bits = bits}});
       rule.deploy();
       const auto summary = quant::summarize(net, {1, 1, 16});
       CHECK(summary.layers[1].weight_bits == bits);

@@ -1,5 +1,4 @@
-// Projections of tensors: grids, groups, names. The mathematics of one group is tested in
-// uniform_weight_test.cpp.
+// Projections of tensors: grids, groups, names. The mathematics of one group is tested in uniform_weight_test.cpp.
 #include "quant/weights/projection.h"
 
 #include <doctest/doctest.h>
@@ -11,22 +10,36 @@
 #include "core/base/memory.h"
 #include "core/deferred.h"
 #include "nn/init.h"
+#include "quant/weights/lloyd.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
-using quant::ProjectionOptions;
 
 namespace {
 
-Tensor projected(std::string_view name, const ProjectionOptions& options, const Tensor& w) {
-  return quant::weight_projection(name, options)->project(w);
+struct Options {
+  int bits = 0;  // 0: the only one
+  bool per_channel = false;
+  int sign_of_zero = 1;
+};
+
+// One scale for each channel is xnor's only choice.
+std::unique_ptr<quant::WeightProjection> made(std::string_view name, const Options& o) {
+  Part part = quant::weight_projections().part(name);
+  if (o.bits > 0) part.options.set("bits", o.bits);
+  if (o.per_channel && part.options.has("per-channel")) part.options.set("per-channel", true);
+  if (o.sign_of_zero != 1) part.options.set("sign-of-zero", o.sign_of_zero);
+  return quant::weight_projection(part);
+}
+
+Tensor projected(std::string_view name, const Options& options, const Tensor& w) {
+  return made(name, options)->project(w);
 }
 
 std::vector<std::pair<std::string, int>> shipped() {
-  std::vector<std::pair<std::string, int>> all{
-      {"binary", 1}, {"ternary", 2}, {"twn", 2}, {"sign", 1}, {"xnor", 1}};
+  std::vector<std::pair<std::string, int>> all{{"binary", 1}, {"ternary", 2}, {"twn", 2}, {"sign", 1}, {"xnor", 1}};
   for (int bits = 1; bits <= 8; ++bits) {
     all.emplace_back("lloyd", bits);
     all.emplace_back("warm_lloyd", bits);
@@ -45,7 +58,7 @@ TEST_SUITE("quant") {
         const std::string& name = each.first;
         const int bits = each.second;
         INFO(name, " ", bits, per_channel ? " per channel" : "");
-        const auto projection = quant::weight_projection(name, {.bits = bits, .per_channel = per_channel});
+        const auto projection = made(name, {.bits = bits, .per_channel = per_channel});
         CHECK(projection->name() == name);
         CHECK(projection->bits() == bits);
         const Tensor p = projection->project(w);
@@ -101,8 +114,7 @@ TEST_SUITE("quant") {
         sum += std::pow(static_cast<double>(w[i]) - static_cast<double>(p[i]), 2);
       return sum;
     };
-    for (int bits = 2; bits <= 8; ++bits)
-      CHECK(residual("exact", bits) <= residual("lloyd", bits) * (1 + 1e-6));
+    for (int bits = 2; bits <= 8; ++bits) CHECK(residual("exact", bits) <= residual("lloyd", bits) * (1 + 1e-6));
     CHECK(residual("ternary", 2) < residual("twn", 2));
     CHECK(residual("exact", 2) == residual("ternary", 2));
     CHECK(residual("lloyd", 1) == residual("binary", 1));
@@ -135,41 +147,42 @@ TEST_SUITE("quant") {
 
   TEST_CASE("names: unknown ones list the known, bits must fit, a registered one is found") {
     try {
-      quant::weight_projection("tertiary", {});
+      quant::weight_projection({"tertiary"});
       FAIL("expected an error");
     } catch (const UsageError& e) {
       std::string known;
-      for (const std::string& name : quant::projection_names()) known += " " + name;
+      for (const std::string& name : quant::weight_projections().names()) known += " " + name;
       CHECK(std::string(e.what()) == "weight projection: given 'tertiary', expected one of:" + known);
       for (const char* name : {" binary ", " twn ", " xnor ", " dorefa ", " lsq ", " power_of_two "})
         CHECK(known.find(name) != std::string::npos);
     }
-    CHECK_THROWS_AS(quant::weight_projection("binary", {.bits = 2}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("ternary", {.bits = 3}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("twn", {.bits = 1}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("exact", {.bits = 9}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("lloyd", {.bits = 0}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"binary", quant::BinaryOptions{.bits = 2}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"ternary", quant::TernaryOptions{.bits = 3}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"twn", quant::TernaryOptions{.bits = 1}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"exact", quant::ExactOptions{.bits = 9}}), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"lloyd", quant::LloydOptions{.bits = 0}}), UsageError);
     for (const char* name : {"lloyd", "warm_lloyd"})
-      CHECK_THROWS_AS(quant::weight_projection(name, {.bits = 4, .lloyd_steps = 0}), UsageError);
+      CHECK_THROWS_AS(quant::weight_projection({name, quant::LloydOptions{.steps = 0}}), UsageError);
     for (const char* name : {"sign", "xnor"})
-      CHECK_THROWS_AS(quant::weight_projection(name, {.bits = 2}), UsageError);
-    CHECK_THROWS_AS(quant::weight_projection("binary", {.sign_of_zero = -1}), UsageError);
+      CHECK_THROWS_AS(quant::weight_projection(quant::weight_projections().part(name).with("bits", 2)), UsageError);
+    CHECK_THROWS_AS(quant::weight_projection({"binary", quant::BinaryOptions{.sign_of_zero = -1}}), UsageError);
 
-    quant::register_projection("halves_of_test", [](const ProjectionOptions& o) {
-      return quant::uniform_projection("halves_of_test", o,
+    const auto halves = [](const quant::TernaryOptions& o) {
+      return quant::uniform_projection("halves_of_test", {o.bits, o.per_channel},
                                        [](std::span<const Real>) { return std::vector<Real>{Real(0.5)}; });
-    });
+    };
+    quant::weight_projections().add("halves_of_test", "", quant::TernaryOptions{}, halves);
     const Tensor p = projected("halves_of_test", {.bits = 2}, Tensor({4}, {1, Real(0.25), -3, 0}));
     const Real expected[] = {2, 0, -2, 0};
     for (std::int64_t i = 0; i < 4; ++i) CHECK(p[i] == expected[i]);
-    CHECK(quant::projection_names().back() == "halves_of_test");
-    CHECK_THROWS_AS(quant::register_projection("binary", nullptr), UsageError);
-    CHECK_THROWS_AS(quant::register_projection("", nullptr), UsageError);
+    CHECK(quant::weight_projections().names().back() == "halves_of_test");
+    for (const char* name : {"binary", ""})
+      CHECK_THROWS_AS(quant::weight_projections().add(name, "", quant::TernaryOptions{}, halves), UsageError);
   }
 
   TEST_CASE("thresholds of a rule must belong to the bits: the half-mean rule is one of 2 bits alone") {
-    const auto half_mean = [](const ProjectionOptions& o) {
-      return quant::uniform_projection("half_mean", o, [](std::span<const Real> w) {
+    const auto half_mean = [](const quant::WeightGrid& grid) {
+      return quant::uniform_projection("half_mean", grid, [](std::span<const Real> w) {
         const double mean = magnitude<Real>(w).sum / static_cast<double>(w.size());
         return std::vector<Real>{static_cast<Real>(0.5 * mean)};
       });
@@ -190,7 +203,8 @@ TEST_SUITE("quant") {
   TEST_CASE("projection takes no memory from the system once it is warm") {
     Tensor w = nn::uniform({64, 3, 3, 64}, 1, Rng(6));
     for (const char* name : {"binary", "ternary", "lloyd", "warm_lloyd"}) {
-      const auto projection = quant::weight_projection(name, {.bits = name[0] == 'b' ? 1 : 2});
+      const auto projection =
+          quant::weight_projection(quant::weight_projections().part(name).with("bits", name[0] == 'b' ? 1 : 2));
       for (int i = 0; i < 3; ++i) projection->project(w);
       const auto misses = pool_stats().misses;
       for (int i = 0; i < 10; ++i) projection->project(w);

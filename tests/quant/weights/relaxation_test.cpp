@@ -12,12 +12,14 @@
 #include "optim/adam.h"
 #include "optim/sgd.h"
 #include "quant/quantized_optimizer.h"
+#include "quant/weights/binary_relax.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/prox_quant.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
-using quant::RelaxationOptions;
 
 namespace {
 
@@ -29,7 +31,17 @@ const Tensor& some_weights() {
 }
 constexpr double kSigns[] = {1, -1, 1, 1, -1, 1};
 
-std::unique_ptr<quant::WeightProjection> binary() { return quant::weight_projection("binary", {}); }
+std::unique_ptr<quant::WeightProjection> binary() { return quant::weight_projection({"binary"}); }
+
+// The relaxation of this name, with a strength of 1/2 where it has one, all along the training.
+Part half_strong(const std::string& name) {
+  Part part = quant::relaxations().part(name);
+  for (const char* strength : {"rho", "lambda", "rate"})
+    if (part.options.has(strength)) part.options.set(strength, 0.5);
+  for (const auto& [option, value] : {std::pair{"growth", 1.0}, std::pair{"hard-from", 1.0}})
+    if (part.options.has(option)) part.options.set(option, value);
+  return part;
+}
 
 double strength_at(quant::Relaxation& r, double epoch, double epochs = 100) {
   r.advance({epoch, epochs});
@@ -54,7 +66,8 @@ TEST_SUITE("quant") {
 
   TEST_CASE("relax: (w + lambda proj(w)) / (1 + lambda), weight by weight") {
     for (const double lambda : {0.25, 1.0, 7.0, 1e6}) {
-      const auto relax = quant::relaxation("relax", {.strength = lambda});
+      const auto relax =
+          quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = lambda, .growth = 1, .hard_from = 1}});
       const auto projection = binary();
       const Tensor x = relax->used(*projection, some_weights());
       CHECK(x.coded() == nullptr);
@@ -66,37 +79,43 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("relax: lambda may grow every half epoch, up to a cap, options out of range are refused") {
-    const auto half = quant::relaxation("relax", {.strength = 1, .growth = 2, .every = 0.5});
+    const auto half =
+        quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .every = 0.5, .hard_from = 1}});
     CHECK(half->strength() == 2);
     CHECK(strength_at(*half, 0.49) == 2);
     CHECK(strength_at(*half, 0.5) == 4);
     CHECK(strength_at(*half, 3) == 128);
     CHECK(std::isinf(strength_at(*half, 100)));
-    const auto capped = quant::relaxation("relax", {.growth = 2, .most = 10});
+    const auto capped =
+        quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 0, .growth = 2, .most = 10, .hard_from = 1}});
     CHECK(strength_at(*capped, 50) == 0);
-    CHECK(strength_at(*quant::relaxation("relax", {.strength = 1, .growth = 2, .most = 10}), 50) == 10);
-    CHECK_THROWS_AS(quant::relaxation("relax", {.strength = -1}), Error);
-    CHECK_THROWS_AS(quant::relaxation("relax", {.strength = 1, .growth = 0.9}), Error);
-    CHECK_THROWS_AS(quant::relaxation("relax", {.strength = 1, .every = 0}), Error);
-    CHECK_THROWS_AS(quant::relaxation("blend", {.strength = 1, .every = 0}), Error);
-    for (const std::string& name : quant::relaxation_names())
-      for (const double bad : {std::nan(""), HUGE_VAL}) {
-        CHECK_THROWS_AS(quant::relaxation(name, {.strength = bad}), Error);
-        CHECK_THROWS_AS(quant::relaxation(name, {.growth = bad}), Error);
-        CHECK_THROWS_AS(quant::relaxation(name, {.every = bad}), Error);
-        CHECK_THROWS_AS(quant::relaxation(name, {.hard_from = bad}), Error);
-        if (std::isnan(bad)) CHECK_THROWS_AS(quant::relaxation(name, {.most = bad}), Error);
-      }
-    for (const char* name : {"blend", "relax"}) {
-      const auto none = quant::relaxation(name, {.strength = 0, .growth = 1e200});
+    CHECK(strength_at(*quant::relaxation(
+                          {"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 2, .most = 10, .hard_from = 1}}),
+                      50) == 10);
+    CHECK_THROWS_AS(quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = -1, .growth = 1, .hard_from = 1}}),
+                    Error);
+    CHECK_THROWS_AS(quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 0.9, .hard_from = 1}}),
+                    Error);
+    CHECK_THROWS_AS(
+        quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1, .every = 0, .hard_from = 1}}),
+        Error);
+    CHECK_THROWS_AS(quant::relaxation({"blend", quant::BlendOptions{.rho = 1, .every = 0}}), Error);
+    for (const std::string& name : quant::relaxations().names())
+      for (const OptionField& field : quant::relaxations().part(name).options.fields())
+        for (const double bad : {std::nan(""), HUGE_VAL}) {
+          INFO(name, ' ', field.text.name);
+          CHECK_THROWS_AS(quant::relaxations().part(name).with(field.text.name, bad), UsageError);
+        }
+    for (const Part& part : {Part{"blend", quant::BlendOptions{.rho = 0, .growth = 1e200}},
+                             Part{"relax", quant::BinaryRelaxOptions{.lambda = 0, .growth = 1e200, .hard_from = 1}}}) {
+      const auto none = quant::relaxation(part);
       none->advance({.epoch = 5, .epochs = 10});
       CHECK(none->strength() == 0);  // and not 0 times infinity
     }
   }
 
-  TEST_CASE(
-      "prox: the network sees float weights; each moves towards its projection by eta lambda, not beyond") {
-    const auto prox = quant::relaxation("prox", {.strength = 0.5});
+  TEST_CASE("prox: the network sees float weights; each moves towards its projection by eta lambda, not beyond") {
+    const auto prox = quant::relaxation({"prox", quant::ProxQuantOptions{.rate = 0.5, .hard_from = 1}});
     const auto projection = binary();
     CHECK(values(prox->used(*projection, some_weights())) == values(some_weights()));
     Tensor w = some_weights();
@@ -111,7 +130,7 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("prox: the step minimises |z - w|^2 / 2 + eta lambda |z - q|_1 over z") {
-    const auto prox = quant::relaxation("prox", {.strength = 1});
+    const auto prox = quant::relaxation({"prox", quant::ProxQuantOptions{.rate = 1, .hard_from = 1}});
     const auto projection = binary();
     for (const double amount : {0.1, 0.5, 2.0}) {
       prox->advance({1, 10});
@@ -129,28 +148,25 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("prox_squared: (w + eta lambda q) / (1 + eta lambda)") {
-    const auto prox = quant::relaxation("prox_squared", {.strength = 2});
+    const auto prox = quant::relaxation({"prox_squared", quant::ProxQuantOptions{.rate = 2, .hard_from = 1}});
     const auto projection = binary();
     prox->advance({3, 10});
     Tensor w = some_weights();
     prox->after_step(*projection, 0.5, w);
-    for (std::int64_t i = 0; i < 6; ++i)
-      CHECK(w[i] == doctest::Approx((some_weights()[i] + 3 * kSigns[i]) / 4));
+    for (std::int64_t i = 0; i < 6; ++i) CHECK(w[i] == doctest::Approx((some_weights()[i] + 3 * kSigns[i]) / 4));
   }
 
   TEST_CASE("prox: frozen weights stay for every optimizer, momentum and decay included, biases move on") {
     for (const bool adam : {false, true}) {
       nn::Linear layer(3, 2, Rng(1));
-      quant::WeightRule rule(layer, quant::weight_projections("binary", {}),
-                             quant::relaxation("prox", {.strength = 0.1, .hard_from = 0.5}),
-                             {.quantize_last = true});
+      quant::WeightRule rule(layer, Part{"binary"},
+                             Part{"prox", quant::ProxQuantOptions{.rate = 0.1, .hard_from = 0.5}});
       std::unique_ptr<optim::Optimizer> optimizer;
       if (adam)
-        optimizer =
-            std::make_unique<optim::Adam>(layer.parameters(), optim::AdamOptions{.weight_decay = 0.1});
+        optimizer = std::make_unique<optim::Adam>(layer.parameters(), optim::AdamOptions{.weight_decay = 0.1});
       else
-        optimizer = std::make_unique<optim::Sgd>(
-            layer.parameters(), optim::SgdOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.1});
+        optimizer = std::make_unique<optim::Sgd>(layer.parameters(),
+                                                 optim::SgdOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.1});
       quant::QuantizedOptimizer quantized(*optimizer, layer, {.weights = &rule}, {1, 10});
       const auto step = [&](bool hard) {
         quantized.zero_grad();
@@ -171,9 +187,11 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("prox: options out of range are refused") {
-    CHECK_THROWS_AS(quant::relaxation("prox", {.strength = -1}), Error);
-    CHECK_THROWS_AS(quant::relaxation("prox_squared", {.strength = 1, .every = 0}), Error);
-    const auto capped = quant::relaxation("prox", {.strength = 0.5, .every = 0.5, .most = 3});
+    CHECK_THROWS_AS(quant::relaxation({"prox", quant::ProxQuantOptions{.rate = -1, .hard_from = 1}}), Error);
+    CHECK_THROWS_AS(quant::relaxation({"prox_squared", quant::ProxQuantOptions{.rate = 1, .every = 0, .hard_from = 1}}),
+                    Error);
+    const auto capped =
+        quant::relaxation({"prox", quant::ProxQuantOptions{.rate = 0.5, .every = 0.5, .most = 3, .hard_from = 1}});
     CHECK(strength_at(*capped, 2) == 2);
     CHECK(strength_at(*capped, 50) == 3);
     CHECK(std::isinf(strength_at(*capped, 100)));
@@ -182,8 +200,7 @@ TEST_SUITE("quant") {
   TEST_CASE("clip: float weights stay within -1 and 1 after every step, without it they leave") {
     for (const char* name : {"clip", "none"}) {
       nn::Linear layer(3, 2, Rng(1));
-      quant::WeightRule rule(layer, quant::weight_projections("sign", {}), quant::relaxation(name),
-                             {.quantize_last = true});
+      quant::WeightRule rule(layer, Part{"sign"}, Part{std::string(name)});
       optim::Sgd sgd(layer.parameters(), {.lr = 0.25});
       quant::QuantizedOptimizer optimizer(sgd, layer, {.weights = &rule}, {20, 1});
       for (int i = 0; i < 20; ++i) {
@@ -197,13 +214,12 @@ TEST_SUITE("quant") {
     }
   }
 
-  TEST_CASE(
-      "relaxations have the same bits for 1 and 2 threads and take the projection's codes as they are") {
+  TEST_CASE("relaxations have the same bits for 1 and 2 threads and take the projection's codes as they are") {
     const Tensor w = nn::uniform({64, 3, 3, 200}, 1, Rng(5));
     for (const char* name : {"relax", "prox", "prox_squared", "clip", "blend"})
       CHECK(same_with_two_threads([&] {
-        const auto r = quant::relaxation(name, {.strength = 0.5});
-        const auto projection = quant::weight_projection("ternary", {.bits = 2});
+        const auto r = quant::relaxation(half_strong(name));
+        const auto projection = quant::weight_projection({"ternary", quant::TernaryOptions{.bits = 2}});
         r->advance({2, 10});
         const Tensor x = r->used(*projection, w);
         Tensor moved = w;
@@ -216,9 +232,8 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("relaxations: names, unknown ones list the known") {
-    CHECK_SAYS(complaint_of([] { quant::relaxation("relaxed"); }),
+    CHECK_SAYS(complaint_of([] { quant::relaxation({"relaxed"}); }),
                "relaxation: given 'relaxed', expected one of: none blend clip relax prox prox_squared");
-    for (const std::string& name : quant::relaxation_names())
-      CHECK(quant::relaxation(name, {.strength = 0.5})->name() == name);
+    for (const std::string& name : quant::relaxations().names()) CHECK(quant::relaxation({name})->name() == name);
   }
 }

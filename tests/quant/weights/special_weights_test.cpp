@@ -8,10 +8,11 @@
 #include <set>
 
 #include "core/base/check.h"
+#include "quant/method.h"
+#include "quant/weights/fixed_levels.h"
 #include "quant/weights/projection.h"
 
 using namespace coarsegrad;
-using quant::ProjectionOptions;
 
 namespace {
 
@@ -24,8 +25,7 @@ struct Special {
   std::vector<Real> weights;  // one group
 };
 std::vector<Special> specials() {
-  const Real outlier = 1000, small = std::ldexp(Real(1), -100),
-             large = std::ldexp(Real(1), 100);  // 8e-31, 1e30
+  const Real outlier = 1000, small = std::ldexp(Real(1), -100), large = std::ldexp(Real(1), 100);  // 8e-31, 1e30
   const Real least = std::numeric_limits<Real>::denorm_min();
   return {{"zeros", {0, 0, 0, 0}},
           {"zeros of both signs", {0, Real(-0.0), Real(-0.0), 0}},
@@ -76,12 +76,10 @@ std::string fault(const Make& make, const std::vector<Real>& w, Real of_zero, bo
   if (p.size() != w.size()) return "another size";
   if (!finite(w)) return std::ranges::all_of(p, [](Real v) { return std::isnan(v); }) ? "" : "not all NaN";
   if (!finite(p)) return "finite weights become infinite or NaN";
-  if (zeros(w))
-    return std::ranges::all_of(p, [=](Real v) { return v == of_zero; }) ? "" : "zeros become others";
+  if (zeros(w)) return std::ranges::all_of(p, [=](Real v) { return v == of_zero; }) ? "" : "zeros become others";
   const auto [least, most] = std::ranges::minmax_element(w);
   for (std::size_t i = 0; i < w.size(); ++i) {
-    if (std::abs(w[i]) * 1000 > std::max(std::abs(*least), std::abs(*most)) && p[i] * w[i] < 0)
-      return "another sign";
+    if (std::abs(w[i]) * 1000 > std::max(std::abs(*least), std::abs(*most)) && p[i] * w[i] < 0) return "another sign";
     if (p[i] != p[static_cast<std::size_t>(std::ranges::find(w, w[i]) - w.begin())])
       return "equal weights become different";
   }
@@ -121,76 +119,73 @@ std::string scale_fault(const Make& make, int exponent) {
              : "the scale does not follow the weights";
 }
 
-// Every combination of bits and groups with each other option on its own.
-std::vector<ProjectionOptions> all_options() {
-  std::vector<ProjectionOptions> all;
+// The part with every number of bits that it has, in both ways to group, with each other option on its own.
+std::vector<Part> settings_of(const std::string& name) {
+  std::vector<Part> all;
   for (int bits = 0; bits <= 17; ++bits)
-    for (const bool per_channel : {false, true}) {
-      const ProjectionOptions plain{.bits = bits, .per_channel = per_channel};
-      all.insert(all.end(), 6, plain);
-      (all.end() - 5)->sign_of_zero = 0;
-      (all.end() - 4)->lloyd_steps = 3;
-      (all.end() - 3)->level_scale = LevelScale::unit;
-      (all.end() - 2)->level_scale = LevelScale::mean;
-      (all.end() - 1)->three_bits = ThreeBits::three_powers;
-    }
+    for (const bool per_channel : {false, true}) try {
+        Part plain = quant::weight_projections().part(name).with("bits", bits);
+        if (plain.options.has("per-channel")) plain.options.set("per-channel", per_channel);
+        all.push_back(plain);
+        for (const auto& [option, value] : std::vector<std::pair<const char*, OptionValue>>{
+                 {"sign-of-zero", 0}, {"steps", 3}, {"scale", "unit"}, {"scale", "mean"}, {"powers", 3}})
+          if (plain.options.has(option)) all.push_back(plain.with(option, value));
+      } catch (const UsageError&) {  // it does not have these bits
+      }
   return all;
 }
 
-std::vector<ProjectionOptions> taken_by(const std::string& name) {
-  std::vector<ProjectionOptions> taken = all_options();
-  std::erase_if(taken, [&](const ProjectionOptions& o) {
-    try {
-      projected(*quant::weight_projection(name, o), kOrdinary);
-      return false;
-    } catch (const UsageError&) {
-      return true;
-    }
-  });
-  return taken;
+bool is(const Part& part, const char* option, const OptionValue& value) {
+  return part.options.has(option) && part.options.get(option) == value;
 }
 
-// Whether the grid grows and shrinks with the weights. That of a test program's own projection may stand
-// still.
-bool follows_weights(const std::string& name, const ProjectionOptions& o) {
-  return name != "sign" && name != "dorefa" && name != "halves_of_test" &&
-         (name != "fixed_levels" || o.level_scale == LevelScale::fitted);
+// Whether the grid grows and shrinks with the weights. That of a test program's own projection may stand still.
+bool follows_weights(const Part& part) {
+  return part.name != "sign" && part.name != "dorefa" && part.name != "halves_of_test" &&
+         (part.name != "fixed_levels" || is(part, "scale", "fitted"));
 }
 
-std::string text_of(const std::string& name, const ProjectionOptions& o) {
-  return cat(name, ", ", o.bits, " bits", o.per_channel ? " per channel" : "", ", sign(0) ", o.sign_of_zero,
-             ", ", o.lloyd_steps, " steps, level scale ",
-             level_scale_names()[static_cast<std::size_t>(o.level_scale)], ", powers ",
-             static_cast<int>(o.three_bits));
+std::vector<std::string> quantized() {
+  auto names = quant::weight_projections().names();
+  std::erase(names, "none");
+  return names;
+}
+
+struct NearestOptions {
+  int bits = 4;
+  bool per_channel = false;
+};
+void describe(OptionVisitor& v, NearestOptions& o) {
+  v.integer({"bits", "bit", "bits"}, o.bits, {1, 8});
+  v.flag({"per-channel", "", "a scale for each channel"}, o.per_channel);
 }
 
 }  // namespace
 
 TEST_SUITE("quant") {
   TEST_CASE("every registered projection, with all that it takes, keeps its promises on special weights") {
-    quant::register_projection("nearest_of_test", [](const ProjectionOptions& o) {
-      return quant::uniform_projection("nearest_of_test", o, [bits = o.bits](std::span<const Real> w) {
-        return bits == 1
-                   ? binary_thresholds<Real>()
-                   : nearest_thresholds<Real>(lloyd_start(static_cast<double>(magnitude<Real>(w).max), bits),
-                                              highest_weight_level(bits));
-      });
+    quant::weight_projections().add("nearest_of_test", "", NearestOptions{}, [](const NearestOptions& o) {
+      return quant::uniform_projection(
+          "nearest_of_test", {o.bits, o.per_channel}, [bits = o.bits](std::span<const Real> w) {
+            return bits == 1 ? binary_thresholds<Real>()
+                             : nearest_thresholds<Real>(lloyd_start(static_cast<double>(magnitude<Real>(w).max), bits),
+                                                        highest_weight_level(bits));
+          });
     });
     std::set<std::string> seen;
-    for (const std::string& name : quant::projection_names())
-      for (const ProjectionOptions& o : taken_by(name)) {
+    for (const std::string& name : quantized())
+      for (const Part& part : settings_of(name)) {
         seen.insert(name);
-        INFO(text_of(name, o));
-        const bool follows = follows_weights(name, o);
+        INFO(quant::words(part, quant::weight_projections()));
+        const bool follows = follows_weights(part);
         // A step of twice the mean puts a constant on the tie between the codes 0 and 1.
-        const bool keeps_constants = follows && !(name == "lsq" && o.bits == 2);
-        const Make make = [&] { return quant::weight_projection(name, o); };
-        // Levels -1 and +1 that know nothing of the weights have no place for 0 but the one that sign(0)
-        // names.
-        const bool no_zero = name == "fixed_levels" && o.bits == 1 && o.level_scale == LevelScale::unit;
+        const bool keeps_constants = follows && !(name == "lsq" && is(part, "bits", 2));
+        const Make make = [&] { return quant::weight_projection(part); };
+        // Levels -1 and +1 that know nothing of the weights have no place for 0 but the one that sign(0) names.
+        const bool no_zero = name == "fixed_levels" && is(part, "bits", 1) && is(part, "scale", "unit");
         for (const Special& s : specials()) {
           INFO(s.name);
-          const Real of_zero = no_zero && o.sign_of_zero == 1 ? 1 : 0;
+          const Real of_zero = no_zero && is(part, "sign-of-zero", 1) ? 1 : 0;
           CHECK(fault(make, s.weights, of_zero, keeps_constants) == "");
           CHECK(gradient_fault(make, s.weights) == "");
           if (zeros(s.weights) || !finite(s.weights)) CHECK(memory_fault(make, s.weights) == "");
@@ -199,15 +194,15 @@ TEST_SUITE("quant") {
           if (follows) CHECK(scale_fault(make, exponent) == "");
       }
     CHECK(seen.contains("nearest_of_test"));
-    CHECK(seen.size() == quant::projection_names().size());
+    CHECK(seen.size() == quantized().size());
   }
 
   TEST_CASE("special weights in one channel leave the others alone, in every projection that has channels") {
-    for (const std::string& name : quant::projection_names())
-      for (const ProjectionOptions& o : taken_by(name)) {
-        if (!o.per_channel) continue;
-        INFO(text_of(name, o));
-        const Make make = [&] { return quant::weight_projection(name, o); };
+    for (const std::string& name : quantized())
+      for (const Part& part : settings_of(name)) {
+        if (!is(part, "per-channel", true)) continue;
+        INFO(quant::words(part, quant::weight_projections()));
+        const Make make = [&] { return quant::weight_projection(part); };
         for (const Special& s : specials()) {
           if (s.weights.size() != kOrdinary.size()) continue;
           INFO(s.name);
@@ -228,8 +223,8 @@ TEST_SUITE("quant") {
     const auto first = [&](LevelScale scale, int sign_of_zero) {
       const Tensor p =
           quant::weight_projection(
-              "fixed_levels",
-              {.bits = 1, .sign_of_zero = sign_of_zero, .per_channel = true, .level_scale = scale})
+              {"fixed_levels",
+               quant::FixedLevelsOptions{.bits = 1, .sign_of_zero = sign_of_zero, .per_channel = true, .scale = scale}})
               ->project(w);
       CHECK(p[3] > 0);
       CHECK(p[4] == -p[3]);
@@ -267,11 +262,9 @@ TEST_SUITE("quant") {
     CHECK(fault(none, bad, 0) == "not all NaN");
     CHECK(fault(planted([](Real v, Real&) { return v * kInf; }), constant, 0) ==
           "finite weights become infinite or NaN");
-    CHECK(fault(planted([](Real v, Real&) { return v < 0 ? Real(-1) : Real(1); }), zero, 0) ==
-          "zeros become others");
+    CHECK(fault(planted([](Real v, Real&) { return v < 0 ? Real(-1) : Real(1); }), zero, 0) == "zeros become others");
     CHECK(fault(planted([](Real v, Real&) { return -v; }), constant, 0) == "another sign");
-    CHECK(fault(planted([](Real v, Real& m) { return v + ++m; }), constant, 0) ==
-          "equal weights become different");
+    CHECK(fault(planted([](Real v, Real& m) { return v + ++m; }), constant, 0) == "equal weights become different");
     CHECK(fault(planted([](Real, Real&) { return Real(0); }), constant, 0) == "a constant becomes 0");
     CHECK(gradient_fault(none, constant) == "");
     CHECK(gradient_fault(planted([](Real v, Real&) { return v * kInf; }), constant) == "infinite or NaN");

@@ -11,8 +11,12 @@
 #include "nn/init.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
+#include "quant/activations/activation_quantizer.h"
 #include "quant/activations/trained.h"
 #include "quant/quantized_optimizer.h"
+#include "quant/weights/learned_step.h"
+#include "quant/weights/projection.h"
+#include "quant/weights/relaxation.h"
 #include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
@@ -22,15 +26,13 @@ using Names = std::vector<std::string>;
 
 namespace {
 
-quant::MakeWeightProjection projections(const char* name, int bits) {
-  return quant::weight_projections(name, {.bits = bits});
-}
+Part projection(const char* name, int bits) { return quant::weight_projections().part(name).with("bits", bits); }
 
-std::unique_ptr<quant::Relaxation> blend(double rho) { return quant::relaxation("blend", {.strength = rho}); }
+Part blend(double rho) { return {"blend", quant::BlendOptions{.rho = rho}}; }
 
-Names names_of(nn::Module& net, const quant::WeightRuleOptions& options) {
+Names names_of(nn::Module& net, const std::vector<std::string>& exceptions) {
   Names names;
-  const quant::WeightRule rule(net, projections("binary", 1), options);
+  const quant::WeightRule rule(net, projection("binary", 1), {"none"}, quant::LayerExceptions(exceptions));
   for (const auto& entry : rule.weights()) names.push_back(entry.name);
   return names;
 }
@@ -48,7 +50,7 @@ class Scaled : public nn::Module {
 class Training {
  public:
   Training(const char* name, int bits)
-      : rule_(*net_, projections(name, bits), blend(1e-3)),
+      : rule_(*net_, projection(name, bits), blend(1e-3), quant::LayerExceptions({"last: weights=float"})),
         sgd_(net_->parameters(), {.lr = 0.02, .momentum = 0.9}),
         optimizer_(sgd_, *net_, {.weights = &rule_}, {12, 1}),
         images_(nn::uniform({8, 28, 28, 1}, 1, Rng(2))) {}
@@ -62,7 +64,8 @@ class Training {
 
  private:
   const Tensor labels_ = Tensor::of<std::int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7});
-  std::unique_ptr<nn::Module> net_ = nn::lenet5(quant::trained_activation({.bits = 4}), Rng(1));
+  std::unique_ptr<nn::Module> net_ =
+      nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
   quant::WeightRule rule_;
   optim::Sgd sgd_;
   quant::QuantizedOptimizer optimizer_;
@@ -76,34 +79,33 @@ std::vector<Real> values(const Tensor& t) { return {t.view().begin(), t.view().e
 TEST_SUITE("quant") {
   TEST_CASE("weight rule: all convolutions and dense layers in order, first and last by choice") {
     const auto net = nn::lenet5(nn::relu_activation(), Rng(1));
-    const Names all = names_of(*net, {.quantize_last = true});
+    const Names all = names_of(*net, {});
     REQUIRE(all.size() == 4);
-    CHECK(names_of(*net, {}) == Names(all.begin(), all.end() - 1));
-    CHECK(names_of(*net, {.quantize_first = false}) == Names(all.begin() + 1, all.end() - 1));
-    CHECK(names_of(*net, {.quantize_first = false, .quantize_last = true}) ==
-          Names(all.begin() + 1, all.end()));
+    CHECK(names_of(*net, {"last: weights=float"}) == Names(all.begin(), all.end() - 1));
+    CHECK(names_of(*net, {"first: weights=float", "last: weights=float"}) == Names(all.begin() + 1, all.end() - 1));
+    CHECK(names_of(*net, {"first: weights=float"}) == Names(all.begin() + 1, all.end()));
     for (const std::string& name : all) {
       const auto parameters = net->named_parameters();
       CHECK(std::ranges::count(parameters, name, [](const auto& p) { return p.first; }) == 1);
     }
     const auto resnet = nn::make_network("resnet20", nn::relu_activation(), Rng(1), {.width = 4});
-    CHECK(names_of(*resnet, {}).size() == 19);
-    CHECK(names_of(*resnet, {}).front() == "conv.weight");
-    CHECK(names_of(*resnet, {.quantize_last = true}).back() == "fc.weight");
+    CHECK(names_of(*resnet, {"last: weights=float"}).size() == 19);
+    CHECK(names_of(*resnet, {"last: weights=float"}).front() == "conv.weight");
+    CHECK(names_of(*resnet, {}).back() == "fc.weight");
   }
 
   TEST_CASE("weight rule: a single layer is both first and last") {
     nn::Linear layer(3, 2, Rng(1));
-    CHECK(names_of(layer, {}).empty());
-    CHECK(names_of(layer, {.quantize_first = false, .quantize_last = true}).empty());
-    CHECK(names_of(layer, {.quantize_last = true}) == Names{"weight"});
+    CHECK(names_of(layer, {"last: weights=float"}).empty());
+    CHECK(names_of(layer, {"first: weights=float"}).empty());
+    CHECK(names_of(layer, {}) == Names{"weight"});
   }
 
   TEST_CASE("weight rule: the weight that a layer of a user's own offers is one of them, by its own name") {
     nn::Sequential net;
     net.add<Scaled>("own");
     net.add<nn::Linear>("fc", 3, 2, Rng(1));
-    CHECK(names_of(net, {.quantize_last = true}) == Names{"own.matrix", "fc.weight"});
+    CHECK(names_of(net, {}) == Names{"own.matrix", "fc.weight"});
   }
 
   TEST_CASE("weight rule: the network computes with projections of the float copies as long as it is there") {
@@ -112,8 +114,7 @@ TEST_SUITE("quant") {
     const NoGrad no_grad;
     const Tensor x = nn::uniform({2, 28, 28, 1}, 1, Rng(2));
     const std::vector<Real> plain = values((*net)(x).value());
-    auto rule = std::make_unique<quant::WeightRule>(*net, projections("ternary", 2),
-                                                    quant::WeightRuleOptions{.quantize_last = true});
+    auto rule = std::make_unique<quant::WeightRule>(*net, projection("ternary", 2));
     rule->deploy();
     const std::vector<Real> projected = values((*net)(x).value());
     CHECK(projected != plain);
@@ -122,25 +123,23 @@ TEST_SUITE("quant") {
     hard->eval();
     for (const auto& [name, p] : hard->named_parameters())
       if (name.ends_with("weight")) {
-        const Tensor w = quant::weight_projection("ternary", {.bits = 2})->project(p->value);
+        const Tensor w = quant::weight_projection({"ternary", quant::TernaryOptions{.bits = 2}})->project(p->value);
         p->value = Tensor(w.shape(), values(w));
       }
     const std::vector<Real> expected = values((*hard)(x).value());
-    for (std::size_t i = 0; i < expected.size(); ++i)
-      CHECK(projected[i] == doctest::Approx(expected[i]).epsilon(1e-4));
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(projected[i] == doctest::Approx(expected[i]).epsilon(1e-4));
     rule.reset();
     CHECK(values((*net)(x).value()) == plain);
   }
 
   TEST_CASE("weight rule: gradients reach the float copies, biases stay float, codes are carried") {
     const auto net = nn::lenet5(nn::relu_activation(), Rng(1));
-    quant::WeightRule rule(*net, projections("binary", 1));
+    quant::WeightRule rule(*net, projection("binary", 1));
     rule.deploy();
     (*net)(nn::uniform({2, 28, 28, 1}, 1, Rng(2))).backward(Tensor({2, 10}, Real(1)));
     for (const auto& [name, p] : net->named_parameters()) {
       CHECK(p->grad().defined());
-      const bool ruled =
-          std::ranges::count(rule.weights(), name, [](const auto& entry) { return entry.name; }) == 1;
+      const bool ruled = std::ranges::count(rule.weights(), name, [](const auto& entry) { return entry.name; }) == 1;
       CHECK(p->used.defined() == ruled);
       if (ruled) CHECK(p->used.coded()->bits() == 1);
     }
@@ -148,7 +147,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("weight rule: a forward pass before the weights were made is refused, in training and in evaluation") {
     nn::Linear layer(3, 2, Rng(1));
-    quant::WeightRule rule(layer, projections("binary", 1), {.quantize_last = true});
+    quant::WeightRule rule(layer, projection("binary", 1));
     const auto forward = [&] { return complaint_of([&] { layer(Tensor({1, 3})); }); };
     CHECK_SAYS(forward(), "given a forward pass with weights that were not made");
     layer.eval();
@@ -160,14 +159,14 @@ TEST_SUITE("quant") {
   TEST_CASE("weight rule: a second rule over the same weights is refused, and leaves the first one alone") {
     nn::Linear layer(3, 2, Rng(1));
     {
-      quant::WeightRule rule(layer, projections("binary", 1), {.quantize_last = true});
-      const auto second = [&] { quant::WeightRule(layer, projections("ternary", 2), {.quantize_last = true}); };
+      quant::WeightRule rule(layer, projection("binary", 1));
+      const auto second = [&] { quant::WeightRule(layer, projection("ternary", 2)); };
       CHECK_SAYS(complaint_of(second), "given 'weight', which is under another rule already");
       rule.deploy();
       CHECK_SAYS(complaint_of(second), "given 'weight', which is under another rule already");
       CHECK(layer.weight.used.coded()->bits() == 1);
     }
-    quant::WeightRule next(layer, projections("ternary", 2), {.quantize_last = true});
+    quant::WeightRule next(layer, projection("ternary", 2));
     next.deploy();
     CHECK(layer.weight.used.coded()->bits() == 2);
   }
@@ -178,7 +177,7 @@ TEST_SUITE("quant") {
       layer.weight.value = Tensor({2, 3}, {1, -3, 2, Real(0.5), -1, Real(1.5)});
       const Tensor kept = layer.weight.value;
       const std::vector<Real> before = values(kept);
-      quant::WeightRule rule(layer, projections("binary", 1), blend(rho), {.quantize_last = true});
+      quant::WeightRule rule(layer, projection("binary", 1), blend(rho));
       optim::Sgd still(layer.parameters(), {.lr = 0});
       quant::QuantizedOptimizer optimizer(still, layer, {.weights = &rule}, {1, 1});
       optimizer.zero_grad();
@@ -193,21 +192,21 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("blend: a factor per epoch up to a cap, options out of range are refused") {
-    const auto rho = [](const quant::RelaxationOptions& options, double epoch) {
-      const auto r = quant::relaxation("blend", options);
+    const auto rho = [](const quant::BlendOptions& options, double epoch) {
+      const auto r = quant::relaxation({"blend", options});
       r->advance({epoch, 1000});
       return r->strength();
     };
-    CHECK(rho({.strength = 1e-5}, 100) == 1e-5);
-    CHECK(rho({.strength = 1e-5, .growth = 2}, 3) == doctest::Approx(8e-5));
-    CHECK(rho({.strength = 1e-5, .growth = 2}, 3.9) == doctest::Approx(8e-5));
-    CHECK(rho({.strength = 1e-5, .growth = 2, .most = 0.01}, 900) == 0.01);
-    CHECK(rho({.strength = 0.5, .growth = 1.1}, 1) == doctest::Approx(0.55));
-    CHECK_THROWS_AS(quant::relaxation("blend", {.strength = -0.1}), Error);
-    CHECK_THROWS_AS(quant::relaxation("blend", {.strength = 1.5}), Error);
-    CHECK_THROWS_AS(quant::relaxation("blend", {.strength = 0.5, .most = 0.1}), Error);
-    CHECK_THROWS_AS(quant::relaxation("blend", {.strength = 1e-5, .growth = 0.5}), Error);
-    CHECK_THROWS_AS(quant::relaxation("blended"), UsageError);
+    CHECK(rho({.rho = 1e-5}, 100) == 1e-5);
+    CHECK(rho({.rho = 1e-5, .growth = 2}, 3) == doctest::Approx(8e-5));
+    CHECK(rho({.rho = 1e-5, .growth = 2}, 3.9) == doctest::Approx(8e-5));
+    CHECK(rho({.rho = 1e-5, .growth = 2, .most = 0.01}, 900) == 0.01);
+    CHECK(rho({.rho = 0.5, .growth = 1.1}, 1) == doctest::Approx(0.55));
+    CHECK_THROWS_AS(quant::relaxation({"blend", quant::BlendOptions{.rho = -0.1}}), Error);
+    CHECK_THROWS_AS(quant::relaxation({"blend", quant::BlendOptions{.rho = 1.5}}), Error);
+    CHECK_THROWS_AS(quant::relaxation({"blend", quant::BlendOptions{.rho = 0.5, .most = 0.1}}), Error);
+    CHECK_THROWS_AS(quant::relaxation({"blend", quant::BlendOptions{.rho = 1e-5, .growth = 0.5}}), Error);
+    CHECK_THROWS_AS(quant::relaxation({"blended"}), UsageError);
   }
 
   TEST_CASE("weight rule: parts of one's own, their gradients, parameters and state") {
@@ -242,8 +241,8 @@ TEST_SUITE("quant") {
     };
     nn::Linear layer(3, 2, Rng(1), false);
     layer.weight.value = Tensor({2, 3}, {1, -3, 2, 4, -1, 8});
-    quant::WeightRule rule(layer, [](const std::string&) { return std::make_unique<Rounded>(); },
-                           std::make_unique<Half>(), {.quantize_last = true});
+    quant::WeightRule rule(
+        layer, [](const quant::LayerPlace&) { return std::make_unique<Rounded>(); }, std::make_unique<Half>());
     REQUIRE(rule.parameters().size() == 1);
     Parameter& step = *rule.parameters()[0];
     CHECK(step.value.item() == 6);
@@ -284,7 +283,7 @@ TEST_SUITE("quant") {
   }
 
   TEST_CASE("projection as an op: its value and its gradient") {
-    const auto binary = quant::weight_projection("binary", {});
+    const auto binary = quant::weight_projection({"binary"});
     const Var w = Var::leaf(Tensor({3}, {1, -2, 3}));
     const Var q = (*binary)(w);
     CHECK(values(q.value()) == std::vector<Real>{2, -2, 2});
@@ -292,7 +291,7 @@ TEST_SUITE("quant") {
     CHECK(values(w.grad()) == std::vector<Real>{5, 6, 7});
     CHECK_THROWS_AS(binary->gradient(w.value(), Tensor({2})), Error);
     // What a projection trains has its gradient from the same pass, which adds up as all of them do.
-    const auto lsq = quant::weight_projection("lsq", {.bits = 2});
+    const auto lsq = quant::weight_projection({"lsq", quant::LearnedStepWeightOptions{.bits = 2}});
     lsq->begin(w.value());
     const Tensor seed({3}, {5, 6, 7});
     const quant::ProjectionGradient once = lsq->gradient(w.value(), seed);

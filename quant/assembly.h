@@ -1,0 +1,70 @@
+#pragma once
+// A method and a network become a training: everything that is quantized, and the optimizer, in one piece. Flags, files,
+// comparisons and programs of one's own all come through here, so that they train the same.
+//   quant::Assembly a = quant::assemble({.method = quant::method("dorefa"),
+//                                        .network = [&](const nn::MakeActivation& activation) {
+//                                          return nn::make_network("resnet20", activation, rng.split("net"));
+//                                        },
+//                                        .input = {32, 32, 3},
+//                                        .optimizer = [](std::vector<Parameter*> parameters) {
+//                                          return std::make_unique<optim::Sgd>(parameters, optim::SgdOptions{.lr = 0.1});
+//                                        }});
+//   quant::QuantizedOptimizer optimizer(*a.optimizer, *a.net, a.quantized(), {steps_per_epoch, epochs});
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "core/compute/random.h"
+#include "nn/activation.h"
+#include "quant/gradients/gradient_rule.h"
+#include "quant/method.h"
+#include "quant/quantized_optimizer.h"
+#include "quant/weights/update.h"
+#include "quant/weights/weight_rule.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// Makes the network with these activations.
+using MakeNetwork = std::function<std::unique_ptr<nn::Module>(const nn::MakeActivation& activation)>;
+
+struct AssemblyPlan {
+  Method method = {};
+  std::optional<TrainingStage> stage = {};  ///< of a training in stages; none: the last one
+  MakeNetwork network = {};                 ///< called a second time, with float activations, for a partner
+  Shape input = {};                         ///< of one sample: (H, W, C)
+  MakeOptimizer optimizer = {};
+  Rng rng = Rng(1);  ///< of what quantizers of gradients draw
+  /// Called with the network and its partner, null without one, before anything is quantized: to load what they start
+  /// from.
+  std::function<void(nn::Module& net, nn::Module* partner)> prepare = {};
+};
+
+/// What looks at something comes after it, so that it goes first.
+struct Assembly {
+  std::unique_ptr<nn::Module> net;
+  std::unique_ptr<nn::Module> partner;          ///< null unless guided
+  std::unique_ptr<WeightRule> weights;          ///< null: float weights
+  std::unique_ptr<GradientRule> gradients;      ///< null: float gradients
+  std::unique_ptr<optim::Optimizer> optimizer;  ///< over all parameters; inside of a QuantizedOptimizer
+  std::unique_ptr<nn::Activation> guide_map;    ///< Q of the guidance
+  std::unique_ptr<Guidance> guidance;           ///< null unless guided
+
+  QuantizedParts quantized() const { return {weights.get(), gradients.get()}; }
+};
+
+/// Throws UsageError for parts that there are not, do not go together or have no such options, and for an exception that
+/// no layer of the network fulfils.
+Assembly assemble(const AssemblyPlan& plan);
+
+/// The activations of a method, at every place its own or those of the exceptions.
+nn::MakeActivation make_activation(const Method& method);
+/// A network with the activations of a method, the last one as its exceptions want it. Throws as assemble().
+std::unique_ptr<nn::Module> make_network(const Method& method, const MakeNetwork& network, const Shape& input);
+/// What quantizes its weights; null: they are float.
+std::unique_ptr<WeightRule> make_rule(const Method& method, nn::Module& net);
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad

@@ -1,0 +1,70 @@
+#pragma once
+// Which layers of a network a method treats in another way: the first one in float, say, or one on 8 bits. An exception
+// is one line of text, the same in C++, in a configuration and on the command line:
+//   "last: float"                     everything in float that belongs to the last layer
+//   "first: weights=float"            its weights alone
+//   "conv1: weights.bits=8"           other options of the method's own projection
+//   "stages.*: weights=twn activations.bits=8"
+// Before the colon stands the dotted name of a layer (of its module, as summary lists it), in which * is any text, or
+// `first` or `last`: the first and the last layer that has weights, in the order of the network. Behind it, separated by
+// spaces, stand settings: `weights` and `activations` name another part of that kind, `float` is none, and NAME.OPTION
+// sets an option of it; `gradients=float` leaves the gradient behind a layer as it is. `float` alone means all three. Of
+// several exceptions for a layer a later one wins.
+//
+// An activation is a layer of its own name. That of `last` is the one whose output the last layer reads: it loses its
+// levels and keeps its bounds, where it can (nn::Activation::quantize).
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/part_registry.h"
+#include "core/real.h"
+
+namespace coarsegrad {
+inline namespace COARSEGRAD_REAL {
+namespace quant {
+
+/// A layer with weights among the others of its network.
+struct LayerPlace {
+  std::string name = {};  ///< dotted name of the module
+  bool first = false, last = false;
+};
+
+class LayerExceptions {
+ public:
+  LayerExceptions() = default;
+  /// Throws UsageError for a line that is none.
+  explicit LayerExceptions(const std::vector<std::string>& lines);
+
+  /// The part for the weights of this layer, where the method has `part`; "none" for float ones. Throws UsageError for
+  /// options that it does not have.
+  Part weights(const Part& part, const LayerPlace& layer) const;
+  /// The same for the activation of this name; "relu" for a float one.
+  Part activation(const Part& part, const std::string& name) const;
+  /// Whether the gradient behind this layer is quantized.
+  bool gradients(const LayerPlace& layer) const;
+  /// Whether what the last layer reads keeps its levels.
+  bool last_activation() const;
+
+  /// Throws UsageError, naming it, for an exception that none of these layers and activations fulfils.
+  void expect_matches(const std::vector<std::string>& names) const;
+
+ private:
+  enum class Kind { weights, activations, gradients };
+  struct Setting {
+    Kind kind;
+    std::string option, value;  // no option: the part itself
+  };
+  struct Exception {
+    std::string line, pattern;
+    std::vector<Setting> settings;
+    bool matches(const LayerPlace& layer) const;
+  };
+  Part changed(Part part, Kind kind, const LayerPlace& layer, const PartCatalogue& parts, const char* none) const;
+
+  std::vector<Exception> all_;
+};
+
+}  // namespace quant
+}  // namespace COARSEGRAD_REAL
+}  // namespace coarsegrad
