@@ -85,7 +85,7 @@ Forward on_grid(const Tensor& x, const std::shared_ptr<const Normalization>& n, 
       std::make_shared<Coded>(x.numel(), grid.bits, with_sign ? Coded::Sign::two_s_complement : Coded::Sign::none,
                               std::vector<Real>{grid.quantizer.scale()});
   const MutableMask mask = mask_of(x.numel(), with_mask);
-  const auto pass = grid.slope.interval.value_or(kernels::Interval<Real>{});  // read where there is a mask
+  const auto pass = grid.slope.interval.value_or(kernels::PassBand<Real>{});  // read where there is a mask
   const bool any_nan =
       n ? batch_norm_quantize<Real>(n->rows(), n->channels(), n->x.data(), n->columns(), n->shortcut.elements(),
                                     grid.quantizer, pass, coded->codes(), data_of(mask))

@@ -11,7 +11,9 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
+/// One thing that an op or a module says of itself.
 using Attribute = std::variant<bool, std::int64_t, double, std::string, std::vector<std::int64_t>, Tensor>;
+/// All that an op or a module says of itself, by name.
 using Attributes = std::map<std::string, Attribute>;
 
 /// The attribute of that name and type; null where there is none.
@@ -25,10 +27,13 @@ const T* find_attribute(const Attributes& attributes, const std::string& name) {
 /// call that it is an argument of; none gives no attributes.
 class LazyAttributes {
  public:
+  /// No attributes.
   LazyAttributes() = default;
+  /// What make(), which returns Attributes, will give.
   template <class F>
   LazyAttributes(const F& make)  // NOLINT(google-explicit-constructor): a lambda flows into an op
       : make_(&make), call_([](const void* f) { return Attributes((*static_cast<const F*>(f))()); }) {}
+  /// Makes them.
   Attributes operator()() const { return call_ ? call_(make_) : Attributes(); }
 
  private:

@@ -179,7 +179,7 @@ bool grad_enabled() { return graph::recording; }
 Parameter::Parameter(Tensor init) : value(std::move(init)), node_(graph::new_node(value.shape())) {}
 
 Var Parameter::var() const {
-  Var v(used.defined() ? used : value);
+  Var v(effective.defined() ? effective : value);
   v.node_ = node_;
   if (Tracer* t = tracer()) v.mark_ = t->parameter(*this);
   return v;

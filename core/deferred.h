@@ -1,7 +1,5 @@
 #pragma once
-// Deferred: where the elements of a tensor come from when they are not kept. A convolution makes them piece
-// by piece while it reads its input, so that a training step moves and keeps fewer bytes; everybody else sees
-// an ordinary tensor, whose first data() makes all of them.
+// Tensors whose elements are not kept but made when they are read (Tensor::deferred).
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -19,23 +17,28 @@ class Coded;
 /// Codes of elements that are a scale times a power of two: 0 for the code 0, +-2^(|code| - magnitudes) with
 /// the sign of the code for the others, |code| <= magnitudes. One scale, or one for each slice of the first axis.
 struct PowerCodes {
-  std::span<const std::int8_t> codes;
-  int magnitudes;
-  std::span<const Real> scales;
+  std::span<const std::int8_t> codes;  ///< one per element
+  int magnitudes;                      ///< how many powers of two there are, >= 1
+  std::span<const Real> scales;        ///< one, or one for each slice of the first axis
 };
 
+/// Where the elements of a tensor come from when they are not kept. A convolution makes them piece by piece while it
+/// reads its input, so that a training step moves and keeps fewer bytes; everybody else sees an ordinary tensor, whose
+/// first data() makes all of them.
 class Deferred {
  public:
   virtual ~Deferred() = default;
   /// Writes elements [begin, end), both multiples of granule(), to `out`. Called from several threads at once.
   virtual void read(std::int64_t begin, std::int64_t end, Real* out) const = 0;
+  /// Elements that can only be made together: those of a pixel, say.
   virtual std::int64_t granule() const { return 1; }
   /// The integers behind the elements, where there are any.
   virtual const Coded* coded() const { return nullptr; }
   /// The powers of two behind the elements, where there are any.
   virtual std::optional<PowerCodes> powers() const { return std::nullopt; }
-  /// What the elements are in a deployed network: so many bits each and these scales; 0 and none for floats.
+  /// Bits of an element in a deployed network; 0 for floats.
   virtual int bits() const { return 0; }
+  /// Scales of the elements in a deployed network, one or one for each slice of the first axis; none for floats.
   virtual std::span<const Real> scales() const { return {}; }
 };
 
@@ -43,24 +46,32 @@ class Deferred {
 /// scale, quantized weights signed ones and one scale or one for each slice of the first axis (output channel).
 class Coded : public Deferred {
  public:
-  enum class Sign { none, two_s_complement };
-  /// Throws Error unless 1 <= bits <= 8 and the number of scales divides `size`.
+  /// How a byte is read.
+  enum class Sign {
+    none,             ///< 0 to 255
+    two_s_complement  ///< -128 to 127
+  };
+  /// Codes of `size` elements, not set yet. Throws Error unless 1 <= bits <= 8 and the number of scales divides `size`.
   Coded(std::int64_t size, int bits, Sign sign, std::vector<Real> scales);
 
   void read(std::int64_t begin, std::int64_t end, Real* out) const override;
   const Coded* coded() const override { return this; }
 
   int bits() const override { return bits_; }
+  /// Whether codes have a sign.
   bool is_signed() const { return sign_ == Sign::two_s_complement; }
+  /// Number of elements.
   std::int64_t size() const { return size_; }
-  /// Write scales and codes before the tensor is made.
+  /// The scales, to be written before the tensor is made.
   std::span<Real> scales() { return scales_; }
   std::span<const Real> scales() const override { return scales_; }
+
   /// The memory that the codes are in, one byte each.
   const MemoryBlock& block() const { return codes_; }
+  /// The codes, one per element, to be written before the tensor is made.
   std::uint8_t* codes() { return static_cast<std::uint8_t*>(codes_.data()); }
   const std::uint8_t* codes() const { return static_cast<const std::uint8_t*>(codes_.data()); }
-  /// The same bytes. Only for signed codes.
+  /// The bytes of codes() as numbers with a sign. Only for signed codes.
   std::int8_t* signed_codes() { return static_cast<std::int8_t*>(codes_.data()); }
   const std::int8_t* signed_codes() const { return static_cast<const std::int8_t*>(codes_.data()); }
 

@@ -12,15 +12,15 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
+/// How far the Jacobian J of backward() is from J', that of central differences.
 struct GradcheckResult {
-  double error = 0;   ///< max |J - J'| / max |J'| over all inputs, J' from central differences (0 when J' is
-                      ///< zero and equal)
+  double error = 0;   ///< max |J - J'| / max |J'| over all inputs; 0 where both are zero
   std::string where;  ///< the worst entry: input, its element, output element, both values
 };
 
 /// f maps leaves to a Var of any shape; every entry of the Jacobian is compared. Central differences of step
-/// `step` have an error of order step^2, and of rounding / step. f must be smooth within `step` of the
-/// inputs, deterministic.
+/// `step` have an error of order step^2, and of rounding / step. f must be deterministic, and smooth
+/// within `step` of the inputs.
 GradcheckResult gradcheck(const std::function<Var(const std::vector<Var>&)>& f, const std::vector<Tensor>& inputs,
                           double step = 1e-5);
 

@@ -17,7 +17,7 @@ constexpr bool in_range(double value, double least, double most = std::numeric_l
 /// in_range() of the normal numbers above 0: what one may divide by.
 constexpr bool is_positive(double value) { return in_range(value, std::numeric_limits<Real>::min()); }
 
-/// As a Real; a value beyond the finite ones is the last of them. NaN stays.
+/// The value as a Real; one beyond the finite ones is the last of them. NaN stays.
 constexpr Real to_finite(double value) {
   constexpr double most = std::numeric_limits<Real>::max();
   return static_cast<Real>(std::clamp(value, -most, most));

@@ -24,8 +24,11 @@ class MaskedGradient : public Deferred {
   void read(std::int64_t begin, std::int64_t end, Real* out) const override;
   std::int64_t granule() const override { return 8; }  // bits of a byte of the mask
 
+  /// One factor: the gradient of the activation's output.
   const Tensor& gradient() const { return gradient_; }
+  /// The other factor: the derivative of the activation, one bit per element.
   const Scratch<std::uint8_t>& mask() const { return *mask_; }
+  /// Whether somebody else reads the product, too.
   bool has_other_readers() const { return other_readers_; }
 
  private:

@@ -10,19 +10,22 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
-/// In the order in which they were added; each name once.
+/// Tensors by name, in the order in which they were added; each name once.
 class NamedTensors {
  public:
+  /// A name and its tensor.
   using Entry = std::pair<std::string, Tensor>;
 
-  /// Throws Error if the name is there already.
+  /// Adds an entry behind the others. Throws Error if the name is there already.
   void add(std::string name, Tensor tensor);
-  /// Throws Error, listing the names that there are, if there is none of this name.
+  /// The tensor of this name. Throws Error, listing the names that there are, if there is none.
   const Tensor& operator[](std::string_view name) const;
   /// Whether there is one of this name.
   bool contains(std::string_view name) const;
 
+  /// Number of entries.
   std::size_t size() const { return entries_.size(); }
+  /// The entries, in order.
   auto begin() const { return entries_.begin(); }
   auto end() const { return entries_.end(); }
   auto begin() { return entries_.begin(); }

@@ -13,16 +13,21 @@ inline namespace COARSEGRAD_REAL {
 class Normalization : public Deferred {
  public:
   Tensor x;                           ///< (N, ..., C)
-  Tensor scale, shift;                ///< (C), or undefined: 1 and 0
-  Tensor mean, inv_std;               ///< (C)
+  Tensor scale,                       ///< (C), or undefined: 1
+      shift;                          ///< (C), or undefined: 0
+  Tensor mean,                        ///< (C)
+      inv_std;                        ///< (C), 1 / sqrt(variance + eps)
   Tensor shortcut;                    ///< of the shape of x, or undefined
-  bool shortcut_has_history = false;  ///< whether a gradient of the sum is one of the shortcut, too
+  bool shortcut_has_history = false;  ///< whether the shortcut wants the gradient of the sum
 
   void read(std::int64_t begin, std::int64_t end, Real* out) const override;
   std::int64_t granule() const override { return channels(); }
 
+  /// C, the last extent of x.
   std::int64_t channels() const { return mean.numel(); }
+  /// Values per channel.
   std::int64_t rows() const { return x.numel() / channels(); }
+  /// What the passes of core/compute/norm.h read.
   NormColumns<Real> columns() const { return {mean.data(), inv_std.data(), scale.data(), shift.data()}; }
 };
 

@@ -15,13 +15,18 @@ class Rng;
 inline namespace COARSEGRAD_REAL {
 
 // --- Elementwise (core/ops_elementwise.cpp)
+/// a + b, a - b, a * b, a / b element by element.
 Var operator+(const Var& a, const Var& b);
 Var operator-(const Var& a, const Var& b);
 Var operator*(const Var& a, const Var& b);
 Var operator/(const Var& a, const Var& b);
+/// -a
 Var operator-(const Var& a);
+/// e^x
 Var exp(const Var& x);
+/// Natural logarithm of x
 Var log(const Var& x);
+/// Hyperbolic tangent of x
 Var tanh(const Var& x);
 /// 1 / (1 + e^-x)
 Var sigmoid(const Var& x);
@@ -31,6 +36,7 @@ Var relu(const Var& x);
 Var clamp(const Var& x, Real lower, Real upper);
 /// |x|; derivative 0 at 0
 Var abs(const Var& x);
+/// Square root of x
 Var sqrt(const Var& x);
 /// x^2
 Var square(const Var& x);
@@ -45,33 +51,43 @@ Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_
 /// (and its sum that of the bias). Both return a tensor of g's shape. An empty for_input stands for g, an
 /// empty for_weight for what for_input gave, which is then called once.
 struct OutputGradientMap {
+  /// From g to a tensor of its shape.
   using Function = std::function<Tensor(const Tensor& g)>;
-  Function for_input = {}, for_weight = {};
+  Function for_input = {},  ///< what the gradient of x is computed from
+      for_weight = {};      ///< what the gradients of weight and bias are computed from
 };
 /// x weight^T + bias; x (N, in), weight (out, in), bias (out) or undefined.
 Var linear(const Var& x, const Var& weight, const Var& bias = {}, const OutputGradientMap& map = {});
 /// Extents per axis: {vertical, horizontal}; one number stands for both.
 struct HeightWidth {
-  std::int64_t h, w;
+  std::int64_t h,  ///< vertical
+      w;           ///< horizontal
+  /// The same number for both axes.
   constexpr HeightWidth(std::int64_t both) : h(both), w(both) {}  // NOLINT(google-explicit-constructor)
+  /// Rows first, as everywhere.
   constexpr HeightWidth(std::int64_t vertical, std::int64_t horizontal) : h(vertical), w(horizontal) {}
-  /// Both in [lowest, 2^31]; beyond that sizes could overflow.
+  /// Whether both are in [lowest, 2^31]; beyond that sizes could overflow.
   constexpr bool in_range(std::int64_t lowest) const {
     return h >= lowest && w >= lowest && h <= std::int64_t{1} << 31 && w <= std::int64_t{1} << 31;
   }
+  /// h and w, as an attribute of an op.
   std::vector<std::int64_t> extents() const { return {h, w}; }
 };
+/// What a convolution is told beside its tensors.
 struct Conv2dOptions {
-  HeightWidth stride = 1, padding = 0, dilation = 1;
-  std::int64_t groups = 1;
-  OutputGradientMap map = {};
+  HeightWidth stride = 1,      ///< pixels of x from output to output, >= 1
+      padding = 0,             ///< zeros on either side, >= 0
+      dilation = 1;            ///< pixels of x from tap to tap, >= 1
+  std::int64_t groups = 1;     ///< parts of the channels that do not mix; divides C and O
+  OutputGradientMap map = {};  ///< of the backward pass; empty: none
 };
 /// Cross-correlation; x (N, H, W, C), weight (O, kh, kw, C / groups), bias (O) or undefined; zero padding.
 Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const Conv2dOptions& options = {});
 
 // --- Pooling and normalisation (core/ops_image.cpp)
+/// What a pooling is told beside its input.
 struct PoolOptions {
-  HeightWidth kernel = 2;
+  HeightWidth kernel = 2;                  ///< pixels of a window, >= 1
   std::optional<HeightWidth> stride = {};  ///< unset: the kernel's extents
   HeightWidth padding = 0;                 ///< at most half the kernel
 };
@@ -91,7 +107,7 @@ Var subsample2d(const Var& x, HeightWidth stride, std::int64_t channels = 0, std
 /// >= 0, and unless 0 <= momentum <= 1.
 Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real momentum = 0,
                Tensor* running_mean = nullptr, Tensor* running_var = nullptr);
-/// The same with given statistics (evaluation mode).
+/// Batch normalisation with given statistics (C), which no gradient flows through: evaluation mode.
 Var batch_norm_eval(const Var& x, const Var& scale, const Var& shift, const Tensor& mean, const Tensor& var, Real eps);
 
 // --- Shape (core/ops_shape.cpp)
@@ -105,14 +121,14 @@ Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after);
 Var concatenate(const std::vector<Var>& parts, int axis);
 
 // --- Reductions (core/ops_reduce.cpp)
-/// Over all elements, to a scalar; the sum of none is 0, mean and max of none throw.
+/// Reduces all elements to a scalar; the sum of none is 0, mean and max of none throw.
 Var sum(const Var& x);
 Var mean(const Var& x);
 Var max(const Var& x);
-/// Over one axis, which keeps extent 1 with `keep_axis` and goes away otherwise.
+/// Reduces one axis, which keeps extent 1 with `keep_axis` and goes away otherwise.
 Var sum(const Var& x, int axis, bool keep_axis = false);
 Var mean(const Var& x, int axis, bool keep_axis = false);
-/// The first of equal largest elements receives the gradient.
+/// Largest elements along one axis; the first of equal ones receives the gradient.
 Var max(const Var& x, int axis, bool keep_axis = false);
 /// x - log sum exp(x) along the last axis.
 Var log_softmax(const Var& x);
@@ -126,7 +142,7 @@ Var mse_loss(const Var& a, const Var& b);
 /// How many rows of logits (N, C) are largest at their label, the first of equal ones counting: labels (N) of
 /// int32. Throws Error where a logit is NaN.
 std::int64_t count_correct(const Tensor& logits, const Tensor& labels);
-/// Their share, 0 to 1, of a batch that is not empty.
+/// The share, 0 to 1, that count_correct() finds in a batch. Throws Error for an empty one.
 double accuracy(const Tensor& logits, const Tensor& labels);
 
 // --- On tensors, without history

@@ -23,7 +23,7 @@ Operands broadcast(const char* op, const Var& a, const Var& b) {
   return {broadcast_to(a.value(), shape), broadcast_to(b.value(), shape)};
 }
 
-Tensor product(const Tensor& a, const Tensor& b) {
+Tensor hadamard(const Tensor& a, const Tensor& b) {
   return zip(a, b, [](Real x, Real y) { return x * y; });
 }
 
@@ -78,8 +78,8 @@ Var operator-(const Var& a, const Var& b) {
 
 Var operator*(const Var& a, const Var& b) {
   const auto [p, q] = broadcast("multiply", a, b);
-  return record("multiply", product(p, q), {a, b}, [p = p, q = q](const Tensor& g) -> Gradients {
-    return {product(g, q), product(g, p)};
+  return record("multiply", hadamard(p, q), {a, b}, [p = p, q = q](const Tensor& g) -> Gradients {
+    return {hadamard(g, q), hadamard(g, p)};
   });
 }
 
@@ -147,8 +147,8 @@ Var dropout(const Var& x, Real p, Rng& rng) {
   rng.uniform(factor.mutable_data(), static_cast<std::size_t>(factor.numel()));
   factor = map(factor, [p](Real u) { return u < p ? Real(0) : 1 / (1 - p); });
   return record(
-      "dropout", product(x.value(), factor), {x},
-      [factor](const Tensor& g) -> Gradients { return {product(g, factor)}; },
+      "dropout", hadamard(x.value(), factor), {x},
+      [factor](const Tensor& g) -> Gradients { return {hadamard(g, factor)}; },
       [p] {
         return Attributes{{"p", p}};
       });

@@ -15,7 +15,7 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace {
 
-Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
+Tensor multiplied(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
   const std::int64_t m = a.size(transpose_a ? 1 : 0), k = a.size(transpose_a ? 0 : 1), n = b.size(transpose_b ? 0 : 1);
   Tensor c = Tensor::uninitialized({m, n});
   matrix_product<Real>(m, n, k, {a.data(), a.size(1), transpose_a}, {b.data(), b.size(1), transpose_b},
@@ -31,8 +31,8 @@ Tensor sum_rows(const Tensor& g) {
   return sums;
 }
 
-// The scale of each product of codes, one or one per output channel; empty where x and w are not both codes,
-// or the sums too long to be exact. Nobody asks in double.
+// The scales of products of codes, one, or one per output channel; empty where x and w are not both codes, or where the
+// sums are too long to be exact. Not used in double.
 [[maybe_unused]] std::vector<Real> scales_of_products(const Tensor& x, const Tensor& w, std::int64_t depth) {
   const Coded *a = x.coded(), *b = w.coded();
   std::vector<Real> scales;
@@ -76,7 +76,7 @@ Tensor convolved(const ConvShape& s, const Tensor& x, const Tensor& w, const Ten
 Tensor dense(const Tensor& x, const Tensor& w, const Tensor& bias) {
   Tensor y = Tensor::uninitialized({x.size(0), w.size(0)});
   if (multiply_codes<Real>(x, w, bias.data(), y.mutable_data())) return y;
-  y = product(x, false, w, true);
+  y = multiplied(x, false, w, true);
   if (bias.defined()) add_row<Real>(y.size(0), w.size(0), bias.data(), y.data(), y.mutable_data());
   return y;
 }
@@ -89,7 +89,8 @@ class MappedGradient {
     if (!input_.defined()) input_ = map_.for_input ? map_.for_input(g_) : g_;
     return input_;
   }
-  /// Called last: what the other product saw gives its memory, which is in the caches, to what this one sees.
+  /// To be called after for_input(), whose result is let go where this one differs from it: the new one is made in the
+  /// same memory, which is in the caches.
   Tensor for_weight() {
     if (!map_.for_weight) return for_input();
     input_ = Tensor();
@@ -112,11 +113,11 @@ Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
   const Tensor p = a.value(), q = b.value();
   const bool need_a = a.requires_grad(), need_b = b.requires_grad(), ta = transpose_a, tb = transpose_b;
   return record(
-      "matmul", product(p, ta, q, tb), {a, b},
+      "matmul", multiplied(p, ta, q, tb), {a, b},
       [=](const Tensor& g) -> Gradients {
         Gradients grads(2);
-        if (need_a) grads[0] = ta ? product(q, tb, g, true) : product(g, false, q, !tb);
-        if (need_b) grads[1] = tb ? product(g, true, p, ta) : product(p, !ta, g, false);
+        if (need_a) grads[0] = ta ? multiplied(q, tb, g, true) : multiplied(g, false, q, !tb);
+        if (need_b) grads[1] = tb ? multiplied(g, true, p, ta) : multiplied(p, !ta, g, false);
         return grads;
       },
       [=] {
@@ -135,10 +136,10 @@ Var linear(const Var& x, const Var& weight, const Var& bias, const OutputGradien
   return record("linear", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
     Gradients grads(3);
     MappedGradient mapped(map, g);
-    if (need_x) grads[0] = product(mapped.for_input(), false, w, false);
+    if (need_x) grads[0] = multiplied(mapped.for_input(), false, w, false);
     if (!need_w && !need_b) return grads;
     const Tensor dy = mapped.for_weight();
-    if (need_w) grads[1] = product(dy, true, in, false);
+    if (need_w) grads[1] = multiplied(dy, true, in, false);
     if (need_b) grads[2] = sum_rows(dy);
     return grads;
   });

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <memory>
 
+#include "core/axis_view.h"
 #include "core/base/check.h"
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
@@ -15,16 +16,6 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace {
 
-// A tensor seen as (outer, extent, inner) around one axis.
-struct AxisView {
-  std::int64_t outer = 1, extent = 1, inner = 1;
-  AxisView(const Shape& s, int axis) : extent(s[axis]) {
-    const int a = axis < 0 ? axis + s.rank() : axis;
-    for (int i = 0; i < a; ++i) outer *= s[i];
-    for (int i = a + 1; i < s.rank(); ++i) inner *= s[i];
-  }
-};
-
 Shape without(const Shape& s, int axis) {
   const int a = axis < 0 ? axis + s.rank() : axis;
   std::vector<std::int64_t> kept;
@@ -33,7 +24,7 @@ Shape without(const Shape& s, int axis) {
   return Shape(kept.data(), static_cast<int>(kept.size()));
 }
 
-// Of a reduction over one axis.
+// What a reduction over one axis says of itself in a graph.
 Attributes reduction(const Shape& in, int axis, bool keep_axis) {
   return {{"axis", axis < 0 ? axis + in.rank() : axis}, {"keep_axis", keep_axis}};
 }
@@ -103,7 +94,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   const std::int64_t step = last >= 0 ? stride[last] : 0;
   const Real* in = x.data();
   Real* out = y.mutable_data();
-  parallel_pieces(rows, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(rows, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       std::int64_t rest = r, from = 0;
       for (int i = last - 1; i >= 0; --i) {

@@ -1,6 +1,7 @@
 // Ops that move elements. All work on a tensor seen as (outer, extent, inner) around one axis.
 #include <algorithm>
 
+#include "core/axis_view.h"
 #include "core/base/check.h"
 #include "core/map.h"
 #include "core/ops.h"
@@ -9,23 +10,10 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace {
 
-struct AxisView {
-  std::int64_t outer = 1, extent = 1, inner = 1;
-};
-
-AxisView around(const Shape& s, int axis) {
-  AxisView v;
-  v.extent = s[axis];  // throws on a bad axis
-  const int a = axis < 0 ? axis + s.rank() : axis;
-  for (int i = 0; i < a; ++i) v.outer *= s[i];
-  for (int i = a + 1; i < s.rank(); ++i) v.inner *= s[i];
-  return v;
-}
-
 // Copies `extent` steps of the axis, from step `from_step` of `from` to step `to_step` of `to`.
 void copy_steps(const Tensor& from, std::int64_t from_step, Tensor& to, std::int64_t to_step, int axis,
                 std::int64_t extent) {
-  const AxisView f = around(from.shape(), axis), t = around(to.shape(), axis);
+  const AxisView f(from.shape(), axis), t(to.shape(), axis);
   const Real* in = from.data();
   Real* out = to.mutable_data();
   for (std::int64_t o = 0; o < f.outer; ++o)

@@ -11,8 +11,10 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 #if defined(COARSEGRAD_DOUBLE)
+/// What tensors compute with.
 using Real = double;
 #else
+/// What tensors compute with.
 using Real = float;
 #endif
 }  // namespace COARSEGRAD_REAL

@@ -18,18 +18,19 @@ inline namespace COARSEGRAD_REAL {
 /// Values by name, in the order of whoever made the list; names are unique.
 using StateDict = std::vector<std::pair<std::string, Tensor>>;
 
+/// What one part of a training remembers: entries of four kinds, by name.
 struct State {
-  StateDict tensors;                                         ///< undefined where there is none yet
+  StateDict tensors;                                         ///< an undefined one stands for what is not there yet
   std::map<std::string, std::vector<std::uint64_t>> counts;  ///< lists of whole numbers
   std::map<std::string, std::vector<double>> numbers;        ///< lists of numbers; NaN and infinity survive
-  std::map<std::string, std::string> texts;
+  std::map<std::string, std::string> texts;                  ///< in UTF-8
 
   /// Number of entries, of all kinds together.
   std::size_t size() const { return tensors.size() + counts.size() + numbers.size() + texts.size(); }
   /// The list of that name. Throws Error when there is none.
   const std::vector<std::uint64_t>& counts_of(const std::string& name) const;
   const std::vector<double>& numbers_of(const std::string& name) const;
-  /// The only entry of the list, or the text. Throws Error when there is none.
+  /// The only entry of the list of that name, or the text. Throws Error when there is none, or more than one.
   std::uint64_t count(const std::string& name) const;
   double number(const std::string& name) const;
   const std::string& text(const std::string& name) const;
@@ -42,7 +43,7 @@ struct State {
   /// Throws Error, naming it, for the first entry that only one of the two has. Tensors come in the same order;
   /// shapes, and the lengths of lists, may differ.
   void expect_entries_of(const State& wanted) const;
-  /// The same, and where a tensor is not defined or has another shape.
+  /// Throws as expect_entries_of() does, and where a tensor is not defined or has another shape.
   void expect_shapes_of(const State& wanted) const;
 };
 

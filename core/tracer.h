@@ -1,7 +1,5 @@
 #pragma once
-// Tracer: sees every op that its thread carries out, with or without a history, and the calls of modules that
-// the ops belong to. nn/graph.h makes the graph of a network with it. An op asks whether there is one, which
-// is the test of one pointer, and notes nothing where there is none.
+// How a network is observed while it runs.
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +9,9 @@
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
+/// Sees every op that its thread carries out, with or without a history, and the calls of modules that the ops belong
+/// to. nn/graph.h makes the graph of a network with it. An op asks whether there is one, which is the test of one
+/// pointer, and notes nothing where there is none.
 class Tracer {
  public:
   /// What a tracer knows a value by. 0 stands for none.
@@ -18,6 +19,7 @@ class Tracer {
 
   Tracer() = default;
   virtual ~Tracer() = default;
+  /// Not copied: TracerScope keeps its address.
   Tracer(const Tracer&) = delete;
   Tracer& operator=(const Tracer&) = delete;
 
@@ -33,7 +35,9 @@ class Tracer {
   /// The call that began last ends; `output` is undefined where an exception ended it.
   virtual void leave(const Var& output) = 0;
 
+  /// The mark that the tracer gave the value; 0 without one.
   static Mark mark_of(const Var& value) { return value.mark_; }
+  /// The value with this mark.
   static Var marked(Var value, Mark mark) {
     value.mark_ = mark;
     return value;
@@ -47,8 +51,10 @@ Tracer* tracer();
 /// active before is active again when the scope ends.
 class TracerScope {
  public:
+  /// `active` outlives the scope.
   explicit TracerScope(Tracer* active);
   ~TracerScope();
+  /// Not copied: each scope restores what it has found.
   TracerScope(const TracerScope&) = delete;
   TracerScope& operator=(const TracerScope&) = delete;
 
@@ -56,7 +62,7 @@ class TracerScope {
   Tracer* const before_;
 };
 
-/// The result of f(), as that of one op: the ops that f carries it out with are not noted.
+/// The result of f(), noted as that of one op with these inputs: the ops that f carries it out with are not noted.
 template <class F, class... Inputs>
 Var as_one_op(const char* op, const LazyAttributes& attributes, F&& f, const Inputs&... inputs) {
   Tracer* const active = tracer();

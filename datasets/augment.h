@@ -1,6 +1,5 @@
 #pragma once
-// From the bytes of an image to what a network sees: augmentation and normalisation in one pass. What happens
-// to an image depends on (seed, epoch, index of the image in the data set) only.
+// Augmentation and normalisation of images.
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -23,19 +22,24 @@ struct Augmentation {
   /// ignored; 0: none. Source: DeVries, Taylor (arXiv 1708.04552), with 16 on CIFAR-10 and 8 on CIFAR-100.
   std::int64_t cutout = 0;
 
+  /// Whether any of the changes is on.
   bool changes() const { return pad > 0 || flip || cutout > 0; }
 };
 
 /// Pad 4, random crop and flip: what the CIFAR results of the papers are trained with.
 inline constexpr Augmentation kCropAndFlip{.pad = 4, .flip = true};
 
-/// What is done to one image once.
+/// What is done to one image in one epoch. Lengths are pixels.
 struct Placement {
-  std::int64_t top = 0, left = 0;    ///< where the crop starts, from -pad to pad
-  bool mirrored = false;             ///< after cropping
-  std::int64_t row = 0, column = 0;  ///< the centre of what is cut out, in the crop
+  std::int64_t top = 0,   ///< row of the image where the crop starts, from -pad to pad
+      left = 0;           ///< column where it starts, from -pad to pad
+  bool mirrored = false;  ///< left to right, after cropping
+  std::int64_t row = 0,   ///< of the crop: the centre of what is cut out
+      column = 0;         ///< of the crop: the centre of what is cut out
 };
 
+/// From the bytes of an image to what a network sees: augmentation and normalisation in one pass. What happens to an
+/// image depends on (seed, epoch, index of the image in the data set) only.
 class ImageTransform {
  public:
   /// For images of this shape (H,W,C). Throws Error unless 0 <= pad < min(H, W), 0 <= cutout <= 2 max(H, W)

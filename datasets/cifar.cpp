@@ -53,7 +53,7 @@ const std::vector<File> kTrain100{
 const std::vector<File> kTest100{
     {"test.bin", 10000, "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a"}};
 
-// As everybody uses them, so that results compare. The means are those of the training pixels scaled to [0,
+// The values in common use, so that results compare. The means are those of the training pixels scaled to [0,
 // 1]. The deviations of CIFAR-100 are, too; those of CIFAR-10 are the mean deviation within an image, not the
 // deviation of all pixels (0.2470, 0.2435, 0.2616). A test computes CIFAR-10's anew from the files.
 const Normalisation kNormalisation10{{0.4914, 0.4822, 0.4465}, {0.2023, 0.1994, 0.2010}};

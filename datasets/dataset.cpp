@@ -70,7 +70,7 @@ namespace {
 // All indices: those held out, ascending, then the others, ascending.
 std::vector<std::int64_t> cut_indices(std::int64_t size, std::int64_t count, std::uint64_t seed) {
   check(count >= 0 && count <= size, "held-out indices: given ", count, " of ", size,
-        " images, expected 0 or more, and no more than there are");
+        " samples, expected 0 or more, and no more than there are");
   std::vector<std::int64_t> order(static_cast<std::size_t>(size));
   std::iota(order.begin(), order.end(), 0);
   Rng(seed).split("hold out").shuffle(std::span(order));

@@ -18,7 +18,7 @@ namespace datasets {
 
 /// An array of unsigned bytes, the only element type of the MNIST family.
 struct IdxArray {
-  Shape shape;
+  Shape shape;                      ///< extents in the order of the file
   std::vector<std::uint8_t> bytes;  ///< shape.size() of them
   /// SHA-256 of the file this array comes from or would be written to, unpacked.
   std::string sha256() const;
@@ -30,7 +30,7 @@ struct IdxArray {
 /// Throws Error "read_idx: FILE: ..." with what was found and what was expected.
 IdxArray read_idx(const std::filesystem::path& path, int rank, std::size_t max_bytes = std::size_t{1} << 30);
 
-/// Writes such a file, packed when its name ends in .gz. Throws Error when it cannot.
+/// Writes an IDX file of shape.size() bytes, packed when its name ends in .gz. Throws Error when it cannot.
 void write_idx(const std::filesystem::path& path, const Shape& shape, std::span<const std::uint8_t> bytes);
 
 }  // namespace datasets

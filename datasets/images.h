@@ -1,5 +1,5 @@
 #pragma once
-// Labelled images in memory. Bytes stay bytes until a batch is served (loader.h).
+// Labelled images in memory.
 #include <cstdint>
 #include <span>
 #include <string>
@@ -11,9 +11,10 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace datasets {
 
-/// Samples have the fields "image", bytes (H, W, C), and "label", an int32 scalar.
+/// Labelled images in memory. Samples have the fields "image", bytes (H, W, C), and "label", an int32 scalar. Bytes
+/// stay bytes until a batch is served (datasets/loader.h).
 struct ImageDataset : Dataset {
-  std::string name;
+  std::string name;                  ///< as messages call it
   Shape image;                       ///< (H, W, C) of every image
   int classes = 0;                   ///< labels are 0 to classes - 1
   Normalisation normalisation;       ///< one mean and one deviation per channel
@@ -21,6 +22,7 @@ struct ImageDataset : Dataset {
   std::vector<std::int32_t> labels;  ///< (N)
 
   ImageDataset() = default;
+  /// Checks nothing: see validate().
   ImageDataset(std::string name, const Shape& image, int classes, Normalisation normalisation,
                std::vector<std::uint8_t> pixels = {}, std::vector<std::int32_t> labels = {});
 
@@ -37,9 +39,10 @@ struct ImageDataset : Dataset {
 /// How a data set of labelled images describes itself.
 Description description_of_images(std::string name, const Shape& image, int classes, Normalisation normalisation);
 
-/// A data set as it is published: what one may learn from and what one is judged by.
+/// A data set as it is published.
 struct TrainTest {
-  ImageDataset train, test;
+  ImageDataset train,  ///< what one may learn from
+      test;            ///< what one is judged by
 };
 
 /// The images with these indices, in this order. Throws Error for an index outside [0, size).
@@ -47,7 +50,8 @@ ImageDataset subset(const ImageDataset& data, std::span<const std::int64_t> indi
 
 /// A training set cut in two, each part in the order of the original.
 struct HeldOut {
-  ImageDataset rest, held_out;
+  ImageDataset rest,  ///< what remains to learn from
+      held_out;       ///< what is set aside
 };
 /// Sets `count` images aside, those of held_out_indices(). Throws Error unless 0 < count < data.size().
 HeldOut hold_out(const ImageDataset& data, std::int64_t count, std::uint64_t seed);

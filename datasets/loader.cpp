@@ -25,7 +25,7 @@ const Dataset& validated(const Dataset& data) {
   return data;
 }
 
-/// The shape of `count` samples together.
+/// The shape of `count` samples together: one axis more, in front.
 Shape batched(const Shape& sample, std::int64_t count) {
   std::vector<std::int64_t> sizes{count};
   for (int i = 0; i < sample.rank(); ++i) sizes.push_back(sample[i]);
@@ -59,11 +59,11 @@ DataLoader::DataLoader(const Dataset& data, const LoaderOptions& options)
   check(options.batch_size >= 1, "data loader: given batch size ", options.batch_size, ", expected 1 or more");
   check(options.prefetch >= 0 && options.prefetch <= 64, "data loader: given prefetch ", options.prefetch,
         ", expected 0 to 64");
-  check(size_ < std::int64_t{1} << 32, "data loader: given ", size_, " images, expected fewer than 2^32");
+  check(size_ < std::int64_t{1} << 32, "data loader: given ", size_, " samples, expected fewer than 2^32");
   const std::int64_t full = size_ / options.batch_size;
   batches_ = full + (size_ % options.batch_size > 0 && !options.drop_last);
   check(batches_ > 0, "data loader: given batch size ", options.batch_size, " and drop_last, expected at most ", size_,
-        ", the number of images");
+        ", the number of samples");
 
   order_.resize(static_cast<std::size_t>(size_));
   shared_->slots = std::vector<Slot>(static_cast<std::size_t>(options.prefetch) + 1);
@@ -221,7 +221,7 @@ void DataLoader::put(const Sample& sample, std::int64_t place, const Placement& 
   }
 }
 
-/// Puts into order_ the order in which `epoch` sees the images.
+/// Puts into order_ the order in which `epoch` sees the samples.
 void DataLoader::arrange(std::int64_t epoch) {
   if (ordered_epoch_ == epoch) return;
   std::iota(order_.begin(), order_.end(), 0u);

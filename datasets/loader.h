@@ -1,7 +1,5 @@
 #pragma once
-// DataLoader: a data set as an endless, seekable sequence of batches. What a batch holds depends on (data
-// set, seed, epoch, index) only, so a run that was broken off goes on with the very batch it would have seen
-// next, and neither the number of threads nor the prefetching changes anything.
+// The loader: from data sets to batches.
 #include <sys/types.h>
 
 #include <cstdint>
@@ -20,22 +18,27 @@ namespace datasets {
 /// The fields of N samples, each under its name with an axis of N in front: batch["image"] (N, H, W, C), augmented and
 /// normalised, batch["label"] (N).
 struct Batch {
-  NamedTensors tensors;
-  std::int64_t epoch = 0, index = 0;  ///< batch `index` of epoch `epoch`, both from 0
+  NamedTensors tensors;    ///< in the order of the data set's fields
+  std::int64_t epoch = 0,  ///< from 0
+      index = 0;           ///< number of the batch in its epoch, from 0
 
-  /// Throws Error, listing the fields, if there is none of this name.
+  /// The tensor of a field. Throws Error, listing the fields, if there is none of this name.
   const Tensor& operator[](std::string_view field) const { return tensors[field]; }
 };
 
+/// Settings of a DataLoader.
 struct LoaderOptions {
-  std::int64_t batch_size = 128;
-  bool shuffle = true;     ///< a new order in every epoch; otherwise the order of the data set
-  bool drop_last = false;  ///< leave out a last batch that is smaller than the others
-  std::uint64_t seed = 0;
-  int prefetch = 2;  ///< batches that a thread of its own prepares ahead, 0 to 64; 0: no thread
-  Augmentation augmentation = {};
+  std::int64_t batch_size = 128;   ///< samples, >= 1
+  bool shuffle = true;             ///< a new order in every epoch; otherwise the order of the data set
+  bool drop_last = false;          ///< leave out a last batch that is smaller than the others
+  std::uint64_t seed = 0;          ///< of the order and of the augmentation
+  int prefetch = 2;                ///< batches that a thread of its own prepares ahead, 0 to 64; 0: no thread
+  Augmentation augmentation = {};  ///< of the fields that are images; none where there are none
 };
 
+/// A data set as an endless, seekable sequence of batches. What a batch holds depends on (data set, seed, epoch, index)
+/// only, so a run that was broken off goes on with the very batch it would have seen next, and neither the number of
+/// threads nor the prefetching changes anything. A loader is not copied: it has a thread and a place in the sequence.
 class DataLoader {
  public:
   /// Keeps a reference to `data`, which must outlive the loader. Throws Error for a data set that is not
@@ -43,12 +46,17 @@ class DataLoader {
   /// Where the process forks after the first next(), the thread that prepares batches stays in the parent: in
   /// the child seek() and next() throw Error. Make a loader there, or use one with prefetch 0.
   DataLoader(const Dataset& data, const LoaderOptions& options);
-  DataLoader(const Dataset&& data, const LoaderOptions& options) = delete;  // a temporary would be gone
+  /// A temporary data set would be gone before the first batch.
+  DataLoader(const Dataset&& data, const LoaderOptions& options) = delete;
+  /// Waits for the batch that is being prepared.
   ~DataLoader();
+
   DataLoader(const DataLoader&) = delete;
   DataLoader& operator=(const DataLoader&) = delete;
 
+  /// At least 1; with drop_last whole batches only.
   std::int64_t batches_per_epoch() const { return batches_; }
+  /// That of the options; the last batch of an epoch may be smaller.
   std::int64_t batch_size() const { return options_.batch_size; }
 
   /// The batch returned by next() will be number `index` of `epoch`. Costs nothing when that is the next one
@@ -56,16 +64,16 @@ class DataLoader {
   void seek(std::int64_t epoch, std::int64_t index);
   /// Where the loader stands: `epoch` and `batch` of what next() will return.
   State state() const;
-  /// seek() there. Throws Error as it does, and for a state that is none of a loader.
+  /// Goes where state() said. Throws Error as seek() does, and for a state that is none of a loader.
   void load_state(const State& state);
   /// The next batch; after the last one of an epoch comes the first one of the next epoch. It stays valid
   /// until the next call; a copy of its tensors stays valid for ever. Rethrows what went wrong while the batch
   /// was prepared.
   const Batch& next();
 
+  class Epoch;
   /// for (const Batch& batch : loader.epoch(3)): the batches of one epoch from number `first` on, at most
   /// batches_per_epoch() (no batch left). Only one such loop at a time.
-  class Epoch;
   Epoch epoch(std::int64_t number, std::int64_t first = 0);
 
  private:
@@ -106,19 +114,25 @@ class DataLoader {
   pid_t process_ = 0;  // that the prefetch thread runs in; 0: it has not been started
 };
 
-/// What epoch() returns.
+/// The batches of one epoch that are left, as a range for one loop.
 class DataLoader::Epoch {
  public:
+  /// The end of the range.
   struct End {};
+  /// A batch and how many are left with it. Each step calls next().
   class Iterator {
    public:
+    /// Takes the first of `left` batches.
     explicit Iterator(DataLoader& loader, std::int64_t left) : loader_(loader), left_(left) { advance(); }
+    /// Valid until the next step.
     const Batch& operator*() const { return *batch_; }
+    /// Takes the next batch, where one is left. Throws what next() throws.
     Iterator& operator++() {
       --left_;
       advance();
       return *this;
     }
+    /// Whether a batch is left.
     friend bool operator!=(const Iterator& a, End) { return a.left_ > 0; }
 
    private:
@@ -130,7 +144,9 @@ class DataLoader::Epoch {
     const Batch* batch_ = nullptr;
   };
 
+  /// Takes the first batch: call it once.
   Iterator begin() const { return Iterator(loader_, left_); }
+  /// Where the loop stops.
   End end() const { return {}; }
 
  private:

@@ -32,8 +32,8 @@ constexpr File kTestImages{"t10k-images-idx3-ubyte", 3, 256,
 constexpr File kTestLabels{"t10k-labels-idx1-ubyte", 1, kClasses,
                            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"};
 
-// Mean and standard deviation of the training pixels scaled to [0, 1], to four places, as everybody uses them
-// (a test computes them anew from the files).
+// Mean and standard deviation of the training pixels scaled to [0, 1], to four places: the values in common use (a
+// test computes them anew from the files).
 const Normalisation kNormalisation{{0.1307}, {0.3081}};
 
 IdxArray read(const fs::path& folder, const File& file, Verify verify) {

@@ -22,6 +22,7 @@ class Activation : public Module {
   }
 };
 
+/// max(x, 0); NaN stays NaN.
 class ReLU : public Activation {
  public:
   Var forward(const Var& x) override { return relu(x); }

@@ -22,7 +22,7 @@ class Evaluation {
     for (const auto& [name, module] : net.named_modules()) modes_.emplace_back(module, module->training());
     for (const auto& [name, p] : net.named_parameters()) {
       tensors_.emplace_back(&p->value, p->value);
-      tensors_.emplace_back(&p->used, std::exchange(p->used, {}));
+      tensors_.emplace_back(&p->effective, std::exchange(p->effective, {}));
     }
     for (const auto& [name, buffer] : net.named_buffers()) tensors_.emplace_back(buffer, *buffer);
     for (const auto& [name, rng] : net.named_generators()) generators_.emplace_back(rng, *rng);

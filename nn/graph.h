@@ -1,6 +1,5 @@
 #pragma once
-// Graph: what a network computes, as plain data. Who reads it asks no module for its type, and sees what is
-// computed outside of layers, too: functional ops, several inputs, one module at several places.
+// The graph of a network.
 //   const nn::Graph g = nn::trace(net, {{1, 32, 32, 3}});
 //   for (const auto& node : g.nodes) std::cout << node.module << " " << node.op << " " << node.shape << "\n";
 #include <string>
@@ -14,18 +13,21 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace nn {
 
+/// What a network computes, as plain data. Who reads it asks no module for its type, and sees what is computed outside
+/// of layers, too: functional ops, several inputs, one module at several places.
 struct Graph {
-  /// In place of a node's number: an optional input that was not given; no value.
+  /// Stands in place of a node's number for an optional input that was not given, and for no value.
   static constexpr int kNone = -1;
 
   /// A value and the op that it comes from.
   struct Node {
-    /// As record() has it ("conv2d"), or where a value comes in: "input" of the network, "parameter", "constant".
+    /// The name that record() was given ("conv2d"), or where a value comes in: "input" of the network, "parameter",
+    /// "constant".
     std::string op = {};
     std::vector<int> inputs = {};  ///< numbers of earlier nodes, in the order of the op's arguments
     Shape shape = {};              ///< of the value; its elements are Real
     Attributes attributes = {};    ///< what the op says of itself; "value", a Tensor, of a constant
-    int call = kNone;              ///< number of the innermost call that the op belongs to; kNone: of none
+    int call = kNone;              ///< number of the innermost call that the op belongs to; kNone where there is none
     std::string module = {};       ///< path of that call's module, or of the one that owns the parameter
     std::string parameter = {};    ///< dotted name of a parameter; empty for other nodes
   };
@@ -33,11 +35,12 @@ struct Graph {
   /// One call of a module.
   struct Call {
     std::string module = {};       ///< dotted path below the network; empty for the network itself
-    std::string kind = {};         ///< type
+    std::string kind = {};         ///< Module::kind(): the type, without namespaces
     Attributes attributes = {};    ///< Module::attributes()
     std::vector<int> inputs = {};  ///< numbers of nodes
     int output = kNone;            ///< number of a node; kNone where an exception ended the call
-    int begin = 0, end = 0;        ///< its nodes, those of calls within it included: begin <= number < end
+    int begin = 0,                 ///< number of its first node, calls within it included
+        end = 0;                   ///< behind the number of its last node
   };
 
   std::vector<Node> nodes;  ///< in the order of execution; a node's number is its place
@@ -57,7 +60,7 @@ struct Graph {
 /// network counts as a part of the one that calls it, a parameter that is not as a constant. Throws Error when
 /// the network does not take the inputs.
 Graph trace(Module& net, const std::vector<Shape>& inputs);
-/// Of a network for images, on one of shape (H, W, C). Throws Error for a shape of another rank, too.
+/// trace() of a network for images, on one of shape (H, W, C). Throws Error for a shape of another rank, too.
 Graph trace_image(Module& net, const Shape& image);
 
 }  // namespace nn

@@ -15,9 +15,11 @@ std::int64_t fan_in(const Shape& weight);
 Tensor uniform(const Shape& shape, double bound, Rng rng);
 /// Normal with mean 0.
 Tensor normal(const Shape& shape, double standard_deviation, Rng rng);
-/// N(0, 2 / fan_in): keeps the variance through layers of ReLUs (He, Zhang, Ren, Sun, arXiv 1502.01852, equation 10).
+/// N(0, 2 / fan_in): keeps the variance through layers of ReLUs (He, Zhang, Ren, Sun, arXiv 1502.01852, equation 10,
+/// number unverified).
 Tensor kaiming_normal(const Shape& weight, Rng rng);
-/// N(0, 2 / fan_out) with fan_out = kh kw O: the same for the gradients on their way back (equation 14 there).
+/// N(0, 2 / fan_out) with fan_out = kh kw O: keeps the variance of the gradients on their way back (arXiv 1502.01852,
+/// equation 14, number unverified).
 Tensor kaiming_normal_fan_out(const Shape& weight, Rng rng);
 
 }  // namespace nn

@@ -15,6 +15,11 @@ double default_bound(const Shape& weight) { return 1 / std::sqrt(static_cast<dou
 
 Var optional_var(const Parameter* p) { return p ? p->var() : Var(); }
 
+Shape weight_shape(std::int64_t in, std::int64_t out) {
+  check(in > 0 && out > 0, "linear: given ", in, " in, ", out, " out features, expected positive ones");
+  return {out, in};
+}
+
 Shape weight_shape(const ConvOptions& o) {
   check(o.in > 0 && o.out > 0 && o.groups > 0 && o.in % o.groups == 0, "conv2d: given ", o.in, " in, ", o.out,
         " out channels, ", o.groups, " groups, expected positive ones, in divisible by groups");
@@ -35,7 +40,8 @@ void check_input(const Module& layer, const char* kind, const Var& x, int rank, 
 }  // namespace
 
 Linear::Linear(std::int64_t in, std::int64_t out, const Rng& rng, bool with_bias)
-    : weight(register_parameter("weight", uniform({out, in}, default_bound({out, in}), rng.split("weight")))),
+    : weight(
+          register_parameter("weight", uniform(weight_shape(in, out), default_bound({out, in}), rng.split("weight")))),
       bias(with_bias ? &register_parameter("bias", uniform({out}, default_bound({out, in}), rng.split("bias")))
                      : nullptr) {}
 

@@ -163,8 +163,8 @@ void Module::load_state(const State& state) {
         state.counts.size(), " random streams, expected ", generators.size(), " and nothing else beside the tensors");
   for (const auto& [name, rng] : generators) {
     const auto& stream = state.counts_of(name);
-    check(stream.size() == 2 && stream[0] == rng->key(), "load_state: given a random stream for '", name,
-          "' that is another one, expected that with key ", rng->key());
+    check(stream.size() == 2 && stream[0] == rng->key(), "load_state: given another random stream for '", name,
+          "', expected the one with key ", rng->key());
   }
   load_state_dict(state.tensors);
   for (const auto& [name, rng] : generators) rng->set_position(state.counts_of(name)[1]);

@@ -1,6 +1,5 @@
 #pragma once
-// Module: owns parameters, buffers, random streams and submodules by name. A network is a tree of them.
-// Whoever goes through a network asks a module for what it offers, never for its type.
+// Module: the base class of layers and networks.
 #include <functional>
 #include <memory>
 #include <string>
@@ -25,10 +24,13 @@ using StateDict = coarsegrad::StateDict;
 /// A buffer that each forward pass in training mode moves towards what it sees of its batch:
 /// (1 - momentum) value + momentum batch.
 struct RunningStatistic {
-  Tensor& value;
-  double momentum;  ///< 0 to 1
+  Tensor& value;    ///< the buffer, whose owner outlives this
+  double momentum;  ///< weight of the batch, 0 to 1
 };
 
+/// Owns parameters, buffers, random streams and submodules by name; a network is a tree of modules. Whoever goes
+/// through a network asks a module for what it offers, never for its type. A module is not copied or moved: others
+/// keep references to it and to what it owns.
 class Module {
  public:
   Module() = default;
@@ -40,7 +42,7 @@ class Module {
   /// the one that it can do; the other one throws Error.
   virtual Var forward(const Var& x);
   virtual Var forward_inputs(const std::vector<Var>& inputs);
-  /// The same, then the hooks; how a module is called: net(x), net({x, y}).
+  /// forward() or forward_inputs(), then the hooks; how a module is called: net(x), net({x, y}).
   Var operator()(const Var& x);
   Var operator()(const std::vector<Var>& inputs);
 
@@ -53,20 +55,22 @@ class Module {
   std::string path() const;
   /// This module itself comes first, with an empty name.
   std::vector<std::pair<std::string, Module*>> named_modules();
+  /// The parameters of named_parameters(), without their names.
   std::vector<Parameter*> parameters();
   /// The name of its type, without namespaces.
   std::string kind() const;
 
   // What a module offers. By default nothing; a layer overrides what it has.
 
-  /// The weight that its input is multiplied by, which is what rules of quantized weights take.
+  /// The weight that its input is multiplied by, which is what a weight rule may quantize.
   virtual Parameter* weight_parameter() { return nullptr; }
   /// What maps the gradient of that product before the two products of the backward pass (core/ops.h).
   virtual OutputGradientMap* output_gradient_map() { return nullptr; }
+  /// The buffers that its forward passes in training mode move.
   virtual std::vector<RunningStatistic> running_statistics() { return {}; }
   /// The module itself where it is an elementwise map (nn/activation.h).
   virtual Activation* activation() { return nullptr; }
-  /// Called before each step of a training: what moves along with it apart from the learning rate, such as
+  /// Called before each step of a training: sets what moves along with it apart from the learning rate, such as
   /// the sharpness of a smooth quantizer. Depends on `at` alone, so that a training which was broken off needs
   /// no state.
   virtual void advance(const Progress& at) { static_cast<void>(at); }
@@ -76,26 +80,32 @@ class Module {
   /// Training mode (batch statistics, dropout) for this module and all below it; modules start in training mode.
   void train(bool on = true);
   void eval() { train(false); }
+  /// Whether this module is in training mode.
   bool training() const { return training_; }
 
+  /// Parameters (float copies) and buffers of this module and all below it, under their dotted names.
   StateDict state_dict();
   /// Throws Error, naming the entry, on a missing, unknown or misshapen one; nothing is changed then.
   void load_state_dict(const StateDict& state);
 
   /// state_dict(), and where the random streams stand: {key, position} of each in `counts`.
   State state();
-  /// As load_state_dict(); also throws Error unless the streams are those of this module, with their keys.
+  /// Takes back what state() gave. Throws Error as load_state_dict() does, and unless the streams are those of this
+  /// module, with their keys; nothing is changed then.
   void load_state(const State& state);
 
   /// Called after each forward pass of this module with its input, the first one of several, and its output.
-  /// Returns a number for remove_hook().
   using ForwardHook = std::function<void(Module& module, const Var& input, const Var& output)>;
+  /// Hooks are called in the order of their registration. Returns a number for remove_hook().
   int register_forward_hook(ForwardHook hook);
+  /// Nothing happens where no hook has this number.
   void remove_hook(int number);
+  /// Whether a hook of this module itself is registered.
   bool has_hooks() const { return !hooks_.empty(); }
 
  protected:
-  /// The reference stays valid as long as the module lives. Throws Error on a name used twice or with a dot in it.
+  /// Each takes what it is given under `name` and returns a reference that stays valid as long as the module lives.
+  /// Throws Error on a name that is empty, used twice or has a dot in it.
   Parameter& register_parameter(const std::string& name, Tensor init);
   Tensor& register_buffer(const std::string& name, Tensor init);
   Rng& register_generator(const std::string& name, const Rng& init);
@@ -104,7 +114,8 @@ class Module {
   M& register_module(const std::string& name, Arguments&&... arguments) {
     return static_cast<M&>(adopt(name, std::make_unique<M>(std::forward<Arguments>(arguments)...)));
   }
-  /// The same for one that exists already.
+  /// Takes a submodule that exists already. Throws Error for null and for a name that
+  /// register_parameter() refuses.
   Module& adopt(const std::string& name, std::unique_ptr<Module> child);
 
  private:
@@ -130,11 +141,12 @@ class Module {
 class Sequential : public Module {
  public:
   Var forward(const Var& x) override;
-  /// Appends a module made in place; returns it.
+  /// Appends a module made in place, as register_module() does; returns it.
   template <class M, class... Arguments>
   M& add(const std::string& name, Arguments&&... arguments) {
     return static_cast<M&>(append(name, std::make_unique<M>(std::forward<Arguments>(arguments)...)));
   }
+  /// Appends a module that exists already, as adopt() does; returns it.
   Module& append(const std::string& name, std::unique_ptr<Module> child);
 
  private:

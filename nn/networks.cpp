@@ -44,7 +44,7 @@ std::unique_ptr<Module> vgg(const std::vector<std::int64_t>& plan, const MakeAct
 
 BatchNormOptions norm_options(const ResNetOptions& o) { return {.affine = o.affine}; }
 
-// The first block of a stage may have a stride; it then halves the image and doubles the channels.
+// The first block of a stage may have a stride of 2; it then halves the image and doubles the channels.
 class ResidualBlock : public Module {
  protected:
   ResidualBlock(std::int64_t in, std::int64_t out, Shortcut shortcut)
@@ -96,7 +96,7 @@ class PostActivationBlock : public ResidualBlock {
   Module *projection_, *projection_norm_ = nullptr;
 };
 
-// A projection reads what the first convolution reads; a shortcut without one, what comes into the block.
+// A projection reads what the first convolution reads; a shortcut without parameters reads what comes into the block.
 class PreActivationBlock : public ResidualBlock {
  public:
   PreActivationBlock(std::int64_t in, std::int64_t out, const ResNetOptions& o, std::unique_ptr<Activation> activation,

@@ -18,40 +18,44 @@ namespace nn {
 std::unique_ptr<Module> lenet5(const MakeActivation& activation, const Rng& rng, std::int64_t classes = 10);
 
 // The networks below take 32 x 32 x 3 images. Convolutions are 3x3 without bias, each followed by a batch
-// normalisation; their weights start from N(0, 2 / (9 out)) (He, Zhang, Ren, Sun, arXiv
-// 1502.01852, equation 14). `width` is the number of channels of the first convolution; the others keep their
-// proportion to it.
+// normalisation; their weights start from N(0, 2 / (9 out)) (kaiming_normal_fan_out of nn/init.h).
 
+/// What is free in vgg11(), vgg16() and bnn_convnet().
 struct VggOptions {
-  std::int64_t classes = 10, width = 64;
-  bool affine = true;  ///< normalisations with scale and shift
+  std::int64_t classes = 10,  ///< outputs
+      width = 64;             ///< channels of the first convolution; the others keep their proportion to it
+  bool affine = true;         ///< normalisations with scale and shift
 };
 /// 64 M 128 M 256 256 M 512 512 M 512 512 M, then one dense layer; M is a 2x2 max pooling behind the
 /// activation. Source: the networks of Simonyan and Zisserman (arXiv 1409.1556) as Yin et al. use them on
 /// CIFAR (arXiv 1808.05240).
 std::unique_ptr<Module> vgg11(const MakeActivation& activation, const Rng& rng, const VggOptions& options = {});
-/// 64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M, else as vgg11.
+/// 64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M, then one dense layer; M and sources as for vgg11().
 std::unique_ptr<Module> vgg16(const MakeActivation& activation, const Rng& rng, const VggOptions& options = {});
 
+/// How a residual block whose output is smaller and has more channels than its input adds the two.
 enum class Shortcut {
   subsample,           ///< every second pixel, missing channels filled up with zeros behind: no parameters
-  subsample_centered,  ///< the same with half of the zeros in front, as "option A" is in most PyTorch code
+  subsample_centered,  ///< subsample with half of the zeros in front, as "option A" is in most PyTorch code
   projection,          ///< a 1x1 convolution with stride and a batch normalisation
 };
-/// "subsample", "subsample_centered", "projection".
+/// The names that shortcut() knows: "subsample", "subsample_centered", "projection".
 std::vector<std::string> shortcut_names();
-/// Throws UsageError, with the list, for a name that is not known.
+/// The shortcut of that name. Throws UsageError, with the list, for a name that is not known.
 Shortcut shortcut(const std::string& name);
+
+/// What is free in resnet().
 struct ResNetOptions {
-  std::int64_t classes = 10, width = 16;
-  Shortcut shortcut = Shortcut::subsample;
-  bool affine = true;          ///< normalisations with scale and shift
-  bool preactivation = false;  ///< blocks of normalisation, activation, convolution: nothing follows a sum
+  std::int64_t classes = 10,                ///< outputs
+      width = 16;                           ///< channels of the first stage
+  Shortcut shortcut = Shortcut::subsample;  ///< of the first block of the second and third stage
+  bool affine = true;                       ///< normalisations with scale and shift
+  bool preactivation = false;               ///< blocks of normalisation, activation, convolution: nothing follows a sum
 };
 /// Three stages of blocks with width, 2 width and 4 width channels, global average pooling, one dense layer;
 /// depth = 6 blocks per stage + 2: 20, 32, 44, 56, 110 ... Each block has one activation module, used behind
 /// both of its convolutions, or before them. Throws Error for another depth. Sources: He, Zhang, Ren, Sun,
-/// arXiv 1512.03385, section 4.2; with preactivation the same, arXiv 1603.05027, figure 4 (e), with a
+/// arXiv 1512.03385, section 4.2; with preactivation the same authors, arXiv 1603.05027, figure 4 (e), with a
 /// normalisation and an activation before the pooling.
 std::unique_ptr<Module> resnet(int depth, const MakeActivation& activation, const Rng& rng,
                                const ResNetOptions& options = {});
@@ -64,16 +68,17 @@ std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng&
 
 /// What every network understands; what does not apply to one is ignored.
 struct NetworkOptions {
-  std::int64_t classes = 10;
-  std::int64_t width = 0;  ///< 0: the paper's
-  Shortcut shortcut = Shortcut::subsample;
-  bool affine = true;  ///< normalisations with scale and shift; those of lenet5 never have them
+  std::int64_t classes = 10;                ///< outputs
+  std::int64_t width = 0;                   ///< channels of the first convolution; 0: the paper's
+  Shortcut shortcut = Shortcut::subsample;  ///< of residual networks
+  bool affine = true;                       ///< normalisations with scale and shift; those of lenet5 never have them
 };
-/// lenet5, vgg11, vgg16, resnet20, resnet32, resnet56, preresnet20, preresnet56, bnn_convnet.
+/// The names that make_network() knows: lenet5, vgg11, vgg16, resnet20, resnet32, resnet56, preresnet20, preresnet56,
+/// bnn_convnet.
 std::vector<std::string> network_names();
-/// The image (H, W, C) that a network takes.
+/// The image (H, W, C) that a network takes. Throws UsageError, with the list, for a name that is not known.
 Shape network_input(const std::string& name);
-/// Both throw UsageError, with the list, for a name that is not known.
+/// The network of that name. Throws UsageError, with the list, for a name that is not known.
 std::unique_ptr<Module> make_network(const std::string& name, const MakeActivation& activation, const Rng& rng,
                                      const NetworkOptions& options = {});
 

@@ -6,10 +6,11 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace nn {
 
-/// A step is somewhere within an epoch: step / steps_per_epoch of them are behind it.
+/// Where a training stands before a step, for what moves along with it.
 struct Progress {
-  double epoch = 0;   ///< 0 to epochs
-  double epochs = 1;  ///< positive
+  double epoch = 0;   ///< epochs behind it, 0 to `epochs`; each step adds 1 / steps per epoch
+  double epochs = 1;  ///< of the whole training, positive
+  /// Share of the training that is behind it, 0 to 1.
   double share() const { return epoch / epochs; }
 };
 

@@ -24,7 +24,7 @@ void Bop::update(std::size_t index, Parameter& p, double rate) {
   const auto threshold = static_cast<Real>(threshold_);
   const Real* g = p.grad().data();
   Real *m = mean.mutable_data(), *w = p.value.mutable_data();
-  parallel_pieces(p.value.numel(), [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(p.value.numel(), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       m[i] = keep * m[i] + gamma * g[i];
       if (std::abs(m[i]) > threshold && ((m[i] > 0 && w[i] > 0) || (m[i] < 0 && w[i] < 0))) w[i] = -w[i];

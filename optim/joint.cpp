@@ -11,7 +11,7 @@ namespace optim {
 namespace {
 
 double common_rate(const std::vector<std::unique_ptr<Optimizer>>& rules) {
-  check(!rules.empty(), "joint optimizer: given no rules, expected at least one");
+  check(!rules.empty(), "joint optimizer: given no update rules, expected at least one");
   for (const auto& rule : rules)
     check(rule->lr == rules.front()->lr, "joint optimizer: given learning rates of ", rules.front()->lr, " and ",
           rule->lr, ", expected the same");

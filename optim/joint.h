@@ -1,7 +1,5 @@
 #pragma once
-// Several update rules, each over parameters of its own, as one optimizer: Bop for the binary weights and
-// Adam for all others, say. They share the learning rate and so its schedule; Parameter::rate_factor sets one
-// rule apart (gamma / lr for Bop).
+// Several update rules as one optimizer.
 #include <memory>
 
 #include "optim/optimizer.h"
@@ -10,15 +8,18 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace optim {
 
+/// Several update rules, each over parameters of its own, as one optimizer: Bop for the binary weights and Adam for all
+/// others, say. They share the learning rate and so its schedule; Parameter::rate_factor sets the parameters of one
+/// update rule apart (gamma / lr for Bop).
 class Joint : public Optimizer {
  public:
-  /// Throws Error when there are no rules or their rates differ. No two may move the same parameter.
+  /// Throws Error when there are no update rules or their rates differ. No two may move the same parameter.
   explicit Joint(std::vector<std::unique_ptr<Optimizer>> rules);
 
   std::vector<Parameter*> parameters() const override;
   void step() override;
   void check_step() override;
-  /// Entries are named "<number of the rule>.<name there>".
+  /// An entry's name is the number of its update rule, a dot, and its name in the state of that: "1.mean.0".
   State state() const override;
   void load_state(const State& state) override;
 

@@ -17,7 +17,7 @@ void check_rate(const char* where, double rate) {
   check(in_range(rate, 0), where, ": given a learning rate of ", rate, ", expected a finite one >= 0");
 }
 
-// Of one parameter, before anything moves.
+// Checks one parameter before anything moves.
 void check_settings(const Parameter& p, double lr) {
   check(in_range(lr * p.rate_factor, 0), "optimizer: given a learning rate of ", lr, " and a factor of ", p.rate_factor,
         ", expected a finite product >= 0");

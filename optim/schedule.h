@@ -14,9 +14,10 @@ namespace optim {
 /// Learning rate at a step >= 0; throws Error for a negative one. After its last step a schedule keeps its last rate.
 using Schedule = std::function<double(std::int64_t step)>;
 
-// All of these throw Error for a rate that is negative or not finite as a Real, and where a count, factor or
+// All schedules below throw Error for a rate that is negative or not finite as a Real, and where a count, factor or
 // order is out of the range given. A factor above 1 may carry a rate beyond that later: step() refuses it then.
 
+/// `rate` at every step.
 Schedule constant(double rate);
 
 /// rate * factor^floor(step / every); every >= 1, factor > 0.
@@ -28,8 +29,9 @@ Schedule multi_step(double rate, std::vector<std::int64_t> milestones, double fa
 /// From `rate` at step 0 along half a cosine to `final_rate` at step `steps` >= 1.
 Schedule cosine(double rate, std::int64_t steps, double final_rate = 0);
 
+/// Settings of one_cycle().
 struct OneCycleOptions {
-  double max_rate = 0.1;
+  double max_rate = 0.1;         ///< largest learning rate
   std::int64_t steps = 100;      ///< of the whole cycle, >= 2
   double rise = 0.3;             ///< share of the steps spent going up, in (0, 1)
   double start_divisor = 25;     ///< start at max_rate / start_divisor

@@ -1,5 +1,5 @@
 #pragma once
-// EvaluationScope: for as long as it lives a network is what it is deployed as.
+// EvaluationScope: a network as it is deployed, in the middle of a training.
 //   {
 //     const quant::EvaluationScope scope(*net, &rule);
 //     accuracy = evaluate(*net, test);
@@ -14,15 +14,17 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-/// Weights are the projections of the float copies, and the network is in evaluation mode. At its end the weights that
-/// the network computes with, what the projections remember and the mode are what they were, so that a scope may stand
-/// anywhere in a training. (Float copies, running statistics and random streams are the network's own: whoever changes
-/// them within the scope brings them back.)
+/// For as long as it lives, weights are the projections of the float copies, and the network is in evaluation mode. At
+/// its end the weights that the network computes with, what the projections remember and the mode are what they were,
+/// so that a scope may stand anywhere in a training. (Float copies, running statistics and random streams are the
+/// network's own: whoever changes them within the scope brings them back.)
 class EvaluationScope {
  public:
-  /// Both must outlive the scope; null: float weights. A network under a rule cannot be evaluated without it.
+  /// Both must outlive the scope; null: float weights. A network under a weight rule cannot be evaluated without it.
   explicit EvaluationScope(nn::Module& net, WeightRule* rule = nullptr);
+  /// Brings back what was there before.
   ~EvaluationScope();
+  /// Not copied: what was there before is brought back once.
   EvaluationScope(const EvaluationScope&) = delete;
   EvaluationScope& operator=(const EvaluationScope&) = delete;
 

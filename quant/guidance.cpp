@@ -85,7 +85,7 @@ GuidedLosses Guidance::losses(const Outcome& student, const Outcome& partner) {
           weighted(options_.partner_task_weight, partner.task, options_.partner_weight, r.partner)};
 }
 
-// The same difference twice, each time with the other network's part as a constant.
+// One difference twice, each time with the other network's part as a constant.
 GuidedLosses Guidance::differences(const Outcome& student, const Outcome& partner) {
   const double t = options_.temperature;
   check(options_.guide == kFeatures || (student.logits.defined() && partner.logits.defined()),

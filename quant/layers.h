@@ -1,15 +1,15 @@
 #pragma once
-// Which layers of a network a method treats in another way: the first one in float, say, or one on 8 bits. An exception
-// is one line of text, the same in C++, in a configuration and on the command line:
+// Which layers of a network a method treats in another way: the first one in float, say, or one with 8 bits. An
+// exception is one line of text, the same in C++, in a configuration and on the command line:
 //   "last: float"                     everything in float that belongs to the last layer
 //   "first: weights=float"            its weights alone
 //   "conv1: weights.bits=8"           other options of the method's own projection
 //   "stages.*: weights=twn activations.bits=8"
 // Before the colon stands the dotted name of a layer (of its module, as summary lists it), in which * is any text, or
-// `first` or `last`: the first and the last layer that has weights, in the order of the network. Behind it, separated by
-// spaces, stand settings: `weights` and `activations` name another part of that kind, `float` is none, and NAME.OPTION
-// sets an option of it; `gradients=float` leaves the gradient behind a layer as it is. `float` alone means all three. Of
-// several exceptions for a layer a later one wins.
+// `first` or `last`: the first and the last layer that has weights, in the order of the network. Behind it, separated
+// by spaces, stand settings: `weights` and `activations` name another part of that kind, `float` is none, and
+// NAME.OPTION sets an option of it; `gradients=float` leaves the gradient of a layer's output as it is. `float` alone
+// means all three. Where several exceptions fit a layer, a later one wins.
 //
 // An activation is a layer of its own name. That of `last` is the one whose output the last layer reads: it loses its
 // levels and keeps its bounds, where it can (nn::Activation::quantize).
@@ -27,26 +27,29 @@ namespace quant {
 /// A layer with weights among the others of its network.
 struct LayerPlace {
   std::string name = {};  ///< dotted name of the module
-  bool first = false, last = false;
+  /// Whether it is the first of them, in the order of the network.
+  bool first = false, last = false;  ///< whether it is the last of them
 };
 
+/// The exceptions of a method, read from their lines.
 class LayerExceptions {
  public:
+  /// No exceptions.
   LayerExceptions() = default;
-  /// Throws UsageError for a line that is none.
+  /// Throws UsageError for a line that is not such an exception.
   explicit LayerExceptions(const std::vector<std::string>& lines);
 
-  /// The part for the weights of this layer, where the method has `part`; "none" for float ones. Throws UsageError for
-  /// options that it does not have.
+  /// The part for the weights of this layer, where the method has `part`; "none": they are float. Throws UsageError for
+  /// unknown parts and options.
   Part weights(const Part& part, const LayerPlace& layer) const;
-  /// The same for the activation of this name; "relu" for a float one.
+  /// The part for the activation of this name, where the method has `part`; "relu": it is float. Throws as weights().
   Part activation(const Part& part, const std::string& name) const;
-  /// Whether the gradient behind this layer is quantized.
+  /// Whether the gradient of this layer's output is quantized.
   bool gradients(const LayerPlace& layer) const;
-  /// Whether what the last layer reads keeps its levels.
+  /// Whether the activation that the last layer reads keeps its levels.
   bool last_activation() const;
 
-  /// Throws UsageError, naming it, for an exception that none of these layers and activations fulfils.
+  /// Throws UsageError, naming the line, for an exception that fits none of these layers and activations.
   void expect_matches(const std::vector<std::string>& names) const;
 
  private:

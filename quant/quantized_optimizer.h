@@ -1,7 +1,5 @@
 #pragma once
-// QuantizedOptimizer: an optimizer around an optimizer, by which a network is trained with quantized weights,
-// quantized gradients, activations that move along a schedule, or none of these. A loop with it is that of a float
-// training:
+// QuantizedOptimizer. A loop with it is that of a float training:
 //   quant::QuantizedOptimizer optimizer(sgd, *net, {.weights = &rule}, {loader.batches_per_epoch(), epochs});
 //   for (...) {
 //     optimizer.lr = rate(step);
@@ -9,8 +7,8 @@
 //     cross_entropy((*net)(batch.images), batch.labels).backward();
 //     optimizer.step();                               // moves the float copies
 //   }
-// No call can be left out: weights under a rule have no elements before zero_grad() nor after step(), and an optimizer
-// that lacks a weight of the rule, or what its projections train, is refused.
+// No call can be left out: weights under a weight rule have no elements before zero_grad() nor after step(), and an
+// optimizer that lacks one of them, or what their projections train, is refused.
 #include <cstdint>
 #include <vector>
 
@@ -30,16 +28,18 @@ struct QuantizedParts {
   GradientRule* gradients = nullptr;  ///< null: float gradients
 };
 
-/// How long a training is, which its schedules depend on (quant/schedule.h); both >= 1. They stand still after it.
+/// How long a training is, which its schedules depend on (quant/schedule.h). They stand still after it.
 struct TrainingLength {
-  std::int64_t steps_per_epoch;
-  std::int64_t epochs;
+  std::int64_t steps_per_epoch;  ///< batches of an epoch, >= 1
+  std::int64_t epochs;           ///< >= 1, of the whole training, whatever a break in it
 };
 
+/// An optimizer around an optimizer, by which a network is trained with quantized weights, quantized gradients,
+/// activations that move along a schedule, or none of these.
 class QuantizedOptimizer : public optim::Optimizer {
  public:
   /// Optimizer, network and parts must outlive this object. Throws Error for a length out of range, and unless `inner`
-  /// moves the weights of the rule and what its projections train.
+  /// moves the weights of the weight rule and what its projections train.
   QuantizedOptimizer(optim::Optimizer& inner, nn::Module& net, const QuantizedParts& parts,
                      const TrainingLength& length);
 
@@ -52,16 +52,19 @@ class QuantizedOptimizer : public optim::Optimizer {
   /// projections train: whoever looks at gradients before the step, to clip them or to ask whether they are finite,
   /// calls it after backward(). step() does it otherwise.
   void collect_gradients();
-  /// The relaxation pulls the float copies, the optimizer moves them, and the relaxation has its say once more.
+  /// The relaxation pulls the float copies, the optimizer moves them, and the relaxation acts on them once more.
   /// Throws Error, and nothing moves, without zero_grad() since the step before, and as the optimizer does.
   void step() override;
+  /// Throws what step() would refuse, and moves nothing.
   void check_step() override;
 
-  /// That of the optimizer, and `schedule.step`, the number of steps taken.
+  /// The state of the inner optimizer, and `schedule.step`, the number of steps taken.
   State state() const override;
   void load_state(const State& state) override;
 
+  /// Steps since the beginning of the training, those before a load_state() included.
   std::int64_t steps_taken() const { return steps_; }
+  /// Null: float weights.
   WeightRule* weights() const { return parts_.weights; }
 
  private:

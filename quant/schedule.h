@@ -7,9 +7,10 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
+/// Where a training stands: epochs behind it, of how many.
 using nn::Progress;
 
-/// advance() of every module of `net`.
+/// Calls advance() of every module of `net`.
 void advance(nn::Module& net, const Progress& at);
 
 }  // namespace quant

@@ -62,14 +62,14 @@ class Summarizer {
   };
 
   Packed packed(const Parameter& p) const {
-    if (const Deferred* codes = p.used.source(); codes && codes->bits() > 0)
+    if (const Deferred* codes = p.effective.source(); codes && codes->bits() > 0)
       return {codes->bits(), static_cast<std::int64_t>(codes->scales().size())};
     const auto found = rule_bits_.find(&p);
     if (found == rule_bits_.end() || found->second >= kFloatBits) return {};
     return {found->second, 2};  // values on a grid without codes: a step and an offset
   }
 
-  /// Of the value of every node.
+  /// Bits of the value of every node.
   void find_bits() {
     std::map<int, int> said;  // by modules, of what they put out
     for (const Graph::Call& call : graph_.calls)

@@ -15,15 +15,17 @@ namespace quant {
 inline constexpr int kFloatBits = 32;
 
 /// One call of a module, with the ops that it carries out itself; or one op with parameters that a module
-/// carries out between those that it is made of. Parameters, and the bytes that they take, belong to the first
-/// row that has them.
+/// carries out between its submodules. Parameters, and the bytes that they take, belong to the first row that
+/// has them.
 struct LayerSummary {
-  std::string name, kind;  ///< dotted path of the module; its type, or the name of the op
-  Shape output;            ///< without the batch
-  int uses = 1;            ///< how often the module is called: a row each
-  std::int64_t parameters = 0;
-  int weight_bits = 0;                  ///< 0: the layer has no weights; the most, where it has several
-  int input_bits = 0, output_bits = 0;  ///< of the activations that come in (the most) and go out
+  /// Dotted path of the module.
+  std::string name, kind;       ///< type of the module, or name of the op
+  Shape output;                 ///< without the batch
+  int uses = 1;                 ///< how often the module is called, each time with a row
+  std::int64_t parameters = 0;  ///< elements of all of them
+  int weight_bits = 0;          ///< 0: the layer has no weights; the most, where it has several
+  /// Bits of the activations that come in; the most, where there are several.
+  int input_bits = 0, output_bits = 0;  ///< bits of the activations that go out
   /// What a deployed network has to keep: weights packed, their scales, biases, one factor and one offset for
   /// each channel of a batch normalisation, everything else as float.
   std::int64_t bytes = 0;
@@ -35,20 +37,25 @@ struct LayerSummary {
   std::int64_t bops = 0;
 };
 
+/// A network layer by layer, and the sums.
 struct Summary {
-  /// In the order of execution. Of modules, those without children or with parameters of their own.
+  /// In the order of execution: calls of modules without children or with parameters of their own, and the ops with
+  /// parameters between them.
   std::vector<LayerSummary> layers;
-  std::int64_t parameters = 0, bytes = 0, macs = 0, bops = 0;  ///< of all layers
+  std::int64_t parameters = 0,  ///< of all layers, each once
+      bytes = 0,                ///< of all layers, as deployed
+      macs = 0,                 ///< of all layers, for one input
+      bops = 0;                 ///< bit operations of all layers, for one input
 };
 
-/// Of a network for inputs of the shapes that its graph was traced with. Weights are as they are used at the
-/// moment: quantized ones where a projection has left its codes in Parameter::used, and those of `rule`, whose
-/// projections need not have codes: without them a weight is packed all the same, with a step and an offset.
+/// The summary of a network for inputs of the shapes that its graph was traced with. A weight counts as quantized where
+/// a projection has left its codes in Parameter::effective, and where it is one of `rule`, even if its projection has
+/// no codes: it is then packed with a step and an offset.
 /// Activations count as quantized behind an op or a module that says its "bits" (an ActivationQuantizer does),
 /// and behind what only picks among values: max pooling, reshaping, slices, subsampling, concatenation. Throws
 /// Error for the graph of another network.
 Summary summarize(nn::Module& net, const nn::Graph& graph, const WeightRule* rule = nullptr);
-/// The same for one image (H,W,C). Throws Error when the network does not take it.
+/// The summary for one image (H, W, C). Throws Error when the network does not take it.
 Summary summarize(nn::Module& net, const Shape& image, const WeightRule* rule = nullptr);
 
 }  // namespace quant

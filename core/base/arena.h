@@ -1,6 +1,5 @@
 #pragma once
-// MemoryArena: one store of the pool. What is given back grows together with its free neighbours, so that
-// the memory of many small feature maps serves a large one later in the same step. Not thread safe.
+// The stores that the pool of core/base/memory.h consists of.
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -10,14 +9,17 @@
 
 namespace coarsegrad {
 
+/// One store of the pool. What is given back grows together with its free neighbours, so that the memory of many small
+/// feature maps serves a large one later in the same step. Not thread safe.
 class MemoryArena {
  public:
   /// The smallest free piece that is large enough, cut to `bytes`; null if there is none. `bytes` is a
   /// multiple of 64, and so is every address.
   void* take(std::size_t bytes);
-  /// `bytes` as they were taken.
+  /// Takes a piece back: `data` and `bytes` as they were taken.
   void give(void* data, std::size_t bytes);
-  /// Asks the system for room for `bytes` more; returns how many it got. Throws Error when there are none.
+  /// Asks the system for room for `bytes` more, in whole huge pages (2 MiB); returns how many bytes it got. Throws
+  /// Error where there are none.
   std::size_t grow(std::size_t bytes);
   /// Gives whole free pages back to the system; returns how many bytes that were.
   std::size_t release();

@@ -35,7 +35,7 @@ void check(bool ok, const Parts&... parts) {
     throw Error(cat(parts...));
 }
 
-/// As check(), throwing UsageError.
+/// Throws UsageError(cat(parts...)) unless `ok`: check() for what a user has asked for.
 template <class... Parts>
 void check_usage(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]

@@ -1,14 +1,16 @@
 #pragma once
-// What the elements of a tensor are: real numbers, which mathematics is done with, or whole numbers: labels, the bytes of
-// images, the codes of quantized values.
+// The types that the elements of a tensor may have.
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
 namespace coarsegrad {
 
+/// What the elements of a tensor are: real numbers, which mathematics is done with, or whole numbers: labels, the bytes
+/// of images, the codes of quantized values.
 enum class ElementType : std::uint8_t { float32, float64, uint8, int8, int32 };
 
+/// The element type that C++ calls T; does not compile for any other T.
 template <class T>
 constexpr ElementType element_type_of() {
   if constexpr (std::is_same_v<T, float>)

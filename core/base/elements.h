@@ -1,5 +1,5 @@
 #pragma once
-// Elements of a large array: there already, or computed piece by piece by whoever reads them.
+// Large arrays that need not be in memory as a whole.
 #include <algorithm>
 #include <cstdint>
 
@@ -8,19 +8,25 @@
 
 namespace coarsegrad {
 
+/// The elements of an array, which are in memory, or are computed piece by piece when they are read. Refers to the
+/// array and owns nothing.
 template <class T>
 class Elements {
  public:
-  /// Writes elements [begin, end) to `out`; called from several threads at once. Both lie on borders that the
-  /// reader and the array agree on: rows of an image, at least.
+  /// Computes elements [begin, end) of `array` into `out`; called from several threads at once. Both lie on borders
+  /// that the reader and the array agree on: rows of an image, at least.
   using Read = void (*)(const void* array, std::int64_t begin, std::int64_t end, T* out);
 
+  /// Elements in memory; null stands for an array that is left out.
   Elements(const T* values) : values_(values) {}  // NOLINT(google-explicit-constructor): arrays are elements
+  /// Elements that `reader` computes from `array`.
   Elements(const void* array, Read reader) : array_(array), read_(reader) {}
 
   /// Whether values() are all of them; they have to be read otherwise.
   bool there() const { return !read_; }
+  /// The first element where they are there, else null.
   const T* values() const { return values_; }
+  /// Copies or computes elements [begin, end) into `out`.
   void read(std::int64_t begin, std::int64_t end, T* out) const {
     if (there())
       std::copy_n(values_ + begin, end - begin, out);
@@ -38,11 +44,13 @@ class Elements {
 template <class T>
 class ElementWindow {
  public:
+  /// Elements [begin, end) of `all`, read now where they are not there.
   ElementWindow(const Elements<T>& all, std::int64_t begin, std::int64_t end)
       : own_(all.there() ? 0 : static_cast<std::size_t>(end - begin)),
         values_(all.there() ? (all.values() ? all.values() + begin : nullptr) : own_.data()) {
     if (!all.there()) all.read(begin, end, own_.data());
   }
+  /// Element `begin` and those behind it.
   const T* data() const { return values_; }
 
  private:

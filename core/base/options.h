@@ -25,24 +25,30 @@
 
 namespace coarsegrad {
 
-/// What is said of an option: its name (small letters, digits and hyphens), the unit of a number ("1": none; "" for what is
-/// no number) and one line of help.
+/// What users are told of an option.
 struct OptionText {
-  std::string name, unit, help;
+  std::string name,  ///< small letters, digits and hyphens
+      unit,          ///< of a number, "1" for none; "" for what is no number
+      help;          ///< one line, not empty
 };
 
-/// Both ends belong to it.
+/// The values that an option may take; both ends belong to them.
 template <class T>
 struct OptionRange {
-  T least, most;
+  T least,   ///< lower end
+      most;  ///< upper end, kNoEnd for none
 };
 
-/// Is shown the fields of a struct of options, in order.
+/// Is shown the fields of a struct of options by its describe(), in order; `value` is the field itself, which may be
+/// read and set.
 class OptionVisitor {
  public:
   virtual ~OptionVisitor() = default;
+  /// A real number in `range`.
   virtual void number(const OptionText& text, double& value, OptionRange<double> range) = 0;
+  /// A whole number in `range`.
   virtual void integer(const OptionText& text, int& value, OptionRange<int> range) = 0;
+  /// Something that is on (true) or off.
   virtual void flag(const OptionText& text, bool& value) = 0;
   /// One of `choices`, which has two or more.
   virtual void choice(const OptionText& text, std::string& value, const std::vector<std::string>& choices) = 0;
@@ -53,13 +59,13 @@ inline constexpr double kNoEnd = std::numeric_limits<double>::max();
 
 /// The value of any option.
 using OptionValue = std::variant<bool, int, double, std::string>;
-/// As a flag takes it: "true", "3", "1e-05", "fitted".
+/// The value as text that a flag takes: "true", "3", "1e-05", "fitted".
 std::string shown(const OptionValue& value);
 
 /// A field of a struct of options as data.
 struct OptionField {
-  OptionText text;
-  OptionValue value;
+  OptionText text;     ///< name, unit and help
+  OptionValue value;   ///< what it is set to
   std::string limits;  ///< "a number from 0 to 1", "one of none, fitted", "true or false"
 };
 
@@ -68,7 +74,8 @@ class AnyOptions {
  public:
   /// No options: a struct without fields.
   AnyOptions() : AnyOptions(None{}) {}
-  /// Of a type that describe() is declared for.
+  /// Options of a type that describe() is declared for. Throws Error for a description that contradicts itself: a name
+  /// twice, a default outside of its limits.
   template <class Options>
   requires requires(OptionVisitor& v, Options& o) { describe(v, o); }
   AnyOptions(
@@ -76,6 +83,7 @@ class AnyOptions {
       : held_(std::make_unique<Model<Options>>(std::move(options))) {
     check_description();
   }
+  /// A copy has fields of its own.
   AnyOptions(const AnyOptions& other) : held_(other.held_->copy()) {}
   AnyOptions(AnyOptions&&) noexcept = default;
   AnyOptions& operator=(AnyOptions other) noexcept {
@@ -91,19 +99,22 @@ class AnyOptions {
     return static_cast<const Model<Options>&>(*held_).options;
   }
 
+  /// All fields with what they are set to, in the order of the description.
   std::vector<OptionField> fields() const;
+  /// Whether there is an option of this name.
   bool has(std::string_view name) const;
-  /// Whether these are AnyOptions(), which no part has: where a part's options are asked for they mean its own as they are.
+  /// Whether these are AnyOptions(), which no part has: where a part's options are expected they stand for its own, as
+  /// they are when nobody sets them.
   bool none() const { return held_->type() == typeid(None); }
-  /// Throws UsageError, listing the options, if there is none of this name.
+  /// The value of one option. Throws UsageError, listing the options, if there is none of this name.
   OptionValue get(std::string_view name) const;
-  /// Sets one of them. An integer is taken for a number. Throws UsageError "name: given, expected" for an unknown name, a
-  /// value of another type, or one outside of its limits; nothing has changed then.
+  /// Sets one option. An integer is taken for a number. Throws UsageError "name: given, expected" for an unknown name,
+  /// a value of another type, or one outside of its limits; nothing has changed then.
   void set(std::string_view name, const OptionValue& value);
-  /// The same from text, as a flag has it.
+  /// Sets one option from text, as a flag has it; throws as set() does.
   void set_text(std::string_view name, const std::string& text);
 
-  /// The same type and the same values.
+  /// Whether both are of the same type and hold the same values.
   friend bool operator==(const AnyOptions& a, const AnyOptions& b);
 
  private:
@@ -129,7 +140,8 @@ class AnyOptions {
   std::unique_ptr<Held> held_;
 };
 
-/// "rho 1e-05, warm": values that differ from those of `standard`, which is of the same type; "" where none does.
+/// The values that differ from those of `standard`, which is of the same type, as text such as "rho 1e-05, warm"; ""
+/// where none does.
 std::string changes(const AnyOptions& options, const AnyOptions& standard);
 
 }  // namespace coarsegrad

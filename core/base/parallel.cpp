@@ -37,7 +37,7 @@ thread_local int team = 1;
 // One region at a time has a team; its threads' numbers are theirs alone.
 std::atomic_flag team_is_busy;
 
-// As the system counts them, which is what its limits are about: a thread that was joined may still be among
+// The system's own count, which its limits are about: a thread that was joined may still be among
 // them for a moment.
 std::uintmax_t threads_of_process() {
   std::error_code unknown;
@@ -57,7 +57,7 @@ int startable(int wanted) {
       for (int i = 0; i < wanted; ++i)
         started.emplace_back([&until_all_are_there] { const std::lock_guard end(until_all_are_there); });
     } catch (const std::exception&) {
-      // The limit: of threads, or of memory for their stacks.
+      // A limit is reached: that of threads, or of memory for their stacks.
     }
   }
   for (std::thread& thread : started) thread.join();

@@ -16,9 +16,9 @@ namespace coarsegrad {
 /// Threads used by parallel_for, 1 to 1024. Default: OpenMP's, which is OMP_NUM_THREADS or else the
 /// processors in the affinity mask, and no more than OMP_THREAD_LIMIT.
 int num_threads();
-/// Throws Error unless 1 <= n <= 1024. Whoever asks for n threads gets them, or an Error from parallel_for
-/// that says how many can be started. Where nobody has asked and the default number cannot be started, it
-/// becomes 1. OpenMP may give less (OMP_THREAD_LIMIT, OMP_DYNAMIC).
+/// Sets num_threads() of the process; throws Error unless 1 <= n <= 1024. Whoever asks for n threads gets them, or an
+/// Error from parallel_for that says how many can be started. Where nobody has asked and the default number cannot be
+/// started, it becomes 1. OpenMP may give less (OMP_THREAD_LIMIT, OMP_DYNAMIC).
 void set_num_threads(int n);
 /// Number of this thread, 0 or more, among those that share the tasks of a parallel_for; -1 outside of tasks,
 /// and in tasks that are not shared.
@@ -30,6 +30,7 @@ class FlushDenormals {
  public:
   FlushDenormals();
   ~FlushDenormals();
+  /// Not copied: each scope restores the mode that it has found.
   FlushDenormals(const FlushDenormals&) = delete;
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 
@@ -38,8 +39,9 @@ class FlushDenormals {
 };
 
 namespace detail {
+/// parallel_for() of the function `call`, which is handed `context` with each task.
 void run_tasks(std::int64_t tasks, void (*call)(void* context, std::int64_t task), void* context);
-}
+}  // namespace detail
 
 /// Calls f(task) once for each task in [0, tasks), on any thread, in any order; returns when all are done. A
 /// task must write only what no other task touches. The first exception is rethrown here. Nested calls run
@@ -55,10 +57,12 @@ void parallel_for(std::int64_t tasks, F&& f) {
       const_cast<void*>(static_cast<const void*>(std::addressof(f))));
 }
 
-/// The range [begin, end) of part `part` when n items are cut into `parts` nearly equal contiguous parts.
+/// The items [begin, end) of a task.
 struct TaskRange {
-  std::int64_t begin, end;
+  std::int64_t begin,  ///< first item
+      end;             ///< one behind the last item
 };
+/// The items of part `part` when n items are cut into `parts` nearly equal contiguous parts.
 constexpr TaskRange part_of(std::int64_t n, std::int64_t parts, std::int64_t part) {
   return {n * part / parts, n * (part + 1) / parts};
 }

@@ -15,34 +15,36 @@ namespace coarsegrad {
 /// Which part is meant, and how it is set: {"blend", BlendOptions{.rho = 1e-4}}, or {"blend"} as it is when nobody sets
 /// it.
 struct Part {
-  std::string name;
-  AnyOptions options = {};
+  std::string name;         ///< as registered
+  AnyOptions options = {};  ///< AnyOptions(): the part's own, as they are when nobody sets them
 
-  /// The same with one option set; it must have its options. Throws as AnyOptions::set().
+  /// A copy with one option set, for a part that has its options (PartCatalogue::complete). Throws as
+  /// AnyOptions::set().
   Part with(std::string_view option, const OptionValue& value) const {
     Part changed = *this;
     changed.options.set(option, value);
     return changed;
   }
+  /// Whether names and options are equal.
   friend bool operator==(const Part& a, const Part& b) = default;
 };
 
-/// The parts of one kind, whatever it is that they make: what flags, files and help need to know. May be used by several
-/// threads.
+/// The parts of one kind, whatever it is that they make: what flags, files and help need to know. May be used by
+/// several threads.
 class PartCatalogue {
  public:
   virtual ~PartCatalogue() = default;
-  /// In the order in which they were added.
+  /// The names of all parts, in the order in which they were added.
   virtual std::vector<std::string> names() const = 0;
   /// The part of this name as it is when nobody sets its options. Throws UsageError, listing the known names.
   virtual Part part(std::string_view name) const = 0;
-  /// Where it comes from: a paper, or "" for what has none.
+  /// Where the part of this name comes from: a paper, or "" for what has none. Throws UsageError for an unknown name.
   virtual std::string source(std::string_view name) const = 0;
-  /// The part with options: its own where the given one has none.
+  /// The given part, with the options that part() has where it has none. Throws UsageError for an unknown name then.
   Part complete(const Part& given) const { return given.options.none() ? part(given.name) : given; }
 };
 
-/// What a part of this kind makes is a Product.
+/// The parts of one kind together with what makes them: a Product (a relaxation, say) from the options of its part.
 template <class Product>
 class PartRegistry : public PartCatalogue {
  public:
@@ -53,8 +55,8 @@ class PartRegistry : public PartCatalogue {
     add_shipped(*this);
   }
 
-  /// Makes a part known: its name, where it comes from, its options as they are when nobody sets them, and what makes it
-  /// of options. Throws UsageError if the name is empty or taken.
+  /// Makes a part known: its name, where it comes from, its options as they are when nobody sets them, and what makes
+  /// it of options. Throws UsageError if the name is empty or taken.
   template <class Options, class Maker>
   void add(std::string name, std::string source, Options standard, Maker maker) {
     entries_.add(std::move(name),
@@ -62,7 +64,7 @@ class PartRegistry : public PartCatalogue {
                          return maker(options.template as<Options>());
                        }});
   }
-  /// One that has no options.
+  /// Makes a part known that has no options.
   template <class Maker>
   void add(std::string name, std::string source, Maker maker) {
     entries_.add(std::move(name),
@@ -73,7 +75,7 @@ class PartRegistry : public PartCatalogue {
   Part part(std::string_view name) const override { return {std::string(name), entries_.find(name).standard}; }
   std::string source(std::string_view name) const override { return entries_.find(name).source; }
 
-  /// Throws UsageError for an unknown name, and Error for the options of another part.
+  /// Makes the part. Throws UsageError for an unknown name, and Error for the options of another part.
   Product make(const Part& part) const {
     const Entry& entry = entries_.find(part.name);
     return entry.make(part.options.none() ? entry.standard : part.options);

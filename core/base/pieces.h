@@ -22,19 +22,22 @@ void in_pieces(std::int64_t n, Piece piece, Done done) {
   for (std::int64_t t = 0; t < count; ++t) done(parts[static_cast<std::size_t>(t)]);
 }
 
+/// part(begin, n), which is a double, summed over the pieces.
+template <class Part>
+double sum_of_pieces(std::int64_t n, Part part) {
+  double sum = 0;
+  in_pieces<double>(n, part, [&](double one) { sum += one; });
+  return sum;
+}
+
 /// term(i) summed in double over i = 0 to n - 1.
 template <class Term>
 double sum_in_pieces(std::int64_t n, Term term) {
-  double sum = 0;
-  in_pieces<double>(
-      n,
-      [&](std::int64_t begin, std::int64_t count) {
-        double part = 0;
-        for (std::int64_t i = begin; i < begin + count; ++i) part += static_cast<double>(term(i));
-        return part;
-      },
-      [&](double part) { sum += part; });
-  return sum;
+  return sum_of_pieces(n, [&](std::int64_t begin, std::int64_t count) {
+    double part = 0;
+    for (std::int64_t i = begin; i < begin + count; ++i) part += static_cast<double>(term(i));
+    return part;
+  });
 }
 
 }  // namespace coarsegrad

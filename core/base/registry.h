@@ -13,15 +13,17 @@
 
 namespace coarsegrad {
 
-/// May be used by several threads. What was handed out stays where it is when more is added.
+/// Things of one kind by name. May be used by several threads. What was handed out stays where it is when more is
+/// added.
 template <class Thing>
 class Registry {
  public:
+  /// Names and things, in the order in which they were added.
   using Entries = std::deque<std::pair<std::string, Thing>>;
   /// `kind` names the things in messages: "weight projection".
   Registry(std::string kind, Entries shipped) : kind_(std::move(kind)), entries_(std::move(shipped)) {}
 
-  /// Throws UsageError, listing the known names, if there is none of this name.
+  /// The thing of this name. Throws UsageError, listing the known names, if there is none.
   const Thing& find(std::string_view name) const {
     const std::lock_guard lock(mutex_);
     if (const auto found = position(name); found != entries_.end()) return found->second;
@@ -30,7 +32,7 @@ class Registry {
     throw UsageError(cat(kind_, ": given '", name, "', expected one of:", known));
   }
 
-  /// Throws UsageError if the name is empty or taken.
+  /// Adds a thing and returns it where it stays. Throws UsageError if the name is empty or taken.
   const Thing& add(std::string name, Thing thing) {
     const std::lock_guard lock(mutex_);
     check_usage(!name.empty(), "register ", kind_, ": given an empty name, expected one");
@@ -38,6 +40,7 @@ class Registry {
     return entries_.emplace_back(std::move(name), std::move(thing)).second;
   }
 
+  /// All names, in the order in which they were added.
   std::vector<std::string> names() const {
     const std::lock_guard lock(mutex_);
     std::vector<std::string> names;

@@ -12,15 +12,17 @@ namespace coarsegrad {
 /// waiting. Errors begin with `lead`, such as "read_idx: PATH: ".
 class RegularFile {
  public:
-  /// Throws Error.
+  /// Opens the file. Throws Error where that fails or it is no regular one.
   RegularFile(const std::filesystem::path& path, std::string lead);
+  /// Closes the file.
   ~RegularFile();
+  /// Not copied: it owns its descriptor.
   RegularFile(const RegularFile&) = delete;
   RegularFile& operator=(const RegularFile&) = delete;
 
-  /// In bytes, as it was when the file was opened.
+  /// Length in bytes, as it was when the file was opened.
   std::uint64_t size() const { return size_; }
-  /// Stays the file's own.
+  /// The descriptor, which the file closes itself.
   int descriptor() const { return descriptor_; }
   /// The next bytes, as many as there is room for. Throws Error where the file ends before.
   void read(std::span<std::byte> out);

@@ -7,7 +7,7 @@
 
 namespace coarsegrad {
 
-/// The digest of the parts, one after another, as 64 lower-case hexadecimal digits.
+/// The digest of the parts, one after another, as 64 lower-case hexadecimal digits. Throws Error where OpenSSL refuses.
 std::string sha256(std::span<const std::span<const std::byte>> parts);
 std::string sha256(std::initializer_list<std::span<const std::byte>> parts);
 

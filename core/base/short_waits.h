@@ -7,6 +7,7 @@
 
 namespace coarsegrad::detail {
 
+/// Sets the environment, unless one of the variables is set already.
 inline void ask_for_short_waits(int, char**, char**) {
   for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
     if (std::getenv(name)) return;
@@ -14,6 +15,7 @@ inline void ask_for_short_waits(int, char**, char**) {
   setenv("KMP_BLOCKTIME", "1", 0);      // LLVM: milliseconds, and the least but none
 }
 
+/// What the loader calls before the libraries are initialised.
 [[gnu::section(".preinit_array"), gnu::used]] static void (*const before_libraries)(int, char**,
                                                                                     char**) = ask_for_short_waits;
 

@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "core/base/check.h"
-#include "core/base/memory.h"
 #include "core/base/parallel.h"
+#include "core/base/pieces.h"
 #include "core/kernels/kernels.h"
 
 namespace coarsegrad {
@@ -17,19 +17,6 @@ static_assert(kTaskElements % 8 == 0, "a task begins at a whole byte of the mask
 template <class P>
 P* at(P* p, std::int64_t i) {
   return p ? p + i : nullptr;
-}
-
-// Adds up part(begin, end) over the tasks, in order.
-template <class F>
-double sum_of_parts(std::int64_t n, F part) {
-  const std::int64_t count = (n + kTaskElements - 1) / kTaskElements;
-  const Scratch<double> parts(static_cast<std::size_t>(count));
-  parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
-    parts[static_cast<std::size_t>(begin / kTaskElements)] = part(begin, end);
-  });
-  double sum = 0;
-  for (std::int64_t t = 0; t < count; ++t) sum += parts[static_cast<std::size_t>(t)];
-  return sum;
 }
 
 }  // namespace
@@ -60,7 +47,7 @@ void mask_backward(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx)
 
 template <class T>
 bool quantize_forward(std::int64_t n, const T* x, kernels::Quantizer<T> quantizer,
-                      const std::type_identity_t<kernels::Interval<T>>& pass, T* y, std::uint8_t* codes,
+                      const std::type_identity_t<kernels::PassBand<T>>& pass, T* y, std::uint8_t* codes,
                       std::uint8_t* mask) {
   check_quantizer(quantizer);
   const auto quantize = real_kernels<T>().activation.quantize;
@@ -85,9 +72,9 @@ double quantize_alpha_gradient(std::int64_t n, const T* x, const T* dy, kernels:
   check_quantizer(quantizer);
   check(quantizer.rounding == kernels::Rounding::up && quantizer.steps == 1,
         "gradient of alpha: expected a quantizer that rounds up x / alpha");
-  return sum_of_parts(n, [&](std::int64_t begin, std::int64_t end) {
-    return real_kernels<T>().activation.alpha_gradient(end - begin, x + begin, dy + begin, quantizer.alpha,
-                                                       quantizer.levels, rule);
+  return sum_of_pieces(n, [&](std::int64_t begin, std::int64_t count) {
+    return real_kernels<T>().activation.alpha_gradient(count, x + begin, dy + begin, quantizer.alpha, quantizer.levels,
+                                                       rule);
   });
 }
 
@@ -96,8 +83,8 @@ double quantize_alpha_gradient(std::int64_t n, const std::uint8_t* codes, const 
                                int levels, AlphaRule rule) {
   check(clipped_mask || rule == AlphaRule::exact || n == 0,
         "activation quantizer: this alpha rule needs the clipped mask");
-  return sum_of_parts(n, [&](std::int64_t begin, std::int64_t end) {
-    return real_kernels<T>().activation.alpha_gradient_codes(end - begin, codes + begin, at(clipped_mask, begin / 8),
+  return sum_of_pieces(n, [&](std::int64_t begin, std::int64_t count) {
+    return real_kernels<T>().activation.alpha_gradient_codes(count, codes + begin, at(clipped_mask, begin / 8),
                                                              dy + begin, levels, rule);
   });
 }
@@ -108,9 +95,9 @@ double quantize_step_gradient(std::int64_t n, const T* x, const std::uint8_t* co
   check_quantizer(quantizer);
   check(quantizer.rounding == kernels::Rounding::nearest && quantizer.steps == 1,
         "gradient of a step: expected a quantizer that rounds x / alpha to the nearest");
-  return sum_of_parts(n, [&](std::int64_t begin, std::int64_t end) {
-    return real_kernels<T>().activation.step_gradient(end - begin, x + begin, codes + begin, dy + begin,
-                                                      quantizer.alpha, quantizer.levels);
+  return sum_of_pieces(n, [&](std::int64_t begin, std::int64_t count) {
+    return real_kernels<T>().activation.step_gradient(count, x + begin, codes + begin, dy + begin, quantizer.alpha,
+                                                      quantizer.levels);
   });
 }
 
@@ -118,7 +105,7 @@ double quantize_step_gradient(std::int64_t n, const T* x, const std::uint8_t* co
   template void check_quantizer(kernels::Quantizer<T>);                                                          \
   template void relu_forward(std::int64_t, const T*, T*, std::uint8_t*);                                         \
   template void mask_backward(std::int64_t, const std::uint8_t*, const T*, T*);                                  \
-  template bool quantize_forward(std::int64_t, const T*, kernels::Quantizer<T>, const kernels::Interval<T>&, T*, \
+  template bool quantize_forward(std::int64_t, const T*, kernels::Quantizer<T>, const kernels::PassBand<T>&, T*, \
                                  std::uint8_t*, std::uint8_t*);                                                  \
   template void quantize_decode(std::int64_t, const std::uint8_t*, T, T*);                                       \
   template double quantize_alpha_gradient(std::int64_t, const T*, const T*, kernels::Quantizer<T>, AlphaRule);   \

@@ -23,10 +23,22 @@ namespace coarsegrad {
 /// Sizes of one convolution. x: (batch, height, width, in_channels); weight: (out_channels, kernel_h,
 /// kernel_w, in_channels / groups); y: (batch, out_height(), out_width(), out_channels). Padding is with zeros.
 struct ConvShape {
-  std::int64_t batch, height, width, in_channels, out_channels, kernel_h, kernel_w;
-  std::int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1, groups = 1;
+  std::int64_t batch,         ///< images
+      height,                 ///< pixels of x from top to bottom
+      width,                  ///< pixels of x from left to right
+      in_channels,            ///< a multiple of `groups`
+      out_channels,           ///< a multiple of `groups`
+      kernel_h,               ///< taps from top to bottom, >= 1
+      kernel_w;               ///< taps from left to right, >= 1
+  std::int64_t stride_h = 1,  ///< pixels of x from an output to the one below, >= 1
+      stride_w = 1,           ///< pixels of x from an output to its right neighbour, >= 1
+      pad_h = 0,              ///< rows of zeros above the image, and as many below
+      pad_w = 0,              ///< columns of zeros on either side
+      dilation_h = 1,         ///< pixels of x from a tap to the one below, >= 1
+      dilation_w = 1,         ///< pixels of x from a tap to its right neighbour, >= 1
+      groups = 1;             ///< parts of the channels that do not mix, >= 1
 
-  /// Extents of y; -1 where the kernel does not fit into the padded image.
+  /// Extents of y in pixels; -1 where the kernel does not fit into the padded image.
   std::int64_t out_height() const { return out_extent(height, kernel_h, stride_h, pad_h, dilation_h); }
   std::int64_t out_width() const { return out_extent(width, kernel_w, stride_w, pad_w, dilation_w); }
   /// Throws Error in the name of `op` when the kernel does not fit into the padded image or the groups do not
@@ -41,15 +53,14 @@ struct ConvShape {
   }
 };
 
-/// x is read image by image (core/base/elements.h).
-/// y = conv(x, weight) + bias; bias (out_channels) may be null. This and the two below throw Error when the
-/// kernel does not fit into the padded image or the groups do not divide the channels.
+/// y = conv(x, weight) + bias; bias (out_channels) may be null. x is read image by image (core/base/elements.h). Throws
+/// Error as ConvShape::validate() does, and so do the two backward passes.
 template <class T>
 void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias, T* y);
-/// dx = the gradient with respect to x.
+/// dx = the gradient with respect to x, from dy, that with respect to y.
 template <class T>
 void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx);
-/// dweight = the gradient with respect to the weight.
+/// dweight = the gradient with respect to the weight, from dy, that with respect to y.
 template <class T>
 void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* dy, T* dweight);
 

@@ -10,11 +10,16 @@ namespace coarsegrad {
 
 /// Along one axis: output i of [begin, end) meets the taps [first_tap, last_tap), maybe none.
 struct Band {
-  std::int64_t begin, end, first_tap, last_tap;
+  std::int64_t begin,  ///< first output
+      end,             ///< one behind the last output
+      first_tap,       ///< first tap that meets the image
+      last_tap;        ///< one behind the last tap that does
+  /// How many taps meet the image.
   std::int64_t taps() const { return last_tap - first_tap; }
 };
 
-/// Output i reads input i * stride + origin + t with tap t; inputs outside [0, inputs) are padding.
+/// The bands of one axis, in order: output i reads input i * stride + origin + t with tap t; inputs outside [0, inputs)
+/// are padding.
 inline std::vector<Band> bands(std::int64_t outputs, std::int64_t stride, std::int64_t origin, std::int64_t taps,
                                std::int64_t inputs) {
   std::vector<Band> found;

@@ -30,7 +30,7 @@ void pad_rows(std::int64_t rows, std::int64_t columns, const Code* from, std::in
                   });
 }
 
-// `rows` rows of codes with rows padded to whole steps: the codes themselves where they are.
+// `rows` rows of codes, padded to whole steps: the codes themselves where they need no padding.
 template <class Code>
 class WholeRows {
  public:

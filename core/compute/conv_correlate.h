@@ -14,18 +14,21 @@
 
 namespace coarsegrad::direct {
 
-/// Output channels are computed in panels of `width` of them.
+/// How output channels are cut into panels, each as wide as a register tile.
 struct Panels {
-  std::int64_t channels;
-  int vectors;
-  std::int64_t width, count;
+  std::int64_t channels;  ///< output channels in all
+  int vectors;            ///< vectors side by side in a panel, 1 to 3
+  std::int64_t width,     ///< channels of a panel; the last one may have fewer
+      count;              ///< panels
 
+  /// Panels for n output channels and the tiles of `kernel`.
   template <class Kernel>
   Panels(const Kernel& kernel, std::int64_t n)
       : channels(n),
         vectors(vectors_for(n, kernel.lanes, kernel.max_rows)),
         width(vectors * kernel.lanes),
         count((n + width - 1) / width) {}
+  /// Output channels of panel `panel`, 1 to `width`.
   int columns(std::int64_t panel) const { return static_cast<int>(std::min(width, channels - panel * width)); }
 
  private:
@@ -39,23 +42,39 @@ struct Panels {
 
 /// out(n, y, x, o) = epilogue of the sum over taps (ty, tx) and channels c of
 ///   in(n, y * stride_h + origin_h + ty, x * stride_w + origin_w + tx, c) * panels(ty, tx, c, o)
-/// for the pixels of a grid in `out` that need not be dense. Panel p lies at panels + p * taps * channels *
+/// for rows x columns pixels of `out`, which need not lie densely. Panel p lies at panels + p * taps * channels *
 /// panel_row; an element of depth takes panel_row elements of it. A step of the innermost loop covers
 /// step_channels channels, a divisor of `channels`.
 template <class In, class Packed>
 struct Correlation {
-  Elements<In> in;
-  std::int64_t batch, height, width, channels;
-  float* out;
-  std::int64_t rows, columns, out_image, out_row, out_pixel;  // extents of the grid, distances in `out`
-  std::int64_t taps_h, taps_w, stride_h, stride_w, origin_h, origin_w;
-  const Packed* panels = nullptr;
-  std::int64_t panel_row = 0, step_channels = 1;
-  const float *scale = nullptr,
-              *bias = nullptr;  // one per output channel, or null; scale where the kernel's tile has one
+  Elements<In> in;                 ///< (batch, height, width, channels)
+  std::int64_t batch,              ///< images
+      height,                      ///< pixels of `in` from top to bottom
+      width,                       ///< pixels of `in` from left to right
+      channels;                    ///< of `in`
+  float* out;                      ///< the first pixel that is computed
+  std::int64_t rows,               ///< rows of output pixels
+      columns,                     ///< output pixels of a row
+      out_image,                   ///< elements of `out` from image to image
+      out_row,                     ///< elements of `out` from row to row
+      out_pixel;                   ///< elements of `out` from pixel to pixel
+  std::int64_t taps_h,             ///< taps from top to bottom
+      taps_w,                      ///< taps from left to right
+      stride_h,                    ///< rows of `in` from an output row to the next
+      stride_w,                    ///< pixels of `in` from an output pixel to the next
+      origin_h,                    ///< row of `in` that tap 0 of output row 0 reads; negative in the padding
+      origin_w;                    ///< column of `in` that tap 0 of output column 0 reads
+  const Packed* panels = nullptr;  ///< the packed weights
+  std::int64_t panel_row = 0,      ///< elements of a panel for one element of depth
+      step_channels = 1;           ///< channels of one step of the innermost loop
+  const float *scale = nullptr,    ///< one per output channel, where the kernel's tile has scales
+      *bias = nullptr;             ///< one per output channel, or null
 
+  /// Products that one output sums.
   std::int64_t depth() const { return taps_h * taps_w * channels; }
+  /// Elements of `in` from row to row.
   std::int64_t in_row() const { return width * channels; }
+  /// Elements of `in` from image to image.
   std::int64_t in_image() const { return height * in_row(); }
 };
 
@@ -85,18 +104,20 @@ Correlation<In, Packed> forward_pass(const ConvShape& s, Elements<In> images, st
 
 /// One of the three directions (images, rows, columns) in which the pixels of a rectangle are neighbours.
 struct Axis {
-  std::int64_t count, a_distance, c_distance;
+  std::int64_t count,  ///< pixels along it
+      a_distance,      ///< elements of the input from pixel to pixel
+      c_distance;      ///< elements of the output from pixel to pixel
 };
 
-// Tile rows cost time in units of half a cycle of the vector units: products, but at least the loads and the
-// latency of a chain of additions.
+/// Time that a row of a tile costs, in half cycles of the vector units: that of the products, but at least that of the
+/// loads and of the latency of a chain of additions. `pixels` are cut into tiles of `most` rows at most.
 inline double cost_per_row(std::int64_t pixels, int vectors, std::int64_t most) {
   const std::int64_t tiles = (pixels + most - 1) / most;
   const double rows = static_cast<double>(pixels) / static_cast<double>(tiles);
   return std::max({rows * vectors, rows + vectors, 8.0}) / rows;
 }
 
-// The rows of a tile lie along the axis that fills tiles best; near draws go to the closest neighbours.
+/// The axis that fills tiles best, along which the rows of a tile lie; near draws go to the closest neighbours.
 inline int best_axis(const std::array<Axis, 3>& axes, int vectors, std::int64_t most) {
   int best = 2;
   for (int i = 1; i >= 0; --i)
@@ -109,7 +130,8 @@ inline int best_axis(const std::array<Axis, 3>& axes, int vectors, std::int64_t 
 /// Outputs larger than this leave the last-level cache before anybody reads them: they are written past it.
 inline constexpr std::int64_t kStreamedBytes = std::int64_t{24} << 20;
 
-/// Whether all tiles of `out` may be written so: whole vectors of 64 aligned bytes, and too many to stay in a cache.
+/// Whether all tiles of `out` may be written past the caches: whole vectors of 64 aligned bytes, and too many to stay
+/// in a cache.
 template <class In, class Packed>
 bool streams(const Correlation<In, Packed>& c, const Panels& panels) {
   constexpr std::int64_t kLine = 64, kLineElements = kLine / static_cast<std::int64_t>(sizeof(float));
@@ -119,10 +141,10 @@ bool streams(const Correlation<In, Packed>& c, const Panels& panels) {
          reinterpret_cast<std::uintptr_t>(c.out) % kLine == 0;
 }
 
-/// Threads are not woken for less than this.
+/// Threads are not woken for fewer elements to be packed, or for fewer products, than this.
 inline constexpr std::int64_t kElementsPerTask = std::int64_t{1} << 16, kProductsPerTask = std::int64_t{1} << 20;
 
-/// Calls pack(panel) for all panels of `elements` elements.
+/// Calls pack(panel) for all panels, which have `elements` elements each, in parallel.
 template <class Pack>
 void pack_panels(const Panels& panels, std::int64_t elements, Pack&& pack) {
   const std::int64_t parts =
@@ -133,7 +155,7 @@ void pack_panels(const Panels& panels, std::int64_t elements, Pack&& pack) {
   });
 }
 
-/// All pixels of a box: `first` is the tile of the first one.
+/// Computes all pixels of a box; `first` is the tile of its first pixel.
 template <class Kernel>
 void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors, const typename Kernel::Tile& first) {
   const std::int64_t most = kernel.max_rows[vectors];
@@ -156,7 +178,7 @@ void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors, c
       }
 }
 
-// `in` holds the images of the range.
+/// Computes one panel for the rectangle of the bands y and x in a range of images, which `in` holds.
 template <class Kernel, class In, class Packed>
 void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels,
                          std::int64_t panel, const In* in, TaskRange images, const Band& y, const Band& x) {
@@ -184,8 +206,8 @@ void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c,
   sweep(kernel, axes, panels.vectors, tile);
 }
 
-/// Tasks are groups of panels times groups of images: the weights of one and the images of the other share
-/// the second-level cache.
+/// Computes the correlation. Tasks are groups of panels times groups of images: the weights of one and the images of
+/// the other share the second-level cache.
 template <class Kernel, class In, class Packed>
 void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels) {
   constexpr std::int64_t kPanelBytes = std::int64_t{384} << 10, kImageBytes = std::int64_t{512} << 10;

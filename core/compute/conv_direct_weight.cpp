@@ -151,8 +151,8 @@ class WeightGradient {
     }
   }
 
-  // As add_block for many channels: tiles would meet the same few cache lines again and again, as pixels are
-  // a power of two apart. Some pixels at a time, both operands are packed into the order in which tiles read them.
+  // What add_block does, for many channels: there tiles would meet the same few cache lines again and again, as pixels
+  // are a power of two apart. Some pixels at a time, both operands are packed into the order in which tiles read them.
   void add_packed(const Operand& dy, std::int64_t outputs, const Operand& in, std::int64_t inputs,
                   const std::int64_t (&pixels)[3], float* c) const {
     const std::int64_t rows = std::clamp(kPackedPixels / pixels[2], std::int64_t{1}, pixels[1]);

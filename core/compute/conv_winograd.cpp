@@ -14,27 +14,27 @@ namespace {
 using kernels::kWinogradKernel;
 
 // The sums of all positions, transformed into 4x4 outputs; and whether those of each image are finite.
-void transform_outputs(const Grid& grid, std::int64_t images, const Matrices& from, const float* in,
+void transform_outputs(const Tiling& tiling, std::int64_t images, const Matrices& from, const float* in,
                        std::int64_t channels, const float* bias, float* out, bool* finite) {
-  const std::int64_t row = grid.columns * channels;
+  const std::int64_t row = tiling.columns * channels;
   std::fill_n(finite, images, true);
-  for_each_tile(grid, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
+  for_each_tile(tiling, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
     const std::int64_t first_y = y * kWinogradOut, first_x = x * kWinogradOut;
-    finite[n] &=
-        transforms().output({.in = in + tile * from.pitch,
-                             .in_row = kWinogradIn * from.position,
-                             .in_column = from.position,
-                             .row_begin = 0,
-                             .row_end = kWinogradIn,
-                             .column_begin = 0,
-                             .column_end = kWinogradIn,
-                             .out = out + (n * grid.rows + first_y) * row + first_x * channels,
-                             .out_row = row,
-                             .out_column = channels,
-                             .rows = static_cast<int>(std::min<std::int64_t>(kWinogradOut, grid.rows - first_y)),
-                             .columns = static_cast<int>(std::min<std::int64_t>(kWinogradOut, grid.columns - first_x)),
-                             .channels = channels,
-                             .bias = bias});
+    finite[n] &= transforms().output(
+        {.in = in + tile * from.pitch,
+         .in_row = kWinogradIn * from.position,
+         .in_column = from.position,
+         .row_begin = 0,
+         .row_end = kWinogradIn,
+         .column_begin = 0,
+         .column_end = kWinogradIn,
+         .out = out + (n * tiling.rows + first_y) * row + first_x * channels,
+         .out_row = row,
+         .out_column = channels,
+         .rows = static_cast<int>(std::min<std::int64_t>(kWinogradOut, tiling.rows - first_y)),
+         .columns = static_cast<int>(std::min<std::int64_t>(kWinogradOut, tiling.columns - first_x)),
+         .channels = channels,
+         .bias = bias});
   });
 }
 
@@ -73,22 +73,22 @@ void for_each_range_not_finite(const bool* finite, std::int64_t images, F&& f) {
 // out = the correlation of `in` with transformed and packed kernels. A task takes whole images through all
 // stages; its working space stays in the caches. Ranges of images whose outputs are not all finite go to `again`.
 template <class Again>
-void correlate(const Grid& grid, std::int64_t batch, const Elements<float>& in, std::int64_t channels,
+void correlate(const Tiling& tiling, std::int64_t batch, const Elements<float>& in, std::int64_t channels,
                const direct::Panels& panels, const float* packed, const float* bias, float* out, Again&& again) {
   constexpr std::int64_t kTilesPerTask = 64;
-  const std::int64_t tasks = std::clamp(batch * grid.tiles() / kTilesPerTask, std::int64_t{1}, batch);
-  const std::int64_t in_image = grid.height * grid.width * channels,
-                     out_image = grid.rows * grid.columns * panels.channels;
+  const std::int64_t tasks = std::clamp(batch * tiling.tiles() / kTilesPerTask, std::int64_t{1}, batch);
+  const std::int64_t in_image = tiling.height * tiling.width * channels,
+                     out_image = tiling.rows * tiling.columns * panels.channels;
   const Scratch<bool> finite(static_cast<std::size_t>(batch));
   parallel_for(tasks, [&](std::int64_t task) {
     const TaskRange images = part_of(batch, tasks, task);
     const std::int64_t count = images.end - images.begin;
-    const Matrices from(count * grid.tiles(), channels), to(count * grid.tiles(), panels.channels);
+    const Matrices from(count * tiling.tiles(), channels), to(count * tiling.tiles(), panels.channels);
     const Scratch<float> tiles(from.size()), sums(to.size());
     const ElementWindow<float> window(in, images.begin * in_image, images.end * in_image);
-    transform_images(grid, count, window.data(), channels, from, tiles.data());
+    transform_images(tiling, count, window.data(), channels, from, tiles.data());
     multiply(panels, channels, from, tiles.data(), packed, to, sums.data());
-    transform_outputs(grid, count, to, sums.data(), panels.channels, bias, out + images.begin * out_image,
+    transform_outputs(tiling, count, to, sums.data(), panels.channels, bias, out + images.begin * out_image,
                       finite.data() + images.begin);
   });
   for_each_range_not_finite(finite.data(), batch, again);

@@ -9,11 +9,14 @@
 
 namespace coarsegrad::winograd {
 
-/// Whether it pays, by the shape and the kernel table in use.
+/// Whether the algorithm applies to this convolution and pays, by the shape and the kernel table in use.
 bool covers(const ConvShape& s);
 
+/// y = conv(x, weight) + bias; bias may be null. Layouts as in conv2d_forward.
 void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, float* y);
+/// dx = the gradient with respect to x.
 void backward_data(const ConvShape& s, const float* dy, const float* weight, float* dx);
+/// dweight = the gradient with respect to the weight.
 void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, float* dweight);
 
 }  // namespace coarsegrad::winograd

@@ -9,70 +9,92 @@
 namespace coarsegrad::winograd {
 
 using kernels::kWinogradIn, kernels::kWinogradKernel, kernels::kWinogradOut;
-inline constexpr std::int64_t kPositions = kWinogradIn * kWinogradIn;  // the products of a tile
+/// Elements of a transformed tile, each of which is a matrix product of its own.
+inline constexpr std::int64_t kPositions = kWinogradIn * kWinogradIn;
 
+/// Kernels of the table in use.
 inline const kernels::Matmul<float>& matmul() { return real_kernels<float>().matmul; }
 inline const kernels::Winograd& transforms() { return active_kernels().winograd; }
 
+/// Tiles that so many outputs along one axis take.
 inline std::int64_t tiles_of(std::int64_t outputs) { return (outputs + kWinogradOut - 1) / kWinogradOut; }
 
-/// Images cut into tiles of what a convolution puts out: tile (y, x) reads the 6x6 pixels from (4 y - pad_h,
+/// Images cut into tiles of 4x4 outputs: tile (y, x) reads the 6x6 pixels from (4 y - pad_h,
 /// 4 x - pad_w) on.
-struct Grid {
-  std::int64_t height, width, pad_h, pad_w, rows, columns;  // of the input; of the output
+struct Tiling {
+  std::int64_t height,  ///< pixels of the input from top to bottom
+      width,            ///< pixels of the input from left to right
+      pad_h,            ///< rows of padding above
+      pad_w,            ///< columns of padding on the left
+      rows,             ///< pixels of the output from top to bottom
+      columns;          ///< pixels of the output from left to right
 
+  /// Tiles from top to bottom.
   std::int64_t down() const { return tiles_of(rows); }
+  /// Tiles from left to right.
   std::int64_t across() const { return tiles_of(columns); }
+  /// Tiles of an image.
   std::int64_t tiles() const { return down() * across(); }
 };
 
-/// Transformed tiles of some images, as kPositions matrices of tiles x channels. Distances that are powers
-/// of two would make rows, and positions, evict each other.
+/// The layout of the transformed tiles of some images: kPositions matrices of tiles x channels, tile by tile. Distances
+/// that are powers of two would make rows, and positions, evict each other.
 struct Matrices {
+  /// Floats of a cache line.
   static constexpr std::int64_t kLine = 16;
-  std::int64_t tiles, pitch, position;
+  std::int64_t tiles,  ///< rows of each matrix
+      pitch,           ///< elements from tile to tile
+      position;        ///< elements from matrix to matrix
 
+  /// The layout of `tile_count` tiles, those of all images together.
   Matrices(std::int64_t tile_count, std::int64_t channels)
       : tiles(tile_count), pitch((channels + kLine - 1) / kLine * kLine + kLine), position(tiles * pitch + kLine) {}
+  /// Elements of all matrices together.
   std::size_t size() const { return static_cast<std::size_t>(kPositions * position); }
 };
 
-/// Part of a tile of `extent` elements that starts at `first` and lies in [0, end).
+/// The part of a tile of `extent` elements that starts at `first` and lies in [0, end).
 inline TaskRange inside(std::int64_t first, std::int64_t extent, std::int64_t end) {
   const std::int64_t begin = std::clamp(-first, std::int64_t{0}, extent);
   return {begin, std::clamp(end - first, begin, extent)};
 }
 
-/// f(image, y, x, tile) for all tiles of `images` images.
+/// Calls f(image, y, x, tile) for all tiles of `images` images.
 template <class F>
-void for_each_tile(const Grid& grid, std::int64_t images, F&& f) {
+void for_each_tile(const Tiling& tiling, std::int64_t images, F&& f) {
   std::int64_t tile = 0;
   for (std::int64_t n = 0; n < images; ++n)
-    for (std::int64_t y = 0; y < grid.down(); ++y)
-      for (std::int64_t x = 0; x < grid.across(); ++x) f(n, y, x, tile++);
+    for (std::int64_t y = 0; y < tiling.down(); ++y)
+      for (std::int64_t x = 0; x < tiling.across(); ++x) f(n, y, x, tile++);
+}
+
+/// A tile of an image whose rows are `row` elements long, at `in`, of which `rows` x `columns` lie inside the image:
+/// transformed, it becomes tile `tile` of `to`, which lie at `out`.
+inline kernels::WinogradTile into(const Matrices& to, std::int64_t tile, float* out, const float* in, std::int64_t row,
+                                  std::int64_t channels, TaskRange rows, TaskRange columns) {
+  return {.in = in,
+          .in_row = row,
+          .in_column = channels,
+          .row_begin = static_cast<int>(rows.begin),
+          .row_end = static_cast<int>(rows.end),
+          .column_begin = static_cast<int>(columns.begin),
+          .column_end = static_cast<int>(columns.end),
+          .out = out + tile * to.pitch,
+          .out_row = kWinogradIn * to.position,
+          .out_column = to.position,
+          .rows = kWinogradIn,
+          .columns = kWinogradIn,
+          .channels = channels};
 }
 
 /// The 6x6 pixels that the outputs of a tile read, transformed.
-inline void transform_images(const Grid& grid, std::int64_t images, const float* in, std::int64_t channels,
+inline void transform_images(const Tiling& tiling, std::int64_t images, const float* in, std::int64_t channels,
                              const Matrices& to, float* out) {
-  const std::int64_t row = grid.width * channels;
-  for_each_tile(grid, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
-    const std::int64_t first_y = y * kWinogradOut - grid.pad_h, first_x = x * kWinogradOut - grid.pad_w;
-    const TaskRange rows = inside(first_y, kWinogradIn, grid.height),
-                    columns = inside(first_x, kWinogradIn, grid.width);
-    transforms().input({.in = in + n * grid.height * row + first_y * row + first_x * channels,
-                        .in_row = row,
-                        .in_column = channels,
-                        .row_begin = static_cast<int>(rows.begin),
-                        .row_end = static_cast<int>(rows.end),
-                        .column_begin = static_cast<int>(columns.begin),
-                        .column_end = static_cast<int>(columns.end),
-                        .out = out + tile * to.pitch,
-                        .out_row = kWinogradIn * to.position,
-                        .out_column = to.position,
-                        .rows = kWinogradIn,
-                        .columns = kWinogradIn,
-                        .channels = channels});
+  const std::int64_t row = tiling.width * channels;
+  for_each_tile(tiling, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
+    const std::int64_t first_y = y * kWinogradOut - tiling.pad_h, first_x = x * kWinogradOut - tiling.pad_w;
+    transforms().input(into(to, tile, out, in + (n * tiling.height + first_y) * row + first_x * channels, row, channels,
+                            inside(first_y, kWinogradIn, tiling.height), inside(first_x, kWinogradIn, tiling.width)));
   });
 }
 

@@ -14,24 +14,14 @@ namespace coarsegrad::winograd {
 namespace {
 
 // dy's 4x4 outputs of each tile, transformed.
-void transform_gradients(const Grid& grid, std::int64_t images, const float* dy, std::int64_t channels,
+void transform_gradients(const Tiling& tiling, std::int64_t images, const float* dy, std::int64_t channels,
                          const Matrices& to, float* out) {
-  const std::int64_t row = grid.columns * channels;
-  for_each_tile(grid, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
+  const std::int64_t row = tiling.columns * channels;
+  for_each_tile(tiling, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
     const std::int64_t first_y = y * kWinogradOut, first_x = x * kWinogradOut;
-    transforms().output_gradient({.in = dy + (n * grid.rows + first_y) * row + first_x * channels,
-                                  .in_row = row,
-                                  .in_column = channels,
-                                  .row_begin = 0,
-                                  .row_end = static_cast<int>(inside(first_y, kWinogradOut, grid.rows).end),
-                                  .column_begin = 0,
-                                  .column_end = static_cast<int>(inside(first_x, kWinogradOut, grid.columns).end),
-                                  .out = out + tile * to.pitch,
-                                  .out_row = kWinogradIn * to.position,
-                                  .out_column = to.position,
-                                  .rows = kWinogradIn,
-                                  .columns = kWinogradIn,
-                                  .channels = channels});
+    transforms().output_gradient(into(to, tile, out, dy + (n * tiling.rows + first_y) * row + first_x * channels, row,
+                                      channels, inside(first_y, kWinogradOut, tiling.rows),
+                                      inside(first_x, kWinogradOut, tiling.columns)));
   });
 }
 
@@ -90,25 +80,25 @@ bool transform_sums(std::int64_t outputs, std::int64_t inputs, const float* sums
 
 void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, float* dweight) {
   constexpr std::int64_t kTiles = 192, kOutputs = 128;  // at a time; in a task
-  const Grid grid{s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()};
-  const std::int64_t groups = std::clamp(s.batch * grid.tiles() / kTiles, std::int64_t{1}, s.batch);
+  const Tiling tiling{s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()};
+  const std::int64_t groups = std::clamp(s.batch * tiling.tiles() / kTiles, std::int64_t{1}, s.batch);
   const std::int64_t most = (s.batch + groups - 1) / groups;
-  const Matrices largest_x(most * grid.tiles(), s.in_channels), largest_dy(most * grid.tiles(), s.out_channels);
+  const Matrices largest_x(most * tiling.tiles(), s.in_channels), largest_dy(most * tiling.tiles(), s.out_channels);
   const std::int64_t position = s.out_channels * s.in_channels + Matrices::kLine;
   const Scratch<float> x_matrices(largest_x.size()), dy_matrices(largest_dy.size());
   const Scratch<float> sums(static_cast<std::size_t>(kPositions * position));
   const std::int64_t in_image = s.height * s.width * s.in_channels,
-                     out_image = grid.rows * grid.columns * s.out_channels;
+                     out_image = tiling.rows * tiling.columns * s.out_channels;
   const std::int64_t pieces = (s.out_channels + kOutputs - 1) / kOutputs;
   for (std::int64_t group = 0; group < groups; ++group) {
     const TaskRange images = part_of(s.batch, groups, group);
     const std::int64_t count = images.end - images.begin;
-    const Matrices x_tiles(count * grid.tiles(), s.in_channels), dy_tiles(count * grid.tiles(), s.out_channels);
+    const Matrices x_tiles(count * tiling.tiles(), s.in_channels), dy_tiles(count * tiling.tiles(), s.out_channels);
     parallel_for(count, [&](std::int64_t n) {
-      const std::int64_t image = images.begin + n, tile = n * grid.tiles();
+      const std::int64_t image = images.begin + n, tile = n * tiling.tiles();
       const ElementWindow<float> window(x, image * in_image, (image + 1) * in_image);
-      transform_images(grid, 1, window.data(), s.in_channels, x_tiles, x_matrices.data() + tile * x_tiles.pitch);
-      transform_gradients(grid, 1, dy + image * out_image, s.out_channels, dy_tiles,
+      transform_images(tiling, 1, window.data(), s.in_channels, x_tiles, x_matrices.data() + tile * x_tiles.pitch);
+      transform_gradients(tiling, 1, dy + image * out_image, s.out_channels, dy_tiles,
                           dy_matrices.data() + tile * dy_tiles.pitch);
     });
     parallel_for(kPositions * pieces, [&](std::int64_t task) {

@@ -8,6 +8,7 @@
 
 namespace coarsegrad {
 
+/// y = value.
 template <class T>
 void fill(std::int64_t n, T value, T* y);
 /// y += x.
@@ -24,7 +25,7 @@ void add_row(std::int64_t rows, std::int64_t cols, const T* row, const T* x, T* 
 template <class T>
 void column_sums(std::int64_t rows, std::int64_t cols, const T* x, T* sums);
 
-/// y = f(x) element by element; y may be x. Error bounds: core/kernels/math.h.
+/// y = f(x) element by element, f the function in the name; y may be x. Error bounds: core/kernels/math.h.
 template <class T>
 void exp_forward(std::int64_t n, const T* x, T* y);
 template <class T>
@@ -34,17 +35,18 @@ void tanh_forward(std::int64_t n, const T* x, T* y);
 template <class T>
 void sigmoid_forward(std::int64_t n, const T* x, T* y);
 
-/// Softmax of each row, and its logarithm. y may be x.
+/// y = the softmax of each row of x. y may be x.
 template <class T>
 void softmax_forward(std::int64_t rows, std::int64_t cols, const T* x, T* y);
+/// y = the logarithm of the softmax of each row of x. y may be x.
 template <class T>
 void log_softmax_forward(std::int64_t rows, std::int64_t cols, const T* x, T* y);
 
 using kernels::AdamStep;
 using kernels::SgdStep;
 
-/// One step of stochastic gradient descent as torch.optim.SGD does it. buf: the momentum buffer, null if
-/// momentum is 0.
+/// One step of stochastic gradient descent as torch.optim.SGD does it. buf: the momentum buffer, which may
+/// be null if momentum is 0; throws Error otherwise.
 template <class T>
 void sgd_update(std::int64_t n, const SgdStep<T>& step, const T* gradient, T* weight, T* buf);
 /// One step of Adam as torch.optim.Adam does it. m, v: first and second moment, zero before the first step.

@@ -19,7 +19,8 @@ P* at(P* p, std::int64_t i) {
   return p ? p + i : nullptr;
 }
 
-// Count, mean and sum of squared deviations of each channel, merged as in Chan, Golub, LeVeque (1983), equation 2.1.
+// Count, mean and sum of squared deviations of each channel, merged as in Chan, Golub, LeVeque (1983), equation 2.1
+// (number unverified).
 struct Moments {
   double* mean;
   double* m2;
@@ -86,7 +87,7 @@ void backward_sums(std::int64_t rows, std::int64_t channels, const T* x, const T
     for (std::int64_t c = 0; c < 2 * channels; ++c) sums[c] += parts[size_of(2 * t * channels + c)];
 }
 
-// The columns of y = (x - mean) * factor + shift as the sweeps of `tasks` want them.
+// The columns of y = (x - mean) * factor + shift, repeated as the sweeps of `tasks` want them.
 template <class T>
 struct WideColumns {
   const Scratch<T> values;
@@ -162,7 +163,7 @@ void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const
 template <class T>
 bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
                          const std::type_identity_t<Elements<T>>& add, kernels::Quantizer<T> quantizer,
-                         const std::type_identity_t<kernels::Interval<T>>& pass, std::uint8_t* codes,
+                         const std::type_identity_t<kernels::PassBand<T>>& pass, std::uint8_t* codes,
                          std::uint8_t* mask) {
   check_quantizer(quantizer);
   check_mask(mask, channels);
@@ -213,7 +214,7 @@ void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, c
   template void batch_norm_relu(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, const Elements<T>&, T*,   \
                                 std::uint8_t*);                                                                        \
   template bool batch_norm_quantize(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, const Elements<T>&,   \
-                                    kernels::Quantizer<T>, const kernels::Interval<T>&, std::uint8_t*, std::uint8_t*); \
+                                    kernels::Quantizer<T>, const kernels::PassBand<T>&, std::uint8_t*, std::uint8_t*); \
   template void batch_norm_backward(std::int64_t, std::int64_t, const T*, const T*, const std::uint8_t*,               \
                                     const NormColumns<T>&, BatchStatistics, const NormGradients<T>&);
 COARSEGRAD_INSTANTIATE(float)

@@ -18,19 +18,22 @@ template <class T>
 void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, double* var,
                            T* inv_std);
 
-/// Values per channel of the map t = (x - mean) * inv_std * scale + shift; scale and shift may be null (1 and 0).
+/// The map t = (x - mean) * inv_std * scale + shift: arrays of one value per channel.
 template <class T>
 struct NormColumns {
-  const T *mean, *inv_std, *scale, *shift;
+  const T *mean,  ///< subtracted from x
+      *inv_std,   ///< 1 / standard deviation
+      *scale,     ///< null: 1
+      *shift;     ///< null: 0
 };
 
-/// y = t. y may be x.
+/// y = t, the map of NormColumns. y may be x.
 template <class T>
 void batch_norm_apply(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns, T* y);
 
-// The same and what usually follows in one pass, bit for bit: t + add, where add may be null, then an
-// activation; masks as in core/compute/activation.h. Channels are a multiple of 8 where there is a mask; all
-// throw Error otherwise.
+// The map t and what usually follows it, in one pass and with the bits of separate ones: t + add, where add may be
+// null, then an activation; masks as in core/compute/activation.h. Where there is a mask the channels are a multiple of
+// 8; all functions below throw Error otherwise.
 
 /// y = relu(t + add), mask = t + add > 0; both may be null.
 template <class T>
@@ -40,18 +43,24 @@ void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const
 template <class T>
 bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
                          const std::type_identity_t<Elements<T>>& add, kernels::Quantizer<T> quantizer,
-                         const std::type_identity_t<kernels::Interval<T>>& pass, std::uint8_t* codes,
+                         const std::type_identity_t<kernels::PassBand<T>>& pass, std::uint8_t* codes,
                          std::uint8_t* mask);
 
-/// How the statistics came about: from this batch, or as constants that no gradient flows through.
-enum class BatchStatistics { of_batch, constant };
+/// How mean and inv_std came about.
+enum class BatchStatistics {
+  of_batch,  ///< from this batch: gradients flow through them
+  constant   ///< as constants
+};
 
-/// The gradients of a pass, any of which may be null.
+/// Where the gradients of a pass are written to; any may be null.
 template <class T>
 struct NormGradients {
-  T *dx, *dscale, *dshift, *dadd;
+  T *dx,        ///< of x: (rows, channels)
+      *dscale,  ///< of scale: (channels)
+      *dshift,  ///< of shift: (channels)
+      *dadd;    ///< of add: (rows, channels), dy where the mask is 1
 };
-/// From the input x of the forward pass, the gradient dy of its output and the mask of its activation (null:
+/// Gradients from the input x of the forward pass, the gradient dy of its output and the mask of its activation (null:
 /// none); the normalised value is computed again. dx may be dy.
 template <class T>
 void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, const T* dy, const std::uint8_t* mask,

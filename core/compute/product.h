@@ -8,22 +8,25 @@
 
 namespace coarsegrad {
 
-/// One operand of a product, row-major with `ld` values from row to row; `transposed` reads it the other way round.
+/// One operand M of a product, row-major, which is multiplied as op(M).
 template <class T>
 struct Matrix {
-  const T* data;
-  std::int64_t ld;
-  bool transposed = false;
+  const T* data;            ///< first value
+  std::int64_t ld;          ///< values from row to row as they lie in memory
+  bool transposed = false;  ///< op(M) is the transpose of what lies in memory
 };
 
-/// C = A B, or C += A B with `accumulate`; C is m x n with row length ldc, op(A) is m x k, op(B) is k x n.
+/// C = op(A) op(B), or C += op(A) op(B) with `accumulate`.
 template <class T>
 struct Product {
-  std::int64_t m, n, k;
-  Matrix<T> a, b;
-  T* c;
-  std::int64_t ldc;
-  bool accumulate = false;
+  std::int64_t m,           ///< rows of C and of op(A)
+      n,                    ///< columns of C and of op(B)
+      k;                    ///< columns of op(A), rows of op(B)
+  Matrix<T> a,              ///< op(A) is m x k
+      b;                    ///< op(B) is k x n
+  T* c;                     ///< m x n, row-major
+  std::int64_t ldc;         ///< values of C from row to row
+  bool accumulate = false;  ///< adds to C as it is
 };
 
 /// Products that one task sums at least: 2^21 take about 10 to 30 microseconds.

@@ -15,6 +15,7 @@ namespace coarsegrad {
 /// to their own rounding (1e-6), so that a float and a double network start alike.
 class Rng {
  public:
+  /// The stream of this seed, at its beginning.
   explicit Rng(std::uint64_t seed = 0);
   /// The stream written down earlier as key() and position().
   static Rng at(std::uint64_t key, std::uint64_t position);
@@ -23,9 +24,11 @@ class Rng {
   Rng split(std::string_view name) const;
   Rng split(std::uint64_t index) const;
 
+  /// What tells this stream from all others.
   std::uint64_t key() const { return key_; }
   /// Number of 128-bit blocks that lie behind.
   std::uint64_t position() const { return position_; }
+  /// Goes on behind so many 128-bit blocks.
   void set_position(std::uint64_t blocks) { position_ = blocks; }
 
   /// Raw 32-bit words; takes ceil(n / 4) blocks.

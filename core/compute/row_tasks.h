@@ -1,6 +1,5 @@
 #pragma once
-// How sweeps over the columns of a row-major matrix are cut into tasks. A narrow matrix is swept as a wider
-// one, some of its rows side by side: vectors are full then, and each column has several independent sums.
+// Sweeps over the columns of a row-major matrix.
 #include <algorithm>
 #include <cstdint>
 
@@ -8,6 +7,8 @@
 
 namespace coarsegrad {
 
+/// How a sweep over the columns of a row-major matrix is cut into tasks. A narrow matrix is swept as a wider one, some
+/// of its rows side by side: vectors are full then, and each column has several independent sums.
 class RowTasks {
  public:
   /// At most max_tasks tasks for a matrix of this shape.
@@ -17,18 +18,20 @@ class RowTasks {
         {(rows + max_tasks - 1) / max_tasks, kTaskElements / std::max<std::int64_t>(cols, 1), std::int64_t{1}});
     step_ = (least + fold_ - 1) / fold_ * fold_;
   }
-  /// For sums over rows: few enough tasks that their partial sums take little memory and time.
+  /// Tasks of sums over rows: few enough that their partial sums take little memory and time.
   static RowTasks for_sums(std::int64_t rows, std::int64_t cols) {
     constexpr std::int64_t most_tasks = 256, most_sums = std::int64_t{1} << 20;
     return {rows, cols, std::clamp<std::int64_t>(most_sums / std::max<std::int64_t>(cols, 1), 1, most_tasks)};
   }
 
+  /// Number of tasks.
   std::int64_t count() const { return (rows_ + step_ - 1) / step_; }
-  /// Rows side by side.
+  /// Rows of the matrix that lie side by side in one of the wider matrix.
   std::int64_t fold() const { return fold_; }
   /// Columns of the wider matrix: what working space for one value per column needs.
   std::int64_t wide_cols() const { return fold_ * cols_; }
 
+  /// Rows of the matrix that task t sweeps.
   std::int64_t rows_of(std::int64_t t) const { return std::min(step_, rows_ - t * step_); }
   /// Writes a value per column of the matrix as one per column of the wider matrix. `wide` may be `columns`.
   template <class T>

@@ -43,11 +43,11 @@ void for_pieces(std::int64_t rows, std::int64_t cols, F f) {
   });
 }
 
-// Ranges below this have differences of interest that are no normal numbers.
+// Intervals shorter than this have differences of interest that are no normal numbers.
 template <class T>
 constexpr T kShortest = std::numeric_limits<T>::min() * 65536;
 
-// Whether T holds what a grid over this range needs. One that is NaN needs no more than NaN.
+// Whether T holds what a grid over this interval needs. An interval that is NaN needs no more than NaN.
 template <class T>
 bool fits(Interval<T> range, int bins) {
   const double length = range.wide_length();

@@ -13,9 +13,16 @@ namespace {
 const Kernels& scalar_table() {
   using namespace kernels::scalar;
   static const Kernels table{
-      "scalar",     {activation, elementwise, math, matmul, norm, pool, projection, stochastic, update},
-      matmul_codes, sampling,
-      two_layer,    winograd};
+      "scalar",
+      {
+#define REAL_FAMILY(Type, name) name,
+#define FAMILY(Type, name)
+#include "core/kernels/families.inc"
+      },
+#define REAL_FAMILY(Type, name)
+#define FAMILY(Type, name) name,
+#include "core/kernels/families.inc"
+  };
   return table;
 }
 
@@ -23,18 +30,32 @@ const Kernels& scalar_table() {
 const Kernels& avx2_table() {
   using namespace kernels::avx2;
   static const Kernels table{
-      "avx2",       {activation, elementwise, math, matmul, norm, pool, projection, stochastic, update},
-      matmul_codes, sampling,
-      two_layer,    winograd};
+      "avx2",
+      {
+#define REAL_FAMILY(Type, name) name,
+#define FAMILY(Type, name)
+#include "core/kernels/families.inc"
+      },
+#define REAL_FAMILY(Type, name)
+#define FAMILY(Type, name) name,
+#include "core/kernels/families.inc"
+  };
   return table;
 }
 
 const Kernels& avx512_table() {
   using namespace kernels::avx512;
   static const Kernels table{
-      "avx512",     {activation, elementwise, math, matmul, norm, pool, projection, stochastic, update},
-      matmul_codes, sampling,
-      two_layer,    winograd};
+      "avx512",
+      {
+#define REAL_FAMILY(Type, name) name,
+#define FAMILY(Type, name)
+#include "core/kernels/families.inc"
+      },
+#define REAL_FAMILY(Type, name)
+#define FAMILY(Type, name) name,
+#include "core/kernels/families.inc"
+  };
   return table;
 }
 
@@ -105,8 +126,11 @@ const RealKernels<float>& real_kernels<float>() {
 template <>
 const RealKernels<double>& real_kernels<double>() {
   using namespace kernels::scalar;
-  static const RealKernels<double> reference{activation_f64, elementwise_f64, math_f64,       matmul_f64, norm_f64,
-                                             pool_f64,       projection_f64,  stochastic_f64, update_f64};
+  static const RealKernels<double> reference{
+#define REAL_FAMILY(Type, name) name##_f64,
+#define FAMILY(Type, name)
+#include "core/kernels/families.inc"
+  };
   return reference;
 }
 

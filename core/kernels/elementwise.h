@@ -4,6 +4,7 @@
 
 namespace coarsegrad::kernels {
 
+/// Sweeps over arrays of n elements and over row-major matrices.
 template <class T>
 struct Elementwise {
   /// y = y + x.

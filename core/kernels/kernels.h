@@ -25,35 +25,30 @@ namespace coarsegrad {
 /// The families that compute with tensors: float in the tables, double from the reference templates.
 template <class T>
 struct RealKernels {
-  kernels::Activation<T> activation;
-  kernels::Elementwise<T> elementwise;
-  kernels::Math<T> math;
-  kernels::Matmul<T> matmul;
-  kernels::Norm<T> norm;
-  kernels::Pool<T> pool;
-  kernels::Projection<T> projection;
-  kernels::Stochastic<T> stochastic;
-  kernels::Update<T> update;
+#define REAL_FAMILY(Type, name) kernels::Type<T> name;
+#define FAMILY(Type, name)
+#include "core/kernels/families.inc"
 };
 
+/// One table: the entry points of every family for one instruction set.
 struct Kernels {
-  const char* name;  // "scalar", "avx2", "avx512", "avx512vnni"
-  RealKernels<float> real;
-  kernels::MatmulCodes matmul_codes;
-  kernels::Sampling sampling;
-  kernels::TwoLayer two_layer;
-  kernels::Winograd winograd;
+  const char* name;         ///< "scalar", "avx2", "avx512", "avx512vnni"
+  RealKernels<float> real;  ///< the families that compute with tensors
+#define REAL_FAMILY(Type, name)
+#define FAMILY(Type, name) kernels::Type name;
+#include "core/kernels/families.inc"
 };
 
 /// The table in use: the best one this CPU can run, or the one named by the environment variable
 /// COARSEGRAD_KERNELS. Throws UsageError for a name that does not exist or that this CPU cannot run.
 const Kernels& active_kernels();
-/// Makes the table called `name` the active one; "auto" restores the choice made at start. Throws UsageError as above.
+/// Makes the table called `name` the active one; "auto" restores the choice made at start. Throws
+/// UsageError for a name that does not exist or that this CPU cannot run.
 void use_kernels(std::string_view name);
 /// The tables that this CPU can run, the scalar reference first, the best last.
 std::span<const Kernels* const> all_kernels();
 
-/// What Real-dependent code calls: the active table for float, the reference for double.
+/// The kernels for tensors of T: those of the active table for float, the scalar reference for double.
 template <class T>
 const RealKernels<T>& real_kernels();
 

@@ -13,26 +13,31 @@ namespace coarsegrad::kernels {
 /// some terms of the last loop among themselves first.
 template <class T>
 struct ProductTile {
-  const T* a;
-  std::int64_t a_row;
-  const T* b;
-  std::int64_t steps[3], a_step[3], b_step[3];
-  T* c;
-  std::int64_t c_row;
-  int rows, columns;  // 1 <= rows <= max_rows[vectors], vectors = ceil(columns / lanes), columns >= 1
-  const T* bias = nullptr;
-  bool accumulate = false;
-  bool stream = false;  // write past the caches; columns are whole vectors and rows of C aligned to them
+  const T* a;               ///< a(0, 0)
+  std::int64_t a_row;       ///< from row to row of A
+  const T* b;               ///< b(0, 0)
+  std::int64_t steps[3],    ///< lengths of the loops, the outermost first
+      a_step[3],            ///< in A, of each loop
+      b_step[3];            ///< in B, of each loop
+  T* c;                     ///< c(0, 0)
+  std::int64_t c_row;       ///< from row to row of C
+  int rows,                 ///< 1 to max_rows[ceil(columns / lanes)]
+      columns;              ///< >= 1
+  const T* bias = nullptr;  ///< one value per column, or null
+  bool accumulate = false;  ///< add to C as it is; the bias is not read then
+  bool stream = false;      ///< write past the caches; columns are whole vectors and rows of C aligned to them
 };
 
+/// Products of real matrices, tile by tile.
 template <class T>
 struct Matmul {
-  using Tile = ProductTile<T>;
-  static constexpr int kMaxVectors = 4;
+  using Tile = ProductTile<T>;           ///< what tile() takes, for loops that are templates over the family
+  static constexpr int kMaxVectors = 4;  ///< most vectors in a row of a tile
   /// Elements in a vector. 0: no vector kernels; tile() takes any rows and columns then.
   int lanes;
   /// Most rows of a tile that is v vectors wide, v from 1 to kMaxVectors; 0 where there is no such tile.
   int max_rows[kMaxVectors + 1];
+  /// Computes one tile.
   void (*tile)(const ProductTile<T>& tile);
   /// to[j * to_row + i] = from[i * from_row + j] for i < rows, j < columns.
   void (*transpose)(std::int64_t rows, std::int64_t columns, const T* from, std::int64_t from_row, T* to,

@@ -6,6 +6,7 @@
 
 namespace coarsegrad::kernels {
 
+/// Magnitudes, codes and values of n weights.
 template <class T>
 struct Projection {
   /// sum = sum of |x|, NaN if one is NaN; max = largest |x|, NaN passed over, 0 without elements.

@@ -8,7 +8,8 @@ namespace coarsegrad::kernels {
 /// The bins + 1 points center + (k - bins / 2) step, k = 0, ..., bins.
 template <class T>
 struct Grid {
-  T center, step;
+  T center,   ///< middle of the grid
+      step;   ///< distance of neighbouring points
   T inverse;  ///< 1 / step, or 0 for a grid whose points are all the same
   int bins;   ///< 1 to 255
 };
@@ -16,9 +17,13 @@ struct Grid {
 /// y = a (x - center) + (b t + c), with two fused multiply-adds.
 template <class T>
 struct Combination {
-  T a, center, b, c;
+  T a,         ///< factor of x
+      center,  ///< subtracted from x
+      b,       ///< factor of t
+      c;       ///< constant term
 };
 
+/// Rounding of n elements onto a grid, and what comes before it.
 template <class T>
 struct Stochastic {
   /// Smallest and largest of n >= 1 elements, +0 for zeros; both NaN if one is NaN or infinite.

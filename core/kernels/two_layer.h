@@ -5,7 +5,7 @@
 //   w*); residual r = y(Z) - y*(Z), coarse gradient g = Z' (mu'(Z w) . v) r with a surrogate's derivative
 //   mu'.
 // The kernels work on one group of 16 samples, one per lane: "x lanes" below is an innermost axis of
-// kGaussLanes values. The three tables give the same bits, by the same means as the sampling kernels.
+// kGaussLanes values. All tables give the same bits, by the same means as the sampling kernels (sampling.h).
 #include <cstddef>
 #include <cstdint>
 
@@ -13,15 +13,20 @@
 
 namespace coarsegrad::kernels {
 
-/// v, v_star: m values; w, w_star: n values; m and n at least 1.
+/// Weights of the student and of the teacher.
 struct TwoLayerModel {
-  std::size_t m, n;
-  const float *v, *w, *v_star, *w_star;
+  std::size_t m,   ///< hidden units, rows of Z, >= 1
+      n;           ///< inputs, columns of Z, >= 1
+  const float *v,  ///< second layer of the student, m values
+      *w,          ///< first layer of the student, n values
+      *v_star,     ///< second layer of the teacher, m values
+      *w_star;     ///< first layer of the teacher, n values
 
   /// Length of a row of Z in memory: n rounded up to even, because variates come in pairs.
   [[gnu::always_inline]] constexpr std::size_t row() const { return (n + 1) / 2 * 2; }
 };
 
+/// One group of samples of the model and its coarse gradients.
 struct TwoLayer {
   /// z (m x row() x lanes) = the first variates of Sampling::normal(key, stream, 0); the last column is
   /// surplus if n is odd. a = Z w and b = Z w* (m x lanes), each summed over j = 0, 1, ... by fused

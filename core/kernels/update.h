@@ -5,19 +5,30 @@
 
 namespace coarsegrad::kernels {
 
+/// Constants of one step of Update::sgd.
 template <class T>
 struct SgdStep {
-  T rate, momentum, weight_decay;
-  bool nesterov, first;  ///< first: there is no state yet
+  T rate,            ///< learning rate
+      momentum,      ///< 0 to 1
+      weight_decay;  ///< factor of w in the gradient
+  bool nesterov,     ///< look ahead by one momentum step
+      first;         ///< there is no state yet
 };
 
+/// Constants of one step of Update::adam, the t-th one of a parameter.
 template <class T>
 struct AdamStep {
-  T beta1, beta2, one_minus_beta1, one_minus_beta2, epsilon, weight_decay;
-  T step_size;         ///< rate / (1 - beta1^t)
-  T sqrt_correction2;  ///< sqrt(1 - beta2^t)
+  T beta1,              ///< weight of the old mean of the gradient
+      beta2,            ///< weight of the old mean of its square
+      one_minus_beta1,  ///< rounded once, from beta1 in double
+      one_minus_beta2,  ///< rounded once, from beta2 in double
+      epsilon,          ///< added to the root of the mean square
+      weight_decay;     ///< factor of w in the gradient
+  T step_size;          ///< rate / (1 - beta1^t)
+  T sqrt_correction2;   ///< sqrt(1 - beta2^t)
 };
 
+/// One step of an update rule over n elements.
 template <class T>
 struct Update {
   /// d = g + weight_decay * w; buf = first ? d : momentum * buf + d; d = nesterov ? d + momentum * buf : buf;

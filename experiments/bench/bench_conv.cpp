@@ -138,10 +138,11 @@ int main(int argc, char** argv) {
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto table = log.table(
-        "layers", {{"forward", "GFLOP/s", "products of the whole kernel, those with padding included"},
-                   {"backward_data", "GFLOP/s", "gradient with respect to the input"},
-                   {"backward_weight", "GFLOP/s", "gradient with respect to the weight"},
-                   {"forward_codes", "GFLOP/s", "integer operations instead, 4-bit codes and ternary weights"}});
+        "layers",
+        {{"forward", "GFLOP/s", "products of the whole kernel, those with padding included"},
+         {"backward_data", "GFLOP/s", "gradient with respect to the input"},
+         {"backward_weight", "GFLOP/s", "gradient with respect to the weight"},
+         {"forward_codes", "GFLOP/s", "forward pass on codes: integer operations, 4-bit codes and ternary weights"}});
     log.start();
     const double peak = peak_gflops(args.threads(), std::string_view(active_kernels().name).starts_with("avx512"));
     std::printf("kernels=%s threads=%d: peak of fused multiply-adds %.0f GFLOP/s\n", active_kernels().name,

@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
     const std::vector<Setting> kinds = settings();
     std::vector<std::string> names;
     for (const Setting& s : kinds) names.push_back(s.name);
-    const auto results = log.table("steps", {{"gradients", "1", "what quantizes them", names},
+    const auto results = log.table("steps", {{"gradients", "1", "quantizer of the gradients", names},
                                              {"seconds", "s", "median duration of a step"},
                                              {"share", "1",
                                               "median of what it adds to the float step of the "

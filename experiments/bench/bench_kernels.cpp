@@ -157,7 +157,7 @@ void matmul_jobs(Jobs& jobs, Arrays& a) {
                   }});
 }
 
-// The same product of codes: 84 x 256 and 256 x 96.
+// A product of codes, 84 x 256 and 256 x 96.
 void code_product(const kernels::MatmulCodes& family, Arrays& a) {
   constexpr int kM = 84, kN = 96, kK = 256, kStep = kernels::kCodesPerStep;
   const int vectors = family.max_rows[2] > 0 ? 2 : 1;
@@ -399,8 +399,8 @@ int main(int argc, char** argv) {
     std::vector<std::string> kernel_names, table_names;
     for (const Job& job : jobs) kernel_names.push_back(job.kernel);
     for (const Kernels* k : all_kernels()) table_names.emplace_back(k->name);
-    const auto results = log.table("kernels", {{"kernel", "1", "which kernel", kernel_names},
-                                               {"table", "1", "which table", table_names},
+    const auto results = log.table("kernels", {{"kernel", "1", "name of the kernel", kernel_names},
+                                               {"table", "1", "kernel table", table_names},
                                                {"median", "s", "duration of one call, median of 15 samples"},
                                                {"min", "s", "shortest sample"},
                                                {"max", "s", "longest sample"},

@@ -107,7 +107,7 @@ int main(int argc, char** argv) {
     LeNetLayers net(batch, Rng(args.seed()));
     std::vector<std::string> names;
     for (const Layer& layer : net.layers()) names.push_back(layer.name);
-    const auto results = log.table("layers", {{"layer", "1", "which layer", names},
+    const auto results = log.table("layers", {{"layer", "1", "name of the layer", names},
                                               {"median", "s", "duration, median of 15 samples"},
                                               {"min", "s", "shortest sample"},
                                               {"max", "s", "longest sample"},

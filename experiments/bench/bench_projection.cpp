@@ -78,7 +78,7 @@ class Still : public optim::Optimizer {
   std::vector<Parameter*> parameters_;
 };
 
-// What of the rule is timed, each part with the projection that it follows from.
+// What is timed of a weight rule, each part with the projection that it follows from.
 struct Times {
   Timing project, values, step;
   double around_step() const { return step.median - project.median; }
@@ -102,7 +102,7 @@ Times times_of(nn::Module& net, const Setting& s) {
   t.project = experiments::time_of([&] { optimizer.zero_grad(); });
   t.values = experiments::time_of([&] {
     optimizer.zero_grad();
-    for (const auto& entry : rule.weights()) entry.weight->used.data();
+    for (const auto& entry : rule.weights()) entry.weight->effective.data();
   });
   t.step = experiments::time_of([&] {
     optimizer.zero_grad();
@@ -136,11 +136,11 @@ int main(int argc, char** argv) {
     std::vector<std::string> settings;
     for (const Setting& s : kSettings) settings.push_back(s.name());
     const auto results =
-        log.table("projections", {{"net", "1", "which network", nets},
-                                  {"projection", "1", "which projection", settings},
-                                  {"weights", "1", "how many"},
+        log.table("projections", {{"net", "1", "network of the weights", nets},
+                                  {"projection", "1", "projection or relaxation that is timed", settings},
+                                  {"weights", "1", "number of weights"},
                                   {"project", "s", "codes and scales, median of 15 samples"},
-                                  {"values", "s", "those and the values"},
+                                  {"values", "s", "codes, scales and values"},
                                   {"step", "s", "what the relaxation does around the optimizer's step"}});
     log.start();
     std::printf("%d threads, table %s\n", args.threads(), active_kernels().name);

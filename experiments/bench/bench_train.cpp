@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
   args.add("steps", steps, "timed steps, after 3 that are not", {1, 100000});
   args.add("weights", weights, "bits of the weights (BCGD)", {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
   args.add("activations", activations, "bits of the activations", {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
-  args.add("activation", activation, "which quantized ones", quantized_activations());
+  args.add("activation", activation, "kind of the quantized activations", quantized_activations());
   args.add_need({"activation"}, "activations", "without --activations",
                 [&activations] { return activations != "float"; });
   args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});

@@ -28,7 +28,7 @@ void declare(Args& args, Settings& s) {
   declare(args, s.net);
   declare(args, s.float_net);
   declare_quantization(args, s.method);
-  args.add("rho", s.rhos, "blending; 0 is BinaryConnect", {0, 1});
+  args.add("rho", s.rhos, "rho, the share of the projection in each step; 0 is BinaryConnect", {0, 1});
   args.add_need({"rho"}, "weights", "without --weights", [&s] { return s.method.weights.name != "none"; });
   args.add("seeds", s.seeds, "runs per rho: seeds 1 to this", {1, 1000});
   declare(args, s.optim);

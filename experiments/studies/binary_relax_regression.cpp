@@ -1,6 +1,6 @@
 // What does the relaxation of BinaryRelax gain over BinaryConnect, where nothing else happens?
 //   binary_relax_regression --seeds 200 --out results/binary_relax_regression.h5
-// Least squares with quantized weights: gradient descent from the float solution under both rules, one
+// Least squares with quantized weights: gradient descent from the float solution by both methods, one
 // problem for each seed. The path of the weights of the first seed is logged, too.
 #include <cmath>
 #include <cstdio>
@@ -26,16 +26,16 @@ struct Settings {
 };
 
 void declare(Args& args, Settings& s) {
-  args.add("seeds", s.seeds, "problems", {1, 1000000});
-  args.add("rows", s.problem.rows, "of A", {1, 10000});
-  args.add("columns", s.problem.columns, "of A, not more than rows", {1, 1000});
+  args.add("seeds", s.seeds, "problems: seeds 1 to this", {1, 1000000});
+  args.add("rows", s.problem.rows, "rows of A", {1, 10000});
+  args.add("columns", s.problem.columns, "columns of A, at most as many as rows", {1, 1000});
   args.add("noise", s.problem.noise, "standard deviation of b - A w*", {0, 1000});
-  args.add("projection", s.projection, "of the float weights onto quantized ones", quant::weight_projections().names());
-  args.add("bits", s.bits, "of the weights", {1, 8});
+  args.add("projection", s.projection, "projection of the float weights", quant::weight_projections().names());
+  args.add("bits", s.bits, "bits of the weights", {1, 8});
   args.add("lr", s.schedule.lr, "learning rate of phase I", {0, 10});
-  args.add("steps", s.schedule.steps, "of phase I", {1, 1000000});
+  args.add("steps", s.schedule.steps, "steps of phase I", {1, 1000000});
   args.add("last-lr", s.schedule.last_lr, "learning rate of phase II", {0, 10});
-  args.add("last-steps", s.schedule.last_steps, "of phase II", {1, 1000000});
+  args.add("last-steps", s.schedule.last_steps, "steps of phase II", {1, 1000000});
   args.add("strength", s.strength, "lambda before the first step", {0, 1e6});
   args.add("growth", s.growth, "what lambda is multiplied by before each step of phase I", {1, 10});
 }
@@ -53,27 +53,27 @@ struct Tables {
   Table runs, descent, path;
 
   explicit Tables(RunLog& log)
-      : runs(log.table("runs", {{"seed", "1", "of the problem"},
+      : runs(log.table("runs", {{"seed", "1", "seed of the problem"},
                                 {"rule", "1", "how quantized weights are trained", kRules},
                                 {"first_loss", "1", "f of the quantized weights at the start"},
                                 {"best_loss", "1", "smallest f of the quantized weights in phase II"},
                                 {"last_loss", "1", "f of the quantized weights at the end"}})),
         descent(log.table("descent", {{"rule", "1", "of the first problem", kRules},
                                       {"step", "1", "updates made"},
-                                      {"lambda", "1", "of the relaxation; infinite in phase II"},
+                                      {"lambda", "1", "strength of the relaxation; infinite in phase II"},
                                       {"loss_used", "1", "f of the weights that gradients are taken at"},
                                       {"loss_quantized", "1", "f of the quantized weights"}})),
         path(log.table("path", {{"rule", "1", "of the first problem", kRules},
                                 {"step", "1", "updates made"},
                                 {"weight", "1", "number of the weight"},
-                                {"value", "1", "of the float weight"},
-                                {"used", "1", "of the weight that gradients are taken at"}})) {}
+                                {"value", "1", "the float weight"},
+                                {"used", "1", "the weight that gradients are taken at"}})) {}
 
   void add(const Regression& problem, std::size_t rule, const RegressionState& state) const {
     const auto step = static_cast<double>(state.step), number = static_cast<double>(rule);
-    descent.add({number, step, state.strength, problem.loss(state.used), state.loss_quantized});
+    descent.add({number, step, state.strength, problem.loss(state.effective), state.loss_quantized});
     for (std::int64_t i = 0; i < state.weight.numel(); ++i)
-      path.add({number, step, static_cast<double>(i), state.weight[i], state.used[i]});
+      path.add({number, step, static_cast<double>(i), state.weight[i], state.effective[i]});
   }
 };
 
@@ -82,7 +82,7 @@ void run_all(const Settings& s, const Args& args, RunLog& log) {
   const Tables tables(log);
   log.start();
   double best[2] = {}, last[2] = {}, first = 0, wins = 0;
-  Progress progress("problems", s.seeds, args.quiet());
+  ProgressBar progress("problems", s.seeds, args.quiet());
   for (int i = 0; i < s.seeds; ++i) {
     check_stop();
     const auto seed = args.seed() + static_cast<std::uint64_t>(i);

@@ -92,7 +92,7 @@ void log_run(const SteTables& tables, int number, const Recorded& recorded) {
 std::vector<Descent> descend_all(const SteTables& tables, const TwoLayer& model, const EmpiricalLoss* empirical,
                                  const std::string& name, const Flags& flags, const Rng& rng, bool quiet) {
   constexpr int kAtOnce = 20;
-  lab::Progress progress(name, flags.runs, quiet);
+  lab::ProgressBar progress(name, flags.runs, quiet);
   std::vector<Descent> runs;
   for (int first = 0; first < flags.runs; first += kAtOnce) {
     std::vector<Recorded> block(static_cast<std::size_t>(std::min(kAtOnce, flags.runs - first)));
@@ -197,12 +197,13 @@ void add_flags(lab::Args& args, Flags& flags) {
   args.add("norm-w0", flags.norm_w0, "length of w at the start", {1e-3, 1e3});
   args.add("rescale", flags.rescale, "scale w to length 1 after each step");
   args.add("samples", flags.samples, "samples of the empirical loss", {1, 10'000'000});
-  args.add("tolerance", flags.tolerance, "on the population loss, when the end of a run is classified", {1e-12, 1});
+  args.add("tolerance", flags.tolerance, "tolerance of the loss, by which the end of a run is classified", {1e-12, 1});
   args.add("trajectories", flags.trajectories, "runs of each estimator whose path is logged", {0, 10'000});
   args.add("one-step-samples", flags.one_step_samples, "sample sizes of the one-step curves", {1, 10'000'000});
-  args.add("one-step-draws", flags.one_step_draws, "draws of start and samples for each", {1, 10'000});
-  args.add("one-step-points", flags.one_step_points, "points of a curve", {2, 100'000});
-  args.add("one-step-max-eta", flags.one_step_max_eta, "largest step of a curve", {1e-6, 100});
+  args.add("one-step-draws", flags.one_step_draws, "draws of start and samples for each --one-step-samples",
+           {1, 10'000});
+  args.add("one-step-points", flags.one_step_points, "points of a one-step curve", {2, 100'000});
+  args.add("one-step-max-eta", flags.one_step_max_eta, "largest step of a one-step curve", {1e-6, 100});
   args.add("one-step-ste", flags.one_step_ste, "estimator of the one-step curves", surrogate_names());
 }
 

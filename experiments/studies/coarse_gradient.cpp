@@ -37,14 +37,14 @@ struct Flags {
 const std::vector<lab::Column> kColumns{
     {"theta", "rad", "angle between w and w*"},
     {"correlation", "1", "<E g, df/dw> in closed form"},
-    {"correlation_mc", "1", "the same by Monte Carlo"},
-    {"correlation_se", "1", "its standard error"},
+    {"correlation_mc", "1", "<E g, df/dw> by Monte Carlo"},
+    {"correlation_se", "1", "standard error of correlation_mc"},
     {"norm", "1", "|E g| in closed form"},
     {"norm_mc", "1", "sqrt(max(0, |mean|^2 - trace of its covariance)) by Monte Carlo"},
-    {"norm_se", "1", "its standard error (delta method)"},
+    {"norm_se", "1", "standard error of norm_mc (delta method)"},
     {"loss", "1", "population loss f(v, w) in closed form"},
-    {"loss_mc", "1", "the same by Monte Carlo"},
-    {"loss_se", "1", "its standard error"},
+    {"loss_mc", "1", "population loss f(v, w) by Monte Carlo"},
+    {"loss_se", "1", "standard error of loss_mc"},
     {"bound_ratio", "1", "|E g|^2 / (|df/dv|^2 + correlation); from Monte Carlo where there is no closed form"}};
 
 using Row = std::vector<double>;  // one value for each of kColumns
@@ -182,7 +182,7 @@ std::map<std::string, std::vector<Row>> sweep_angles(const std::vector<lab::Tabl
   std::vector<const Surrogate*> surrogates;
   for (const std::string& name : names) surrogates.push_back(&surrogate(name));
   std::map<std::string, std::vector<Row>> rows;
-  lab::Progress progress("angles", flags.angles, quiet);
+  lab::ProgressBar progress("angles", flags.angles, quiet);
   for (int i = 0; i < flags.angles; ++i) {
     const Point point = problem.at(flags, i);
     const Estimates estimates = estimate(problem.model, point, surrogates, flags.samples,
@@ -210,7 +210,7 @@ void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayer
     sizes = log.table("sample_size", {{"ste", "1", "estimator", closed},
                                       {"samples", "1", "samples N"},
                                       {"rms_error", "1", "root-mean-square |mean of g - E g| over 20 draws"},
-                                      {"rms_error_se", "1", "its standard error"}});
+                                      {"rms_error_se", "1", "standard error of rms_error"}});
   log_inputs(log, problem, flags);
   log.start();
   const auto rows = sweep_angles(tables, problem, flags, names, rng.split("angle"), args.quiet());

@@ -38,13 +38,13 @@ void declare(Args& args, Settings& s) {
   std::erase(s.methods, "float");
   s.start_from_mnist();
   declare_start(args, s);
-  args.add("methods", s.methods, "the rows of the table", s.methods);
+  args.add("methods", s.methods, "rows of the table of methods", s.methods);
   args.add("bits", s.bits, "bits that each method is given where it has them; 0: none but its own", {0, 8});
-  args.add("own-bits", s.own_bits, "those of its own paper, too");
-  args.add("layers", s.layers, "that are quantized: own: as each paper has it, else the same for all methods",
+  args.add("own-bits", s.own_bits, "each method at the bits of its own paper, too");
+  args.add("layers", s.layers, "layers that are quantized; own: as each paper has it, else the same for all methods",
            {"own", "all", "not_last", "inner"});
   args.add("seeds", s.seeds, "runs per method and bits: seeds 1 to this", {1, 1000});
-  args.add("speed-rounds", s.speed_rounds, "in which a few steps of every variant are timed; 0: none", {0, 100});
+  args.add("speed-rounds", s.speed_rounds, "rounds in which a few steps of every variant are timed; 0: none", {0, 100});
   declare(args, s.optim);
   const auto with_bop = [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); };
   args.add("bop-lr", s.bop_lr, "learning rate of adam, which moves what bop does not", {0, 100});
@@ -63,7 +63,7 @@ bool has(const quant::Method& m, const Bits& bits) {
   }
 }
 
-// In ascending order.
+// The bits that a method is trained at, in ascending order.
 std::vector<Bits> bits_of(const quant::Method& m, const Settings& s) {
   std::vector<Bits> all;
   const Bits own{target(m).weight_bits, target(m).activation_bits};
@@ -138,7 +138,7 @@ CellPlan plan_of(const Settings& s, const Variant& variant, int seed) {
   return plan;
 }
 
-// Those of every comparison, and behind them what the network is in the end.
+// The rows that every comparison has, and behind them the bytes and the stages of the network in the end.
 CellRows rows_of(StagedTraining& training) {
   CellRows rows = epoch_rows(training);
   const auto bytes = static_cast<double>(training.deployed().bytes);
@@ -167,8 +167,8 @@ class MethodComparison {
                     {{"deployed_bytes", "B", "parameters of the network as it is deployed, packed"},
                      {"stages", "1", "stages that divide the epochs"},
                      {"images_per_second", "1/s", "images that steps of the last stage take in: median of the rounds"},
-                     {"slowest", "1/s", "the same, slowest round"},
-                     {"fastest", "1/s", "the same, fastest round"}}),
+                     {"slowest", "1/s", "images_per_second of the slowest round"},
+                     {"fastest", "1/s", "images_per_second of the fastest round"}}),
         sweep_(cells_folder(args.out()), cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
         variants_(variants_of(s)) {}
 
@@ -205,7 +205,7 @@ class MethodComparison {
     const double none = std::nan("");
     if (s_.speed_rounds == 0) return {variants_.size(), {none, none, none}};
     std::vector<std::vector<double>> seconds(variants_.size());
-    Progress progress("speed", static_cast<std::int64_t>(variants_.size()) * s_.speed_rounds, args_.quiet());
+    ProgressBar progress("speed", static_cast<std::int64_t>(variants_.size()) * s_.speed_rounds, args_.quiet());
     for (std::int64_t round = 0, done = 0; round < s_.speed_rounds; ++round)
       for (std::size_t v = 0; v < variants_.size(); ++v) {
         seconds[v].push_back(step_seconds(plan_of(s_, variants_[v], 1)));

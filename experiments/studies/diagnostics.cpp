@@ -25,7 +25,7 @@ struct Layer {
   double inputs = 0, active = 0;  // of the activation behind it
 };
 
-// The largest input that each quantized activation tells apart, by name; of those whose levels begin with 0.
+// The largest input that each quantized activation whose levels begin with 0 tells apart, by name.
 std::map<std::string, double> tops_of(const nn::Graph& graph) {
   std::map<std::string, double> tops;
   for (const nn::Graph::Node& node : graph.nodes) {

@@ -13,14 +13,14 @@
 
 namespace coarsegrad::experiments {
 
-/// Of the weight of one Conv2d or Linear.
+/// The gradient of the weight of one Conv2d or Linear.
 struct LayerStatistics {
   std::string layer;
-  std::vector<double> exact;  ///< the gradient without quantizers, entry by entry
-  std::vector<double> mean;   ///< that with them, over the draws
-  std::vector<double> sigma;  ///< its standard deviation
+  std::vector<double> exact;  ///< without quantizers, entry by entry
+  std::vector<double> mean;   ///< mean with quantizers over the draws, entry by entry
+  std::vector<double> sigma;  ///< standard deviation with quantizers over the draws, entry by entry
   double measured = 0;        ///< sum of the variances of all entries over the draws
-  double predicted = 0;       ///< the same by the sum above
+  double predicted = 0;       ///< sum of the variances of all entries by theorem 2
 };
 
 /// `loss` passes the batch through `net`, which must not be random itself. gamma is found by a forward and a

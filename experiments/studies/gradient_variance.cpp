@@ -61,7 +61,7 @@ std::vector<double> variances(const std::string& name, int bits, const Tensor& g
 std::vector<lab::Column> with_variances(std::vector<lab::Column> columns) {
   columns.insert(columns.end(), {{"exact", "1", "sum of the exact variances of all entries"},
                                  {"measured", "1", "mean of |Q(g) - g|^2 over the draws"},
-                                 {"measured_se", "1", "its standard error"},
+                                 {"measured_se", "1", "standard error of measured"},
                                  {"bound", "1", "D / 4 |S^-1|_F^2"}});
   return columns;
 }
@@ -92,7 +92,7 @@ Tensor gaussian_rows(const Flags& f, Rng rng, Scale scale) {
   return x;
 }
 
-// The law of an outlier: one row of range l1, N - 1 rows of range up to l2 / 2. Constants are those of the
+// The law of an outlier: one row that spans l1, N - 1 rows that span up to l2 / 2. Constants are those of the
 // bounds; a sixth instead of a quarter is what p (1 - p) is on average.
 double outlier_law(const std::string& name, const Tensor& g, int bits) {
   const std::int64_t n = g.size(0), d = g.size(1);
@@ -134,7 +134,7 @@ void log_cases(const lab::Table& table, const Flags& f, const Rng& rng, lab::Tex
       }
 }
 
-void log_outlier(const lab::Table& table, const Flags& f, const Rng& rng, lab::Progress& progress) {
+void log_outlier(const lab::Table& table, const Flags& f, const Rng& rng, lab::ProgressBar& progress) {
   for (int step = 0; step <= 16; ++step, progress.update(step)) {
     const double epsilon = std::pow(10.0, -step / 4.0);
     const Tensor g = gaussian_rows(f, rng.split("g"), [&](std::size_t i) { return i == 0 ? 1 : epsilon; });
@@ -212,7 +212,7 @@ void log_layers(const lab::Table& table, const Flags& f, const Rng& rng, lab::Te
 void run_experiment(lab::RunLog& log, const lab::Args& args, const Flags& f) {
   std::vector<std::string> cases;
   for (const Case& c : kCases) cases.push_back(c.name);
-  const lab::Column quantizer{"quantizer", "1", "which quantizer", kQuantizers},
+  const lab::Column quantizer{"quantizer", "1", "quantizer of the gradient", kQuantizers},
       bits{"bits", "1", "bits of the gradient"};
   const auto case_table = log.table("cases", with_variances({{"case", "1", "reference case", cases}, quantizer, bits}));
   auto columns = with_variances({quantizer, {"epsilon", "1", "scale of all rows but the first"}});
@@ -231,7 +231,7 @@ void run_experiment(lab::RunLog& log, const lab::Args& args, const Flags& f) {
   lab::TextTable found({"case, 4 bits", "quantizer", "exact", "measured", "standard error", "bound"}),
       layers({"quantizer, 4 bits", "layer", "measured", "predicted", "ratio"});
   log_cases(case_table, f, rng.split("cases"), found);
-  lab::Progress progress("scales of the other rows", 17, args.quiet());
+  lab::ProgressBar progress("scales of the other rows", 17, args.quiet());
   log_outlier(outlier_table, f, rng.split("outlier"), progress);
   log_bits(bits_table, f, rng.split("bits"));
   log_layers(layer_table, f, rng.split("layers"), layers);
@@ -244,10 +244,11 @@ int main(int argc, char** argv) {
   Flags f;
   lab::Args args("gradient_variance",
                  "Variance that quantizers add to gradients: exact, by Monte Carlo, and its laws.");
-  args.add("draws", f.draws, "draws behind each measured variance of the cases; a 20th elsewhere", {40, 10000000});
+  args.add("draws", f.draws, "draws for each measured variance of the reference cases; other tables take a 20th",
+           {40, 10000000});
   args.add("layer-draws", f.layer_draws, "backward passes through the net for each quantizer", {20, 10000000});
-  args.add("rows", f.rows, "samples N of the outlier and the bits", {3, 65536});
-  args.add("columns", f.columns, "elements D of each", {2, 1048576});
-  args.add("bits", f.bits, "bits for the outlier", {1, 8});
+  args.add("rows", f.rows, "number of samples N in the tables outlier and bits", {3, 65536});
+  args.add("columns", f.columns, "elements D of each sample in the tables outlier and bits", {2, 1048576});
+  args.add("bits", f.bits, "bits of the gradient in the table outlier", {1, 8});
   return lab::run(args, argc, argv, [&](lab::RunLog& log) { run_experiment(log, args, f); });
 }

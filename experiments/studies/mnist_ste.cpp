@@ -1,8 +1,7 @@
 // Which straight-through estimator trains LeNet-5 with quantized activations best?
-//   mnist_ste --data data --ste identity,relu,clipped_relu --bits 2,4 --seeds 3 --epochs 10 --out
-//   results/mnist_ste.h5
+//   mnist_ste --data data --ste identity,relu,clipped_relu --bits 2,4 --seeds 3 --out results/mnist_ste.h5
 // Pre-trains the float net once, then fine-tunes one net per (STE, bits, seed) from it. Every finished cell
-// is kept in the folder FILE.cells beside the log; a sweep that was broken off goes on at the first
+// is kept in the folder FILE.h5.cells beside the log; a sweep that was broken off goes on at the first
 // unfinished one. After Yin, Lyu, Zhang, Osher, Qi, Xin, ICLR 2019 (arXiv 1903.05662), section 4.
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -26,8 +25,9 @@ struct Settings {
   std::vector<std::string> ste{"identity", "relu", "clipped_relu"};
   std::vector<int> bits{2, 4};
   int images = 60000, held_out = 5000;
-  int seeds = 3, epochs = 10, float_epochs = 10, batch = 64;
-  double lr = 0.1, float_lr = 0.05, momentum = 0.9, weight_decay = 0;
+  int seeds = 3, float_epochs = 10;
+  double float_lr = 0.05;
+  OptimSettings optim = {.schedule = "cosine", .epochs = 10, .batch = 64, .lr = 0.1, .weight_decay = 0};
 };
 
 void declare(Args& args, Settings& s) {
@@ -38,35 +38,13 @@ void declare(Args& args, Settings& s) {
   args.add("ste", s.ste, "straight-through estimators", surrogate_names());
   args.add("bits", s.bits, "bits of the activations", {1, 8});
   args.add("seeds", s.seeds, "fine-tuning runs per (STE, bits): seeds 1 to this", {1, 1000});
-  args.add("epochs", s.epochs, "epochs of fine-tuning", {1, 10000});
   args.add("float-epochs", s.float_epochs, "epochs of the float net", {1, 10000});
-  args.add("batch", s.batch, "images per step", {2, 10000});
   args.add("images", s.images, "training images to use, the first ones; a tenth as many test images if drawn",
            {100, 60000});
-  args.add("held-out", s.held_out, "of them set aside to choose the best epoch", {1, 59000});
-  args.add("lr", s.lr, "learning rate of the fine-tuning; falls to 0 along half a cosine", {0, 10});
-  args.add("float-lr", s.float_lr, "learning rate of the float net; falls likewise", {0, 10});
-  args.add("momentum", s.momentum, "momentum", {0, 0.999});
-  args.add("weight-decay", s.weight_decay, "weight decay", {0, 1});
-  args.add_hint("epochs", kJudgeOnly);
+  args.add("held-out", s.held_out, "training images set aside to choose the best epoch", {1, 59000});
+  args.add("float-lr", s.float_lr, "learning rate of the float net, the largest of the same schedule", {0, 10});
+  declare(args, s.optim);
   args.add_need({"data"}, "digits", "without --digits mnist", [&s] { return s.digits == "mnist"; });
-}
-
-// What the result of a cell depends on besides its STE, bits and seed.
-std::string cell_settings(const Settings& s, std::uint64_t seed) {
-  return nlohmann::json{{"digits", s.digits},
-                        {"verify", s.verify},
-                        {"images", s.images},
-                        {"held-out", s.held_out},
-                        {"epochs", s.epochs},
-                        {"batch", s.batch},
-                        {"float-epochs", s.float_epochs},
-                        {"lr", s.lr},
-                        {"float-lr", s.float_lr},
-                        {"momentum", s.momentum},
-                        {"weight-decay", s.weight_decay},
-                        {"seed", seed}}
-      .dump();
 }
 
 datasets::TrainTest load_digits(const Settings& s, std::uint64_t seed) {
@@ -77,33 +55,24 @@ datasets::TrainTest load_digits(const Settings& s, std::uint64_t seed) {
 }
 
 SplitData load(const Settings& s, std::uint64_t seed) {
-  check_usage(s.held_out + s.batch <= s.images, "mnist_ste: given ", s.images, " images, ", s.held_out,
-              " of them held out, expected at least a batch of ", s.batch, " to be left");
+  check_usage(s.held_out + s.optim.batch <= s.images, "mnist_ste: given ", s.images, " images, ", s.held_out,
+              " of them held out, expected at least a batch of ", s.optim.batch, " to be left");
   return split(load_digits(s, seed), s.held_out, seed, s.digits == "drawn" ? "drawn_digits" : "mnist");
-}
-
-OptimSettings sgd(const Settings& s, int epochs, double lr) {
-  OptimSettings o;
-  o.epochs = epochs;
-  o.batch = s.batch;
-  o.lr = lr;
-  o.momentum = s.momentum;
-  o.weight_decay = s.weight_decay;
-  o.schedule = "cosine";
-  return o;
 }
 
 void run_sweep(const Settings& s, const Args& args, RunLog& log) {
   const SplitData data = load(s, args.seed());
   Comparison comparison(
       args, log, {{"ste", "1", "straight-through estimator", s.ste}, {"bits", "bit", "bits of the activations"}});
-  const Sweep sweep(cells_folder(args.out()), cell_settings(s, args.seed()));
+  const Sweep sweep(cells_folder(args.out()), cell_settings(args, {"ste", "bits", "seeds"}));
   log.start();
   CellPlan float_plan;
   float_plan.name = "float";
   float_plan.net.net = "lenet5";
   float_plan.seed = args.seed();
-  float_plan.optim = sgd(s, s.float_epochs, s.float_lr);
+  float_plan.optim = s.optim;
+  float_plan.optim.epochs = s.float_epochs;
+  float_plan.optim.lr = s.float_lr;
   const auto float_net = [&](const nn::MakeActivation& activation) {
     return nn::lenet5(activation, Rng(args.seed()).split("lenet5"));
   };
@@ -116,7 +85,7 @@ void run_sweep(const Settings& s, const Args& args, RunLog& log) {
         plan.net.net = "lenet5";
         plan.method.activations = {"uniform", quant::UniformOptions{.bits = bits, .surrogate = s.ste[i]}};
         plan.seed = static_cast<std::uint64_t>(seed);
-        plan.optim = sgd(s, s.epochs, s.lr);
+        plan.optim = s.optim;
         const auto start = [&](const nn::MakeActivation& activation) {
           auto net = nn::lenet5(activation, Rng(args.seed()));
           load_network(sweep.network("float"), *net);

@@ -25,13 +25,13 @@ struct Settings {
 };
 
 void declare(Args& args, Settings& s) {
-  args.add("weights", s.weights, "drawn from each distribution", {1, 100000000});
-  args.add("deviation", s.deviation, "their standard deviation", {1e-6, 1e6});
+  args.add("weights", s.weights, "weights drawn from each distribution", {1, 100000000});
+  args.add("deviation", s.deviation, "standard deviation of the drawn weights", {1e-6, 1e6});
   args.add("network", s.network, "tensor file with a network whose layers are quantized, too; empty: none");
-  args.add("bits", s.bits, "of the weights", {3, kMostPowerBits});
-  args.add("ratios", s.ratios, "values of mu / max|w|, equally spaced", {2, 100000});
-  args.add("least", s.least, "the smallest of them", {1e-6, 10});
-  args.add("most", s.most, "the largest of them", {1e-6, 10});
+  args.add("bits", s.bits, "bits of the weights", {3, kMostPowerBits});
+  args.add("ratios", s.ratios, "number of values of mu / max|w|, equally spaced", {2, 100000});
+  args.add("least", s.least, "the smallest value of mu / max|w|", {1e-6, 10});
+  args.add("most", s.most, "the largest value of mu / max|w|", {1e-6, 10});
 }
 
 const std::vector<std::string> kSources{"gaussian", "laplace", "uniform", "network"};

@@ -33,12 +33,12 @@ struct Settings {
 
 void declare(Args& args, Settings& s) {
   args.add("networks", s.networks, "tensor files with float weights, such as FILE.last.safetensors of train");
-  args.add("projections", s.projections, "one for each network", quant::weight_projections().names());
-  args.add("bits", s.bits, "of each projection", {1, 8});
+  args.add("projections", s.projections, "projection of each network's weights", quant::weight_projections().names());
+  args.add("bits", s.bits, "bit width of each projection", {1, 8});
   for (const char* list : {"networks", "projections", "bits"}) args.allow_repeats(list);
-  args.add("without", s.without, "tensors that are left out, where there are any so called: layers that stay float");
-  args.add("steps", s.steps, "that the weights are moved by, over their root mean square", {1e-12, 10});
-  args.add("draws", s.draws, "directions of each step", {1, 100000});
+  args.add("without", s.without, "names of tensors that are left out, since their layers stay float");
+  args.add("steps", s.steps, "root mean squares of the random steps, over that of the weights", {1e-12, 10});
+  args.add("draws", s.draws, "random directions for each length of a step", {1, 100000});
 }
 
 struct Layer {
@@ -85,7 +85,7 @@ Jumps jumps_of(const Tensor& w, double step, int draws, Rng rng, Project project
   return jumps;
 }
 
-// What is projected how: a row of the summary.
+// A row of the summary: a network, and how its weights are projected.
 struct Case {
   std::string network, projection;
   int bits;
@@ -148,13 +148,14 @@ void measure(const Case& c, double step, int draws, const Rng& seed, Found& foun
 }
 
 void log_all(RunLog& log, const Found& found) {
-  const Table table = log.table("jumps", {{"network", "1", "whose weights", found.networks},
-                                          {"projection", "1", "of them", found.projections},
-                                          {"bits", "1", "of the projection"},
-                                          {"layer", "1", "of the network", found.layers},
-                                          {"step", "1", "of the float weights, over their root mean square"},
-                                          {"jump", "1", "|P(w + d) - P(w)| / |P(w)|, mean over the directions d"},
-                                          {"largest_jump", "1", "the largest of them"}});
+  const Table table =
+      log.table("jumps", {{"network", "1", "whose weights", found.networks},
+                          {"projection", "1", "projection of the weights", found.projections},
+                          {"bits", "1", "bits of the projection"},
+                          {"layer", "1", "layer of the network", found.layers},
+                          {"step", "1", "root mean square of d over that of the float weights"},
+                          {"jump", "1", "|P(w + d) - P(w)| / |P(w)|, mean over the directions d"},
+                          {"largest_jump", "1", "|P(w + d) - P(w)| / |P(w)|, largest over the directions d"}});
   log.start();
   for (const auto& row : found.rows) table.add(row);
 }

@@ -94,7 +94,7 @@ RegressionResult descend(const Regression& problem, const Part& projection, cons
   quant::QuantizedOptimizer optimizer(sgd, layer, {.weights = &rule}, {1, schedule.total()});
   const auto quantized_loss = [&] {
     const quant::EvaluationScope scope(layer, &rule);
-    return problem.loss(layer.weight.used);
+    return problem.loss(layer.weight.effective);
   };
   RegressionResult result{quantized_loss(), HUGE_VAL, 0};
   for (int step = 0; step < schedule.total(); ++step) {
@@ -103,8 +103,8 @@ RegressionResult descend(const Regression& problem, const Part& projection, cons
     if (last) result.best = std::min(result.best, loss);
     optimizer.lr = last ? schedule.last_lr : schedule.lr;
     optimizer.zero_grad();
-    if (observe) observe({step, rule.relaxation().strength(), layer.weight.value, layer.weight.used, loss});
-    layer.weight.set_grad(problem.gradient(layer.weight.used));
+    if (observe) observe({step, rule.relaxation().strength(), layer.weight.value, layer.weight.effective, loss});
+    layer.weight.set_grad(problem.gradient(layer.weight.effective));
     optimizer.step();
   }
   result.last = quantized_loss();

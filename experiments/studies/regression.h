@@ -1,6 +1,6 @@
 #pragma once
 // Least squares with quantized weights: min over x on the grid of f(x) = 1/2 mean((A x - b)^2), small enough
-// to be solved hundreds of times. What a rule for training quantized weights is worth shows here without a network.
+// to be solved hundreds of times. What a relaxation is worth shows here without a network.
 #include <functional>
 
 #include "core/compute/random.h"
@@ -41,12 +41,12 @@ struct RegressionSchedule {
   int total() const { return steps + last_steps; }
 };
 
-/// Before the update of a step.
+/// Where a descent stands before the update of a step.
 struct RegressionState {
-  std::int64_t step;     ///< from 0
-  double strength;       ///< of the relaxation
-  const Tensor& weight;  ///< float
-  const Tensor& used;    ///< what the gradient is taken at
+  std::int64_t step;        ///< from 0
+  double strength;          ///< of the relaxation
+  const Tensor& weight;     ///< float
+  const Tensor& effective;  ///< what the gradient is taken at
   double loss_quantized;
 };
 

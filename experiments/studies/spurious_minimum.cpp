@@ -102,7 +102,7 @@ lab::TextTable run_all(const Tables& tables, const TwoLayer& model, const Vector
   lab::TextTable table({"ste", "w", "eta", "|w0|", "predicted step", "escape step", "predicted jump", "jump",
                         "final loss", "final angle"});
   const std::vector<Setting> settings = all_settings(flags, names);
-  lab::Progress progress("runs", static_cast<std::int64_t>(settings.size()), quiet);
+  lab::ProgressBar progress("runs", static_cast<std::int64_t>(settings.size()), quiet);
   for (std::size_t i = 0; i < settings.size(); ++i) {
     const Setting& s = settings[i];
     const std::size_t k = i * names.size() / settings.size();  // each estimator has as many

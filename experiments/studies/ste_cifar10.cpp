@@ -37,9 +37,11 @@ void declare(Args& args, Settings& s) {
   declare(args, s.optim);
   args.add("instability", s.instability,
            "epochs for which each STE goes on from the net of another, with the last of --bits; 0: none", {0, 10000});
-  args.add("instability-from", s.instability_from, "the STE whose net that is, seed 1", surrogate_names());
-  args.add("instability-lr", s.instability_lr, "learning rate of that", {0, 10});
-  args.add("loss-window", s.loss_window, "steps that a point of its loss curve is the mean of", {1, 1000000});
+  args.add("instability-from", s.instability_from, "STE whose net, seed 1, --instability goes on from",
+           surrogate_names());
+  args.add("instability-lr", s.instability_lr, "learning rate of --instability", {0, 10});
+  args.add("loss-window", s.loss_window, "steps of --instability that a point of the loss curve is the mean of",
+           {1, 1000000});
   args.add_need({"instability-from", "instability-lr", "loss-window"}, "instability", "without --instability",
                 [&s] { return s.instability > 0; });
 }

@@ -37,8 +37,10 @@ void declare(Args& args, Settings& s) {
   declare(args, s.optim);
   args.add("probe", s.probe, "training images that the gradients are taken of", {2, 100000});
   args.add("every", s.every, "epochs between two estimates of the direction of descent", {1, 100000});
-  args.add("directions", s.diagnostics.directions, "random directions of such an estimate; 0: none", {0, 10000});
-  args.add("difference", s.diagnostics.step, "its step, relative to the norm of the layer's weights", {1e-9, 10});
+  args.add("directions", s.diagnostics.directions, "random directions of an estimate of the descent; 0: none",
+           {0, 10000});
+  args.add("difference", s.diagnostics.step, "step along a direction, over the norm of the layer's weights",
+           {1e-9, 10});
   args.add_need({"every", "difference"}, "directions", "without --directions",
                 [&s] { return s.diagnostics.directions > 0; });
 }

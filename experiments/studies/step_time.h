@@ -5,9 +5,9 @@
 
 namespace coarsegrad::experiments {
 
-/// Of `steps` steps, after two that do not count, of a training that goes straight to the last stage of the
-/// plan, on the first images of data.train. The plan's epochs and checkpoint are passed over. Throws Diverged
-/// as a training does.
+/// Times `steps` steps, after two that do not count, of a training that goes straight to the last stage of the
+/// plan, on the first images of data.train. The plan's epochs and checkpoint play no part. Throws Diverged as a
+/// training does.
 Timing step_time(TrainingPlan plan, const SplitData& data, const quant::MakeNetwork& make, int steps);
 
 }  // namespace coarsegrad::experiments

@@ -28,7 +28,7 @@ void declare(Args& args, Settings& s) {
   s.start_from_mnist();
   s.optim.epochs = 20;
   declare_start(args, s);
-  args.add("methods", s.methods, "whose weights are trained", quant::method_names());
+  args.add("methods", s.methods, "methods by which the weights are trained", quant::method_names());
   args.add("schedule-epochs", s.schedule_epochs,
            "epochs that the relaxations' schedules are meant for; they are compressed to --epochs", {1, 100000});
   declare(args, s.optim);
@@ -36,7 +36,7 @@ void declare(Args& args, Settings& s) {
 
 const std::vector<Column> kSizes{
     {"float_rms", "1", "root mean square of the float weights"},
-    {"used_rms", "1", "of the weights that the network computes with"},
+    {"used_rms", "1", "root mean square of the weights that the network computes with"},
     {"distance", "1", "smallest |w - c x|^2 / |w|^2 over c of float weights w and used ones x"},
     {"flips", "1", "share of float weights on the other side of zero than at the start"}};
 
@@ -50,7 +50,7 @@ std::vector<double> row_of(double layer, double epoch, const WeightSnapshot& s) 
   return row;
 }
 
-// Of the layers that `rule`, which may be null, quantizes; they are numbered among all layers.
+// Rows of the layers that `rule`, which may be null, quantizes; they are numbered among all layers.
 CellRows rows_of(quant::WeightRule* rule, nn::Module& start, double epoch) {
   CellRows rows;
   if (!rule) return rows;
@@ -110,11 +110,11 @@ struct Tables {
 
   Tables(RunLog& log, const Settings& s, const std::vector<std::string>& layers)
       : sizes(log.table("sizes", columns(s, layers, kSizes))),
-        histograms(
-            log.table("histograms", columns(s, layers,
-                                            {{"centre", "1", "of a bin, in root mean squares"},
-                                             {"float_share", "1", "of the float weights in the bin"},
-                                             {"used_share", "1", "of the weights that the network computes with"}}))) {}
+        histograms(log.table("histograms",
+                             columns(s, layers,
+                                     {{"centre", "1", "centre of a bin, in root mean squares"},
+                                      {"float_share", "1", "share of the float weights in the bin"},
+                                      {"used_share", "1", "share of the weights that the network computes with"}}))) {}
 
   void add(double method, const std::vector<double>& row) const {
     std::vector<double> values{method, row[0], row[1]};
@@ -129,8 +129,8 @@ struct Tables {
  private:
   static std::vector<Column> columns(const Settings& s, const std::vector<std::string>& layers,
                                      const std::vector<Column>& more) {
-    std::vector<Column> all{{"method", "1", "whose weights", s.methods},
-                            {"layer", "1", "whose weights", layers},
+    std::vector<Column> all{{"method", "1", "method of the training", s.methods},
+                            {"layer", "1", "layer of the weights", layers},
                             {"epoch", "1", "epochs of the training"}};
     all.insert(all.end(), more.begin(), more.end());
     return all;

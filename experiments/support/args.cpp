@@ -32,7 +32,7 @@ std::string quoted(const std::string& word) {
   return out + "'";
 }
 
-/// Which of the names were probably meant, and where the others are listed.
+/// The names that were probably meant, and where the others are listed.
 std::string suggestion(const std::string& word, const std::vector<std::string>& names) {
   const std::string near = joined(nearest(word, names));
   return near.empty() ? "one that --help lists" : near + " (--help lists all)";
@@ -138,12 +138,12 @@ Args::Args(std::string experiment, std::string summary)
       summary_(std::move(summary)),
       threads_(num_threads()),
       out_("results/" + experiment_ + ".h5") {
-  add("seed", seed_, "the only source of randomness");
-  add("threads", threads_, "threads; results do not depend on it", {1, 1024});
+  add("seed", seed_, "seed of every random number of the run");
+  add("threads", threads_, "threads that compute; results do not depend on their number", {1, 1024});
   add("out", out_, "the log of this run (HDF5); folders are made");
-  add("quiet", quiet_, "no progress on the terminal");
+  add("quiet", quiet_, "no progress bar, and no lines in its place where there is no terminal");
   add("take-over", take_over_,
-      "where the file system has no locks: the process that owned --out is dead, go on without it");
+      "on file systems without locks: the process that owned --out is dead, take --out over from it");
   standard_knobs_ = knobs_.size();
   for (const std::size_t k : {2, 3, 4}) knobs_[k]->recorded = false;
 }
@@ -268,8 +268,8 @@ std::string Args::help() const {
         knob.is_switch() ? "[no-]" + knob.name : knob.name + " VALUE",
         knob.limits().empty() ? knob.help : cat(knob.help, "; ", knob.limits(), " (default ", knob.shown_value(), ")"));
   }
-  line("config FILE.json", "an object of these names without the dashes, and perhaps a comment; flags win over it");
-  line("help", "this text");
+  line("config FILE.json", "JSON object with the names of flags, without dashes, as keys; flags win over the file");
+  line("help", "prints this text");
   return text;
 }
 

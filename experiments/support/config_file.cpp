@@ -14,10 +14,10 @@ namespace coarsegrad::experiments {
 namespace {
 
 constexpr std::size_t kMaxFileBytes = 1 << 20;
-constexpr std::size_t kMaxReason = 300;  // of the parser, which repeats what it has read
+constexpr std::size_t kMaxReason = 300;  // longest message of the parser, which repeats what it has read
 
-/// Follows the parser through a file that must be one object of scalars, and of lists and objects of scalars; stops it at
-/// a repeated key or at deeper nesting, before memory is spent on it.
+/// Follows the parser through a file that must be one object of scalars, and of lists and objects of scalars; stops it
+/// at a repeated key or at deeper nesting, before memory is spent on it.
 class KnobsGuard {
  public:
   explicit KnobsGuard(std::string path) : path_(std::move(path)) {}

@@ -5,15 +5,15 @@
 
 namespace coarsegrad::experiments {
 
-/// Keeps the order of the knobs.
+/// JSON whose objects keep the order in which their keys were put in, here that of the knobs.
 using Json = nlohmann::ordered_json;
 
-/// The file as an object whose values are scalars, flat lists or flat objects. Throws UsageError, one line that names the
-/// file and, for malformed JSON, line and column; also for a repeated key, deeper nesting and files above 1
-/// MiB. A pipe will do.
+/// The file as an object whose values are scalars, flat lists or flat objects; a pipe will do. Throws UsageError, one
+/// line that names the file, for malformed JSON (with line and column), a repeated key, deeper nesting, and files above
+/// 1 MiB.
 Json read_config(const std::string& path);
 
-/// One line of JSON; bytes that are no UTF-8 are replaced.
+/// The value as one line of JSON; bytes that are no UTF-8 are replaced.
 std::string dump(const Json& value);
 
 }  // namespace coarsegrad::experiments

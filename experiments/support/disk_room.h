@@ -1,14 +1,15 @@
 #pragma once
-// Room on the disk, claimed before it is needed. HDF5 cannot recover from a write that fails: the file can
-// then not even be closed. So a full disk is found out here, while the file is whole.
+// DiskRoom: room on the disk, claimed before it is needed.
 #include <cstdint>
 #include <string>
 
 namespace coarsegrad::experiments {
 
+/// Reserves blocks for one growing file, so that a full disk is found out while the file is whole: HDF5 cannot recover
+/// from a write that fails, nor even close the file then. Not copied: it owns the file's descriptor.
 class DiskRoom {
  public:
-  /// Makes the file, which must not exist. `name` is what messages call it. Throws Error.
+  /// Makes the file, which must not exist. `name` is what messages call it. Throws Error when it cannot be made.
   DiskRoom(const std::string& path, std::string name);
   ~DiskRoom();
   DiskRoom(const DiskRoom&) = delete;

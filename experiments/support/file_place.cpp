@@ -34,7 +34,7 @@ constexpr std::string_view kTemporaryEnd = ".tmp";
 
 std::string temporary_lead(const fs::path& path) { return cat(".", path.filename().string(), "."); }
 
-/// Whether somebody who is still there writes the file.
+/// Whether a process that still runs writes the file.
 bool is_held(const fs::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) return false;

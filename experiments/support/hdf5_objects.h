@@ -12,24 +12,26 @@
 
 namespace coarsegrad::experiments {
 
-/// HDF5 prints its errors by itself, in each thread that has not told it not to. We report them.
+/// Keeps HDF5 from printing its errors in this thread, which it does in each thread unless told not to: they are thrown
+/// as Error here.
 void silence_hdf5();
 /// The innermost message of HDF5's error stack, cut down to the system's words where it has them.
 std::string hdf5_reason();
 /// Throws Error "log: cannot `what`: ..." when `result`, an identifier or a status, says that a call failed.
 void check_hdf5(hid_t result, std::string_view what);
 
-/// Owns one identifier.
+/// Owns one identifier of HDF5 and closes it at the end.
 class Handle {
  public:
-  /// Throws Error "log: cannot `what`: ..." when `id` is none.
+  /// `close` is HDF5's function for this kind of identifier. Throws Error "log: cannot `what`: ..." when `id` is
+  /// negative.
   Handle(hid_t id, herr_t (*close)(hid_t), std::string_view what);
   Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
   Handle& operator=(Handle&&) = delete;
   ~Handle() {
     if (id_ >= 0) close_(id_);
   }
-  /// Lets go without closing: after a failed write HDF5 can neither close nor recover.
+  /// Lets the identifier go without closing it: after a failed write HDF5 can neither close nor recover.
   void abandon() { id_ = -1; }
   operator hid_t() const { return id_; }  // NOLINT(google-explicit-constructor): what HDF5's functions take
 
@@ -38,18 +40,19 @@ class Handle {
   herr_t (*close_)(hid_t);
 };
 
-/// A text type of so many bytes, or H5T_VARIABLE.
+/// HDF5's type of texts of `bytes` bytes, or of any length for H5T_VARIABLE.
 Handle text_type(std::size_t bytes);
 
-/// Makes an attribute: a scalar, or `count` > 0 elements. Throws Error.
+/// Makes an attribute: a scalar, or `count` > 0 elements. Throws Error when HDF5 cannot.
 void write_attribute(hid_t object, const char* name, hid_t type, const void* data, hsize_t count = 0);
-/// Texts that never change have variable length: h5py reads them as str.
+/// Makes an attribute of a text, or of a list of texts, that never changes: of variable length, which h5py reads as
+/// str. Throws Error when HDF5 cannot.
 void write_attribute(hid_t object, const char* name, const std::string& text);
 void write_attribute(hid_t object, const char* name, const std::vector<std::string>& texts);
-/// Changes an attribute that is there; negative on failure.
+/// Changes an attribute that is there; negative on failure, as HDF5's functions return it.
 herr_t overwrite_attribute(hid_t object, const char* name, hid_t type, const void* data);
 
-/// `text` cut to fit, never inside a character, and padded.
+/// `text` in so many bytes: cut where it is longer, never inside a character of UTF-8, else padded with zeros.
 template <std::size_t bytes>
 std::array<char, bytes> padded(std::string_view text) {
   std::array<char, bytes> out{};
@@ -59,7 +62,7 @@ std::array<char, bytes> padded(std::string_view text) {
   return out;
 }
 
-/// Empty or unchanged when the attribute is not there or holds something else.
+/// Read an attribute; empty, or `value` unchanged, when it is not there or holds something else.
 std::string read_text(hid_t object, const char* name);
 std::vector<std::string> read_texts(hid_t object, const char* name);
 void read_number(hid_t object, const char* name, std::int64_t& value);

@@ -16,17 +16,18 @@
 
 namespace coarsegrad::experiments {
 
+/// Bounds on what is read into memory.
 struct JsonLimits {
-  int depth = 8;  ///< lists and objects inside of each other
-  /// Entries of each list and object inside of the outermost one.
+  int depth = 8;  ///< most lists and objects inside of each other
+  /// The most entries of a list or object inside of the outermost one.
   std::size_t inner_length = std::numeric_limits<std::size_t>::max();
 };
 
-/// Takes an entry of the outermost object; those it returns true for are not kept.
+/// Takes an entry of the outermost object; entries for which it returns true are not kept.
 using TakeEntry = std::function<bool(const std::string& key, const nlohmann::json& value)>;
 
-/// Throws Error, one short line that begins with `what`, for malformed JSON, a key twice in an object, and what
-/// is beyond the limits, before memory is spent on it.
+/// Parses the text. Throws Error, one short line that begins with `what`, for malformed JSON, for a key that is twice
+/// in an object, and for what is beyond the limits, before memory is spent on it.
 nlohmann::json parse_json(std::string_view text, const std::string& what, const JsonLimits& limits = {},
                           const TakeEntry& take = {});
 

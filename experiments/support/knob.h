@@ -15,41 +15,55 @@
 
 namespace coarsegrad::experiments {
 
-/// "a, b, c".
+/// The words as one text: "a, b, c".
 std::string joined(const std::vector<std::string>& words);
-/// As messages and the help show it.
+/// A value as messages and the help show it: texts without quotes, lists without brackets.
 std::string shown(const Json& value);
 
+/// One flag of an experiment and the variable that it sets.
 struct Knob {
+  /// A knob that nobody has set yet.
   Knob(std::string name_, std::string help_) : name(std::move(name_)), help(std::move(help_)) {}
   virtual ~Knob() = default;
-  /// Sets the variable; throws UsageError beginning with `where`, which shows the `text` that the value came from.
+  /// Sets the variable. Throws UsageError, which begins with `where` and shows the `text` that the value came from, for
+  /// a value of another type or outside of the limits.
   virtual void set(const Json& value, const std::string& where, const std::string& text) = 0;
+  /// Sets the variable to a value of a file. Throws UsageError for one that it does not take.
   void set(const Json& value, const std::string& where) { set(value, where, dump(value)); }
+  /// Sets the variable to what stands on the command line. Throws UsageError for a text that it does not take.
   void set_text(const std::string& text, const std::string& where) { set(from_text(text), where, text); }
+  /// The text of a flag as the JSON value that a file has for it; not checked.
   virtual Json from_text(const std::string& text) const = 0;
+  /// The variable's present value as a file has it.
   virtual Json value() const = 0;
+  /// The variable's present value as the help shows it.
   virtual std::string shown_value() const { return shown(value()); }
+  /// The values that the knob takes, in words: "an integer from 1 to 1024".
   virtual std::string limits() const = 0;
+  /// Whether the flag takes no value: --name or --no-name.
   virtual bool is_switch() const = 0;
 
+  /// Where the last parse() found a value; nowhere: the variable has its default, or the value of a preset.
   enum class Given { nowhere, file, flag };
 
-  std::string name, help, hint;
-  bool recorded = true;  // part of the configuration, as against where to write and how much to say
-  bool repeatable = false;
-  bool may_be_empty = false;  // a list
-  Given given = Given::nowhere;
+  std::string name,              ///< flag without its dashes
+      help,                      ///< line of --help, without limits and default
+      hint;                      ///< end of the message that refuses a value
+  bool recorded = true;          ///< in the configuration; false for where to write and how much to say
+  bool repeatable = false;       ///< for a list: entries may be equal
+  bool may_be_empty = false;     ///< for a list: no entries will do
+  Given given = Given::nowhere;  ///< by the last parse()
 };
 
-/// Over a variable that holds the default, which must be within the limits: throws Error otherwise.
+/// Makes the knob of a variable that holds the default. Throws Error when the default is not within the limits.
 template <class T, class Limits>
 std::unique_ptr<Knob> typed_knob(const std::string& name, T& target, std::string help, Limits limits);
-/// The part, which gets the options that nobody sets where it has none, and one knob for each option of any of `parts`.
+/// Makes the knob of a part and one knob for each option that any of `parts` has. A `target` without options gets the
+/// defaults of its part.
 std::vector<std::unique_ptr<Knob>> part_knobs(const std::string& name, Part& target, std::string help,
                                               const PartCatalogue& parts);
 
-/// The value as a T, or nothing when it is of another type or does not fit. Whole numbers may be written 1e6.
+/// Puts the value into `out`; false when it is of another type or does not fit. Whole numbers may be written 1e6.
 template <class T>
 bool convert(const Json& value, T& out) {
   if constexpr (std::is_same_v<T, bool>) {

@@ -1,5 +1,5 @@
 #pragma once
-// LogPosition: how far a log had come, in the words that a checkpoint keeps.
+// LogPosition: how far a log had come, as a checkpoint keeps it.
 #include <cstdint>
 #include <map>
 #include <string>
@@ -8,18 +8,19 @@
 
 namespace coarsegrad::experiments {
 
+/// A place in a log, from which RunLog::resume() goes on.
 struct LogPosition {
-  std::string created;                        ///< attribute `created` of the log: which run it is
+  std::string created;                        ///< attribute `created` of the log, which tells runs apart
   double wall_seconds = 0;                    ///< since the start, without the time between processes
-  std::map<std::string, std::uint64_t> rows;  ///< "/series/train/loss" -> rows, for every series and table
+  std::map<std::string, std::uint64_t> rows;  ///< rows of every series and table: {"/series/train/loss", 1200}
 
-  /// One line of JSON; parse() gives back the same bits.
+  /// The position as one line of JSON, of which parse() makes the same bits again.
   std::string text() const;
-  /// Throws Error for anything that text() does not write.
+  /// Reads what text() has written. Throws Error for anything else.
   static LogPosition parse(const std::string& text);
 };
 
-/// As check(), for what a log must hold to go on from a position: the message says what can be done, too.
+/// check() of what a log must hold to go on from a position: the message of the Error says what can be done, too.
 template <class... Parts>
 void check_fits(bool ok, const Parts&... parts) {
   check(ok, parts...,

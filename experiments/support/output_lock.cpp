@@ -45,7 +45,7 @@ bool still_named(int fd, const fs::path& path) {
   return found && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/// What stands in the lock. Its owner writes that right after taking it, unless the disk is full.
+/// The text of the lock's file. Its owner writes it right after taking the lock, unless the disk is full.
 std::string text_in(int fd) {
   std::array<char, 300> bytes{};
   ssize_t n = 0;

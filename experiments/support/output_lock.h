@@ -6,10 +6,11 @@
 
 namespace coarsegrad::experiments {
 
-/// A lock of the kernel's (flock) on the file `.NAME.lock` beside the output, where NAME is the output
-/// without a final .h5 or .hdf5. A process that is stopped keeps it, the kernel takes it from one that dies,
-/// and it holds across hosts wherever the locks of the file system do. The file says who owns the output, and
-/// is gone once the owner has given it back; one that a killed process has left is in nobody's way.
+/// Makes this process the one owner of an output by a lock of the kernel (flock) on the file `.NAME.lock` beside it,
+/// where NAME is the output without a final .h5 or .hdf5. A process that is stopped keeps the lock, the kernel takes it
+/// from one that dies, and it holds across hosts wherever the locks of the file system do. The file says who owns the
+/// output, and is gone once the owner has given it back; one that a killed process has left is in nobody's way. Not
+/// copied: there is one owner.
 ///
 /// Where the file system has no locks, a process begins only with HDF5_USE_FILE_LOCKING=FALSE in the
 /// environment, which HDF5 needs there, too. The file alone is the lock then: nobody can tell whether its
@@ -20,7 +21,7 @@ class OutputLock {
   /// Makes missing folders. Throws Error, and leaves nothing behind, when another process owns `out`, when
   /// there are no locks to be had, or when the file cannot be made.
   OutputLock(std::string out, bool take_over);
-  /// Folders that the lock has made go with it when they are empty.
+  /// Gives the output back and removes the folders that the lock has made, when they are empty.
   ~OutputLock();
   OutputLock(const OutputLock&) = delete;
   OutputLock& operator=(const OutputLock&) = delete;

@@ -1,5 +1,5 @@
 #pragma once
-// The names of all that a run keeps beside its log: one rule, so that two outputs share a name only when they
+// The names of all that a run keeps beside its log, made in one place, so that two outputs share a name only when they
 // differ in nothing but .h5 and .hdf5.
 #include <initializer_list>
 #include <string>
@@ -17,8 +17,8 @@ std::string cells_folder(std::string_view out);
 /// The hidden file that says who owns `out` (experiments/support/output_lock.h).
 std::string lock_name(std::string_view out);
 
-/// Throws UsageError when `out` is empty or names a folder ("r/"), or when it is too long for a log, or for
-/// beside(out, ending) of one of the endings, while that file is being written; then with the longest name that works.
+/// Throws UsageError when `out` is empty or names a folder ("r/"), or when it is too long for the temporary name of a
+/// log or of beside(out, ending) for one of the endings; the message has the longest name that works.
 void check_out(const std::string& out, std::initializer_list<std::string_view> endings = {});
 
 }  // namespace coarsegrad::experiments

@@ -54,7 +54,7 @@ class PartKnob : public Knob {
   const PartCatalogue& parts_;
 };
 
-// One option, of whichever of the parts have it.
+// The knob of one option of all the parts that have it.
 class PartOptionKnob : public Knob {
  public:
   PartOptionKnob(const std::string& part, std::string option, Part& target, const PartCatalogue& parts)

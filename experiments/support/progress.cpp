@@ -46,7 +46,7 @@ std::string bar_text(double fraction) {
 
 }  // namespace
 
-Progress::Progress(std::string label, std::int64_t total, bool quiet, std::int64_t begun)
+ProgressBar::ProgressBar(std::string label, std::int64_t total, bool quiet, std::int64_t begun)
     : label_(std::move(label)),
       total_(total),
       begun_(begun),
@@ -56,16 +56,16 @@ Progress::Progress(std::string label, std::int64_t total, bool quiet, std::int64
                              : Style::lines),
       start_(Clock::now()),
       next_(start_ + std::chrono::duration_cast<Clock::duration>(style_ == Style::bar ? kRedraw : kFirstLine)) {
-  check(total > 0, "Progress: given a total of ", total, ", expected at least 1");
+  check(total > 0, "ProgressBar: given a total of ", total, ", expected at least 1");
 }
 
-Progress::~Progress() {
+ProgressBar::~ProgressBar() {
   if (!drawn_) return;
   show(Clock::now());
   if (style_ == Style::bar) std::fputc('\n', stderr);
 }
 
-void Progress::update(std::int64_t done, std::string_view text) {
+void ProgressBar::update(std::int64_t done, std::string_view text) {
   if (style_ == Style::none) return;
   done_ = done;
   text_.assign(text);
@@ -76,7 +76,7 @@ void Progress::update(std::int64_t done, std::string_view text) {
   next_ = now + std::chrono::duration_cast<Clock::duration>(gap);
 }
 
-void Progress::show(Clock::time_point now) {
+void ProgressBar::show(Clock::time_point now) {
   const double fraction = std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
   const double passed = Seconds(now - start_).count(),
                rate = passed > 0 ? static_cast<double>(done_ - begun_) / passed : 0;

@@ -1,5 +1,5 @@
 #pragma once
-// Progress of long work, on stderr: a bar with rate and time left on a terminal, now and then a plain line elsewhere.
+// ProgressBar: how far long work has come, on stderr.
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -7,16 +7,17 @@
 
 namespace coarsegrad::experiments {
 
-/// Shows nothing when `quiet`, and no plain line before 10 s have passed; later lines come 10 s apart or
-/// more, with gaps that grow to a tenth of the time passed.
-class Progress {
+/// A bar with rate and time left on a terminal, now and then a plain line elsewhere: the first one after 10 s, later
+/// ones 10 s apart or more, with gaps that grow to a tenth of the time passed. Nothing is shown when `quiet`. Not
+/// copied: there is one line on the terminal.
+class ProgressBar {
  public:
-  /// `total` > 0 counts whatever update() counts; `begun` of them were done before, and do not count for the rate.
-  Progress(std::string label, std::int64_t total, bool quiet = false, std::int64_t begun = 0);
+  /// `total` > 0 pieces of work, `begun` of them done before, which do not count for the rate; `label` names the work.
+  ProgressBar(std::string label, std::int64_t total, bool quiet = false, std::int64_t begun = 0);
   /// Leaves the last bar on the terminal and ends its line.
-  ~Progress();
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
 
   /// `done` of `total` are done; `text` is shown behind the numbers. Cheap enough for every step.
   void update(std::int64_t done, std::string_view text = {});

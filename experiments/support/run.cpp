@@ -70,7 +70,7 @@ struct Outcome {
   std::string reason;
 };
 
-/// What the exception in flight means.
+/// Exit code, status and reason that the exception in flight stands for.
 Outcome outcome_of_exception() {
   try {
     throw;
@@ -98,7 +98,7 @@ Outcome outcome_of_printing(int error = 0) {
   return {kFailed, Status::failed, cat("standard output: ", error != 0 ? std::strerror(error) : "cannot be written")};
 }
 
-/// Runs the body as the owner of the log and brings that to its end, whatever happens.
+/// Runs the body as the owner of the log and finishes the log, whatever happens.
 Outcome run_logged(RunLog& log, bool take_over, const std::function<void(RunLog&)>& body) {
   Outcome outcome;
   try {

@@ -1,5 +1,5 @@
 #pragma once
-// run(): what every experiment main does around its own work: flags, log, signals, exit code.
+// run(): flags, log, signals and exit code around an experiment's own work.
 #include <exception>
 #include <functional>
 #include <string_view>
@@ -11,7 +11,7 @@
 
 namespace coarsegrad::experiments {
 
-/// The training left the numbers behind: a loss or a weight is not finite. Exit code 1, status `diverged`.
+/// Says that a loss, a weight or a result is not finite. Exit code 1, status `diverged`.
 class Diverged : public Error {
  public:
   using Error::Error;
@@ -21,6 +21,7 @@ class Diverged : public Error {
 /// recovers from failures should catch it.
 class Interrupted : public std::exception {
  public:
+  /// Reason on stderr and in the log.
   const char* what() const noexcept override { return "interrupted by a signal"; }
 };
 
@@ -31,6 +32,7 @@ void check_stop();
 /// Returns `value`; throws Diverged, naming it, when it is NaN or infinite.
 double check_finite(std::string_view name, double value);
 
+/// Name of Real, for the log's attribute `real`.
 inline constexpr std::string_view kRealName = sizeof(Real) == sizeof(float) ? "float" : "double";
 
 /// Parses the flags, owns the log of this run, runs `body` with it and returns the exit code for main():
@@ -39,10 +41,9 @@ inline constexpr std::string_view kRealName = sizeof(Real) == sizeof(float) ? "f
 ///        not arrive (a full disk behind standard output): the log is whole then, and says `finished`
 ///   2    wrong usage: UsageError, from the flags or from `body`
 ///   130  interrupted: Interrupted, or `body` returned although a stop was requested
-/// The reason goes to stderr as one line and into the log, if it was started. `real` is what the run computes
-/// in.
-/// A program that calls it has OpenMP's threads wait for microseconds only, unless its environment says
-/// otherwise (core/base/short_waits.h).
+/// The reason goes to stderr as one line and into the log, if it was started. `real`, "float" or "double", is what the
+/// run computes in. A program that calls run() has OpenMP's threads wait for microseconds only, unless its environment
+/// says otherwise (core/base/short_waits.h).
 int run(Args& args, int argc, const char* const* argv, const std::function<void(RunLog&)>& body,
         std::string_view real = kRealName);
 

@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr hsize_t kChunkRows = 1024;
-constexpr hsize_t kCopyRows = 1 << 16;  // at a time
+constexpr hsize_t kCopyRows = 1 << 16;  // rows copied at a time
 constexpr hsize_t kPageBytes = 4096;
 // A reader waits 1, 2, 4, ... ns for the checksum of a block that is being written: 2 s in all, then it gives up.
 constexpr unsigned kReadAttempts = 30;
@@ -36,7 +36,7 @@ constexpr std::uint64_t kMetadataBytes = 256 << 10, kBytesPerObject = 4096;
 
 // ---- provenance
 
-/// What the attributes of a log say about the processes before the one that writes it.
+/// The attributes of a log about the processes before the one that writes it.
 struct Past {
   std::string created = utc_now();
   nlohmann::json processes = nlohmann::json::array();
@@ -126,7 +126,7 @@ Handle create_file(const std::string& path) {
   return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), H5Fclose, "make the file"};
 }
 
-/// What `columns` columns need more when they grow.
+/// Bytes that `columns` columns need more when they grow.
 hsize_t chunk_bytes(hsize_t rows_before, hsize_t rows_after, std::size_t columns) {
   const auto chunks = [](hsize_t rows) { return (rows + kChunkRows - 1) / kChunkRows; };
   return (chunks(rows_after) - chunks(rows_before)) * kChunkRows * sizeof(Cell) * columns;

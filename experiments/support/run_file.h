@@ -18,38 +18,51 @@ using Cell = std::uint64_t;
 
 /// A group of equally long columns: a series or a table.
 struct GroupLayout {
+  /// One column of the group.
   struct Field {
-    Column column;
-    bool integer = false;  // int64 instead of float64
+    Column column;         ///< name, unit, description and labels of the dataset
+    bool integer = false;  ///< int64 instead of float64
   };
-  std::string path;               // "/series/train/loss"
-  std::string unit, description;  // of a series; a table has them on its columns
-  std::vector<Field> fields;
+  std::string path;           ///< "/series/train/loss"
+  std::string unit,           ///< attribute of a series; empty for a table, whose columns have one each
+      description;            ///< attribute of a series; empty for a table, whose columns have one each
+  std::vector<Field> fields;  ///< in the order of a row
 };
 
+/// An array that a run starts from, written once.
 struct InputArray {
-  std::string name, unit, description;
-  std::vector<std::int64_t> shape;
-  std::vector<double> values;
+  std::string name,                 ///< of the dataset below /inputs
+      unit,                         ///< SI symbol or "1"
+      description;                  ///< one line
+  std::vector<std::int64_t> shape;  ///< extents, outermost first
+  std::vector<double> values;       ///< row-major
 };
 
+/// Everything that a log is made of, besides its attributes.
 struct RunLayout {
-  std::vector<GroupLayout> groups;
-  std::vector<InputArray> inputs;
+  std::vector<GroupLayout> groups;  ///< series and tables; append() numbers them in this order
+  std::vector<InputArray> inputs;   ///< datasets below /inputs
 };
 
-/// What a file that is there says about the run that wrote it; empty where it says nothing.
+/// The attributes by which a file tells of the run that wrote it; empty or 0 where it has none.
 struct RunState {
-  std::string schema, experiment, status, host, created, config;
-  std::int64_t pid = 0;
-  double heartbeat = 0;  // seconds since 1970
+  std::string schema,    ///< RunFile::kSchema for a log of this layout
+      experiment,        ///< name of the program
+      status,            ///< word of a Status
+      host,              ///< machine that wrote the file last
+      created,           ///< beginning of the run, ISO 8601 UTC
+      config;            ///< the full resolved configuration, a JSON object
+  std::int64_t pid = 0;  ///< process that wrote the file last, on `host`
+  double heartbeat = 0;  ///< time of the last flush in seconds since 1970
 };
 
+/// One HDF5 file with the rows of a run, written so that others can read it meanwhile (SWMR).
 class RunFile {
  public:
+  /// The attribute `schema`, by which readers know the layout.
   static constexpr std::string_view kSchema = "coarsegrad-run/1";
 
-  /// Nothing when the file is not HDF5 or cannot be read.
+  /// Reads the state of the run in a file; nothing when the file is not HDF5 or cannot be read.
   static std::optional<RunState> peek(const std::string& path);
 
   /// Makes the file and puts it in its place with readers able to follow. What was there is kept as `path`~.
@@ -60,7 +73,7 @@ class RunFile {
   /// Closes the file; without close() its status stays `running`.
   ~RunFile();
 
-  /// The file's attribute of that name.
+  /// When the run began, ISO 8601 UTC: the attribute `created`, which a log that goes on keeps.
   const std::string& created() const;
 
   /// Throws Error unless the disk has room for these numbers of rows for the groups, and for closing the file.
@@ -69,6 +82,7 @@ class RunFile {
   void append(std::size_t group, std::span<const Cell> rows);
   /// Hands everything to the operating system together with a heartbeat.
   void flush();
+  /// Writes outcome and reason and closes the file. Throws Error when it cannot; the file is let go then, too.
   void close(Status status, std::string_view reason);
 
  private:

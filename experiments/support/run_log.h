@@ -13,23 +13,25 @@ namespace coarsegrad::experiments {
 
 /// How a run ended; `running` until then, and for ever when it was killed.
 enum class Status { running, finished, diverged, interrupted, failed };
+/// The word for the attribute `status`: "finished".
 std::string_view name(Status status);
 
-/// What the log says about the run beside what it can find out by itself (version, commit, CPU, kernels,
-/// BLAS).
+/// Attributes of the log beside those that it finds out by itself (version, commit, CPU, kernels, BLAS).
 struct RunInfo {
-  std::string experiment;
-  std::string command_line;
-  std::string config;  ///< the full resolved configuration, a JSON object
-  std::uint64_t seed = 0;
-  int threads = 1;
-  std::string real;  ///< "float" or "double": what the run computes in
+  std::string experiment;    ///< name of the program
+  std::string command_line;  ///< as a shell takes it
+  std::string config;        ///< the full resolved configuration, a JSON object
+  std::uint64_t seed = 0;    ///< of every random number of the run
+  int threads = 1;           ///< that the run computes with
+  std::string real;          ///< "float" or "double": what the run computes in
 };
 
 /// One column of a table. With `labels` the values are whole numbers that index them (layers, methods).
 struct Column {
-  std::string name, unit, description;
-  std::vector<std::string> labels{};
+  std::string name;                   ///< of the dataset, unique in the table
+  std::string unit;                   ///< SI symbol or "1"
+  std::string description;            ///< one line, not empty
+  std::vector<std::string> labels{};  ///< texts that values 0, 1, ... stand for; empty: the values are numbers
 };
 
 class RunLog;
@@ -37,7 +39,8 @@ class RunLog;
 /// Handle to one series: rows (step, wall seconds since start(), value). Cheap to copy; valid while its log lives.
 class Series {
  public:
-  /// Throws Error before start(), after finish(), and when the log could not be written since the last call.
+  /// Adds a row. Throws Error before start(), after finish(), and when the log could not be written since the last
+  /// call.
   void add(std::int64_t step, double value) const;
 
  private:
@@ -50,8 +53,8 @@ class Series {
 /// Handle to one table. Cheap to copy; valid while its log lives.
 class Table {
  public:
-  /// One value for each column, in their order; NaN where there is none. Throws as Series::add, and when the
-  /// number of values is wrong.
+  /// Adds a row: one value for each column, in their order, NaN where there is none. Throws Error as Series::add()
+  /// does, and when the number of values is wrong.
   void add(std::initializer_list<double> row) const;
   void add(std::span<const double> row) const;
 
@@ -62,26 +65,28 @@ class Table {
   std::size_t group_;
 };
 
-/// Everything is declared first; start() makes the file; rows are then buffered and written by a thread of
-/// the log's own at least every kFlushSeconds, also while the caller computes. While a log is started nobody
-/// else in the process may call HDF5, which is not thread-safe. Units are SI symbols or "1"; names are made
-/// of letters, digits,
-/// '_', '-', '.', and '/' between parts.
+/// The log of one run. Everything is declared first; start() makes the file; rows are then buffered and written by a
+/// thread of the log's own at least every kFlushSeconds, also while the caller computes. While a log is started nobody
+/// else in the process may call HDF5, which is not thread-safe. Units are SI symbols or "1"; names are made of letters,
+/// digits, '_', '-', '.', and '/' between parts. Not copied: handles and the log's thread point to it.
 class RunLog {
  public:
+  /// Longest time in seconds from a row to its place in the file.
   static constexpr double kFlushSeconds = 4;
 
+  /// A log that is to become the file `path`; nothing is written yet.
   RunLog(std::string path, RunInfo info);
   /// A log that was started and not finished is closed as `failed`.
   ~RunLog();
   RunLog(const RunLog&) = delete;
   RunLog& operator=(const RunLog&) = delete;
 
-  /// The three declarations throw Error after start(), on a name that is taken or malformed, and on an empty
-  /// unit or description.
+  /// Declare a series or a table and give its handle. Throw Error after start(), for a name that is taken or malformed,
+  /// and for an empty unit or description.
   Series series(const std::string& name, std::string unit, std::string description);
   Table table(const std::string& name, std::vector<Column> columns);
-  /// An array that the run starts from, row-major; copied. Throws also when `shape` and `values` disagree.
+  /// Declares an array that the run starts from, row-major; it is copied. Throws Error as series() does, and when
+  /// `shape` and `values` disagree.
   void input(std::string name, std::vector<std::int64_t> shape, std::span<const double> values, std::string unit,
              std::string description);
 
@@ -91,7 +96,7 @@ class RunLog {
   /// log, Error when another process is the owner or the place is taken by something else.
   void own(bool take_over = false);
   /// Writes the file under a temporary name and gives it its own once readers can follow it. A log of the
-  /// same experiment that was there is kept as FILE~ (one generation). Throws as own(), and Error when
+  /// same experiment that was there is kept as FILE~ (one generation). Throws as own() does, and Error when
   /// anything else is there, or when the file cannot be made.
   void start();
   /// Goes on, in place of start(), with the log that is there, from where position() was called: rows added
@@ -105,7 +110,7 @@ class RunLog {
   void resume(const std::string& position);
   /// Where the log stands now, as one line of text for a checkpoint; returns when everything up to there is
   /// on the disk (not only safe from kill -9, as after flush()). Write the checkpoint after that: a log then
-  /// always holds what the checkpoint counts on. Call it while no other thread adds rows. Throws as flush().
+  /// always holds what the checkpoint counts on. Call it while no other thread adds rows. Throws as flush() does.
   std::string position();
   /// Returns when everything added so far can be read from the file. Throws Error when it could not be written.
   void flush();
@@ -113,8 +118,11 @@ class RunLog {
   /// the log if nobody did. Throws Error when it could not be written; the file is closed then, too.
   void finish(Status status = Status::finished, std::string_view reason = {});
 
+  /// Whether start() or resume() has made the file.
   bool started() const;
+  /// Whether finish() has closed the file.
   bool ended() const;
+  /// Path of the file, as given.
   const std::string& path() const;
 
  private:

@@ -36,7 +36,7 @@ TensorHeader header_of(const TensorFile& file) {
   return header;
 }
 
-// Of the header without its checksum, and of the values.
+// SHA-256 of the header without its entry of the checksum, followed by the values.
 std::string checksum_of(const TensorHeader& header, const std::vector<StoredTensor>& tensors) {
   const std::string text = header_text(header);
   std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(text))};
@@ -44,7 +44,7 @@ std::string checksum_of(const TensorHeader& header, const std::vector<StoredTens
   return sha256(parts);
 }
 
-// What a tensor file is, for somebody who gave another one.
+// The end of a message that says what a tensor file is, for somebody who gave another file.
 constexpr const char* kLayout =
     " (safetensors: the length of a JSON header in 8 bytes, the header, the values; experiments/tools/torch_file makes "
     "one of a PyTorch .pt file)";

@@ -13,25 +13,27 @@
 
 namespace coarsegrad::experiments {
 
+/// One named array of a tensor file.
 struct StoredTensor {
-  std::string name;
-  Shape shape;
+  std::string name;           ///< unique in the file
+  Shape shape;                ///< extents, outermost first
   std::vector<float> values;  ///< shape.size() of them, row-major
 };
 
+/// The contents of a tensor file.
 struct TensorFile {
   std::vector<StoredTensor> tensors;            ///< names are unique
   std::map<std::string, std::string> metadata;  ///< free text; "sha256" is taken
 };
 
-/// Throws Error when the contents do not fit together, names and metadata take more than 32 MiB, or the file
-/// cannot be written; what was there stays then.
+/// Writes the file in place of what was there. Throws Error when the contents do not fit together, names and metadata
+/// take more than 32 MiB, or the file cannot be written; what was there stays then.
 void write_tensor_file(const std::filesystem::path& path, const TensorFile& file);
 
-/// Throws Error "tensor file PATH: ..." for anything that write_tensor_file() does not write: what is no
-/// regular file, a header that is longer than 32 MiB, malformed or incomplete, names twice, offsets with holes
-/// or overlaps, sizes that disagree, a wrong checksum. The values are read when the header fits the file, so
-/// that a file takes memory of the order of its size.
+/// Reads the file; its values are read only when the header fits the file, so that it takes memory of the order of its
+/// size. Throws Error "tensor file PATH: ..." for anything that write_tensor_file() does not write: what is no regular
+/// file, a header that is longer than 32 MiB, malformed or incomplete, names twice, offsets with holes or overlaps,
+/// sizes that disagree, a wrong checksum.
 TensorFile read_tensor_file(const std::filesystem::path& path);
 
 /// Replaces the contents of a file as a whole: temporary name in the same folder, sync, rename, sync of the

@@ -1,5 +1,5 @@
 #pragma once
-// Text for the terminal: a small table (aligned columns, numbers to the right, text to the left), lines.
+// Text for the terminal: numbers, wrapped lines, a small table.
 #include <concepts>
 #include <cstddef>
 #include <string>
@@ -7,25 +7,28 @@
 
 namespace coarsegrad::experiments {
 
-/// "0.1235": `digits` significant digits, no exponent between 1e-4 and 1e9; "-" for NaN.
+/// A number as text, "0.1235": `digits` significant digits, no exponent between 1e-4 and 1e9; "-" for NaN.
 std::string number(double value, int digits = 4);
 
 /// `text` broken at blanks into lines of at most `width` columns that begin at column `indent`, the first one as it is.
 std::string wrapped(const std::string& text, std::size_t indent, std::size_t width);
 
+/// A table with aligned columns, numbers to the right, text to the left.
 class TextTable {
  public:
+  /// One name for each column.
   explicit TextTable(std::vector<std::string> header);
 
-  /// One cell for each column: text, integers, or floating-point numbers (written by number()).
+  /// Adds a row with one cell for each column: text, integers, or floating-point numbers (written by number()).
   /// Throws Error when the number of cells is wrong.
   template <class... Cells>
   void row(const Cells&... cells) {
     add_row({cell(cells)...});
   }
-  /// The same with cells that are written already; they count as numbers when they begin like one.
+  /// Adds a row of cells that are texts already; those that begin like a number are aligned as numbers. Throws Error
+  /// when the number of cells is wrong.
   void add_row(std::vector<std::string> cells);
-  /// Header, rule and rows, each line ended.
+  /// The table as text: header, a line of dashes and the rows, each line ended.
   std::string str() const;
 
  private:

@@ -6,19 +6,23 @@
 
 namespace coarsegrad::experiments {
 
+/// Seconds that one call took, over several samples.
 struct Timing {
-  double median, min, max;  ///< seconds of one call
+  double median,  ///< seconds of one call, median of the samples
+      min,        ///< seconds of one call in the fastest sample
+      max;        ///< seconds of one call in the slowest sample
 
   /// (max - min) / median in percent: large when something else ran on the machine.
   double spread_percent() const { return 100 * (max - min) / median; }
-  /// Work per second in units of 1e9; NaN for no work.
+  /// `work` per second of the median, in units of 1e9; NaN for no work.
   double rate(double work) const;
 };
 
-/// Of one sample or more, in seconds.
+/// The timing of one sample or more, in seconds.
 Timing timing_of(std::vector<double> samples);
 
-/// 15 samples, each the mean of as many calls as take about 0.3 ms (at least one), after two that do not count.
+/// Times a call: 15 samples, each the mean of as many calls as take about 0.3 ms (at least one), after two calls that
+/// do not count.
 Timing time_of(const std::function<void()>& call);
 
 /// Bytes read and written per second, in units of 1e9, when `threads` threads copy an array of this size.

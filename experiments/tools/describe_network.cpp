@@ -30,8 +30,8 @@ void declare(Args& args, Settings& s) {
   declare(args, s.net);
   declare_quantization(args, s.method);
   args.add("test-accuracy", s.stated["test_accuracy"], "share right of the test images, as the source has it");
-  args.add("kernels", s.stated["kernels"], "kernel table that it was measured with");
-  args.add("cpu", s.stated["cpu"], "processor that it was measured with");
+  args.add("kernels", s.stated["kernels"], "kernel table that the accuracy was measured with");
+  args.add("cpu", s.stated["cpu"], "processor that the accuracy was measured with");
 }
 
 void describe(const Settings& s, const Args& args, RunLog& log) {

@@ -28,7 +28,7 @@ void declare(Args& args, Settings& s) {
   args.add("data", s.data.folder, "folder that holds the images (datasets/download makes it)");
   Choices datasets = dataset_names();
   datasets.insert(datasets.begin(), s.dataset);
-  args.add("dataset", s.dataset, "whose test images; own: of the data set that the file names", datasets);
+  args.add("dataset", s.dataset, "data set of the test images; own: the one that the file names", datasets);
   declare_verify(args, s.data.verify);
   args.add("logits", s.logits, "tensor file to write with the logits of the test images");
 }
@@ -72,10 +72,10 @@ void judge(const Settings& s, const Args& args, RunLog& log) {
   const auto split = split_in(file, s.network);
   const SplitData data = load_images(s.data, s.dataset, split, args);
   const DeployedNetwork network = deployed(file, s.network, settings, *data.test);
-  const Table results = log.table("results", {{"images", "1", "which ones", {"test", "held out"}},
-                                              {"count", "1", "how many"},
+  const Table results = log.table("results", {{"images", "1", "part of the data", {"test", "held out"}},
+                                              {"count", "1", "number of images"},
                                               {"loss", "1", "mean cross entropy"},
-                                              {"accuracy", "1", "share right"}});
+                                              {"accuracy", "1", "share of the images that are right"}});
   log.start();
   std::printf("%s: %s\n", s.network.c_str(), words(settings).c_str());
   TextTable table({"images", "count", "loss", "right %"});

@@ -75,13 +75,15 @@ void add_knobs(experiments::Args& args, Settings& s) {
   args.add("classes", s.made.classes, "classes", {1, 256});
   declare_quantization(args, s.made.method);
   args.add("import", s.in, "read weights in PyTorch's layout from this file");
-  args.add("matching", s.matching, "how entries of that file are recognised", {"names", "order"});
+  args.add("matching", s.matching, "how entries of the --import file are recognised", {"names", "order"});
   args.add("unchecked", s.unchecked, "import without --check");
   args.add("network", s.network, "our weights: written after an import, else read");
   args.add("export", s.out, "write weights in PyTorch's layout to this file");
-  args.add("float-copies", s.float_copies, "export those instead of the weights that the network computes with");
+  args.add("float-copies", s.float_copies,
+           "export the float copies instead of the weights that the network computes with");
   args.add("check", s.check, "compare with the tensors images (N,C,H,W) and logits of this file");
-  args.add("tolerance", s.tolerance, "of the comparison, as a share of the largest logit, or absolute below 1", {0, 1});
+  args.add("tolerance", s.tolerance, "largest error of --check, as a share of the largest logit, or absolute below 1",
+           {0, 1});
   args.add_need({"matching"}, "import", "without --import", [&s] { return !s.in.empty(); });
   args.add_need({"tolerance"}, "check", "without --check", [&s] { return !s.check.empty(); });
 }

@@ -28,7 +28,7 @@ void add_knobs(experiments::Args& args, Settings& s) {
   declare(args, s.made.net);
   args.add("classes", s.made.classes, "classes", {1, 256});
   declare_quantization(args, s.made.method);
-  args.add("network", s.network, "tensor file with a network, which says all of this itself");
+  args.add("network", s.network, "tensor file with a network, which says itself how it is made");
   args.add_positional("network");
   args.add_need({"net", "classes", "width", "shortcut", "affine", "weights", "activations", "layers"}, "network",
                 "with the file of a network", [&s] { return s.network.empty(); });
@@ -90,12 +90,12 @@ int main(int argc, char** argv) {
       kinds.push_back(l.kind);
     }
     const auto layers = log.table("layers", {{"layer", "1", "which call of which layer, in order", names},
-                                             {"kind", "1", "its type", kinds},
-                                             {"parameters", "1", "of the layer, at its first call"},
-                                             {"weight_bits", "bit", "of its weights; 0: none"},
-                                             {"input_bits", "bit", "of the activations that come in"},
-                                             {"output_bits", "bit", "of the activations that go out"},
-                                             {"bytes", "B", "that it takes in a deployed network"},
+                                             {"kind", "1", "type of the layer", kinds},
+                                             {"parameters", "1", "parameters of the layer, at its first call"},
+                                             {"weight_bits", "bit", "bits of the layer's weights; 0: none"},
+                                             {"input_bits", "bit", "bits of the activations that come in"},
+                                             {"output_bits", "bit", "bits of the activations that go out"},
+                                             {"bytes", "B", "bytes of the layer in a deployed network"},
                                              {"macs", "1", "multiplications and additions for one image"},
                                              {"bops", "1", "bit operations: macs * weight_bits * input_bits"}});
     log.start();

@@ -16,7 +16,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kFormat = "coarsegrad-checkpoint";
-/// Of the format. Version 2 was that of CoarseGrad 0.1, which knew every part by itself.
+/// Version of the format. Version 2 is that of CoarseGrad 0.1, which lists a training's parts by fixed names.
 constexpr int kVersion = 3;
 
 // ---- a part: its tensors are called "part/name" in the file, everything else stands in its JSON

@@ -33,8 +33,8 @@ std::vector<Column> epoch_columns(const std::string& of) {
           {"train_loss", "1", "cross entropy of all images trained on, evaluation mode"}};
 }
 
-// Test accuracy of the epoch with the best held-out accuracy (the first one of equals); of the last epoch
-// where nothing was held out. Those on the way to the last stage do not count.
+// Test accuracy of the epoch with the best held-out accuracy (the first one of equals), or of the last epoch where
+// nothing was held out. The first `on_the_way` rows, of stages before the last, do not count.
 double best_test(const CellRows& all, std::size_t on_the_way = 0) {
   const auto rows = std::span(all).subspan(std::min(on_the_way, all.size() - 1));
   if (std::isnan(rows.front()[kHeldOut])) return rows.back()[kTest];
@@ -133,9 +133,9 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
 }
 
 void declare(Args& args, FloatSettings& s) {
-  args.add("float-net", s.file, "tensor file with the float net to start from; empty: one is trained");
-  args.add("float-epochs", s.epochs, "epochs of the float net, one cycle of the rate", {1, 100000});
-  args.add("float-lr", s.lr, "its largest learning rate", {0, 100});
+  args.add("float-net", s.file, "tensor file with the float net that the variants start from; empty: one is trained");
+  args.add("float-epochs", s.epochs, "epochs of the float net's training, one cycle of the learning rate", {1, 100000});
+  args.add("float-lr", s.lr, "largest learning rate of the float net's training", {0, 100});
   args.add_need({"float-epochs", "float-lr"}, "float-net", "with --float-net", [&s] { return s.file.empty(); });
 }
 
@@ -233,7 +233,7 @@ std::string Comparison::shown(std::size_t column, double value) const {
   return labels.empty() ? std::to_string(whole) : labels.at(whole);
 }
 
-// In the order of the last key, then the one before it.
+// Variants in the order of the last key column, then of the one before it.
 std::vector<Comparison::Summary> Comparison::summaries() const {
   std::map<std::vector<double>, std::vector<const Run*>> variants;
   for (const Run& run : runs_) variants[{run.key.rbegin(), run.key.rend()}].push_back(&run);

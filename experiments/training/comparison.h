@@ -1,6 +1,5 @@
 #pragma once
-// A comparison: variants of a training (an estimator and its bits, a weight rule), each run with several
-// seeds from one float network; a table of their epochs, means over the seeds, a summary in JSON.
+// A comparison: variants of a training (estimators, methods, bits), each run with several seeds from one float network.
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,73 +14,84 @@ namespace coarsegrad::experiments {
 
 /// One training of a sweep.
 struct CellPlan {
-  std::string name;
-  std::uint64_t seed = 1;  ///< of the order of the images and their augmentation
-  OptimSettings optim = {};
-  quant::Method method = {};
-  NetSettings net = {};  ///< goes into the network's files
-  datasets::Augmentation augmentation = {};
-  std::int64_t loss_window = 0;  ///< TrainerOptions::loss_window
+  std::string name;                          ///< of the cell and its files
+  std::uint64_t seed = 1;                    ///< of the order of the images and their augmentation
+  OptimSettings optim = {};                  ///< for each stage
+  quant::Method method = {};                 ///< float training unless set
+  NetSettings net = {};                      ///< goes into the network's files
+  datasets::Augmentation augmentation = {};  ///< of the training images; nothing unless set
+  std::int64_t loss_window = 0;              ///< TrainerOptions::loss_window
+  /// TrainerOptions::judge_train.
   TrainerOptions::JudgeTrain judge_train = TrainerOptions::JudgeTrain::at_the_end;
   /// Called after each epoch with the network in training; what it finds goes to trainer.note().
   std::function<void(Trainer& trainer, nn::Module& net)> after_epoch = {};
-  bool may_diverge = false;  ///< then that is its result; otherwise Diverged leaves the cell unfinished
+  /// Whether a training that diverges is a result; otherwise Diverged leaves the cell unfinished.
+  bool may_diverge = false;
 };
 
+/// Makes the rows of a cell from its training, finished or diverged.
 using RowsOf = std::function<CellRows(StagedTraining& training)>;
 
 /// The rows of a cell, one per epoch: epoch from 1, loss of the batches, share right of the held-out and of
 /// the test images, loss of all images trained on. A training that diverged ends with a row of NaN.
 CellRows epoch_rows(StagedTraining& training);
+/// Places of these numbers in a row of epoch_rows().
 enum EpochColumn { kEpoch, kLoss, kHeldOut, kTest, kTrainLoss };
 
-/// Trains one cell, or goes on with it, or returns what it gave. The networks stay in the sweep's folder:
-/// NAME.safetensors, that of the best held-out epoch, and NAME.last.safetensors.
+/// Trains one cell, goes on with it where it was broken off, or returns the rows that are kept. The networks stay in
+/// the sweep's folder: NAME.safetensors, that of the best held-out epoch, and NAME.last.safetensors.
 CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const quant::MakeNetwork& make,
                     bool quiet, const RowsOf& rows = epoch_rows);
 
 /// The float network that the variants start from.
 struct FloatSettings {
-  std::string file;  ///< empty: trained here, by one cycle
-  int epochs = 30;
-  double lr = 0.3;
+  std::string file;  ///< tensor file; empty: the network is trained, by one cycle of the learning rate
+  int epochs = 30;   ///< of that training, >= 1
+  double lr = 0.3;   ///< largest learning rate of that training
 };
+/// Adds the flags --float-net, --float-epochs and --float-lr.
 void declare(Args& args, FloatSettings& s);
 
 /// What every comparison has: images, a float network, and how its variants are trained from there.
 struct ComparisonSettings {
-  DataSettings data = {};
-  NetSettings net = {};
-  FloatSettings float_net = {};
+  DataSettings data = {};        ///< images of all trainings
+  NetSettings net = {};          ///< network of all trainings
+  FloatSettings float_net = {};  ///< where the variants start
+  /// How a variant is trained from the float network.
   OptimSettings optim = {.schedule = "cosine", .epochs = 10, .lr = 0.02, .weight_decay = 1e-4};
 
-  /// On digits instead, in the time that those take.
+  /// Changes the defaults to LeNet-5 on MNIST, with a shorter training of the float network.
   void start_from_mnist();
 };
-/// All but `optim`.
+/// Adds the flags of all settings but `optim`.
 void declare_start(Args& args, ComparisonSettings& s);
 
-/// The images, with the held-out ones that the float network in a file is for (go_on_with(),
-/// experiments/training/network_file.h).
+/// Loads the images and sets the held-out ones aside, those of the float network's file if there is one (go_on_with(),
+/// experiments/training/network_file.h). Throws UsageError when that file held out other ones.
 SplitData load_data(const ComparisonSettings& s, const Args& args);
-/// Trains the float network of `net` with the seed of `args`, or judges the one in the file. It stays in the
-/// sweep's folder as float.safetensors.
+/// The rows of the float network's cell: trains it with the seed of `args`, or judges the one in the file. It stays in
+/// the sweep's folder as float.safetensors.
 CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSettings& net,
                     const DataSettings& data_settings, const SplitData& data, int batch, const Args& args);
-/// What the result of a cell depends on besides its name: result_config() without the knobs that choose cells.
+/// What the result of a cell depends on besides its name: result_config() without the knobs `choices`, which choose
+/// cells.
 std::string cell_settings(const Args& args, const std::vector<std::string>& choices);
 
+/// The results of a comparison: tables of the epochs in the log, means and standard deviations over the seeds, and a
+/// summary beside the log as JSON.
 class Comparison {
  public:
   /// Declares the tables `epochs`, `float_epochs` and `summary`; `keys` are the columns that tell variants
-  /// apart: labels, or whole numbers. `more` are columns of the summary whose values stand behind those of
-  /// epoch_rows() in the last row of each run; it has their means. `args` must outlive it. Throws UsageError
-  /// when FILE.json beside the log is there and no summary of this experiment and log.
+  /// apart: labels, or whole numbers. `more` are columns of the summary with the means of values that stand behind
+  /// those of epoch_rows() in the last row of each run. `args` must outlive this object. Throws UsageError when
+  /// FILE.json beside the log is there and no summary of this experiment and log.
   Comparison(const Args& args, RunLog& log, std::vector<Column> keys, std::vector<Column> more = {});
 
+  /// Adds the rows of the float network's cell. Throws Error for none, and for rows that are too short.
   void add_float(const CellRows& rows);
-  /// `key`: one number for each key column. The first `on_the_way` rows are of stages before the last, whose
-  /// network is not yet the variant: the best epoch is not among them.
+  /// Adds one run of the variant `key`, one number for each key column. The first `on_the_way` rows are of stages
+  /// before the last, whose network is not yet the variant: the best epoch is not among them. Throws Error as
+  /// add_float() does.
   void add(const std::vector<double>& key, int seed, const CellRows& rows, std::size_t on_the_way = 0);
   /// Fills the table `summary`, writes it as FILE.json, and returns it for the terminal.
   std::string report() const;

@@ -45,7 +45,7 @@ Rows rows_from_json(const json& all) {
 }
 
 void check_same_settings(const std::string& what, const json& before, const json& now, const std::string& advice) {
-  constexpr std::size_t kShown = 400;  // of a value: the lists of a sweep are long
+  constexpr std::size_t kShown = 400;  // most characters of a value: the lists of a sweep are long
   json keys = before;
   keys.update(now);
   for (const auto& [key, unused] : keys.items())

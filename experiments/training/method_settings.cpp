@@ -17,9 +17,10 @@ bool quantizes_weights(const quant::Method& m) { return m.weights.name != "none"
 bool quantizes_activations(const quant::Method& m) { return m.activations.name != "relu"; }
 
 void declare_stages(Args& args, quant::Method& m) {
-  args.add("two-stage", m.two_stage, "weights are quantized first, then activations, too, each in a stage");
+  args.add("two-stage", m.two_stage,
+           "train in two stages: weights quantized in the first one, activations, too, in the second");
   args.add("stage-bits", m.progressive,
-           "bits of stages before the one asked for, each of all epochs; 32: float; empty: none", {1, 32});
+           "bit widths of earlier stages, each of --epochs epochs; 32: float; empty: no such stages", {1, 32});
   args.add_need({"two-stage"}, "activations", "without --weights and --activations",
                 [&m] { return !m.two_stage || (quantizes_weights(m) && quantizes_activations(m)); });
   args.add_need({"stage-bits"}, "weights", "without --weights or --activations",
@@ -30,14 +31,18 @@ void declare_guide(Args& args, quant::Method& m) {
   quant::GuidanceOptions& g = m.guidance;
   Choices guides = quant::guide_names();
   guides.insert(guides.begin(), "none");
-  args.add("guide", g.guide, "a float partner learns beside the network and draws it nearer, by these", guides);
-  args.add("guide-layers", g.layers, "layers whose outputs are the features; empty: the last two activations");
-  args.add("guide-weight", g.weight, "lambda, of the difference in the network's loss", {0, 1e6});
-  args.add("guide-partner-weight", g.partner_weight, "the same in the partner's loss", {0, 1e6});
-  args.add("guide-task", g.task_weight, "of the network's own loss", {0, 1e6});
-  args.add("guide-partner-task", g.partner_task_weight, "of the partner's own loss", {0, 1e6});
-  args.add("guide-temperature", g.temperature, "of logits_kl", {0.001, 1000});
-  args.add("guide-partner-rate", m.partner_rate, "factor of the partner's learning rate", {0, 1000});
+  args.add("guide", g.guide, "what is compared with a float partner that learns beside the network; none: no partner",
+           guides);
+  args.add("guide-layers", g.layers, "layers whose outputs --guide features compares; empty: the last two activations");
+  args.add("guide-weight", g.weight, "lambda: factor of the difference from the partner in the network's loss",
+           {0, 1e6});
+  args.add("guide-partner-weight", g.partner_weight, "factor of the difference from the network in the partner's loss",
+           {0, 1e6});
+  args.add("guide-task", g.task_weight, "factor of the network's own loss in a guided training", {0, 1e6});
+  args.add("guide-partner-task", g.partner_task_weight, "factor of the partner's own loss in a guided training",
+           {0, 1e6});
+  args.add("guide-temperature", g.temperature, "temperature of --guide logits_kl", {0.001, 1000});
+  args.add("guide-partner-rate", m.partner_rate, "partner's learning rate over the network's", {0, 1000});
   args.add_need({"guide-layers", "guide-weight", "guide-partner-weight", "guide-task", "guide-partner-task",
                  "guide-partner-rate"},
                 "guide", "without --guide", [&g] { return g.guide != "none"; });
@@ -45,12 +50,13 @@ void declare_guide(Args& args, quant::Method& m) {
   args.add_need({"guide-temperature"}, "guide", "without --guide logits_kl", [&g] { return g.guide == "logits_kl"; });
 }
 
-// What a method consists of.
+// The flags of a method's parts.
 void declare_parts(Args& args, quant::Method& m) {
   declare_quantization(args, m);
-  args.add("relaxation", m.relaxation, "how float weights and their projections live together", quant::relaxations());
+  args.add("relaxation", m.relaxation, "how float weights and their projections make the weights of the forward pass",
+           quant::relaxations());
   args.add_need({"relaxation"}, "weights", "without --weights", [&m] { return quantizes_weights(m); });
-  args.add("update", m.update, "what moves the quantized weights; same: the optimizer", quant::weight_updates());
+  args.add("update", m.update, "update of quantized weights; same: by --optimizer", quant::weight_updates());
   args.add_need({"update"}, "weights", "without --weights", [&m] { return quantizes_weights(m); });
   args.add("gradients", m.gradients, "how gradients are quantized on their way back through layers",
            quant::gradient_rules());
@@ -99,7 +105,8 @@ void declare(Args& args, quant::Method& m) {
   declare_parts(args, m);
   std::vector<Preset> presets;
   for (const std::string& name : quant::method_names()) presets.push_back(preset_of(name));
-  args.add_presets("method", m.name, "all parts by the name of a method; own: each by itself", std::move(presets));
+  args.add_presets("method", m.name, "method of the field, which sets all of its parts; own: each part by its flag",
+                   std::move(presets));
 }
 
 }  // namespace coarsegrad::experiments

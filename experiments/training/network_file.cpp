@@ -20,20 +20,20 @@ namespace {
 void declare(Args& args, NetworkSettings& s) {
   declare(args, s.net);
   declare_quantization(args, s.method);
-  args.add("classes", s.classes, "classes", {1, 256});
+  args.add("classes", s.classes, "number of classes", {1, 256});
 }
 
 void declare(Args& args, Split& s) {
-  args.add("dataset", s.dataset, "images");
+  args.add("dataset", s.dataset, "data set of the training images");
   args.add("images", s.images, "training images, held-out ones included", {0, 1'000'000'000});
-  args.add("held-out", s.held_out, "of them set aside", {0, 1'000'000'000});
-  args.add("data-seed", s.seed, "of the choice");
-  args.add("indices-sha256", s.digest, "of their indices");
-  args.add("independent", s.independent, "no network that this one comes from was trained on them");
+  args.add("held-out", s.held_out, "number of training images set aside", {0, 1'000'000'000});
+  args.add("data-seed", s.seed, "seed that chose the held-out images");
+  args.add("indices-sha256", s.digest, "SHA-256 of the indices of the held-out images");
+  args.add("independent", s.independent, "no network that this one comes from was trained on the held-out images");
 }
 
-// A record is what a main's flags are: described once, checked when it is read. What every Args has besides
-// is no part of it.
+// The knobs of a record as JSON: what a file says is described and checked as a main's flags are. The knobs that every
+// Args has are no part of a record.
 nlohmann::json json_of(const Args& args) {
   auto json = nlohmann::json::parse(args.config());
   json.erase("seed");

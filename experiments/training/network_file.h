@@ -1,9 +1,9 @@
 #pragma once
-// What the file of a network says besides its tensors, so that it can be used without anything else: how the
-// network is made and deployed, which images were held out from it, what it reached and where that was
-// measured. Each is a text in the metadata of the tensor file:
-//   settings       JSON, the flags of `train` that describe network, activations and weights, all resolved; those that
-//                  version 0.1 had are read, too
+// The metadata of a network's file, by which it can be used without anything else: how the network is made and
+// deployed, which images were held out from it, what it reached and where that was measured. Each entry is a text in
+// the metadata of the tensor file:
+//   settings       JSON, the flags of `train` that describe network, activations and weights, all resolved; the flags
+//                  of version 0.1 are read, too
 //   split          JSON, the split of its training images
 //   test_accuracy  share of the test images that it gets right, with `kernels` and `cpu`, the kernel table
 //                  and the processor that it was measured with
@@ -19,13 +19,14 @@ namespace coarsegrad::experiments {
 
 /// How a network is made and deployed. How it was trained is the business of logs.
 struct NetworkSettings {
-  NetSettings net = {};
+  NetSettings net = {};       ///< its architecture
   quant::Method method = {};  ///< its weights, activations and layers; the rest belongs to the training
-  int classes = 10;
+  int classes = 10;           ///< 1 to 256
 };
-/// In words: "resnet20; weights binary, 1 bit; activations uniform, 4 bits; layers last: weights=float".
+/// The settings in one line, "resnet20; weights exact, 1 bit; activations uniform, 4 bits; layers last: weights=float".
 std::string words(const NetworkSettings& s);
 
+/// Texts by key, as TensorFile::metadata.
 using Metadata = std::map<std::string, std::string>;
 /// The entries `settings` and `split`.
 Metadata metadata_of(const NetworkSettings& s, const Split& split);
@@ -34,12 +35,12 @@ Metadata metadata_of(const NetworkSettings& s);
 /// The entries of a share of right test images, measured by this process.
 Metadata measured(double test_accuracy);
 
-/// What the metadata of a file says; nothing where it says nothing. Throws Error, which begins with the
-/// file's name, for an entry that is malformed or that this program does not understand.
+/// Reads an entry of a file's metadata, `settings` or `split`; nothing where the file has none. Throws Error, which
+/// begins with the file's name, for an entry that is malformed or that this program does not understand.
 std::optional<NetworkSettings> settings_in(const TensorFile& file, const std::filesystem::path& path);
 std::optional<Split> split_in(const TensorFile& file, const std::filesystem::path& path);
 
-/// The settings; throws Error, which names the tool that adds them, when the file says nothing of them.
+/// settings_in() of a file that must have them. Throws Error, which names the tool that adds them, when it has none.
 NetworkSettings expect_settings_in(const TensorFile& file, const std::filesystem::path& path);
 
 /// Takes care that a training with the images of `split`, which starts from the network in a file, is judged
@@ -50,10 +51,11 @@ void go_on_with(const std::filesystem::path& path, Split& split);
 
 /// A network as it is deployed: its weights are the projections of the float copies in the file.
 struct DeployedNetwork {
-  std::unique_ptr<nn::Module> net;
+  std::unique_ptr<nn::Module> net;          ///< in evaluation mode, the weights deployed
   std::unique_ptr<quant::WeightRule> rule;  ///< null for float weights
 };
-/// For the fields "image" and "label" of `data`. Throws Error when settings, tensors and images do not fit together.
+/// Deploys the network of a file for the fields "image" and "label" of `data`. Throws Error when settings, tensors and
+/// images do not fit together.
 DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,
                          const datasets::Dataset& data);
 

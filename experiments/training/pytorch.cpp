@@ -37,7 +37,7 @@ Shape flattened_image(const Graph& graph, int number) {
   return {};
 }
 
-/// By the names of the parameters; one that no op reads has no role.
+/// Roles by the names of the parameters; a parameter that no op reads has none.
 std::map<std::string, Role> roles_in(const Graph& graph) {
   std::map<std::string, Role> roles;
   for (const Graph::Node& node : graph.nodes)
@@ -107,7 +107,7 @@ void add_quantization(TensorFile& file, const std::string& of, const char* what,
 void add_quantization(TensorFile& file, const quant::WeightRule& rule) {
   for (const quant::WeightRule::Entry& e : rule.weights()) {
     add_quantization(file, e.name, "bits", {static_cast<float>(e.projection->bits())});
-    if (const Coded* coded = e.weight->used.coded())
+    if (const Coded* coded = e.weight->effective.coded())
       add_quantization(file, e.name, "scale", {coded->scales().begin(), coded->scales().end()});
   }
 }
@@ -213,7 +213,7 @@ TensorFile to_pytorch(nn::Module& net, const Shape& image, quant::WeightRule* ru
   const quant::EvaluationScope deployed(net, rule);
   std::map<std::string, Tensor> values = values_of(net);
   if (rule)
-    for (const quant::WeightRule::Entry& e : rule->weights()) values[e.name] = e.weight->used;
+    for (const quant::WeightRule::Entry& e : rule->weights()) values[e.name] = e.weight->effective;
   const Graph graph = nn::trace_image(net, image);
   TensorFile file = in_their_layout(net, graph, values);
   if (rule) add_quantization(file, *rule);

@@ -37,15 +37,17 @@ datasets::TrainTest load(const DataSettings& s, std::uint64_t seed) {
 std::vector<std::string> dataset_names() { return {"cifar10", "cifar100", "mnist", "drawn_shapes", "drawn_digits"}; }
 
 void declare(Args& args, DataSettings& s) {
-  args.add("dataset", s.dataset, "images; drawn ones need no download", dataset_names());
-  args.add("data", s.folder, "folder that holds them (datasets/download makes it)");
+  args.add("dataset", s.dataset, "data set of the images; drawn ones need no download", dataset_names());
+  args.add("data", s.folder, "folder of the data set's files (datasets/download makes it)");
   declare_verify(args, s.verify);
-  args.add("images", s.images, "training images to use, the first ones; 0: all, or 10000 drawn ones", {0, 1000000});
-  args.add("held-out", s.held_out, "of them set aside to choose the best epoch", {0, 1000000});
-  args.add("augmentation", s.augmentation, "standard: random crops of 4 padded pixels, flips; not for digits",
+  args.add("images", s.images, "number of training images, the first of the data set; 0: all, or 10000 drawn ones",
+           {0, 1000000});
+  args.add("held-out", s.held_out, "number of training images set aside to choose the best epoch", {0, 1000000});
+  args.add("augmentation", s.augmentation,
+           "changes of training images; standard: random crops of 4 padded pixels, flips; not for digits",
            {"standard", "none"});
-  args.add("cutout", s.cutout, "side of a square that is erased from each training image", {0, 64});
-  args.add("data-seed", s.seed, "of the choice of those set aside, and of drawn images; 0: that of --seed");
+  args.add("cutout", s.cutout, "side in pixels of a square erased from each training image; 0: none", {0, 64});
+  args.add("data-seed", s.seed, "seed that chooses the held-out images and draws drawn ones; 0: that of --seed");
   args.add_need({"data"}, "dataset", "with images that are drawn: --dataset names others",
                 [&s] { return !s.dataset.starts_with("drawn"); });
   args.add_need({"augmentation"}, "dataset", "with digits in --dataset",
@@ -53,7 +55,7 @@ void declare(Args& args, DataSettings& s) {
 }
 
 void declare_verify(Args& args, std::string& verify) {
-  args.add("verify", verify, "files of a data set: the published ones byte for byte, or any of their layout",
+  args.add("verify", verify, "accepted files of a data set: the published ones byte for byte, or any of their layout",
            {"checksums", "layout"});
 }
 
@@ -74,10 +76,10 @@ datasets::Augmentation augmentation_of(const DataSettings& s) {
 // ---- network
 
 void declare(Args& args, NetSettings& s) {
-  args.add("net", s.net, "network", nn::network_names());
-  args.add("width", s.width, "channels of its first convolution; 0: as in the paper", {0, 4096});
+  args.add("net", s.net, "architecture of the network", nn::network_names());
+  args.add("width", s.width, "channels of the network's first convolution; 0: the paper's", {0, 4096});
   args.add("shortcut", s.shortcut,
-           "of a ResNet: without parameters, missing channels behind or on both sides, or a 1x1 convolution",
+           "shortcuts of a ResNet: without parameters, missing channels behind or on both sides, or a 1x1 convolution",
            nn::shortcut_names());
   args.add("affine", s.affine, "normalisations with scale and shift; not those of lenet5");
   args.add_need({"shortcut"}, "net", "without a ResNet in --net",
@@ -109,18 +111,21 @@ quant::MakeNetwork network_maker(const NetSettings& s, const datasets::Dataset& 
 void declare(Args& args, OptimSettings& s) {
   args.add("epochs", s.epochs, "passes over the training images", {1, 100000});
   args.add("batch", s.batch, "images per step; what is left over at the end of an epoch is left out", {2, 100000});
-  args.add("optimizer", s.optimizer, "what moves the parameters", {"sgd", "adam"});
-  args.add("lr", s.lr, "learning rate, the largest of the schedule", {0, 100});
-  args.add("momentum", s.momentum, "of sgd", {0, 0.9999});
-  args.add("nesterov", s.nesterov, "look-ahead momentum");
-  args.add("weight-decay", s.weight_decay, "of everything but norms", {0, 10});
-  args.add("decay-norms", s.decay_norms, "weight decay of their scale and shift, too");
+  args.add("optimizer", s.optimizer, "optimizer that moves the parameters", {"sgd", "adam"});
+  args.add("lr", s.lr, "learning rate, the largest of --schedule", {0, 100});
+  args.add("momentum", s.momentum, "momentum of --optimizer sgd", {0, 0.9999});
+  args.add("nesterov", s.nesterov, "Nesterov's momentum for --optimizer sgd");
+  args.add("weight-decay", s.weight_decay, "weight decay; scale and shift of normalisations only with --decay-norms",
+           {0, 10});
+  args.add("decay-norms", s.decay_norms, "weight decay of scale and shift of normalisations, too");
   args.add("label-smoothing", s.label_smoothing, "share of each target given to all classes alike", {0, 0.99});
-  args.add("schedule", s.schedule, "learning rate over time", {"constant", "steps", "cosine", "one_cycle"});
-  args.add("rise", s.rise, "one_cycle: share of the time spent going up", {0.001, 0.999});
-  args.add("milestones", s.milestones, "steps: epochs at which the rate falls", {0, 100000});
-  args.add("factor", s.factor, "steps: what it is multiplied by", {1e-9, 1});
-  args.add("warmup-epochs", s.warmup_epochs, "epochs of linear rise from 0 before the schedule", {0, 100000});
+  args.add("schedule", s.schedule, "course of the learning rate over the training",
+           {"constant", "steps", "cosine", "one_cycle"});
+  args.add("rise", s.rise, "--schedule one_cycle: share of the steps in which the learning rate rises", {0.001, 0.999});
+  args.add("milestones", s.milestones, "--schedule steps: epochs at which the learning rate falls", {0, 100000});
+  args.add("factor", s.factor, "--schedule steps: factor of the learning rate at each milestone", {1e-9, 1});
+  args.add("warmup-epochs", s.warmup_epochs, "epochs in which the learning rate rises from 0, before --schedule begins",
+           {0, 100000});
   args.add_hint("epochs", kJudgeOnly);
   args.add_need({"momentum", "nesterov"}, "optimizer", "without --optimizer sgd",
                 [&s] { return s.optimizer == "sgd" || (!s.nesterov && s.momentum == 0); });
@@ -167,11 +172,11 @@ optim::Schedule make_schedule(const OptimSettings& s, std::int64_t per_epoch) {
   return warmup > 0 ? optim::linear_warmup(body(), warmup) : body();
 }
 
-// ---- keeping
+// ---- checkpoints
 
 void declare(Args& args, KeepSettings& s) {
   args.add("save-steps", s.save_steps, "steps between two checkpoints; 0: by time only", {0, 1000000000});
-  args.add("save-minutes", s.save_minutes, "longest time between two checkpoints", {0.001, 100000});
+  args.add("save-minutes", s.save_minutes, "most minutes between two checkpoints", {0.001, 100000});
 }
 
 std::string result_config(const Args& args) {

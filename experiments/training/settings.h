@@ -14,57 +14,82 @@
 
 namespace coarsegrad::experiments {
 
+/// The images that a network learns from and is judged by.
 struct DataSettings {
-  std::string dataset = "cifar10", folder = "data", verify = "checksums", augmentation = "standard";
-  int images = 0, held_out = 5000, cutout = 0;
-  std::uint64_t seed = 0;  ///< of what is set aside, and of drawn images; 0: that of the run
+  std::string dataset = "cifar10",  ///< one of dataset_names()
+      folder = "data",              ///< of the data set's files
+      verify = "checksums",         ///< "checksums" or "layout", for datasets::verify()
+      augmentation = "standard";    ///< "standard" or "none"
+  int images = 0,                   ///< training images to use, the first ones; 0: all, or 10000 drawn ones
+      held_out = 5000,              ///< of the training images, set aside
+      cutout = 0;                   ///< side in pixels of the square erased from each training image
+  std::uint64_t seed = 0;           ///< of what is set aside, and of drawn images; 0: that of the run
 };
+/// Adds the flags of the images, --dataset to --data-seed.
 void declare(Args& args, DataSettings& s);
-/// The flag --verify, for datasets::verify().
+/// Adds the flag --verify, for datasets::verify().
 void declare_verify(Args& args, std::string& verify);
-/// What --dataset takes.
+/// The names that --dataset takes.
 std::vector<std::string> dataset_names();
 /// Loads or draws the images and sets the held-out ones aside, both by `run_seed` unless the settings have a
 /// seed of their own. Throws UsageError when there are too few.
 SplitData load_data(const DataSettings& s, std::uint64_t run_seed);
-/// Cuts and mirrors as the papers do for CIFAR and what looks like it; leaves digits alone.
+/// The augmentation of training images: crops, flips and cutout as asked for; neither crops nor flips of digits.
 datasets::Augmentation augmentation_of(const DataSettings& s);
 
+/// A network of the papers (nn/networks.h).
 struct NetSettings {
-  std::string net = "resnet20", shortcut = "subsample";
-  bool affine = true;
-  int width = 0;
+  std::string net = "resnet20",  ///< one of nn::network_names()
+      shortcut = "subsample";    ///< one of nn::shortcut_names(), for a ResNet
+  bool affine = true;            ///< normalisations have scale and shift; not those of lenet5
+  int width = 0;                 ///< channels of the first convolution; 0: the paper's
 };
+/// Adds the flags --net, --width, --shortcut and --affine.
 void declare(Args& args, NetSettings& s);
-/// Throws UsageError when the network does not take these images.
+/// Makes the network for the classes of `data`, its weights drawn by `seed`. Throws UsageError when it does not take
+/// these images.
 std::unique_ptr<nn::Module> make_net(const NetSettings& s, const nn::MakeActivation& activation,
                                      const datasets::Dataset& data, std::uint64_t seed);
-/// The same with any activations, in the state of a network file if one is given. `data` must outlive it.
+/// Makes networks by make_net() with the activations that it is given, in the state of the network file `file` unless
+/// that is empty. `data` must outlive it.
 quant::MakeNetwork network_maker(const NetSettings& s, const datasets::Dataset& data, std::uint64_t seed,
                                  const std::filesystem::path& file = {});
 
+/// How the parameters of a network are moved: optimizer, loss and learning rate.
 struct OptimSettings {
-  std::string optimizer = "sgd", schedule = "one_cycle";
-  int epochs = 30, batch = 128;
-  double lr = 0.2, momentum = 0.9, weight_decay = 5e-4, label_smoothing = 0;
-  bool nesterov = false, decay_norms = false;
-  double rise = 0.25, factor = 0.1, warmup_epochs = 0;
-  std::vector<int> milestones{80, 140};
+  std::string optimizer = "sgd",         ///< "sgd" or "adam"
+      schedule = "one_cycle";            ///< "constant", "steps", "cosine" or "one_cycle"
+  int epochs = 30,                       ///< >= 1
+      batch = 128;                       ///< images per step, >= 2
+  double lr = 0.2,                       ///< largest learning rate of the schedule
+      momentum = 0.9,                    ///< of sgd
+      weight_decay = 5e-4,               ///< of parameters with Parameter::decay
+      label_smoothing = 0;               ///< ClassificationOptions::label_smoothing
+  bool nesterov = false,                 ///< Nesterov's momentum, for sgd
+      decay_norms = false;               ///< weight decay of every parameter
+  double rise = 0.25,                    ///< one_cycle: share of the steps in which the rate rises
+      factor = 0.1,                      ///< steps: of the rate at each milestone
+      warmup_epochs = 0;                 ///< of linear rise from 0, before the schedule begins
+  std::vector<int> milestones{80, 140};  ///< steps: epochs at which the rate falls, ascending
 };
+/// Adds the flags of optimizer, loss and learning rate, --epochs to --warmup-epochs.
 void declare(Args& args, OptimSettings& s);
-/// What is said to who wants to train for no epoch.
+/// End of the message that refuses a training of no epoch.
 inline constexpr const char* kJudgeOnly = "; `evaluate FILE` judges a network without training it";
-/// Makes the optimizer of whatever parameters it is given.
+/// Makes the optimizer of the settings for any parameters.
 quant::MakeOptimizer optimizer_maker(const OptimSettings& s);
-/// What `decay_norms` wants of a network: weight decay of everything.
+/// Sets Parameter::decay of every parameter where `decay_norms` asks for it.
 void apply_decay(const OptimSettings& s, nn::Module& net);
+/// The learning rate of each step. Throws UsageError for fewer than two steps behind the warm-up, and for milestones
+/// that are not ascending or lie before its end.
 optim::Schedule make_schedule(const OptimSettings& s, std::int64_t steps_per_epoch);
 
-/// What a run keeps of itself, and how often. Results do not depend on it.
+/// How often a training writes its checkpoint. Results do not depend on it.
 struct KeepSettings {
-  int save_steps = 0;
-  double save_minutes = 5;
+  int save_steps = 0;       ///< steps between two checkpoints; 0: by time alone
+  double save_minutes = 5;  ///< most minutes between two checkpoints
 };
+/// Adds the flags --save-steps and --save-minutes.
 void declare(Args& args, KeepSettings& s);
 
 /// The configuration of `args` (Args::config()) without the number of threads, which results do not depend on.

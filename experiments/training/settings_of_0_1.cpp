@@ -11,10 +11,10 @@ namespace {
 
 using nlohmann::json;
 
-// Those of the smooth maps, without which they said nothing.
+// Options of smooth activations, which the files had for every network.
 constexpr const char* kNoMore[] = {"activation-sharpness", "activation-hard-from", "activation-powers", "sharpness"};
 
-// An option of a part, and the key that it had.
+// Options of a part today, each with its key in version 0.1.
 using Names = std::vector<std::pair<std::string, std::string>>;
 const Names kOfWeights{{"bits", "weight-bits"},          {"per-channel", "per-channel"}, {"steps", "lloyd-steps"},
                        {"sign-of-zero", "sign-of-zero"}, {"mu-over-max", "mu-over-max"}, {"scale", "level-scale"},
@@ -28,7 +28,7 @@ const Names kOfActivations{{"bits", "activation-bits"},
                            {"clamp-gradient", "clamp-alpha-gradient"},
                            {"record-range", "record-alpha"}};
 
-// Values by which a part's own was meant.
+// Whether the value stood for the default of the part.
 bool is_own(const std::string& key, const json& value) {
   return (key == "ste" && value == "own") || (key == "alpha" && value == "fixed") ||
          ((key == "alpha-start" || key == "alpha-rate") && value == 0.0);

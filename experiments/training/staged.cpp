@@ -10,7 +10,7 @@
 
 namespace coarsegrad::experiments {
 
-// What one stage is made of. What looks at something comes after it, so that it goes first.
+// The parts of one stage. A part that refers to another one comes behind it, so that it is destroyed first.
 struct StagedTraining::Stage {
   quant::Assembly parts;
   std::unique_ptr<datasets::DataLoader> loader;

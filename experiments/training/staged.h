@@ -1,5 +1,5 @@
 #pragma once
-// A training by any method: what quant/assembly.h puts together, with data, schedule and trainer, stage after stage. Each stage starts from the float copies of the one before and lasts as many epochs.
+// A training by any method, stage after stage: what quant/assembly.h puts together, with data, schedule and trainer.
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,16 +11,19 @@
 
 namespace coarsegrad::experiments {
 
+/// Everything that a training depends on besides its network and its data.
 struct TrainingPlan {
-  quant::Method method = {};
-  OptimSettings optim = {};  ///< of each stage
-  datasets::Augmentation augmentation = {};
-  std::uint64_t seed = 1;  ///< of the order of the images and their augmentation, and of what is drawn
+  quant::Method method = {};                 ///< its stages are those of the training
+  OptimSettings optim = {};                  ///< for each stage; the optimizer that the method demands
+  datasets::Augmentation augmentation = {};  ///< of the training images
+  std::uint64_t seed = 1;                    ///< of the order of the images, their augmentation, random gradients
   /// Label, checkpoint and what is judged; epochs and rate come from `optim`.
   TrainerOptions options = {};
   std::shared_ptr<Task> task = {};  ///< null: Classification, with the label smoothing of `optim`
 };
 
+/// A training in the stages of its method. Each stage starts from the float copies of the one before and lasts as many
+/// epochs; a training by most methods has one stage.
 class StagedTraining {
  public:
   /// `make` gives the network as it is at the start of the first stage; `data` must outlive the training. Throws
@@ -29,19 +32,24 @@ class StagedTraining {
   StagedTraining(TrainingPlan plan, const SplitData&& data, quant::MakeNetwork make) = delete;  // it would be gone
   ~StagedTraining();
 
-  /// As Trainer::restore(), into the stage that the checkpoint belongs to.
+  /// Goes back to the checkpoint, in the stage that it belongs to; false when there is none. Throws as
+  /// Trainer::restore() does.
   bool restore();
-  /// As Trainer::run(), to the end of the last stage. Steps and epochs are counted through all stages.
+  /// Trains to the end of the last stage; steps and epochs are counted through all stages. Throws as Trainer::run()
+  /// does.
   void run(const TrainerEvents& events = {});
 
   std::size_t stage() const { return stage_; }  ///< from 0
+  /// Bits of weights and activations in each stage, the last one those of the method.
   const std::vector<TrainingStage>& stages() const { return stages_; }
+  /// The network of the present stage; the next stage has another one.
   nn::Module& net();
-  /// What the network as it is deployed now is made of.
+  /// The summary of the network as it is deployed now.
   quant::Summary deployed();
-  nn::Module* partner();  ///< null unless guided
+  nn::Module* partner();  ///< the float network of a guided training, else null
+  /// What is learned, and how good a network is at it.
   const Task& task() const { return *task_; }
-  /// Of the present stage; at the end that of the last one, whose results are those of the whole.
+  /// The trainer of the present stage, at the end that of the last one, whose results are those of the whole.
   Trainer& trainer();
   /// Epochs of all stages, those before the present one first.
   std::vector<EpochResult> results() const;
@@ -49,7 +57,8 @@ class StagedTraining {
  private:
   struct Stage;
   TrainerEvents shifted(const TrainerEvents& events) const;
-  /// The network has the state of that of `before`, if given, when its rules look at it.
+  /// Assembles a stage. The network has the state of the one in `before`, if given, before weight and gradient rules
+  /// are made for it.
   std::unique_ptr<Stage> assembled(std::size_t stage, const Stage* before = nullptr) const;
 
   const TrainingPlan plan_;

@@ -1,13 +1,14 @@
 #pragma once
-// StateScope: what a part of a training remembers is, at the end of the scope, what it was at the beginning.
+// StateScope: a part of a training remembers at the end of a scope what it remembered at the beginning.
 #include "core/state.h"
 
 namespace coarsegrad::experiments {
 
-/// T has state() and load_state(); the object must outlive the scope.
+/// Gives an object with state() and load_state() its state back. Not copied: the state is given back once.
 template <class T>
 class StateScope {
  public:
+  /// Takes the state that the destructor gives back; the object must outlive the scope.
   explicit StateScope(T& object) : object_(object), before_(object.state()) {}
   ~StateScope() { object_.load_state(before_); }  // NOLINT(bugprone-exception-escape): the state is the object's own
   StateScope(const StateScope&) = delete;

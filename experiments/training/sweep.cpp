@@ -13,7 +13,7 @@ using nlohmann::json;
 
 constexpr const char* kNewFolder = "choose another --out or remove the folder";
 
-// What `convert` makes of a JSON file. Throws Error with the advice what to do about one that is damaged.
+// The value that `convert` makes of a JSON file. Throws Error, with advice, for a file that is damaged.
 template <class Convert>
 auto read_json(const std::filesystem::path& path, const char* advice, const Convert& convert) {
   try {

@@ -9,10 +9,11 @@
 
 namespace coarsegrad::experiments {
 
-/// What a cell produced.
+/// The result of a cell: rows of numbers, whose meaning its main knows.
 using CellRows = Rows;
 
-/// The lock of the run's log covers its cells: RunLog::own() comes first.
+/// The finished cells of a sweep, each in a file of a folder. The lock of the run's log covers its cells: RunLog::own()
+/// comes first.
 class Sweep {
  public:
   /// `folder` holds the cells; `settings` is everything that a cell's result depends on besides its name (a
@@ -26,7 +27,9 @@ class Sweep {
   /// The stored rows of cell `name`, or those that `compute` returns, stored. NaN and infinity survive.
   /// Throws Error when a stored cell is damaged or cannot be written.
   CellRows cell(const std::string& name, const std::function<CellRows()>& compute) const;
+  /// Whether cell() has stored the rows of cell `name`.
   bool finished(const std::string& name) const;
+  /// The folder of the cells.
   const std::filesystem::path& folder() const { return folder_; }
 
  private:

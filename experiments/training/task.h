@@ -27,13 +27,17 @@ namespace coarsegrad::experiments {
 /// Numbers by name, in the order in which a task lists its metrics.
 class Metrics {
  public:
+  /// Name and value of one metric.
   using Entry = std::pair<std::string, double>;
 
+  /// No metrics.
   Metrics() = default;
+  /// Metrics in this order; their names must differ.
   Metrics(std::initializer_list<Entry> entries) : entries_(entries) {}
 
+  /// Appends a metric, whose name must be new.
   void add(std::string name, double value) { entries_.emplace_back(std::move(name), value); }
-  /// Throws Error, listing the names that there are, if there is none of this name.
+  /// The value of the metric of this name. Throws Error, listing the names that there are, when there is none.
   double operator[](std::string_view name) const;
   std::size_t size() const { return entries_.size(); }
   auto begin() const { return entries_.begin(); }
@@ -43,6 +47,7 @@ class Metrics {
   std::vector<Entry> entries_;
 };
 
+/// What a network learns, and how good it is at it.
 class Task {
  public:
   virtual ~Task() = default;
@@ -54,26 +59,26 @@ class Task {
   /// leaves them undefined, and is guided by feature maps alone.
   virtual quant::Outcome outcome(nn::Module& net, const datasets::Batch& batch) { return {{}, loss(net, batch)}; }
 
-  /// What evaluate() finds, with unit and description; a log has a column of each for each part of the data. One or
-  /// more, whose names differ.
+  /// Names, units and descriptions of the metrics that evaluate() measures, one or more, whose names differ; a log has
+  /// a column of each for each part of the data.
   virtual std::vector<Column> metrics() const = 0;
-  /// What the network, in evaluation mode, is like on a whole data set: metrics(), NaN for an empty one. Weights are
-  /// those that it computes with at the moment. Mode and what the task remembers stay. Throws Diverged where what the
-  /// network puts out is not finite. Polls stop requests.
+  /// The metrics() of the network, in evaluation mode, on a whole data set; NaN for an empty one. The network computes
+  /// with the weights that it has at the moment. Its mode and what the task remembers stay. Throws Diverged where the
+  /// network's output is not finite. Polls stop requests.
   Metrics evaluate(nn::Module& net, const datasets::Dataset& data);
   /// metrics() without values: NaN.
   Metrics unknown() const;
   /// Whether the first of two results of one data set is the better one. Equals are no better.
   virtual bool better(const Metrics& a, const Metrics& b) const = 0;
-  /// What is shown of a result beside the progress of a training: "loss 0.12" and so on.
+  /// The metrics in a few words, "loss 0.12", for the progress bar of a training.
   virtual std::string text(const Metrics& metrics) const;
 
-  /// What the task remembers from one step to the next (core/state.h). Most remember nothing.
+  /// What the task remembers from one step to the next (core/state.h), nothing unless a task overrides both functions.
   virtual State state() const { return {}; }
   virtual void load_state(const State& state) { state.expect_entries_of({}); }
 
  protected:
-  /// evaluate() of a data set that is not empty.
+  /// The metrics() of the network on a data set that is not empty; evaluate() calls it in evaluation mode.
   virtual Metrics measure(nn::Module& net, const datasets::Dataset& data) = 0;
 };
 

@@ -31,18 +31,18 @@ void declare(Args& args, Settings& s) {
   declare(args, s.optim);
   declare(args, s.net);
   declare(args, s.method);
-  args.add("init", s.init, "tensor file with the network to start from; empty: random");
-  args.add("average-decay", s.average_decay, "judge a moving average of the weights with this decay; 0: no",
-           {0, 0.999999});
+  args.add("init", s.init, "tensor file with the network that the training starts from; empty: random weights");
+  args.add("average-decay", s.average_decay,
+           "decay of the moving average of the weights that is judged in their place; 0: no average", {0, 0.999999});
   args.add("norm-batches", s.norm_batches,
-           "estimate norm statistics from so many batches before judging; 0: running ones", {0, 100000});
+           "batches that norm statistics are estimated from before judging; 0: those of the training", {0, 100000});
   declare(args, s.keep);
 }
 
 constexpr const char* kCheckpoint = ".checkpoint";
 constexpr const char *kBest = ".best.safetensors", *kLast = ".last.safetensors", *kPartner = ".partner.safetensors";
 
-/// What is beside the log may be written at the end, or after an hour: what is in the way is found out now.
+/// The files beside the log are written at the end, or after an hour: what is in their way is found out now.
 void check_outputs(const Settings& s, const Args& args) {
   check_out(args.out(), {kCheckpoint, kBest, kLast, kPartner});
   const std::string checkpoint = beside(args.out(), kCheckpoint);
@@ -72,7 +72,7 @@ TrainingPlan plan_of(const Settings& s, const Args& args) {
   return plan;
 }
 
-// Both networks with their accuracies, and the table on the terminal.
+// Keeps the networks with their accuracies, and prints the table.
 void report(StagedTraining& training, const Settings& s, const SplitData& data, const Args& args) {
   Trainer& trainer = training.trainer();
   const std::string digest = config_digest(result_config(args));

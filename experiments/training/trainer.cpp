@@ -145,7 +145,7 @@ State Trainer::own_state() const {
 void Trainer::load_own_state(const State& s) {
   const std::size_t width = EpochResult::columns(task_).size();
   State own = own_state();
-  own.tensors = s.tensors;  // that depends on whether there is a best network yet
+  own.tensors = s.tensors;  // which there are depends on whether there is a best network yet
   s.expect_entries_of(own);
   std::vector<EpochResult> results;
   for (const auto& row : cut(s.numbers_of("results"), width, "results"))
@@ -165,7 +165,7 @@ void Trainer::load_own_state(const State& s) {
   best_network_ = best_network.tensors;
 }
 
-// The parts must have come to the same place.
+// Checks that the restored parts stand at the same step.
 void Trainer::check_place() const {
   const std::int64_t epochs = finished_epochs(), per_epoch = loader_.batches_per_epoch();
   check(epochs <= options_.epochs && steps_taken() >= epochs * per_epoch &&
@@ -215,7 +215,7 @@ void Trainer::run(const TrainerEvents& events) {
   if (guidance_) guidance_->partner().train();
   const std::int64_t per_epoch = loader_.batches_per_epoch();
   saved_ = Clock::now();
-  Progress progress(options_.label, options_.epochs * samples_per_epoch(), options_.quiet, samples_done());
+  ProgressBar progress(options_.label, options_.epochs * samples_per_epoch(), options_.quiet, samples_done());
   try {
     while (finished_epochs() < options_.epochs) {
       while (steps_taken() < (finished_epochs() + 1) * per_epoch) {
@@ -255,7 +255,7 @@ double Trainer::train_step(const TrainerEvents& events) {
   return value;
 }
 
-// Those that move something: of float copies, not of the weights that the network computed with.
+// Checks the gradients that move parameters: of float copies, not of the weights of the forward pass.
 void Trainer::check_gradients() {
   optimizer_.collect_gradients();
   expect_finite_gradients(net_.named_parameters());
@@ -263,7 +263,7 @@ void Trainer::check_gradients() {
   if (guidance_) expect_finite_gradients(guidance_->partner().named_parameters());
 }
 
-// With a partner the sum of both losses: each reaches the parameters of its own network alone.
+// The loss to descend on; with a partner the sum of both, each of which reaches the parameters of its network alone.
 Trainer::StepLoss Trainer::loss_of(const datasets::Batch& batch) {
   const quant::Outcome own = task_.outcome(net_, batch);
   Var total = own.task;
@@ -282,9 +282,9 @@ std::string Trainer::latest_test() const {
   return results_.empty() ? "" : cat("  test ", task_.text(results_.back().test));
 }
 
-// Calls f while the network is as it is judged: averaged weights, quantized as deployed, norm statistics
-// estimated anew. Returns its state, from which the same network is deployed again: projections that remember
-// something are in it as they were before they did so here.
+// Calls f while the network is as it is judged: averaged weights, quantized as deployed, norm statistics estimated
+// anew. Returns its state, from which the same network is deployed again: with what projections remembered before they
+// were deployed here.
 nn::StateDict Trainer::judge(const std::function<void()>& f) {
   const NetworkScope scope(net_, rule());
   if (average_.on()) load_state(net_, rule(), average_.values());

@@ -115,7 +115,7 @@ void check_replaceable(const std::filesystem::path& path, const std::string& tra
   std::string found;
   try {
     found = read_tensor_file(path).metadata[kTrainingKey];
-  } catch (const Error&) {  // what cannot be read is somebody else's
+  } catch (const Error&) {  // a file that cannot be read is somebody else's
   }
   check(found == training, path.string(),
         ": is there already and is of another training, expected another --out or that it is moved away");

@@ -27,7 +27,7 @@ void WeightAverage::update(std::int64_t step) {
   for (std::size_t i = 0; i < live_.size(); ++i) {
     const Real* now = live_[i]->data();
     Real* average = average_[i].second.mutable_data();
-    parallel_pieces(live_[i]->numel(), [=](std::int64_t begin, std::int64_t end) {
+    parallel_ranges(live_[i]->numel(), kTaskElements, [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t k = begin; k < end; ++k) average[k] += share * (now[k] - average[k]);
     });
   }

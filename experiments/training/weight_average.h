@@ -1,28 +1,30 @@
 #pragma once
-// Exponential moving average of a network's weights, which often judges better than the weights themselves
-// (Polyak and Juditsky 1992; with the warm-up of Tarvainen and Valpola, arXiv 1703.01780).
+// WeightAverage: the moving average of a network's weights.
 #include <cstdint>
 
 #include "quant/weights/weight_rule.h"
 
 namespace coarsegrad::experiments {
 
+/// Exponential moving average of a network's weights, which is often more accurate than the weights themselves.
+/// Sources: Polyak and Juditsky 1992; the warm-up: Tarvainen and Valpola, arXiv 1703.01780.
 class WeightAverage {
  public:
-  /// Starts from the present state of the network and its rule, if there is one (state_of()). decay in
-  /// [0, 1): 0 keeps no average. Both must outlive this object.
+  /// Starts from the present state of the network and its weight rule, if there is one (state_of()). Both must outlive
+  /// this object. Throws Error unless `decay` is in [0, 1); 0 keeps no average.
   WeightAverage(nn::Module& net, double decay, quant::WeightRule* rule = nullptr);
 
+  /// Whether an average is kept.
   bool on() const { return decay_ > 0; }
-  /// average += (1 - d)(state - average) with d = min(decay, (1 + step) / (10 + step)), for float copies and
-  /// buffers alike.
+  /// Sets average += (1 - d)(state - average) with d = min(decay, (1 + step) / (10 + step)), for float copies and
+  /// buffers alike; `step` counts from 0.
   void update(std::int64_t step);
 
-  /// The averages, as state_of() lists what they are of; empty when off.
+  /// The averages in the order of state_of(); empty when none are kept.
   const nn::StateDict& values() const { return average_; }
-  /// The same, for a checkpoint.
+  /// values() as the state of this part in a checkpoint.
   State state() const { return {average_, {}, {}, {}}; }
-  /// Throws Error unless names and shapes are those of that state (none when off).
+  /// Takes the averages back. Throws Error unless names and shapes are those of state().
   void load_state(const State& state);
 
  private:

@@ -1,42 +1,29 @@
 // Step 4: a method of one's own. A part that there is not yet is a class with options; the rest is an expression.
 #include <cstdio>
 
-#include "core/ops.h"
 #include "datasets/loader.h"
 #include "datasets/synthetic.h"
 #include "nn/networks.h"
 #include "optim/sgd.h"
 #include "quant/assembly.h"
-#include "quant/weights/relaxation.h"
 
 using namespace coarsegrad;
 
 struct DecayOptions {
   double share = 0.001;
 };
-void describe(OptionVisitor& v, DecayOptions& o) {
-  v.number({"share", "1", "what a step takes of them"}, o.share, {0, 1});
-}
-
-// Float weights shrink a little after each step of the optimizer.
-struct Decay : quant::Relaxation {
-  explicit Decay(const DecayOptions& o) : keep(static_cast<Real>(1 - o.share)) {}
+void describe(OptionVisitor& v, DecayOptions& o) { v.number({"share", "1", "taken by a step"}, o.share, {0, 1}); }
+struct Decay : quant::Relaxation, DecayOptions {  // float weights shrink a little before each step of the optimizer
+  explicit Decay(const DecayOptions& o) : DecayOptions(o) {}
   std::string name() const override { return "decay"; }
-  void after_step(quant::WeightProjection&, double, Tensor& w) override {
-    for (std::int64_t i = 0; i < w.numel(); ++i) w.mutable_data()[i] *= keep;
-  }
-  const Real keep;
+  void before_step(const Tensor&, Tensor& w) override { w = (Var(w) * Real(1 - share)).value(); }
 };
 
-std::unique_ptr<quant::Relaxation> decay(const DecayOptions& o) { return std::make_unique<Decay>(o); }
-std::unique_ptr<nn::Module> lenet5(const nn::MakeActivation& activation) { return nn::lenet5(activation, Rng(1)); }
-std::unique_ptr<optim::Optimizer> sgd(std::vector<Parameter*> all) {
-  return std::make_unique<optim::Sgd>(std::move(all), optim::SgdOptions{.lr = 0.05, .momentum = 0.9});
-}
-
 int main() {
-  quant::relaxations().add("decay", "this tutorial", DecayOptions{}, decay);  // flags and files would know it, too
+  quant::relaxations().add("decay", "own", DecayOptions{}, [](const auto& o) { return std::make_unique<Decay>(o); });
   const quant::Method method{.weights = {"twn"}, .relaxation = {"decay", DecayOptions{.share = 0.0005}}};
+  const auto lenet5 = [](const auto& activation) { return nn::lenet5(activation, Rng(1)); };
+  auto sgd = [](auto p) { return std::make_unique<optim::Sgd>(p, optim::SgdOptions{.lr = 0.05, .momentum = 0.9}); };
   const auto a = quant::assemble({.method = method, .network = lenet5, .input = {28, 28, 1}, .optimizer = sgd});
   const auto digits = datasets::drawn_digits(1280, 1);
   datasets::DataLoader loader(digits, {.batch_size = 64});

@@ -21,7 +21,7 @@ Var softplus(const Var& x) {
 int main() {
   Tensor x({3, 4});
   Rng(1).normal(x.mutable_data(), 12);
-  // The Jacobian of backward() against central differences; Real is double in this program (CoarseGrad::coarsegrad_f64).
+  // The Jacobian of backward() against central differences; Real is double here (CoarseGrad::coarsegrad_f64).
   const double error = gradcheck([](const std::vector<Var>& in) { return softplus(in[0]) * in[0]; }, {x}).error;
   std::printf("largest relative error %.0e: %s\n", error, error < 1e-6 ? "the gradient is right" : "it is wrong");
   return error < 1e-6 ? 0 : 1;

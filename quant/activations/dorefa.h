@@ -1,13 +1,14 @@
 #pragma once
-// Activations of DoReFa-Net (Zhou, Wu, Ni, Zhou, Wen, Zou, arXiv 1606.06160, sections 2.2, 2.4, 2.7), with n = 2^k - 1
-// and quantize_k(r) = round(n r) / n for r in [0, 1], the even one of two integers, derivative 1.
+// Activations of DoReFa-Net (Zhou, Wu, Ni, Zhou, Wen, Zou, arXiv 1606.06160, equations 5, 6 and 11, section 2.7), with
+// n = 2^k - 1 and quantize_k(r) = round(n r) / n for r in [0, 1], the even one of two integers, derivative 1. The paper
+// asks of the map h into [0, 1] only that it be bounded; those below are the authors' code, now and earlier.
 #include "quant/activations/grid_activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-/// How an activation gets into [0, 1] before it is quantized.
+/// The map h by which an activation gets into [0, 1] before it is quantized.
 enum class Bounding {
   clip,      ///< min(max(x, 0), 1)
   absolute,  ///< min(|x|, 1)
@@ -24,9 +25,10 @@ class DorefaActivation : public GridActivation {
   Var forward(const Var& x) override;
   /// 32 without quantization.
   int bits() const override;
+  /// h.
   Bounding bounding() const { return h_; }
 
-  /// Off: h(x) alone.
+  /// Off: forward() is h(x) alone. Returns true: it can do without levels.
   bool quantize(bool on) override {
     quantizing_ = on;
     return true;
@@ -42,12 +44,13 @@ class DorefaActivation : public GridActivation {
   bool quantizing_ = true;
 };
 
+/// Options of `dorefa`, whose h is the clip.
 struct DorefaOptions {
   int bits = 2;                            ///< 1 to 16
   std::string surrogate = "clipped_relu";  ///< its name; another one only up to 8 bits
 };
 void describe(OptionVisitor& v, DorefaOptions& o);
-/// Of those that are bounded in another way.
+/// Options of `dorefa_abs` and `dorefa_tanh`.
 struct BoundedOptions {
   int bits = 2;  ///< 1 to 16
 };
@@ -57,8 +60,8 @@ void describe(OptionVisitor& v, BoundedOptions& o);
 nn::MakeActivation dorefa_activation(int bits, Bounding h = Bounding::clip,
                                      const Surrogate& surrogate = coarsegrad::surrogate("clipped_relu"));
 
-/// The rule of section 2.7: what the last dense layer or convolution of `net` reads is bounded and not
-/// quantized, where the activation that it comes from can do without levels (nn::Activation::quantize).
+/// What the last dense layer or convolution of `net` reads is from here on bounded and not quantized, as in section 2.7
+/// of the paper, where the activation that it comes from can do without levels (nn::Activation::quantize).
 /// `image` (H, W, C) is what the net takes. Returns whether there was such an activation: one that serves
 /// another place, too, as in the last block of a ResNet, stays quantized.
 bool keep_last_activation_float(nn::Module& net, const Shape& image);

@@ -25,7 +25,7 @@ LearnedStepActivation::LearnedStepActivation(const LearnedStepOptions& o)
 
 void describe(OptionVisitor& v, LearnedStepOptions& o) {
   v.integer(option_text::activation_bits(), o.bits, {1, 8});
-  v.number({"step", "1", "its step at the start; 0: from the first batch"}, o.step,
+  v.number({"step", "1", "step of the grid at the start; 0: from the first batch"}, o.step,
            {0, static_cast<double>(kMostStep<Real>)});
   v.number(option_text::rate_factor(), o.rate_factor, {0, 100});
 }

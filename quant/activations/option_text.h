@@ -1,5 +1,5 @@
 #pragma once
-// What is said of the options that several activations share.
+// Help texts of the options that several activations share.
 #include <string>
 
 #include "core/base/options.h"
@@ -12,11 +12,12 @@ namespace quant::option_text {
 
 // Functions, so that a part may be a constant of a program, made before main().
 inline OptionText activation_bits() { return {"bits", "bit", "bits of a quantized activation"}; }
-inline OptionText rate_factor() { return {"rate-factor", "1", "factor of the learning rate of what it trains"}; }
+inline OptionText rate_factor() { return {"rate-factor", "1", "factor of the learning rate of the grid's parameter"}; }
 
-/// Any surrogate that is known by then.
+/// A choice among the surrogates that are known at the time of the call.
 inline void describe_surrogate(OptionVisitor& v, std::string& name) {
-  v.choice({"surrogate", "", "whose derivative stands for its own in the backward pass"}, name, surrogate_names());
+  v.choice({"surrogate", "", "function whose derivative stands for the quantizer's in the backward pass"}, name,
+           surrogate_names());
 }
 
 }  // namespace quant::option_text

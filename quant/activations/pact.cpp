@@ -21,7 +21,7 @@ PactActivation::PactActivation(const PactOptions& o)
 
 void describe(OptionVisitor& v, PactOptions& o) {
   v.integer(option_text::activation_bits(), o.bits, {1, 8});
-  v.number({"alpha", "1", "its clipping level at the start"}, o.alpha,
+  v.number({"alpha", "1", "clipping level at the start"}, o.alpha,
            {PactActivation::kLeastAlpha, PactActivation::kMostAlpha});
   v.number(option_text::rate_factor(), o.rate_factor, {0, 100});
 }

@@ -7,6 +7,7 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
+/// Options of the activation `pact`.
 struct PactOptions {
   int bits = 4;            ///< k, 1 to 8
   double alpha = 10;       ///< at the start: above whatever a normalised input reaches
@@ -14,18 +15,19 @@ struct PactOptions {
 };
 void describe(OptionVisitor& v, PactOptions& o);
 
-/// y = min(max(x, 0), alpha) (equation 1), rounded to the nearest of the 2^k levels k alpha / (2^k - 1)
-/// (equation 2). dy/dx = 1 for 0 < x <= alpha, dy/dalpha = 1 for x > alpha, both 0 elsewhere (equation 3,
-/// where the two overlap in x = alpha). alpha takes the weight decay of the optimizer, which is the paper's
-/// regularizer.
+/// y = min(max(x, 0), alpha) (equation 1, number unverified), rounded to the nearest of the 2^k levels
+/// j alpha / (2^k - 1) (equation 2, number unverified). dy/dx = 1 for 0 < x <= alpha, dy/dalpha = 1 for x > alpha,
+/// both 0 elsewhere (equation 3, number unverified, where the two overlap in x = alpha). alpha takes the weight decay
+/// of the optimizer, which is the paper's regularizer.
 class PactActivation : public GridActivation {
  public:
-  static constexpr double kLeastAlpha = 1e-3, kMostAlpha = 1e4;
+  /// The least alpha.
+  static constexpr double kLeastAlpha = 1e-3, kMostAlpha = 1e4;  ///< the greatest alpha
 
   /// Throws UsageError for bits out of range, and Error for an alpha or a factor out of range.
   explicit PactActivation(const PactOptions& options);
 
-  Parameter& alpha;  ///< shape (), kept in [kLeastAlpha, kMostAlpha]
+  Parameter& alpha;  ///< the clipping level; shape ()
 
  protected:
   ActivationMap map() const override;

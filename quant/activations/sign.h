@@ -1,12 +1,13 @@
 #pragma once
 // Signs as activations: codes -1 and +1. Source: Courbariaux, Hubara, Soudry, El-Yaniv, Bengio: Binarized
-// neural networks, arXiv 1602.02830, equations 1 and 4.
+// neural networks, arXiv 1602.02830, equations 1 and 4 (numbers unverified).
 #include "quant/activations/grid_activation.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
+/// Options of the activation `sign`.
 struct SignActivationOptions {
   int bits = 1;                         ///< 1
   std::string surrogate = "hard_tanh";  ///< its name
@@ -18,7 +19,9 @@ void describe(OptionVisitor& v, SignActivationOptions& o);
 /// arctan, tanh. Zeros that pad a convolution stay zeros between the signs.
 class SignActivation : public GridActivation {
  public:
+  /// `surrogate` must outlive the activation.
   explicit SignActivation(const Surrogate& surrogate = coarsegrad::surrogate("hard_tanh")) : surrogate_(surrogate) {}
+  /// Throws UsageError, listing the known names, for an unknown surrogate.
   explicit SignActivation(const SignActivationOptions& options)
       : SignActivation(coarsegrad::surrogate(options.surrogate)) {}
 

@@ -69,12 +69,12 @@ Var TrainedActivation::forward(const Var& x) {
 void describe(OptionVisitor& v, TrainedActivationOptions& o) {
   v.integer(option_text::activation_bits(), o.bits, {1, 8});
   std::string rule = name_of(o.rule);
-  v.choice({"alpha-rule", "", "what stands for the derivative in alpha"}, rule, alpha_rule_names());
+  v.choice({"alpha-rule", "", "what stands for the derivative with respect to alpha"}, rule, alpha_rule_names());
   o.rule = alpha_rule(rule);
-  v.number({"alpha", "1", "its resolution at the start; 0: the one for half-Gaussian input"}, o.alpha,
+  v.number({"alpha", "1", "resolution at the start; 0: the one for half-Gaussian input"}, o.alpha,
            {0, TrainedActivation::kMostAlpha});
   v.number(option_text::rate_factor(), o.rate_factor, {0, 100});
-  v.flag({"clamp-gradient", "", "that factor multiplies the gradient instead, which is then clamped to [-1, 1]"},
+  v.flag({"clamp-gradient", "", "let rate-factor multiply the gradient of alpha, clamped to [-1, 1] then"},
          o.clamp_gradient);
   v.flag({"record-range", "", "a float ReLU that leaves max|x| / (2^bits - 1) in alpha as a later start"},
          o.record_range);

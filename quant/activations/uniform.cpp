@@ -28,7 +28,7 @@ UniformActivation::UniformActivation(const UniformOptions& o)
 void describe(OptionVisitor& v, UniformOptions& o) {
   v.integer(option_text::activation_bits(), o.bits, {1, 8});
   option_text::describe_surrogate(v, o.surrogate);
-  v.number({"alpha", "1", "its resolution; 0: the one for half-Gaussian input"}, o.alpha, {0, 1000});
+  v.number({"alpha", "1", "resolution; 0: the one for half-Gaussian input"}, o.alpha, {0, 1000});
 }
 
 ActivationMap UniformActivation::map() const {

@@ -13,21 +13,25 @@ namespace quant {
 /// 2019 (arXiv 1903.05662), section 4.
 Var quantize_activation(const Var& x, Real alpha, int bits, const Surrogate& surrogate);
 
+/// Options of the activation `uniform`.
 struct UniformOptions {
   int bits = 4;                            ///< 1 to 8
   std::string surrogate = "clipped_relu";  ///< its name
-  double alpha = 0;                        ///< the resolution; 0: by the half-Gaussian rule (half_gaussian_alpha())
+  double alpha = 0;                        ///< the resolution; 0: half_gaussian_alpha(bits)
 };
 void describe(OptionVisitor& v, UniformOptions& o);
 
-/// quantize_activation with fixed resolution alpha. The resolution is configuration, not state: a float net's
+/// The activation "uniform". The resolution is configuration, not state: a float net's
 /// state dict loads into the net with quantized activations.
 class UniformActivation : public GridActivation {
  public:
   /// Throws UsageError unless 1 <= bits <= 8, and Error unless alpha is finite and positive.
   UniformActivation(int bits, double alpha, const Surrogate& surrogate);
   explicit UniformActivation(const UniformOptions& options);
+
+  /// The resolution: the distance of neighbouring levels.
   double alpha() const { return alpha_; }
+  /// What stands for the grid's derivative, with window K.
   const Surrogate& surrogate() const { return surrogate_; }
 
  protected:
@@ -39,7 +43,7 @@ class UniformActivation : public GridActivation {
   const Surrogate& surrogate_;
 };
 
-/// UniformActivation at every place, alpha by the half-Gaussian rule (quant/math/uniform_activation.h).
+/// A UniformActivation at every place, with half_gaussian_alpha(bits) (quant/math/uniform_activation.h).
 nn::MakeActivation uniform_activation(int bits, const Surrogate& surrogate);
 
 }  // namespace quant

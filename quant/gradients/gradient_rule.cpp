@@ -85,7 +85,7 @@ void describe(OptionVisitor& v, DorefaGradientOptions& o) { v.integer(bits_text(
 
 void describe(OptionVisitor& v, BifurcatedGradientOptions& o) {
   v.integer(bits_text(), o.bits, {1, 8});
-  v.integer({"weight-bits", "bit", "bits of the gradient that becomes that of the weights"}, o.weight_bits, {1, 8});
+  v.integer({"weight-bits", "bit", "bits of the gradient behind the gradient of the weights"}, o.weight_bits, {1, 8});
 }
 
 PartRegistry<GradientRuleOptions>& gradient_rules() {

@@ -2,7 +2,7 @@
 // Inner products of unsigned integers by their bits: with x = sum_m 2^m c_m(x) and y = sum_k 2^k c_k(y),
 //   x . y = sum_m sum_k 2^(m + k) popcount(c_m(x) & c_k(y)),
 // as many population counts as there are pairs of bits. Source: Zhou, Wu, Ni, Zhou, Wen, Zou: DoReFa-Net,
-// arXiv 1606.06160, section 2.1. Signs and powers of two have shorter ways (quant/math/bit_products.h).
+// arXiv 1606.06160, equations 3 and 4. Signs and powers of two have shorter ways (quant/math/bit_products.h).
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -15,7 +15,9 @@ class BitPlanes {
   /// Throws Error unless 1 <= bits <= 8 and every integer has that many.
   BitPlanes(std::span<const std::uint8_t> integers, int bits);
 
+  /// How many integers.
   std::int64_t size() const { return size_; }
+  /// Bits of each integer, 1 to 8.
   int bits() const { return static_cast<int>(planes_.size()); }
 
  private:

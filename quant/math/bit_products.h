@@ -16,7 +16,9 @@ class PowerVector {
   /// Throws Error unless 1 <= magnitudes <= 32 and no code is larger than that.
   PowerVector(std::span<const std::int8_t> codes, int magnitudes);
 
+  /// How many codes.
   std::int64_t size() const { return size_; }
+  /// n, the largest size of a code.
   int magnitudes() const { return magnitudes_; }
 
  private:

@@ -18,10 +18,13 @@
 
 namespace coarsegrad {
 
+/// The rows of X that one reflection Q mixes, and their scales.
 struct HouseholderGroup {
-  std::vector<std::int64_t> rows;   ///< the large one first
-  double large_scale, small_scale;  ///< s_1, s_2
+  std::vector<std::int64_t> rows;  ///< the large one first
+  /// s_1.
+  double large_scale, small_scale;  ///< s_2
 
+  /// z.
   double size() const { return static_cast<double>(rows.size()); }
   /// s of the j-th row of the group.
   double scale(std::size_t j) const { return j == 0 ? large_scale : small_scale; }
@@ -31,7 +34,7 @@ struct HouseholderGroup {
   double beta() const;
 };
 
-/// Groups of the rows with these ranges (max - min). The Z smallest rows are small, Z the least for which the
+/// The groups of rows with these ranges (max - min). The Z smallest rows are small, Z the least for which the
 /// smallest large row, by its share of the ranges of all large ones, deserves more than one small row; small
 /// rows are dealt out by these shares. Throws Error unless there are three ranges or more, finite, not
 /// negative and not all 0.
@@ -43,7 +46,7 @@ template <class T>
 void round_householder(std::int64_t rows, std::int64_t cols, const T* x, std::span<const Interval<T>> ranges,
                        std::span<const HouseholderGroup> groups, int bins, const Rng* rng, T* y);
 
-/// y = T (x - c 1'), each row behind the other in the order of x, and back: x = T^-1 y + c 1'. For analysis.
+/// y = T (x - c 1'), and its inverse x = T^-1 y + c 1', with the rows of y in the order of those of x. For analysis.
 void householder_transform(std::int64_t cols, std::span<const Interval<double>> ranges,
                            std::span<const HouseholderGroup> groups, const double* x, double* y);
 void householder_inverse(std::int64_t cols, std::span<const Interval<double>> ranges,

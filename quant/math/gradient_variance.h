@@ -10,16 +10,16 @@
 
 namespace coarsegrad {
 
-/// What p (1 - p) is taken for.
+/// What stands for p (1 - p).
 enum class RoundingNoise {
-  exact,
+  exact,    ///< p (1 - p) itself
   largest,  ///< 1/4: the bound D / 4 |S^-1|_F^2
 };
 
-/// Of each entry when each row is rounded onto a grid over its own range (round_rows).
+/// The variance of each entry when each row is rounded onto a grid over its own interval (round_rows).
 std::vector<double> rounding_variance(std::int64_t rows, std::int64_t cols, std::span<const double> x, RowRange kind,
                                       int bins, RoundingNoise noise = RoundingNoise::exact);
-/// Of each entry under the block Householder quantizer (quant/math/block_householder.h), which needs three
+/// The variance of each entry under the block Householder quantizer (quant/math/block_householder.h), which needs three
 /// rows or more, finite and not all constant.
 std::vector<double> householder_variance(std::int64_t rows, std::int64_t cols, std::span<const double> x, int bins,
                                          RoundingNoise noise = RoundingNoise::exact);

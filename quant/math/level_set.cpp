@@ -9,7 +9,7 @@
 namespace coarsegrad {
 namespace {
 
-// Of the distances between neighbours.
+// The best of the distances between neighbours.
 template <class Better>
 double best_step(std::span<const double> levels, Better better) {
   double best = levels[1] - levels[0];

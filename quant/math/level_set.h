@@ -1,9 +1,10 @@
 #pragma once
 // Fixed levels, symmetric about 0, that weights and activations of 1 to 3 bits share: {-1, 1}, {-1, 0, 1},
 // {0, +-1/2, +-1}, {0, +-1/4, +-1/2, +-1}. Multiplications by them are signs, masks and shifts
-// (quant/math/bit_products.h). The sets are a reconstruction: the paper (Chen, Liu, Zhang, Hou, Yang,
-// "Propagating asymptotic-estimated gradients for low bitwidth quantized neural networks", arXiv 2003.04296)
-// says 1 to 3 bits and XNOR or SHIFT operations.
+// (quant/math/bit_products.h). Source: Chen, Liu, Zhang, Hou, Yang, "Propagating asymptotic-estimated gradients for
+// low bitwidth quantized neural networks" (IEEE J. Sel. Top. Signal Process. 2020, arXiv 2003.04296), equations 4, 21
+// and 22, which have all of these sets but {0, +-1/2, +-1}. The thresholds are ours: the paper leaves their values
+// open, and there a weight on a threshold takes the smaller level and sign(0) is -1.
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,14 +18,19 @@ class LevelSet {
   /// Throws Error unless there are two levels or more, finite and ascending.
   explicit LevelSet(std::vector<double> levels);
 
+  /// q_0, ..., q_m.
   std::span<const double> levels() const { return levels_; }
+  /// t_1, ..., t_m.
   std::span<const double> thresholds() const { return thresholds_; }
+  /// q_0.
   double lowest() const { return levels_.front(); }
+  /// q_m.
   double highest() const { return levels_.back(); }
-  /// Those thresholds from 0 on, times `scale`. Where the levels are symmetric about 0, what a size |x| must
+  /// The thresholds from 0 on, times `scale`. Where the levels are symmetric about 0, what a size |x| must
   /// reach to have a code of 1, 2, ... with the sign of x (quant/math/power_of_two.h). T is float or double.
   template <class T>
   std::vector<T> thresholds_of_size(double scale) const;
+  /// The least and the greatest distance of neighbouring levels.
   double least_step() const;
   double greatest_step() const;
 
@@ -39,7 +45,7 @@ class LevelSet {
 
 /// How many powers of two the levels with 3 bits have: 2 for {0, +-1/2, +-1}, 3 with +-1/4 as well.
 enum class ThreeBits { two_powers = 2, three_powers = 3 };
-/// n of the codes of a set: 1 for 1 and 2 bits.
+/// n, the largest size of a code of the set with these bits: 1 for 1 and 2 bits.
 int level_magnitudes(int bits, ThreeBits three_bits);
 /// The set of 1, 2 or 3 bits. Throws UsageError for other bits.
 LevelSet level_set(int bits, ThreeBits three_bits = ThreeBits::two_powers);
@@ -51,9 +57,11 @@ enum class LevelScale {
   unit,    ///< at q_i and t_i
   mean     ///< at alpha q_i and t_i, alpha = sum |w q| / sum q^2: the mean of |w| where q is +-1
 };
-/// By its name, "fitted", "unit" or "mean". Throws UsageError for another.
+/// The scale of levels named "fitted", "unit" or "mean". Throws UsageError for another name.
 LevelScale level_scale(std::string_view name);
+/// "fitted", "unit", "mean".
 std::vector<std::string> level_scale_names();
+/// The name that level_scale() takes.
 std::string name_of(LevelScale scale);
 
 }  // namespace coarsegrad

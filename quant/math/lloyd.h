@@ -20,8 +20,8 @@ double lloyd(std::span<const T> w, double delta, int steps, int levels, std::int
 template <class T>
 double lloyd_cold(std::span<const T> w, int levels, std::int8_t* codes);
 
-/// `steps` steps from the delta of weights that were much the same; a cold start where there is none (0 or
-/// NaN) and where the weights have shrunk so much that all codes would be 0.
+/// `steps` steps from the delta that much the same weights ended with; lloyd_cold() where there is none (0 or NaN), and
+/// where the weights have shrunk so much that all codes would be 0.
 template <class T>
 double lloyd_warm(std::span<const T> w, double delta, int steps, int levels, std::int8_t* codes);
 

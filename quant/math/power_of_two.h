@@ -13,7 +13,8 @@
 
 namespace coarsegrad {
 
-inline constexpr int kLeastPowerBits = 2, kMostPowerBits = 7;
+/// The fewest bits.
+inline constexpr int kLeastPowerBits = 2, kMostPowerBits = 7;  ///< the most bits
 
 /// n: 1, 2, 4, 8, 16, 32 for 2 to 7 bits. Throws UsageError for other bits: with 8 the smallest size is
 /// 2^-63, beyond any sum in 64 bits, and the error has stopped falling at 5.
@@ -40,21 +41,22 @@ struct PowerSums {
 template <class T>
 PowerSums write_powers(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes);
 
-/// The same, and returns 2^s with the best s for them: 1 where all codes are 0, NaN if some weight is not finite.
+/// Writes the codes that `thresholds` give and returns 2^s with the best s for them: 1 where all codes are 0, NaN if
+/// some weight is not finite.
 template <class T>
 double encode_powers(std::span<const T> w, std::span<const T> thresholds, std::int8_t* codes);
 
-/// The paper's rule: thresholds with mu = mu_over_max * max|w| and 3 bits or more, the exact minimum with 2.
-/// Writes codes and returns 2^s, as above.
+/// The paper's projection: thresholds with mu = mu_over_max * max|w| and 3 bits or more, the exact minimum with 2.
+/// Writes codes and returns 2^s, as encode_powers().
 template <class T>
 double encode_powers_by_max(std::span<const T> w, int bits, double mu_over_max, std::int8_t* codes);
 
 /// The minimum over all s and Q; of several the one with the largest s. Writes codes and returns 2^s, as
-/// above. One pass over w more than the paper's rule.
+/// encode_powers(). One pass over w more than encode_powers_by_max().
 template <class T>
 double encode_powers_exactly(std::span<const T> w, int bits, std::int8_t* codes);
 
-/// Q of a code.
+/// The Q that a code stands for: 0, or +-2^(|code| - magnitudes).
 double power_value(int code, int magnitudes);
 
 }  // namespace coarsegrad

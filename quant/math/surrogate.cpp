@@ -18,7 +18,7 @@ Surrogate relu() {
   return Surrogate::indicator(
       "relu", [](auto x, auto) { return x < 0 ? decltype(x)(0) : x; },
       [](auto window) {
-        return kernels::Interval<decltype(window)>{0, std::numeric_limits<decltype(window)>::infinity()};
+        return kernels::PassBand<decltype(window)>{0, std::numeric_limits<decltype(window)>::infinity()};
       });
 }
 
@@ -26,7 +26,7 @@ Surrogate clipped_relu() {
   return Surrogate::indicator(
       "clipped_relu", [](auto x, auto window) { return std::clamp(x, decltype(x)(0), window); },
       [](auto window) {
-        return kernels::Interval<decltype(window)>{0, window};
+        return kernels::PassBand<decltype(window)>{0, window};
       });
 }
 
@@ -35,14 +35,14 @@ Surrogate leaky_relu() {
           [](auto x, auto) { return decltype(x)(x > 0 ? 1 : 0.01); }};
 }
 
-// Of the sign activation; 1 at both ends. Courbariaux, Hubara, Soudry, El-Yaniv, Bengio, arXiv 1602.02830,
-// equation 4: 1 for |x| <= 1.
+// The derivative stands for that of a sign and is 1 at both ends. Courbariaux, Hubara, Soudry, El-Yaniv, Bengio, arXiv
+// 1602.02830, equation 4 (number unverified): 1 for |x| <= 1.
 Surrogate hard_tanh() {
   return Surrogate::indicator(
       "hard_tanh", [](auto x, auto window) { return std::clamp(x, -window, window); },
       [](auto window) {
         const auto outside = std::nextafter(-window, -std::numeric_limits<decltype(window)>::infinity());
-        return kernels::Interval<decltype(window)>{outside, window};
+        return kernels::PassBand<decltype(window)>{outside, window};
       });
 }
 
@@ -62,7 +62,8 @@ Surrogate sigmoid() {
           }};
 }
 
-// Esser et al., arXiv 1603.08270, equation 7: max(0, 1 - |x|), whose integral from 0 is x - x |x| / 2.
+// Esser et al., arXiv 1603.08270, equation 7 (number unverified): max(0, 1 - |x|), whose integral from 0 is
+// x - x |x| / 2.
 Surrogate triangular() {
   return {"triangular",
           [](auto x, auto window) {
@@ -73,7 +74,7 @@ Surrogate triangular() {
 }
 
 // ApproxSign, two parabolas between -1 and 1 that have the height of sign. Liu, Wu, Luo, Yang, Liu, Cheng:
-// Bi-Real Net, arXiv 1808.00278, equation 6: 2 - 2 |x|. Twice the triangle.
+// Bi-Real Net, arXiv 1808.00278, equation 6 (number unverified): 2 - 2 |x|. Twice the triangle.
 Surrogate polynomial() {
   return {
       "polynomial",

@@ -20,7 +20,7 @@
 
 namespace coarsegrad {
 
-/// A surrogate declares what its derivative is: the constant 1, the indicator of an interval, or any function. That,
+/// A surrogate declares what its derivative is: the constant 1, the indicator of a pass band, or any function. That,
 /// and never the name, says which kernels run. Ops and modules keep a reference to theirs: register it, or let it
 /// outlive them.
 class Surrogate {
@@ -44,32 +44,36 @@ class Surrogate {
     s.needs_ = Needs::nothing;
     return s;
   }
-  /// A derivative of 1 for above < x <= upto and 0 elsewhere, also for NaN. `interval` is generic, too: it maps a
-  /// window of type T to kernels::Interval<T>{above, upto}.
-  template <class Value, class Interval>
-  static Surrogate indicator(std::string name, Value value, Interval interval) {
-    Surrogate s(std::move(name), value, [interval](auto x, auto window) {
-      const auto pass = interval(window);
+  /// A derivative of 1 in the pass band above < x <= upto and 0 elsewhere, also for NaN. `bounds` is generic, too: it
+  /// maps a window of type T to kernels::PassBand<T>{above, upto}.
+  template <class Value, class Bounds>
+  static Surrogate indicator(std::string name, Value value, Bounds bounds) {
+    Surrogate s(std::move(name), value, [bounds](auto x, auto window) {
+      const auto pass = bounds(window);
       return decltype(x)(x > pass.above && x <= pass.upto ? 1 : 0);
     });
     s.needs_ = Needs::bit;
-    s.interval_f32_ = interval;
-    s.interval_f64_ = interval;
+    s.bounds_f32_ = bounds;
+    s.bounds_f64_ = bounds;
     return s;
   }
 
+  /// In flags, logs and graphs.
   const std::string& name() const { return name_; }
+  /// What the derivative is made from in a backward pass.
   Needs needs() const { return needs_; }
-  /// Where the derivative of an indicator is 1. Throws Error for other surrogates.
-  kernels::Interval<float> interval(float window) const {
+  /// The pass band of an indicator, where its derivative is 1. Throws Error for other surrogates.
+  kernels::PassBand<float> interval(float window) const {
     check_indicator();
-    return interval_f32_(window);
+    return bounds_f32_(window);
   }
-  kernels::Interval<double> interval(double window) const {
+  kernels::PassBand<double> interval(double window) const {
     check_indicator();
-    return interval_f64_(window);
+    return bounds_f64_(window);
   }
+  /// The function at x, in units of alpha.
   double value(double x, double window = 1) const { return value_(x, window); }
+  /// Its derivative at x.
   double derivative(double x, double window = 1) const { return derivative_(x, window); }
   /// out[i] = derivative at x[i]; equal lengths, `out` may be `x`. Throws Error otherwise.
   void derivative(std::span<const float> x, float window, std::span<float> out) const {
@@ -101,8 +105,8 @@ class Surrogate {
   std::function<double(double, double)> value_, derivative_;
   Loop<float> derivative_f32_;
   Loop<double> derivative_f64_;
-  std::function<kernels::Interval<float>(float)> interval_f32_;
-  std::function<kernels::Interval<double>(double)> interval_f64_;
+  std::function<kernels::PassBand<float>(float)> bounds_f32_;
+  std::function<kernels::PassBand<double>(double)> bounds_f64_;
 };
 
 /// The surrogate of that name, which stays where it is until the program ends. Throws UsageError, listing the
@@ -115,7 +119,7 @@ std::vector<std::string> surrogate_names();
 /// Makes a surrogate known by name, in flags and logs as well. Throws UsageError if the name is empty or taken.
 const Surrogate& register_surrogate(Surrogate surrogate);
 
-/// As above, from its parts:
+/// Makes a surrogate known from its parts:
 ///   register_surrogate("cauchy", [](auto x, auto) { return std::atan(x); },
 ///                      [](auto x, auto) { return 1 / (1 + x * x); });
 template <class Value, class Derivative>

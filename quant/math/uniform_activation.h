@@ -2,7 +2,7 @@
 // The uniform b-bit activation quantizer of both coarse-gradient papers, as scalar mathematics:
 //   sigma(x, alpha) = 0 for x <= 0;  k alpha for (k-1) alpha < x <= k alpha;  K alpha for x > K alpha,
 // with K = 2^b - 1; that is, round up and saturate. Its derivative with respect to x is replaced by that of
-// a surrogate at x / alpha with window K (quant/math/surrogate.h); the rules for alpha are below. T is float or
+// a surrogate at x / alpha with window K (quant/math/surrogate.h); the alpha rules are below. T is float or
 // double. Sources: Yin et al., "Understanding straight-through estimator" (ICLR 2019), section 4; Yin et
 // al., "Blended coarse gradient descent for full quantization of deep neural networks" (2018), section 2.
 #include <cmath>
@@ -34,15 +34,18 @@ T uniform_activation(T x, T alpha, T top) {
   return alpha * activation_level(x, alpha, top);
 }
 
-/// What stands for the derivative of sigma with respect to alpha: 0 for x <= 0 and K for x > K alpha under
-/// each rule, and between them the level k (exact: the derivative almost everywhere), (K + 1) / 2 = 2^(b-1)
+/// Alpha rule: what stands for the derivative of sigma with respect to alpha. Each rule has 0 for x <= 0 and K for
+/// x > K alpha, and between them the level k (exact: the derivative almost everywhere), (K + 1) / 2 = 2^(b-1)
 /// (three_valued: the mean of the levels 1 to K), or 0 (pact).
 using kernels::AlphaRule;
-/// By its name. Throws UsageError for another.
+/// The alpha rule of that name. Throws UsageError for an unknown name.
 AlphaRule alpha_rule(std::string_view name);
+/// The name that alpha_rule() takes.
 std::string name_of(AlphaRule rule);
+/// "exact", "three_valued", "pact".
 std::vector<std::string> alpha_rule_names();
 
+/// What the alpha rule puts for d sigma / d alpha at x.
 template <class T>
 T alpha_derivative(AlphaRule rule, T x, T alpha, T top) {
   if (x <= 0) return 0;

@@ -16,11 +16,13 @@ namespace coarsegrad {
 /// K: 1 for 1 and 2 bits, 2^(bits-1) - 1 beyond. Throws UsageError unless 1 <= bits <= 8.
 int highest_weight_level(int bits);
 
+/// Sizes of a group of weights.
 template <class T>
 struct Magnitude {
   double sum;  ///< of |w|; NaN or infinite if some w is
   T max;       ///< largest |w|; NaN passed over
 };
+/// The sum and the largest of |w|.
 template <class T>
 Magnitude<T> magnitude(std::span<const T> w);
 
@@ -29,14 +31,16 @@ Magnitude<T> magnitude(std::span<const T> w);
 template <class T>
 std::vector<T> binary_thresholds(int sign_of_zero = 1);
 
-/// `levels` thresholds of the integers nearest to |w| / delta, half-integers down: |w| > (k - 1/2) delta.
+/// `levels` thresholds, by which a code is the integer nearest to |w| / delta, half-integers down: |w| > (k - 1/2)
+/// delta.
 template <class T>
 std::vector<T> nearest_thresholds(double delta, int levels);
 
 /// Where one step of Lloyd's alternation begins: delta = 2 max|w| / (2^bits - 1). bits >= 2.
 double lloyd_start(double max, int bits);
 
-/// The exact projection, the smallest |w - delta q|; doubles below 1e-140 count as 0 (quant/math/weight_sweep.h).
+/// The thresholds of the exact projection, which has the smallest |w - delta q|; doubles below 1e-140 count as 0
+/// (quant/math/weight_sweep.h).
 template <class T>
 std::vector<T> exact_thresholds(std::span<const T> w, int levels);
 

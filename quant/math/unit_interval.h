@@ -7,8 +7,8 @@
 
 namespace coarsegrad {
 
-/// Bits up to which codes fit a byte, and up to which there are values.
-inline constexpr int kMostCodedUnitBits = 8, kMostUnitBits = 16;
+/// The most bits whose codes fit a byte.
+inline constexpr int kMostCodedUnitBits = 8, kMostUnitBits = 16;  ///< the most bits that there are
 
 /// n = 2^bits - 1. Throws UsageError unless 1 <= bits <= 16.
 inline int highest_unit_level(int bits) {
@@ -16,7 +16,7 @@ inline int highest_unit_level(int bits) {
   return (1 << bits) - 1;
 }
 
-/// The quantizer onto it. Throws UsageError unless 1 <= bits <= 8.
+/// The quantizer onto the grid. Throws UsageError unless 1 <= bits <= 8.
 template <class T>
 kernels::Quantizer<T> unit_interval(int bits) {
   const int n = highest_level(bits);

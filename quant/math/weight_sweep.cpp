@@ -54,13 +54,13 @@ class Array {
 };
 
 // Places low, low + step, low + 2 step, ... and behind[m], the sums over the events at or above place m.
-struct Grid {
+struct Places {
   double low, step;
   Array<Sums> behind;
-  double place(std::int64_t m) const { return low + step * static_cast<double>(m); }
+  double at(std::int64_t m) const { return low + step * static_cast<double>(m); }
 };
 
-// Grid intervals [first, last).
+// Gaps between places: [first, last).
 struct Run {
   std::int64_t first, last;
 };
@@ -77,10 +77,10 @@ double bound(const Sums& from, const Sums& to, double low, double high) {
   return most;
 }
 
-// The intervals from the first to the last that may hold the maximum. The two beside the best grid place are
-// among them: the event that ends the best set at a grid place lies just above.
-Run promising(const Grid& grid) {
-  const Array<Sums>& sums = grid.behind;
+// The intervals from the first to the last that may hold the maximum. The two beside the best place are
+// among them: the event that ends the best set at a place lies just above.
+Run promising(const Places& places) {
+  const Array<Sums>& sums = places.behind;
   const std::int64_t top = sums.size() - 1;
   std::int64_t best = top;
   double enough = sums[top].gain();
@@ -94,14 +94,14 @@ Run promising(const Grid& grid) {
   for (std::int64_t m = 0; m < top; ++m) {
     const Sums &from = sums[m + 1], &to = sums[m];
     if ((m >= run.first && m < run.last) || to.a * to.a <= enough * from.b) continue;
-    const double low = grid.place(m) * (1 - kRounding), high = grid.place(m + 1) * (1 + kRounding);
+    const double low = places.at(m) * (1 - kRounding), high = places.at(m + 1) * (1 + kRounding);
     if (bound(from, to, low, high) > enough) run = {std::min(run.first, m), std::max(run.last, m + 1)};
   }
   return run;
 }
 
 // Level 0: a histogram of |w| whose cells are an odd number of half grid steps wide in each |w| / (j - 1/2),
-// so that one pass over w gives the sums at all grid places 2 m width.
+// so that one pass over w gives the sums at all places 2 m width.
 template <class T>
 class Histogram {
  public:
@@ -122,17 +122,17 @@ class Histogram {
     });
   }
 
-  Grid grid() const {
+  Places places() const {
     const Array<Sums> above(cells_ + 1, Sums{});
     for (std::int64_t c = cells_ - 1; c >= 0; --c) {
       above[c] = above[c + 1];
       for (std::int64_t p = 0; p < parts_; ++p) above[c] += part(p)[c];
     }
-    Grid grid{0, 2 / per_width_, Array<Sums>(cells_ + 1, Sums{})};
+    Places places{0, 2 / per_width_, Array<Sums>(cells_ + 1, Sums{})};
     for (std::int64_t m = 0; m < cells_; ++m)
       for (std::int64_t odd = 1; odd < 2 * levels_ && odd * m < cells_; odd += 2)
-        grid.behind[m] += {above[odd * m].a, static_cast<double>(odd) * above[odd * m].b};
-    return grid;
+        places.behind[m] += {above[odd * m].a, static_cast<double>(odd) * above[odd * m].b};
+    return places;
   }
 
   /// All events within the run, and no others.
@@ -196,17 +196,17 @@ void narrow(Array<Event>& events, Sums& behind) {
     const auto cell_of = [&](const Event& e) {
       return std::min(static_cast<std::int64_t>((e.place - low) * per_step), kCells - 1);
     };
-    const Grid grid{low, step, Array<Sums>(kCells + 1, Sums{})};
-    for (const Event& e : events.view()) grid.behind[cell_of(e)] += {e.magnitude, static_cast<double>(e.squares)};
-    grid.behind[kCells] = behind;
-    for (std::int64_t m = kCells; m > 0; --m) grid.behind[m - 1] += grid.behind[m];
-    const Run run = promising(grid);
+    const Places places{low, step, Array<Sums>(kCells + 1, Sums{})};
+    for (const Event& e : events.view()) places.behind[cell_of(e)] += {e.magnitude, static_cast<double>(e.squares)};
+    places.behind[kCells] = behind;
+    for (std::int64_t m = kCells; m > 0; --m) places.behind[m - 1] += places.behind[m];
+    const Run run = promising(places);
     std::int64_t kept = 0;
     for (const Event& e : events.view())
       if (const std::int64_t c = cell_of(e); c >= run.first && c < run.last) events[kept++] = e;
     const bool stuck = 2 * kept > events.size();
     events.keep_first(kept);
-    behind = grid.behind[run.last];
+    behind = places.behind[run.last];
     if (stuck) return;
   }
 }
@@ -218,10 +218,10 @@ double best_event(std::span<const T> w, T max, int levels) {
   check(static_cast<double>(max) >= kLeastMagnitude && static_cast<double>(max) <= kMostMagnitude,
         "weight sweep: given a largest magnitude of ", max, ", expected one whose square is a normal number");
   const Histogram<T> histogram(w, max, levels);
-  const Grid grid = histogram.grid();
-  const Run run = promising(grid);
+  const Places places = histogram.places();
+  const Run run = promising(places);
   Array<Event> kept = histogram.events(run);
-  Sums sums = grid.behind[run.last];
+  Sums sums = places.behind[run.last];
   narrow(kept, sums);
   const std::span<Event> events = kept.view();
   std::ranges::sort(events, [](const Event& x, const Event& y) {

@@ -13,8 +13,8 @@ namespace coarsegrad {
 /// The event |w_i| / (j - 1/2).
 inline double event_place(double magnitude, int j) { return magnitude / (j - 0.5); }
 
-/// Magnitudes whose squares are normal numbers, whatever is summed. Every float but 0 is among them.
-inline constexpr double kLeastMagnitude = 1e-140, kMostMagnitude = 1e140;
+/// The least magnitude whose squares are normal numbers, whatever is summed. Every float but 0 lies between the two.
+inline constexpr double kLeastMagnitude = 1e-140, kMostMagnitude = 1e140;  ///< the greatest magnitude, likewise
 
 /// The last event of the best set: codes are the numbers of events at or above it. `w` finite, max = largest
 /// |w|, 1 <= levels <= 127. Throws Error unless max is in [kLeastMagnitude, kMostMagnitude].

@@ -12,18 +12,22 @@ namespace coarsegrad::theory {
 
 /// A loss with its gradient in v and a coarse gradient in w.
 struct Gradients {
-  double loss;
-  Vector v, w;
+  double loss;  ///< at the weights
+  /// m entries.
+  Vector v, w;  ///< n entries
 };
 
+/// The mean loss of a student over a fixed sample of inputs.
 class EmpiricalLoss {
  public:
   /// Draws samples >= 1 inputs (4 m n bytes each) and the teacher's answers to them.
   EmpiricalLoss(const TwoLayer& teacher, std::int64_t samples, Rng rng);
   ~EmpiricalLoss();
+  /// Moved, not copied: the inputs may be large.
   EmpiricalLoss(EmpiricalLoss&&) noexcept;
   EmpiricalLoss& operator=(EmpiricalLoss&&) noexcept;
 
+  /// N.
   std::int64_t samples() const { return samples_; }
   /// The mean loss and the mean gradients at the student's weights.
   Gradients gradients(const Surrogate& surrogate, const Point& student) const;

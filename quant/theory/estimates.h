@@ -10,15 +10,16 @@
 
 namespace coarsegrad::theory {
 
-/// A number and its standard error.
+/// A number that was measured.
 struct Measured {
-  double value, se;
+  /// The estimate.
+  double value, se;  ///< its standard error
 };
 
 /// The mean of N samples: its error is the sample standard deviation over sqrt(N).
 Measured mean_of(const Moments& moments, std::int64_t samples);
 
-/// What one coarse gradient came to.
+/// Estimates of one surrogate's coarse gradient.
 struct CoarseEstimate {
   Vector mean;           ///< E g
   Measured correlation;  ///< <E g, df/dw>, with df/dw in closed form
@@ -28,9 +29,10 @@ struct CoarseEstimate {
   Measured norm;
 };
 
+/// Estimates at one point.
 struct Estimates {
-  std::int64_t samples;
-  Measured loss;
+  std::int64_t samples;                ///< that they are made from
+  Measured loss;                       ///< f
   std::vector<CoarseEstimate> coarse;  ///< one per surrogate, in the order given
 };
 

@@ -16,23 +16,25 @@
 
 namespace coarsegrad::theory {
 
-/// Mean over the samples of one random number, and the variance of that number (of one sample, not of the mean).
+/// Sample moments of one random number.
 struct Moments {
-  double mean = 0, variance = 0;
+  /// Over the samples.
+  double mean = 0, variance = 0;  ///< of one sample, not of the mean
 };
 
 /// Statistics of one coarse gradient g with n components.
 struct GradientMoments {
   std::vector<Moments> component;  ///< n entries: g_j
-  /// Of the two numbers g'd_1 and g'd_2, d the directions asked for: their means, their variances (of one
-  /// sample), and their covariance.
+  /// Moments of the two numbers g'd_1 and g'd_2, with d the directions asked for, and their covariance (of one
+  /// sample).
   std::array<Moments, 2> along;
   double along_covariance = 0;
 };
 
+/// Moments of all that is sampled.
 struct MonteCarlo {
-  std::int64_t samples = 0;
-  Moments loss;
+  std::int64_t samples = 0;             ///< that were drawn
+  Moments loss;                         ///< (y - y*)^2 / 2
   std::vector<Moments> grad_v;          ///< m entries
   std::vector<GradientMoments> coarse;  ///< one per surrogate, in the order given
 };

@@ -15,41 +15,51 @@
 
 namespace coarsegrad::theory {
 
+/// A vector in double precision.
 using Vector = std::vector<double>;
 
+/// a'b. Throws Error unless the lengths agree.
 double dot(const Vector& a, const Vector& b);
+/// |a|, Euclidean.
 double norm(const Vector& a);
 /// Angle between two non-zero vectors, in [0, pi], accurate at both ends (atan2, not acos).
 double angle(const Vector& a, const Vector& b);
 
 /// The estimators whose expected coarse gradient has a closed form.
 enum class Ste { identity, relu, clipped_relu };
+/// All of them.
 inline constexpr std::array kAllStes{Ste::identity, Ste::relu, Ste::clipped_relu};
 /// "identity", "relu", "clipped_relu": the name of its surrogate.
 std::string_view ste_name(Ste ste);
 /// The estimator whose surrogate has that name, if it is one of the three.
 std::optional<Ste> ste_named(std::string_view name);
 
-/// The two layers of the student.
+/// The student's weights.
 struct Point {
-  Vector v, w;
+  /// The second layer, m entries.
+  Vector v, w;  ///< the filter of the first layer, n entries
 };
 
 /// A point where the landscape is special; it does not depend on |w|.
 struct Critical {
-  Vector v;
-  double theta;  ///< radians
-  double loss;
+  Vector v;      ///< the second layer
+  double theta;  ///< radians, between w and w*
+  double loss;   ///< f
 };
 
+/// The population loss of a teacher with its gradients, expected coarse gradients and critical points.
 class TwoLayer {
  public:
   /// w_star is scaled to length 1. Throws Error if a vector is empty or zero.
   TwoLayer(Vector v_star, Vector w_star);
 
+  /// Rows of Z, the length of v.
   int m() const { return static_cast<int>(v_star_.size()); }
+  /// Columns of Z, the length of w.
   int n() const { return static_cast<int>(w_star_.size()); }
+  /// The teacher's second layer.
   const Vector& v_star() const { return v_star_; }
+  /// The teacher's filter, of length 1.
   const Vector& w_star() const { return w_star_; }
   /// S = 1'v*.
   double sum() const { return sum_; }
@@ -76,6 +86,7 @@ class TwoLayer {
 
   /// v(c) = c v* + (1 - c) S / (m + 1) 1 at c = c(theta): the minimiser of f over v at this angle.
   Vector best_v(double theta) const;
+  /// v = v*, theta = 0, loss 0.
   Critical global_minimum() const;
   /// (v_pi, theta = pi), where all gradients in v and the coarse gradients of ReLU and clipped ReLU vanish.
   Critical spurious_minimum() const;

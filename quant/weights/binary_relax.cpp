@@ -33,7 +33,7 @@ class BinaryRelax : public Relaxation {
         at.share() >= options_.hard_from ? std::numeric_limits<double>::infinity() : std::min(grown, options_.most);
   }
 
-  Tensor used(WeightProjection& projection, const Tensor& w) override {
+  Tensor effective(WeightProjection& projection, const Tensor& w) override {
     if (lambda_ == 0) return w;
     Tensor projected = projection.project(w);
     if (std::isinf(lambda_)) return projected;
@@ -50,8 +50,8 @@ class BinaryRelax : public Relaxation {
 }  // namespace
 
 void describe(OptionVisitor& v, BinaryRelaxOptions& o) {
-  v.number({"lambda", "1", "how near to the projection the weights are at the start"}, o.lambda, {0, kNoEnd});
-  v.number({"growth", "1", "what multiplies its strength"}, o.growth, {1, kNoEnd});
+  v.number({"lambda", "1", "strength at the start, which draws weights to their projection"}, o.lambda, {0, kNoEnd});
+  v.number({"growth", "1", "factor of the strength at each growth"}, o.growth, {1, kNoEnd});
   v.number(option_text::every(), o.every, {0.001, kNoEnd});
   v.number(option_text::most(), o.most, {0, kNoEnd});
   v.number(option_text::hard_from(), o.hard_from, {0, 1});

@@ -11,12 +11,13 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
-/// As the authors' code has it, in 150 of 200 epochs, then phase II: the last lambda is 359.
+/// Options of `relax`. The defaults are those of the authors' code, which reach a lambda of 359 in 150 of 200 epochs
+/// and begin phase II then.
 struct BinaryRelaxOptions {
   double lambda = 1;        ///< >= 0, at the start
-  double growth = 1.04;     ///< >= 1
+  double growth = 1.04;     ///< >= 1, the factor of lambda at each growth
   double every = 1;         ///< epochs between two growths, above 0
-  double most = kNoEnd;     ///< where it stops growing
+  double most = kNoEnd;     ///< where lambda stops growing
   double hard_from = 0.75;  ///< share of the training, 0 to 1, after which phase II begins
 };
 void describe(OptionVisitor& v, BinaryRelaxOptions& o);

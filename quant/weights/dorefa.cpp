@@ -46,7 +46,7 @@ class Dorefa : public WeightProjection {
     encode(w, 2 * tanh_of(size.max), coded->codes());
     if (bits_ == kMostCodedUnitBits) return values(w.shape(), coded->codes());
     std::uint8_t* const codes = coded->codes();
-    parallel_pieces(w.numel(), [&, n = n_](std::int64_t begin, std::int64_t end) {
+    parallel_ranges(w.numel(), kTaskElements, [&, n = n_](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) codes[i] = static_cast<std::uint8_t>(2 * codes[i] - n);
     });
     return Tensor::deferred(w.shape(), coded);
@@ -80,7 +80,7 @@ class Dorefa : public WeightProjection {
     Tensor y = Tensor::uninitialized(shape);
     Real* const to = y.mutable_data();
     const auto n = static_cast<Real>(n_);
-    parallel_pieces(y.numel(), [&](std::int64_t begin, std::int64_t end) {
+    parallel_ranges(y.numel(), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) to[i] = (2 * static_cast<Real>(j[i]) - n) / n;
     });
     return y;
@@ -105,7 +105,7 @@ class Dorefa : public WeightProjection {
 void describe(OptionVisitor& v, DorefaWeightOptions& o) {
   v.integer(option_text::bits(), o.bits, {1, 16});
   v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
-  v.flag({"detach-max", "", "the largest weight is a constant to the backward pass"}, o.detach_max);
+  v.flag({"detach-max", "", "take the largest |tanh w| as a constant in the backward pass"}, o.detach_max);
 }
 
 std::unique_ptr<WeightProjection> dorefa_projection(const DorefaWeightOptions& o) {

@@ -1,5 +1,5 @@
 #pragma once
-// Weights of DoReFa-Net (Zhou, Wu, Ni, Zhou, Wen, Zou, arXiv 1606.06160, sections 2.2, 2.3), with n = 2^k - 1 and
+// Weights of DoReFa-Net (Zhou, Wu, Ni, Zhou, Wen, Zou, arXiv 1606.06160, equations 5 to 10), with n = 2^k - 1 and
 //   quantize_k(r) = round(n r) / n for r in [0, 1], the even one of two integers, derivative 1.
 #include "quant/weights/projection.h"
 
@@ -7,15 +7,17 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 
+/// Options of the projection `dorefa`.
 struct DorefaWeightOptions {
   int bits = 2;             ///< k, 1 to 16
   int sign_of_zero = 1;     ///< with k = 1: the code of 0, which is +1 or 0
-  bool detach_max = false;  ///< the normalisation by m is a constant to the backward pass
+  bool detach_max = false;  ///< the backward pass takes m = max|tanh w| as a constant
 };
 void describe(OptionVisitor& v, DorefaWeightOptions& o);
 
 /// "dorefa": one grid for the whole tensor. k = 1: E sgn(w) with E = mean|w|, a constant to the backward
-/// pass, which goes straight through. k = 2 to 16: with t = tanh(w) and m = max|t|,
+/// pass, which goes straight through (equations 7 and 8). k = 2 to 16 (equations 9 and 10, which do not say
+/// whether m is differentiated): with t = tanh(w) and m = max|t|,
 ///   w_q = 2 quantize_k(t / (2 m) + 1/2) - 1,  from -1 to 1 in odd multiples of 1/n: there is no zero,
 ///   dC/dw_i = dC/dw_q,i (1 - t_i^2) / m,  and at the first i* = argmax|t|
 ///     - (sum_j dC/dw_q,j t_j) / m^2 sign(t_i*) (1 - t_i*^2),

@@ -11,7 +11,7 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
-constexpr int kMostSteps = 100;  // of the alternation
+constexpr int kMostSteps = 100;  // of Lloyd's alternation
 }
 
 void describe(OptionVisitor& v, FixedLevelsOptions& o) {
@@ -19,7 +19,7 @@ void describe(OptionVisitor& v, FixedLevelsOptions& o) {
   v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
   v.flag(option_text::per_channel(), o.per_channel);
   std::string scale = name_of(o.scale);
-  v.choice({"scale", "", "where the levels lie: fitted to the first weights, 1, or following the mean of |w|"}, scale,
+  v.choice({"scale", "", "where levels lie: fitted to the first weights, unscaled, or by the mean of |w|"}, scale,
            level_scale_names());
   o.scale = level_scale(scale);
   int powers = static_cast<int>(o.powers);
@@ -40,7 +40,7 @@ void FixedLevels::begin(const Tensor& w) {
   fit(w);
 }
 
-// Gives every group its m that has none and whose weights say one.
+// Gives m to every group that has none yet and whose weights determine it.
 void FixedLevels::fit(const Tensor& w) {
   if (w.numel() == 0 || std::ranges::count(reach_.view(), 0) == 0) return;
   const std::int64_t count = reach_.numel(), length = w.numel() / count;

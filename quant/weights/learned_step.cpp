@@ -40,11 +40,11 @@ class LearnedStep : public WeightProjection {
     const bool finite = std::isfinite(magnitude<Real>(w.view()).sum);
     const auto coded =
         std::make_shared<Coded>(w.numel(), bits_, Coded::Sign::two_s_complement,
-                                std::vector<Real>{finite ? grid().step : std::numeric_limits<Real>::quiet_NaN()});
+                                std::vector<Real>{finite ? scale().step : std::numeric_limits<Real>::quiet_NaN()});
     const Real* from = w.data();
     std::int8_t* const codes = coded->signed_codes();
-    parallel_pieces(finite ? w.numel() : 0, [&, grid = grid()](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) codes[i] = static_cast<std::int8_t>(grid.code(from[i]));
+    parallel_ranges(finite ? w.numel() : 0, kTaskElements, [&, scale = scale()](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) codes[i] = static_cast<std::int8_t>(scale.code(from[i]));
     });
     return Tensor::deferred(w.shape(), coded);
   }
@@ -53,15 +53,15 @@ class LearnedStep : public WeightProjection {
     ProjectionGradient straight = WeightProjection::gradient(w, g);
     if (!started()) return straight;
     const Real *at = w.data(), *slope = g.data();
-    const double sum =
-        sum_in_pieces(w.numel(), [=, grid = grid()](std::int64_t i) { return slope[i] * grid.step_derivative(at[i]); });
+    const double sum = sum_in_pieces(
+        w.numel(), [=, scale = scale()](std::int64_t i) { return slope[i] * scale.step_derivative(at[i]); });
     const Real own = static_cast<Real>(sum) * step_gradient_scale<Real>(w.numel(), q_p_);
-    return {zip(g, w, [grid = grid()](Real dy, Real v) { return grid.inside(v) ? dy : Real(0); }),
+    return {zip(g, w, [scale = scale()](Real dy, Real v) { return scale.inside(v) ? dy : Real(0); }),
             {Tensor::scalar(own)}};
   }
 
  private:
-  struct Grid {
+  struct Scale {
     Real step, lowest, highest;
     bool inside(Real v) const { return (v / step > lowest) & (v / step < highest); }
     Real code(Real v) const { return nearest_integer(std::clamp(v / step, lowest, highest)); }
@@ -69,7 +69,7 @@ class LearnedStep : public WeightProjection {
   };
   bool started() const { return step_.value.item() != 0; }
   // Weights that start no step are 0 or not finite: any step serves them.
-  Grid grid() const {
+  Scale scale() const {
     return {started() ? step_.value.item() : Real(1), static_cast<Real>(-q_n_), static_cast<Real>(q_p_)};
   }
 

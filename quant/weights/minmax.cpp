@@ -45,7 +45,7 @@ class MinMaxProjection : public WeightProjection {
       return void(std::fill_n(to, n, std::numeric_limits<Real>::quiet_NaN()));
     const ZeroPointGrid grid = zero_point_grid(low, high, (1 << grid_.bits) - 1);
     const double least = -grid.zero, most = grid.bins - grid.zero;
-    parallel_pieces(n, [&](std::int64_t begin, std::int64_t end) {
+    parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const double k = grid.step > 0 ? std::nearbyint(static_cast<double>(w[i]) / grid.step) : 0;
         to[i] = to_finite(grid.step * std::clamp(k, least, most));  // the grid reaches beyond the weights

@@ -16,9 +16,10 @@ namespace quant {
 /// activations are then computed as integers. For n = 8 the largest would be 128, one too many.
 class PowerCoded : public Deferred {
  public:
+  /// The largest n up to which coded() is there.
   static constexpr int kMostLinear = 4;
 
-  /// `bits` of a code when packed; one scale, or one for each slice of the first axis.
+  /// `bits` is the size of a packed code, `magnitudes` is n; one scale, or one for each index of the first axis.
   PowerCoded(std::int64_t size, int bits, int magnitudes, Scratch<std::int8_t> codes, std::vector<Real> scales);
 
   void read(std::int64_t begin, std::int64_t end, Real* out) const override;

@@ -53,7 +53,7 @@ Tensor PowerProjection::project(const Tensor& w) {
 void describe(OptionVisitor& v, PowerOfTwoOptions& o) {
   v.integer(option_text::bits(), o.bits, {2, 7});
   v.flag(option_text::per_channel(), o.per_channel);
-  v.number({"mu-over-max", "1", "mu, from where on weights take the largest power, over max|w|"}, o.mu_over_max,
+  v.number({"mu-over-max", "1", "smallest weight that takes the largest power, over max|w|"}, o.mu_over_max,
            {1e-6, 10});
 }
 

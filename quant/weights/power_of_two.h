@@ -14,6 +14,7 @@ namespace quant {
 /// Onto a scale times powers of two: what project() returns has power_codes() (quant/weights/power_coded.h).
 class PowerProjection : public CodedProjection {
  public:
+  /// `magnitudes` is n, the number of powers of two. Throws UsageError for bits out of range.
   PowerProjection(std::string name, const WeightGrid& grid, int magnitudes)
       : CodedProjection(std::move(name), grid), magnitudes_(magnitudes) {}
   Tensor project(const Tensor& w) override;
@@ -22,18 +23,20 @@ class PowerProjection : public CodedProjection {
   int magnitudes_;
 };
 
+/// Options of `power_of_two`.
 struct PowerOfTwoOptions {
   int bits = 4;               ///< 2 to 7
   bool per_channel = false;   ///< a scale for each index of the first axis instead of one for the tensor
   double mu_over_max = 0.75;  ///< mu, the smallest weight that takes the largest power, over max|w|; above 0
 };
 void describe(OptionVisitor& v, PowerOfTwoOptions& o);
-/// "power_of_two": the paper's rule. Throws UsageError for options out of range.
+/// "power_of_two": onto the powers that the paper's thresholds give. Throws UsageError for options out of range.
 std::unique_ptr<WeightProjection> power_of_two(const PowerOfTwoOptions& options);
 
+/// Options of `power_of_two_exact`.
 struct PowerOfTwoExactOptions {
-  int bits = 4;  ///< 2 to 7
-  bool per_channel = false;
+  int bits = 4;              ///< 2 to 7
+  bool per_channel = false;  ///< a scale for each index of the first axis instead of one for the tensor
 };
 void describe(OptionVisitor& v, PowerOfTwoExactOptions& o);
 /// "power_of_two_exact": the nearest point. Throws UsageError for options out of range.

@@ -23,8 +23,8 @@ namespace {
 
 class UniformProjection : public CodedProjection {
  public:
-  UniformProjection(std::string name, const WeightGrid& grid, ThresholdRule thresholds)
-      : CodedProjection(std::move(name), grid), rule_(std::move(thresholds)) {}
+  UniformProjection(std::string name, const WeightGrid& grid, Thresholds thresholds)
+      : CodedProjection(std::move(name), grid), thresholds_(std::move(thresholds)) {}
 
   void begin(const Tensor& w) override {
     if (w.numel() > 0) thresholds(w.view().first(static_cast<std::size_t>(w.numel() / groups(w))));
@@ -36,7 +36,7 @@ class UniformProjection : public CodedProjection {
   }
 
   std::vector<Real> thresholds(std::span<const Real> w) const {
-    std::vector<Real> all = rule_(w);
+    std::vector<Real> all = thresholds_(w);
     const auto wanted = static_cast<std::size_t>(highest_weight_level(bits()));
     check_usage(all.size() == wanted, name(), " weights: given ", all.size(), " thresholds with ", bits(),
                 " bits, expected ", wanted);
@@ -45,7 +45,7 @@ class UniformProjection : public CodedProjection {
     return all;
   }
 
-  ThresholdRule rule_;
+  Thresholds thresholds_;
 };
 
 std::unique_ptr<WeightProjection> twn(const TernaryOptions& o) {
@@ -136,8 +136,7 @@ void CodedProjection::encode_all(const Tensor& w, std::int8_t* codes, std::span<
   });
 }
 
-std::unique_ptr<WeightProjection> uniform_projection(std::string name, const WeightGrid& grid,
-                                                     ThresholdRule thresholds) {
+std::unique_ptr<WeightProjection> uniform_projection(std::string name, const WeightGrid& grid, Thresholds thresholds) {
   return std::make_unique<UniformProjection>(std::move(name), grid, std::move(thresholds));
 }
 

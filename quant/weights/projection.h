@@ -1,7 +1,5 @@
 #pragma once
-// Projections of weights onto quantized ones: a forward map, and what the gradient at the quantized weights
-// means for the float ones. There is one object for each weight, so that it may remember something from step
-// to step (a buffer) or train something (a parameter).
+// Projections of weights onto quantized ones, and their registry.
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,9 +19,14 @@ struct ProjectionGradient {
   std::vector<Tensor> parameters = {};  ///< of the projection's parameters(), in their order; empty: none
 };
 
+/// A projection of weights onto quantized ones: a forward map, and what the gradient at the quantized weights means for
+/// the float ones. There is one object for each weight, so that it may remember something from step to step (a buffer)
+/// or train something (a parameter).
 class WeightProjection : public nn::Module {
  public:
+  /// For graphs and errors: as registered.
   virtual std::string name() const = 0;
+  /// Bits of a packed weight.
   virtual int bits() const = 0;
   /// Called once with the float weight, before it is projected: parameters and buffers take their shapes, and
   /// their first values, from it.
@@ -37,11 +40,11 @@ class WeightProjection : public nn::Module {
   /// The gradients with respect to w and to the projection's own parameters from g, that with respect to
   /// project(w); w and g have one shape. By default g itself, straight through, and none for parameters.
   virtual ProjectionGradient gradient(const Tensor& w, const Tensor& g);
-  /// project() and gradient() as an op of w and of the projection's parameters.
+  /// project() and gradient() as one op of w and of the projection's parameters.
   Var forward(const Var& w) override;
 };
 
-/// Codes of some bits, and whose scale is whose.
+/// How many bits a code has, and which weights share a scale.
 struct WeightGrid {
   int bits = 1;              ///< 1 to 8
   bool per_channel = false;  ///< a scale for each index of the first axis instead of one for the tensor
@@ -60,6 +63,7 @@ class CodedProjection : public WeightProjection {
   Tensor project(const Tensor& w) override;
 
  protected:
+  /// How many groups of w have a scale of their own.
   std::int64_t groups(const Tensor& w) const { return grid_.groups(w); }
   /// encode() for every group of w, which is not empty, on several threads.
   void encode_all(const Tensor& w, std::int8_t* codes, std::span<Real> scales);
@@ -75,15 +79,15 @@ class CodedProjection : public WeightProjection {
 /// Where the codes of one group of weights change (quant/math/uniform_weight.h): all that a projection onto a
 /// uniform grid chooses. One threshold for each code above 0, highest_weight_level(bits) of them; with 1 bit,
 /// which has no code 0, that of binary_thresholds(). w is not empty.
-using ThresholdRule = std::function<std::vector<Real>(std::span<const Real> w)>;
+using Thresholds = std::function<std::vector<Real>(std::span<const Real> w)>;
 
 /// The projection with these thresholds: the scale is the best one for the codes that they give. begin() and
 /// project() throw UsageError for thresholds that do not belong to the bits.
-std::unique_ptr<WeightProjection> uniform_projection(std::string name, const WeightGrid& grid,
-                                                     ThresholdRule thresholds);
+std::unique_ptr<WeightProjection> uniform_projection(std::string name, const WeightGrid& grid, Thresholds thresholds);
 
-// What those shipped understand. Every projection has `bits`, some of them only one number of these.
+// Options of shipped projections. Each has `bits`, also where only one number of them is possible.
 
+/// Options of `exact`.
 struct ExactOptions {
   int bits = 1;              ///< 1 to 8
   int sign_of_zero = 1;      ///< of 1-bit codes: +1, or 0, which is outside of the grid {-delta, +delta}
@@ -93,16 +97,18 @@ void describe(OptionVisitor& v, ExactOptions& o);
 /// The nearest point of the grid, under any name. Throws UsageError for options out of range.
 std::unique_ptr<WeightProjection> exact_projection(std::string name, const ExactOptions& options);
 
+/// Options of `binary`.
 struct BinaryOptions {
-  int bits = 1;  ///< 1
-  int sign_of_zero = 1;
-  bool per_channel = false;
+  int bits = 1;              ///< 1
+  int sign_of_zero = 1;      ///< as in ExactOptions
+  bool per_channel = false;  ///< as in ExactOptions
 };
 void describe(OptionVisitor& v, BinaryOptions& o);
 
+/// Options of `ternary` and `twn`.
 struct TernaryOptions {
-  int bits = 2;  ///< 2
-  bool per_channel = false;
+  int bits = 2;              ///< 2
+  bool per_channel = false;  ///< as in ExactOptions
 };
 void describe(OptionVisitor& v, TernaryOptions& o);
 
@@ -113,18 +119,19 @@ void describe(OptionVisitor& v, TernaryOptions& o);
 ///   ternary     exact with 2 bits
 ///   lloyd       some steps of Lloyd's alternation from delta = 2 max|w| / (2^bits - 1)
 /// and from elsewhere
-///   none        float weights: makes none
-///   warm_lloyd  the same from the delta of the projection before (quant/weights/lloyd.h)
+///   none        float weights: makes no projection
+///   warm_lloyd  some steps of Lloyd's alternation from the delta of the projection before (quant/weights/lloyd.h)
 ///   twn         2 bits, zero where |w| <= 0.7 mean|w| (Li, Zhang, Liu: Ternary weight networks, 2016)
 ///   sign, xnor  1 bit, without a scale, and with one for each channel (quant/weights/sign.h)
 ///   dorefa      1 to 16 bits, through tanh (quant/weights/dorefa.h)
-///   lsq         2 to 8 bits, the step trained (quant/weights/learned_step.h)
+///   lsq         2 to 8 bits, a trained step (quant/weights/learned_step.h)
 ///   power_of_two, power_of_two_exact  2 to 7 bits, 0 and powers of two (quant/weights/power_of_two.h)
 ///   fixed_levels  1 to 3 bits, levels that stay where they are (quant/weights/fixed_levels.h)
 ///   minmax      2 to 8 bits over [min w, max w], 0 among the levels; no codes (quant/weights/minmax.h)
-/// A program adds its own to it.
+/// A program adds its own.
 PartRegistry<std::unique_ptr<WeightProjection>>& weight_projections();
-/// One of them. Throws UsageError for an unknown name, listing the known ones, and for options out of range.
+/// A projection of weight_projections(). Throws UsageError for an unknown name, listing the known ones, and for options
+/// out of range.
 std::unique_ptr<WeightProjection> weight_projection(const Part& part);
 
 }  // namespace quant

@@ -39,7 +39,9 @@ class ProxQuant : public Relaxation {
                   : std::min(options_.rate * std::floor(at.epoch / options_.every), options_.most);
   }
 
-  Tensor used(WeightProjection& projection, const Tensor& w) override { return frozen() ? projection.project(w) : w; }
+  Tensor effective(WeightProjection& projection, const Tensor& w) override {
+    return frozen() ? projection.project(w) : w;
+  }
   ProjectionGradient gradient(WeightProjection&, const Tensor&, const Tensor& g) override {
     return {frozen() ? Tensor() : g};
   }
@@ -62,7 +64,7 @@ class ProxQuant : public Relaxation {
 }  // namespace
 
 void describe(OptionVisitor& v, ProxQuantOptions& o) {
-  v.number({"rate", "1", "what lambda, how strongly weights are drawn, grows by each time"}, o.rate, {0, kNoEnd});
+  v.number({"rate", "1", "what the strength, lambda, grows by each time"}, o.rate, {0, kNoEnd});
   v.number(option_text::every(), o.every, {0.001, kNoEnd});
   v.number(option_text::most(), o.most, {0, kNoEnd});
   v.number(option_text::hard_from(), o.hard_from, {0, 1});

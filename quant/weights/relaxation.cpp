@@ -39,7 +39,7 @@ class Blend : public Relaxation {
     if (rho_ == 0) return;
     const Elements<Real> all = x.elements();
     Real* to = w.mutable_data();
-    parallel_pieces(w.numel(), [&](std::int64_t begin, std::int64_t end) {
+    parallel_ranges(w.numel(), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
       const ElementWindow<Real> piece(all, begin, end);
       for (std::int64_t i = begin; i < end; ++i)
         to[i] = static_cast<Real>((1 - rho_) * static_cast<double>(to[i]) +
@@ -56,7 +56,7 @@ class Clip : public Relaxation {
   std::string name() const override { return "clip"; }
   void after_step(WeightProjection&, double, Tensor& w) override {
     Real* to = w.mutable_data();
-    parallel_pieces(w.numel(), [&](std::int64_t begin, std::int64_t end) {
+    parallel_ranges(w.numel(), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) to[i] = std::clamp(to[i], Real(-1), Real(1));
     });
   }
@@ -81,7 +81,7 @@ void add_shipped(PartRegistry<std::unique_ptr<Relaxation>>& all) {
 
 void describe(OptionVisitor& v, BlendOptions& o) {
   v.number({"rho", "1", "share of the projection in a step; 0: straight through"}, o.rho, {0, 1});
-  v.number({"growth", "1", "what multiplies its strength"}, o.growth, {1, kNoEnd});
+  v.number({"growth", "1", "factor of the strength at each growth"}, o.growth, {1, kNoEnd});
   v.number(option_text::every(), o.every, {0.001, kNoEnd});
   v.number(option_text::most(), o.most, {0, 1});
 }

@@ -49,8 +49,8 @@ void add_shipped(PartRegistry<WeightUpdate>& all) {
 }  // namespace
 
 void describe(OptionVisitor& v, BopUpdateOptions& o) {
-  v.number({"rate", "1", "adaptivity rate, scheduled as the learning rate is"}, o.rate, {0, 1});
-  v.number({"threshold", "1", "mean gradient that flips a weight"}, o.threshold, {0, 1});
+  v.number({"rate", "1", "adaptivity rate of Bop, scheduled as the learning rate is"}, o.rate, {0, 1});
+  v.number({"threshold", "1", "mean gradient above which Bop may flip a weight"}, o.threshold, {0, 1});
 }
 
 PartRegistry<WeightUpdate>& weight_updates() {

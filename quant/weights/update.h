@@ -1,5 +1,5 @@
 #pragma once
-// What moves quantized weights, by name: the optimizer that moves everything else, or a rule of a method's own.
+// What moves quantized weights, by name: the optimizer that moves everything else, or an update rule of a method's own.
 #include <functional>
 #include <memory>
 #include <vector>
@@ -20,18 +20,18 @@ using MakeOptimizer = std::function<std::unique_ptr<optim::Optimizer>(std::vecto
 using WeightUpdate = std::function<std::unique_ptr<optim::Optimizer>(
     WeightRule* rule, std::vector<Parameter*> parameters, const MakeOptimizer& rest)>;
 
-/// Weights without float copies (optim/bop.h).
+/// Options of `bop`: weights without float copies (optim/bop.h).
 struct BopUpdateOptions {
   double rate = 1e-4;       ///< gamma, the adaptivity rate, which is scheduled as the learning rate is
-  double threshold = 1e-8;  ///< of the mean gradient that flips a weight
+  double threshold = 1e-8;  ///< tau: a mean gradient above it may flip a weight
 };
 void describe(OptionVisitor& v, BopUpdateOptions& o);
 
-/// Those shipped are
+/// The updates of quantized weights by name; those shipped are
 ///   same  the optimizer that moves everything else
-///   bop   binary weights flip by Bop, `rest` moves what is not quantized. The weights of the rule start at what they
-///         are projected to. Throws UsageError unless there is a rule of 1 bit and a learning rate above 0
-/// A program adds its own to it.
+///   bop   binary weights flip by Bop, `rest` moves what is not quantized. Quantized weights start at what they are
+///         projected to. Throws UsageError unless there is a weight rule of 1 bit and a learning rate above 0
+/// A program adds its own.
 PartRegistry<WeightUpdate>& weight_updates();
 
 }  // namespace quant

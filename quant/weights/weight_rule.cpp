@@ -43,7 +43,7 @@ WeightRule::WeightRule(nn::Module& net, const MakeWeightProjection& make, std::u
     if (auto projection = make(layers[i]))
       weights_.push_back({names.at(weights[i]), weights[i], std::move(projection)});
   for (const Entry& e : weights_)
-    check(!e.weight->used.defined(), "weight rule: given '", e.name, "', which is under another rule already");
+    check(!e.weight->effective.defined(), "weight rule: given '", e.name, "', which is under another rule already");
   for (const Entry& e : weights_) e.projection->begin(e.weight->value);
   forget();
 }
@@ -55,23 +55,23 @@ WeightRule::WeightRule(nn::Module& net, const Part& projection, const Part& rela
           quant::relaxation(relaxation)) {}
 
 WeightRule::~WeightRule() {
-  for (const Entry& e : weights_) e.weight->used = Tensor();
+  for (const Entry& e : weights_) e.weight->effective = Tensor();
 }
 
 void WeightRule::make(const std::function<Tensor(const Entry& entry)>& maker) {
   for (const Entry& e : weights_) {
-    e.weight->used = Tensor();  // its memory serves the next one
-    e.weight->used = maker(e);
+    e.weight->effective = Tensor();  // its memory serves the next one
+    e.weight->effective = maker(e);
   }
 }
 
 void WeightRule::forget() {
-  for (const Entry& e : weights_) e.weight->used = not_made(e.weight->value.shape());
+  for (const Entry& e : weights_) e.weight->effective = not_made(e.weight->value.shape());
   projected_ = false;
 }
 
 void WeightRule::project() {
-  make([this](const Entry& e) { return relaxation_->used(*e.projection, e.weight->value); });
+  make([this](const Entry& e) { return relaxation_->effective(*e.projection, e.weight->value); });
   projected_ = true;
 }
 
@@ -83,19 +83,19 @@ void WeightRule::deploy() {
 std::vector<Tensor> WeightRule::relaxed() {
   const State before = state();
   std::vector<Tensor> all;
-  for (const Entry& e : weights_) all.push_back(relaxation_->used(*e.projection, e.weight->value));
+  for (const Entry& e : weights_) all.push_back(relaxation_->effective(*e.projection, e.weight->value));
   load_state(before);
   return all;
 }
 
 WeightRule::Made WeightRule::made() {
   Made now{{}, state(), projected_};
-  for (const Entry& e : weights_) now.used.push_back(e.weight->used);
+  for (const Entry& e : weights_) now.effective.push_back(e.weight->effective);
   return now;
 }
 
 void WeightRule::bring_back(const Made& made) {
-  for (std::size_t i = 0; i < weights_.size(); ++i) weights_[i].weight->used = made.used[i];
+  for (std::size_t i = 0; i < weights_.size(); ++i) weights_[i].weight->effective = made.effective[i];
   load_state(made.projections);
   projected_ = made.projected;
 }
@@ -113,7 +113,7 @@ void WeightRule::pull_gradients_back() {
 }
 
 void WeightRule::before_step() {
-  for (const Entry& e : weights_) relaxation_->before_step(e.weight->used, e.weight->value);
+  for (const Entry& e : weights_) relaxation_->before_step(e.weight->effective, e.weight->value);
 }
 
 void WeightRule::after_step(double rate) {

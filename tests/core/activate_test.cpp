@@ -68,7 +68,7 @@ struct NamedMap {
 std::vector<NamedMap> maps() {
   return {{"relu", {.op = "relu"}},
           {"grid, slope 1", grid_map({})},
-          {"grid, slope of an interval", grid_map({.interval = kernels::Interval<Real>{Real(-0.5), 2}})},
+          {"grid, slope of an interval", grid_map({.interval = kernels::PassBand<Real>{Real(-0.5), 2}})},
           {"grid, another slope", grid_map({.function = [](std::span<const Real> q, std::span<Real> slopes) {
              for (std::size_t i = 0; i < q.size(); ++i) slopes[i] = 1 / (1 + q[i] * q[i]);
            }})}};

@@ -20,7 +20,8 @@ using namespace coarsegrad;
 using namespace coarsegrad::testing;
 
 TEST_SUITE("matrix product") {
-  TEST_CASE("matrix_product in float: integers exactly, reals within the bound, on every kernel table") {
+  TEST_CASE("matrix_product in float: integers exactly, reals within the bound, on every kernel table" *
+            doctest::test_suite("matrix product long")) {
     with_each_table([] {
       check_all_sizes<float>(matrix_product<float>);
       for (const ProductShape& p : kLarge) check_product<float>(matrix_product<float>, p);
@@ -28,7 +29,8 @@ TEST_SUITE("matrix product") {
     });
   }
 
-  TEST_CASE("matrix_product in double: integers exactly, reals within the bound, at every size") {
+  TEST_CASE("matrix_product in double: integers exactly, reals within the bound, at every size" *
+            doctest::test_suite("matrix product long")) {
     check_all_sizes<double>(matrix_product<double>);
     for (const ProductShape& p : kLarge) check_product<double>(matrix_product<double>, p);
     for (const ProductShape& p : kLongSums) check_product<double>(matrix_product<double>, p);

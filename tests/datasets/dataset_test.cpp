@@ -144,7 +144,7 @@ double small_network_accuracy(const ImageDataset& train, const ImageDataset& tes
 
 }  // namespace
 
-TEST_CASE("synthetic sets are valid, depend on seed and part alone, and can be learned") {
+TEST_CASE("synthetic sets are valid, depend on seed and part alone, and can be learned" * doctest::test_suite("long")) {
   const auto blobs = [](std::uint64_t seed, std::uint64_t part) {
     return gaussian_classes(300, {4, 4, 3}, 5, 1, seed, part);
   };

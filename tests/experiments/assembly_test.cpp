@@ -103,7 +103,8 @@ std::vector<int> weight_bits_of(const quant::Method& method) {
 
 }  // namespace
 
-TEST_CASE("assembly: for each row --method NAME and the recipe in C++ give the same weights after 20 steps") {
+TEST_CASE("assembly: for each row --method NAME and the recipe in C++ give the same weights after 20 steps" *
+          doctest::test_suite("long")) {
   std::size_t apart = 0;
   const nn::StateDict plain = by_flags("float");
   for (const std::string& name : quant::method_names()) {

@@ -157,7 +157,8 @@ TEST_CASE("checkpoint: what is no whole number is refused where one is expected"
   }
 }
 
-TEST_CASE("checkpoint: names and texts of the file are short in messages, and nested JSON takes no memory") {
+TEST_CASE("checkpoint: names and texts of the file are short in messages, and nested JSON takes no memory" *
+          doctest::test_suite("long")) {
   const TempFolder folder;
   const auto path = folder / "run.checkpoint";
   const std::string name = "\x1b[31m" + std::string(5'000'000, 'n');

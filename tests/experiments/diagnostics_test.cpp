@@ -60,7 +60,8 @@ TEST_CASE("diagnostics: layers come in the order of the forward pass, an activat
   CHECK(std::isnan(found.back().active_share));
 }
 
-TEST_CASE("diagnostics: where the loss has a gradient it is the direction of descent, a wrong one is not") {
+TEST_CASE("diagnostics: where the loss has a gradient it is the direction of descent, a wrong one is not" *
+          doctest::test_suite("long")) {
   const auto net = small_resnet(nn::relu_activation()), twin = small_resnet(nn::relu_activation());
   const auto found = diagnose(*net, *twin, images(), {.directions = 8, .step = 1e-2}, Rng(1));
   double mean = 0;

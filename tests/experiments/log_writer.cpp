@@ -96,7 +96,7 @@ void write_rows(const Knobs& knobs, experiments::RunLog& log, bool quiet) {
   const double start = own_seconds() - before_start;
   const auto begin = Clock::now();
   double adding = 0;
-  experiments::Progress bar("rows", std::max(knobs.rows, 1), quiet);
+  experiments::ProgressBar bar("rows", std::max(knobs.rows, 1), quiet);
   for (int k = first; k < knobs.rows; ++k) {
     if (knobs.checkpoint_every > 0 && k % knobs.checkpoint_every == 0)
       experiments::write_file_atomically(log.path() + ".checkpoint", cat(k, " ", log.position()));

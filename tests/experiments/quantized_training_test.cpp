@@ -91,7 +91,8 @@ struct Deployed {
 }  // namespace
 
 TEST_SUITE("paper-lbw-net") {
-  TEST_CASE("paper-lbw-net 12.11: training ends in projections of its float weights, and more bits lose less") {
+  TEST_CASE("paper-lbw-net 12.11: training ends in projections of its float weights, and more bits lose less" *
+            doctest::test_suite("paper-lbw-net long")) {
     const auto float_reference = digits_net(nn::relu_activation());
     float_reference->load_state_dict(float_net());
     std::map<int, double> reached;
@@ -104,7 +105,7 @@ TEST_SUITE("paper-lbw-net") {
       reached[bits] = accuracy(*start.net);
       MESSAGE(bits, " bits: ", before, " %, after training ", reached[bits], " %; float ", reached_float, " %");
       for (const auto& entry : start.rule->weights()) {
-        const auto codes = quant::power_codes(entry.weight->used);
+        const auto codes = quant::power_codes(entry.weight->effective);
         REQUIRE(codes);
         std::vector<std::int8_t> expected(codes->codes.size());
         const double scale = encode_powers_by_max<Real>(entry.weight->value.view(), bits, 0.75, expected.data());

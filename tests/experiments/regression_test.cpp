@@ -72,8 +72,8 @@ TEST_CASE("regression: descent reports the states that it went through, and what
                 CHECK(s.step == static_cast<std::int64_t>(losses.size()));
                 losses.push_back(s.loss_quantized);
                 strengths.push_back(s.strength);
-                if (s.step >= 20) CHECK(problem.loss(s.used) == s.loss_quantized);
-                if (s.step < 20) CHECK(problem.loss(s.used) < s.loss_quantized);
+                if (s.step >= 20) CHECK(problem.loss(s.effective) == s.loss_quantized);
+                if (s.step < 20) CHECK(problem.loss(s.effective) < s.loss_quantized);
               });
   REQUIRE(losses.size() == 30);
   CHECK(strengths[0] == 2);

@@ -120,7 +120,7 @@ void goes_on(const quant::Method& method, const OptimSettings& optim, std::vecto
 
 }  // namespace
 
-TEST_CASE("every method goes on from its checkpoint to the same bits") {
+TEST_CASE("every method goes on from its checkpoint to the same bits" * doctest::test_suite("long")) {
   for (const std::string& name : quant::method_names()) {
     CAPTURE(name);
     const quant::Method method = in_all_layers(name);
@@ -192,7 +192,8 @@ TEST_SUITE("paper-telcnn") {
     return {logits.view().begin(), logits.view().end()};
   }
 
-  TEST_CASE("stages with a guide go on from a checkpoint in any of them to the same bits") {
+  TEST_CASE("stages with a guide go on from a checkpoint in any of them to the same bits" *
+            doctest::test_suite("paper-telcnn long")) {
     quant::Method method = two_bits();
     method.two_stage = true;
     method.progressive = {32, 4};
@@ -275,9 +276,9 @@ TEST_SUITE("paper-telcnn") {
       }
       int quantized = 0;
       for (const auto& [name, p] : net.named_parameters()) {
-        if (!p->used.defined()) continue;
+        if (!p->effective.defined()) continue;
         ++quantized;
-        CHECK(distinct(p->used) <= std::size_t{1} << bits);
+        CHECK(distinct(p->effective) <= std::size_t{1} << bits);
         CHECK(distinct(p->value) > 50);
       }
       CHECK(quantized == 2);

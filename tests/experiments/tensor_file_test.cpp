@@ -102,7 +102,7 @@ TEST_CASE("tensor file: what was written comes back bit for bit, metadata too") 
   }
 }
 
-TEST_CASE("tensor file: cut at every byte, or with any one bit flipped, it is refused") {
+TEST_CASE("tensor file: cut at every byte, or with any one bit flipped, it is refused" * doctest::test_suite("long")) {
   const TempFolder folder;
   const auto path = folder / "a.safetensors";
   write_tensor_file(path, kFile);

@@ -35,7 +35,7 @@ class RealData(unittest.TestCase):
     def assert_tests_ran_on(self, done, data):
         self.assertEqual(done.returncode, 0, done.stderr)
         lines = [line for line in done.stdout.splitlines() if line.startswith("tests ")]
-        self.assertEqual(lines, [f"tests --werror on {data}", f"tests --asan --werror on {data}"])
+        self.assertEqual(lines, [f"tests --long --werror on {data}", f"tests --asan --werror on {data}"])
 
     def test_a_set_that_cannot_be_unpacked_is_a_failure(self):
         self.unpacks_with("echo 'cifar10: FAILED' >&2; exit 1")

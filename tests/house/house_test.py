@@ -178,6 +178,8 @@ def stray_symbols(objects, families, target):
 def declared_families(root, target):
     text = (root / "core/kernels/tables.h").read_text()
     block = text.split(f"namespace {target} {{")[1].split("}")[0]
+    if "families.inc" in block:
+        return re.findall(r"^(?:REAL_)?FAMILY\(\w+, (\w+)\)", (root / "core/kernels/families.inc").read_text(), re.M)
     return re.findall(r"extern const \w+(?:<float>)? (\w+);", block)
 
 

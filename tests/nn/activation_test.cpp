@@ -55,7 +55,8 @@ Step run(const std::string& net_name, const nn::MakeActivation& activation, nn::
 
 }  // namespace
 
-TEST_CASE("hooks of every module are called, and networks have the bits that they have without hooks") {
+TEST_CASE("hooks of every module are called, and networks have the bits that they have without hooks" *
+          doctest::test_suite("long")) {
   struct Row {
     const char* net;
     nn::Shortcut shortcut;

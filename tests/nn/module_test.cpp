@@ -141,7 +141,7 @@ TEST_CASE("state: values and random streams go on together, and another module's
   CHECK(values((*resumed)(x).value()) == next);
   CHECK(values((*forgetful)(x).value()) != next);
   const auto before = values(other->state_dict());
-  CHECK_SAYS(complaint_of([&] { other->load_state(state); }), "a random stream for 'drop.rng' that is another one");
+  CHECK_SAYS(complaint_of([&] { other->load_state(state); }), "another random stream for 'drop.rng'");
   State damaged = state;
   damaged.counts.clear();
   CHECK_SAYS(complaint_of([&] { other->load_state(damaged); }), "given 0 random streams, expected 1");
@@ -272,6 +272,8 @@ TEST_CASE("a layer's start depends on its own name alone, and lies in the range 
   CHECK(largest > Real(0.15));
   CHECK(nn::Linear(4, 2, rng, false).bias == nullptr);
   CHECK_THROWS_AS(nn::Conv2d({.in = 3, .out = 4, .groups = 2}, rng), Error);
+  CHECK_THROWS_WITH_AS(nn::Linear(0, 4, rng), "linear: given 0 in, 4 out features, expected positive ones", Error);
+  CHECK_THROWS_AS(nn::Linear(4, -1, rng), Error);
 }
 
 TEST_CASE("images with channels first are refused with the name of the layer and the layout that it wants") {

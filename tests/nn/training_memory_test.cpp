@@ -134,14 +134,20 @@ std::optional<std::string> trace(const std::string& test_case) {
 
 }  // namespace
 
-TEST_CASE("LeNet-5 in float takes no memory from the system after step 3") { check_steps(0); }
-TEST_CASE("LeNet-5 with 2-bit activations takes no memory from the system after step 3") { check_steps(2); }
+TEST_CASE("LeNet-5 in float takes no memory from the system after step 3" * doctest::test_suite("long")) {
+  check_steps(0);
+}
+TEST_CASE("LeNet-5 with 2-bit activations takes no memory from the system after step 3" * doctest::test_suite("long")) {
+  check_steps(2);
+}
 
-TEST_CASE("a trace of the float training shows no brk, mmap, mremap or munmap after step 3") {
+TEST_CASE("a trace of the float training shows no brk, mmap, mremap or munmap after step 3" *
+          doctest::test_suite("long")) {
   CHECK(trace("LeNet-5 in float takes no memory from the system after step 3").value_or("") == "");
 }
 
-TEST_CASE("a trace of the 2-bit training shows no brk, mmap, mremap or munmap after step 3") {
+TEST_CASE("a trace of the 2-bit training shows no brk, mmap, mremap or munmap after step 3" *
+          doctest::test_suite("long")) {
   CHECK(trace("LeNet-5 with 2-bit activations takes no memory from the system after step 3").value_or("") == "");
 }
 

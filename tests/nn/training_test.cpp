@@ -42,7 +42,8 @@ Tensor about(Real size, const Shape& shape) {
 
 }  // namespace
 
-TEST_CASE("five steps of LeNet-5 end in the same bits with 1 and 2 threads and in a repeat, for every table") {
+TEST_CASE("five steps of LeNet-5 end in the same bits with 1 and 2 threads and in a repeat, for every table" *
+          doctest::test_suite("long")) {
   for (const Kernels* table : all_kernels()) {
     use_kernels(table->name);
     for (const int bits : {0, 2}) {
@@ -55,7 +56,8 @@ TEST_CASE("five steps of LeNet-5 end in the same bits with 1 and 2 threads and i
   use_kernels("auto");
 }
 
-TEST_CASE("five steps of LeNet-5 lower the loss, and another seed or bit width gives other bits") {
+TEST_CASE("five steps of LeNet-5 lower the loss, and another seed or bit width gives other bits" *
+          doctest::test_suite("long")) {
   for (const int bits : {0, 2}) {
     LenetTraining training(bits, 320, 64);
     const Real first = training.step();

@@ -45,7 +45,7 @@ class Run {
   }
 
   /// The projected weights, and the float copy.
-  Vector w() const { return vector(layer_.weight.used); }
+  Vector w() const { return vector(layer_.weight.effective); }
   Vector w_float() const { return vector(layer_.weight.value); }
   void step(const Vector& gradient) {
     layer_.weight.set_grad(row(gradient));

@@ -112,7 +112,8 @@ TEST_SUITE("paper-telcnn") {
     }
   }
 
-  TEST_CASE("paper-telcnn 7.4: with weight 0 both networks train as each does alone, bit for bit") {
+  TEST_CASE("paper-telcnn 7.4: with weight 0 both networks train as each does alone, bit for bit" *
+            doctest::test_suite("paper-telcnn long")) {
     const auto train = [](const std::string& guide, double weight) {
       Couple pair;
       const quant::GuidanceOptions options{.guide = guide, .weight = weight, .partner_weight = weight};

@@ -52,7 +52,7 @@ void passes(const quant::Method& method) {
   for (const auto& entry : rule->weights()) {
     CHECK(entry.projection->name() == method.weights.name);
     std::set<Real> levels;
-    for (const Real v : entry.weight->used.view()) levels.insert(v);
+    for (const Real v : entry.weight->effective.view()) levels.insert(v);
     const std::size_t most = std::size_t{1} << weight_bits;
     // A scale for each channel gives each its own levels.
     const bool one_scale = method.weights.name != "xnor";

@@ -87,7 +87,7 @@ TEST_SUITE("quant") {
     optim::Sgd sgd(layer.parameters(), {.lr = 0.5, .weight_decay = 0.125});
     QuantizedOptimizer optimizer(sgd, layer, {.weights = &rule}, {1, 1});
     optimizer.zero_grad();
-    CHECK(values(layer.weight.used) == Values{2, -2, 2});
+    CHECK(values(layer.weight.effective) == Values{2, -2, 2});
     layer(Tensor({1, 3}, {1, 2, 3})).backward(Tensor({1, 1}, Real(1)));
     optimizer.step();
     const double blended[] = {1.25, -2.75, 2}, g[] = {1, 2, 3};
@@ -264,7 +264,8 @@ TEST_SUITE("quant") {
     for (const Real w : binary.front()->value.view()) CHECK(std::abs(w) == 1);
   }
 
-  TEST_CASE("quantized optimizer: from its state and those of rule and network a training goes on bit for bit") {
+  TEST_CASE("quantized optimizer: from its state and those of rule and network a training goes on bit for bit" *
+            doctest::test_suite("quant long")) {
     struct Run {
       std::unique_ptr<nn::Module> net =
           nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
@@ -307,7 +308,8 @@ TEST_SUITE("quant") {
     CHECK(whole.optimizer.steps_taken() == 6);
   }
 
-  TEST_CASE("evaluation scope: anywhere in a training it deploys, and leaves no trace in what comes after") {
+  TEST_CASE("evaluation scope: anywhere in a training it deploys, and leaves no trace in what comes after" *
+            doctest::test_suite("quant long")) {
     const auto train = [](bool judged) {
       const auto net =
           nn::lenet5(quant::make_activation({"trained", quant::TrainedActivationOptions{.bits = 4}}), Rng(1));
@@ -319,7 +321,7 @@ TEST_SUITE("quant") {
         if (!judged) return;
         const EvaluationScope scope(*net, &rule);
         CHECK_FALSE(net->training());
-        for (const auto& entry : rule.weights()) CHECK(entry.weight->used.coded()->bits() == 3);
+        for (const auto& entry : rule.weights()) CHECK(entry.weight->effective.coded()->bits() == 3);
         loss_of(*net);
       };
       for (int step = 0; step < 4; ++step) {
@@ -348,7 +350,7 @@ TEST_SUITE("quant") {
     {
       const EvaluationScope scope(*net);
       for (const auto& [name, module] : net->named_modules()) CHECK_FALSE(module->training());
-      for (const Parameter* p : net->parameters()) CHECK_FALSE(p->used.defined());
+      for (const Parameter* p : net->parameters()) CHECK_FALSE(p->effective.defined());
     }
     for (const auto& [name, module] : net->named_modules()) CHECK(module->training() == (module != frozen));
   }

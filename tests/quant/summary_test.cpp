@@ -31,7 +31,7 @@ const LayerSummary& layer(const Summary& summary, const std::string& name) {
 void quantize_convolutions(nn::Module& net, const ExactOptions& options) {
   const auto projection = weight_projection({"exact", options});
   for (const auto& [name, p] : net.named_parameters())
-    if (p->value.shape().rank() == 4) p->used = projection->project(p->value);
+    if (p->value.shape().rank() == 4) p->effective = projection->project(p->value);
 }
 
 /// One dense layer, used twice, behind an activation of its own.

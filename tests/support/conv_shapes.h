@@ -81,7 +81,7 @@ void for_each_ordinary_shape(F&& f) {
           }
 }
 
-/// Rows and columns differ in everything; groups and dilation.
+/// Shapes whose rows and columns differ in everything, with groups and dilation.
 template <class F>
 void for_each_unusual_shape(F&& f) {
   for (std::int64_t i = 0; i < 120; ++i) {

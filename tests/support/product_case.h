@@ -127,7 +127,7 @@ inline const std::initializer_list<ProductShape> kLongSums = {{1, 1, 200001},
                                                               {2, 35, 131073, true, false, true, 1},
                                                               {35, 1, 70000, true, true}};
 
-/// The same bits with 1 and with 2 threads, and when called from inside a task.
+/// Checks that a product has the same bits with 1 and with 2 threads, and when called from inside a task.
 inline void check_same_bits(Multiply<float> multiply, const ProductShape& p) {
   INFO("m ", p.m, " n ", p.n, " k ", p.k);
   const int before = num_threads();

@@ -62,7 +62,7 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](T x, T y) { return same_bits(x, y); });
 }
 
-/// check(table, reference) for every vector table of this processor.
+/// Calls check(table, reference) for every vector table of this processor.
 template <class Check>
 void for_each_vector_table(Check check) {
   const auto tables = all_kernels();
@@ -73,7 +73,7 @@ void for_each_vector_table(Check check) {
   }
 }
 
-/// check() with each table of this processor as the active one.
+/// Calls check() with each table of this processor as the active one.
 template <class Check>
 void with_each_table(Check check) {
   for (const Kernels* table : all_kernels()) {
@@ -84,7 +84,7 @@ void with_each_table(Check check) {
   use_kernels("auto");
 }
 
-/// The result of run() with 1 and with 2 threads is the same, bit for bit.
+/// Checks that run() has the same result with 1 and with 2 threads, bit for bit.
 template <class Run>
 bool same_with_two_threads(Run run) {
   const int before = num_threads();

@@ -26,7 +26,7 @@ void relu(std::int64_t n, const T* x, T* y, std::uint8_t* mask) {
 }
 
 template <class T>
-bool quantize(std::int64_t n, const T* x, Quantizer<T> quantizer, Interval<T> pass, T* y, std::uint8_t* codes,
+bool quantize(std::int64_t n, const T* x, Quantizer<T> quantizer, PassBand<T> pass, T* y, std::uint8_t* codes,
               std::uint8_t* mask) {
   clear(n, mask);
   bool any_nan = false;

@@ -10,7 +10,7 @@ namespace {
 // Terms that are summed in a row before they are added to the others: a long sum keeps its last digits so.
 constexpr std::int64_t kTermsInARow = 32;
 
-// kColumns neighbouring sums of row i. None depends on another, so that a compiler makes vectors of them;
+// Computes kColumns neighbouring sums of row i. None depends on another, so that a compiler makes vectors of them;
 // each is summed in the order of the loops.
 template <int kColumns, class T>
 void sum_products(const ProductTile<T>& t, int i, int j) {

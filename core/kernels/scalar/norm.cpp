@@ -51,7 +51,7 @@ void normalize_relu(std::int64_t rows, std::int64_t cols, const T* x, const T* m
 
 template <class T>
 bool normalize_quantize(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
-                        const T* shift, const T* add, Quantizer<T> quantizer, Interval<T> pass, std::uint8_t* codes,
+                        const T* shift, const T* add, Quantizer<T> quantizer, PassBand<T> pass, std::uint8_t* codes,
                         std::uint8_t* mask) {
   bool any_nan = false;
   for (std::int64_t i = 0; i < rows * cols; ++i) {

@@ -11,7 +11,7 @@ T quotient(T x, Quantizer<T> quantizer) {
   return x * quantizer.steps / quantizer.alpha;
 }
 
-/// 0 for NaN.
+/// The code of a quotient; 0 for NaN.
 template <class T>
 int code_of(T q, Quantizer<T> quantizer) {
   if (std::isnan(q)) return 0;

@@ -13,7 +13,7 @@ T combination(const Combination<T>& f, T x, T t) {
   return std::fma(f.a, x - f.center, std::fma(f.b, t, f.c));
 }
 
-// The extremes of x(i), i < n.
+// Smallest and largest of x(i), i < n.
 template <class T, class X>
 void extremes(std::int64_t n, X x, T* low, T* high) {
   *low = *high = x(0);

@@ -20,7 +20,7 @@ void relu(std::int64_t n, const float* x, float* y, std::uint8_t* mask) {
 // min(levels, ceil(q)) where q > 0, NaN where q is NaN, else +0: adding 0 turns -0 into +0.
 COARSEGRAD_INLINE F32 level(F32 q, F32 levels) { return min(levels, max(zero(), ceil(q))) + zero(); }
 
-bool quantize(std::int64_t n, const float* x, Quantizer<float> quantizer, Interval<float> pass, float* y,
+bool quantize(std::int64_t n, const float* x, Quantizer<float> quantizer, PassBand<float> pass, float* y,
               std::uint8_t* codes, std::uint8_t* mask) {
   return with_quantizer(quantizer, pass, [=](const auto& to) {
     Mask nan = first(0);
@@ -73,7 +73,8 @@ double wide_weighted_sum(std::int64_t n, const float* dy, Derivative d) {
   return sum;
 }
 
-// The same, floats for kSumRows terms of a lane, then double; NaN or infinite where a float overflows.
+// The sum of wide_weighted_sum(), in float for kSumRows terms of a lane, then in double; NaN or infinite where a float
+// overflows.
 template <class Derivative>
 COARSEGRAD_INLINE double narrow_weighted_sum(std::int64_t n, const float* dy, Derivative d) {
   constexpr std::int64_t step = 4 * kWidth, block = kSumRows * step;
@@ -99,7 +100,7 @@ COARSEGRAD_INLINE double weighted_sum(std::int64_t n, const float* dy, Derivativ
   return finite(sum) ? sum : wide_weighted_sum(n, dy, d);
 }
 
-// With q > 0: the level index for the exact rule, else `middle`; levels above the window.
+// What stands for d sigma / d alpha where 0 < q <= levels, unless the alpha rule is exact.
 COARSEGRAD_INLINE F32 middle_of(int levels, AlphaRule rule) {
   const int middle = (levels + 1) / 2;
   return set1(rule == AlphaRule::three_valued ? static_cast<float>(middle) : 0.f);

@@ -1,5 +1,5 @@
 #pragma once
-// Sums down the columns of a row-major matrix. Local to the translation unit, as vec.h.
+// Sums down the columns of a row-major matrix. All of it is local to the translation unit, as in vec.h.
 #include "core/kernels/norm.h"
 #include "core/kernels/simd/sweep.h"
 
@@ -68,9 +68,9 @@ COARSEGRAD_INLINE void sum_panel(std::int64_t rows, std::int64_t cols, AnyPanel 
   }
 }
 
-constexpr std::int64_t kMostColumns = 4 * kWidth;  // of a panel
+constexpr std::int64_t kMostColumns = 4 * kWidth;  // in a panel
 
-/// sums[j] = sum of term(i, j) down column j of `columns` neighbouring ones, i and j as above, all in double.
+/// sums[j] = sum of term(i, j) down column j of `columns` neighbouring ones, i and j as in sum_panel(), all in double.
 template <class Term>
 void sum_wide(std::int64_t rows, std::int64_t cols, std::int64_t columns, double* sums, Term term) {
   for (std::int64_t j = 0; j < columns; ++j) sums[j] = 0;
@@ -78,7 +78,7 @@ void sum_wide(std::int64_t rows, std::int64_t cols, std::int64_t columns, double
     for (std::int64_t j = 0; j < columns; ++j) sums[j] += term(r * cols + j, j);
 }
 
-/// Sums of sum_panel that are not finite are taken again as above: a float may have overflowed on the way.
+/// Takes sums of sum_panel() that are not finite again by sum_wide(): a float may have overflowed on the way.
 template <class AnyPanel, class Term>
 COARSEGRAD_INLINE void repair_overflow(std::int64_t rows, std::int64_t cols, AnyPanel panel, double* sums, Term term) {
   const std::int64_t columns = columns_of(panel);

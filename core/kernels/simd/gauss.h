@@ -1,5 +1,5 @@
 #pragma once
-// Philox 4x32-10 and Box and Muller's transform on vectors, the same numbers as scalar/sampling.cpp.
+// Philox 4x32-10 and Box and Muller's transform on vectors, the same numbers as those of scalar/sampling.cpp.
 // The four words of a counter's state live in the lower halves of four vectors of 64-bit lanes, with rubbish
 // above them that the 32-bit multiplication ignores: a round is two products, two shifts and two (avx2: four)
 // xors, and the last round packs two words of each lane without further ado. core/kernels/README.md counts

@@ -53,7 +53,7 @@ COARSEGRAD_INLINE F32 log(F32 x) {
   return select(x < set1(kSmallestNormal), none, finite);
 }
 
-// From exp(2 |x|) - 1, which keeps its relative accuracy near 0.
+// Goes by exp(2 |x|) - 1, which keeps its relative accuracy near 0.
 COARSEGRAD_INLINE F32 tanh(F32 x) {
   const F32 size = abs(x);
   const Reduced t = reduce(min(set1(20.f), size + size));

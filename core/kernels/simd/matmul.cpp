@@ -10,49 +10,23 @@ namespace {
 
 using Tile = ProductTile<float>;
 
-template <int kRow>
-COARSEGRAD_INLINE F32 broadcast(const char* base, const RowDistance& d) {
-  return set1(*reinterpret_cast<const float*>(base + offset_of<kRow>(d)));
-}
+struct FloatProducts {
+  using Sum = F32;
+  using A = F32;
+  using B = F32;
+  std::size_t tail;  // columns in the last vector of B, the only one that may be partly outside
 
-template <int kRows, int kVectors>
-struct Accumulators {
-  F32 sum[kRows][kVectors];
+  COARSEGRAD_INLINE static F32 broadcast(const char* from) { return set1(*reinterpret_cast<const float*>(from)); }
+  COARSEGRAD_INLINE static F32 add(F32 a, F32 b, F32 sum) { return fma(a, b, sum); }
+  template <int kVectors>
+  COARSEGRAD_INLINE F32 load(const float* b, int v) const {
+    return v + 1 < kVectors ? kernels::COARSEGRAD_TARGET::load(b + v * static_cast<int>(kLanes))
+                            : load_tail(b + v * static_cast<int>(kLanes), tail);
+  }
 };
 
-// One step of the sum: row kRow of A times the vectors of B, and the rows after it.
-template <int kRow, int kRows, int kVectors>
-COARSEGRAD_INLINE void add_rows(Accumulators<kRows, kVectors>& acc, const char* const* bases, const RowDistance& d,
-                                const F32* b) {
-  if constexpr (kRow < kRows) {
-    const F32 a = broadcast<kRow % kRowsPerBase>(bases[kRow / kRowsPerBase], d);
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc.sum[kRow][v] = fma(a, b[v], acc.sum[kRow][v]);
-    add_rows<kRow + 1>(acc, bases, d, b);
-  }
-}
-
-// The innermost loop. Only the last vector of B may be partly outside.
 template <int kRows, int kVectors>
-COARSEGRAD_INLINE void add_run(Accumulators<kRows, kVectors>& acc, const Tile& t, const float* a, const float* b,
-                               const RowDistance& d, std::size_t tail) {
-  constexpr int kBases = (kRows + kRowsPerBase - 1) / kRowsPerBase;
-  const std::int64_t a_step = t.a_step[2] * static_cast<std::int64_t>(sizeof(float)), b_step = t.b_step[2];
-  const char* bases[kBases];
-#pragma GCC unroll 4
-  for (int i = 0; i < kBases; ++i) bases[i] = reinterpret_cast<const char*>(a) + i * kRowsPerBase * d.one;
-#pragma GCC unroll 1
-  for (std::int64_t step = t.steps[2]; step > 0; --step) {
-    F32 row[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v + 1 < kVectors; ++v) row[v] = load(b + v * kLanes);
-    row[kVectors - 1] = load_tail(b + (kVectors - 1) * kLanes, tail);
-    add_rows<0>(acc, bases, d, row);
-#pragma GCC unroll 4
-    for (int i = 0; i < kBases; ++i) bases[i] += a_step;
-    b += b_step;
-  }
-}
+using Accumulators = TileSums<FloatProducts, kRows, kVectors>;
 
 template <int kRows, int kVectors>
 COARSEGRAD_INLINE void start(Accumulators<kRows, kVectors>& acc, const Tile& t, std::size_t tail) {
@@ -61,9 +35,9 @@ COARSEGRAD_INLINE void start(Accumulators<kRows, kVectors>& acc, const Tile& t, 
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       const std::size_t n = v + 1 < kVectors ? kLanes : tail;
-      acc.sum[i][v] = t.accumulate ? load_tail(t.c + i * t.c_row + v * static_cast<int>(kLanes), n)
-                      : t.bias     ? load_tail(t.bias + v * static_cast<int>(kLanes), n)
-                                   : zero();
+      acc.of[i][v] = t.accumulate ? load_tail(t.c + i * t.c_row + v * static_cast<int>(kLanes), n)
+                     : t.bias     ? load_tail(t.bias + v * static_cast<int>(kLanes), n)
+                                  : zero();
     }
 }
 
@@ -75,19 +49,21 @@ void tile_of(const Tile& t) {
   start(acc, t, tail);
   for (std::int64_t s0 = 0; s0 < t.steps[0]; ++s0)
     for (std::int64_t s1 = 0; s1 < t.steps[1]; ++s1)
-      add_run(acc, t, t.a + s0 * t.a_step[0] + s1 * t.a_step[1], t.b + s0 * t.b_step[0] + s1 * t.b_step[1], d, tail);
+      add_run(FloatProducts{tail}, acc, t.steps[2], t.a + s0 * t.a_step[0] + s1 * t.a_step[1],
+              t.a_step[2] * static_cast<std::int64_t>(sizeof(float)), t.b + s0 * t.b_step[0] + s1 * t.b_step[1],
+              t.b_step[2], d);
   if (t.stream) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) store_stream(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.sum[i][v]);
+      for (int v = 0; v < kVectors; ++v) store_stream(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.of[i][v]);
     return;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v + 1 < kVectors; ++v) store(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.sum[i][v]);
-    store_tail(t.c + i * t.c_row + (kVectors - 1) * static_cast<int>(kLanes), acc.sum[i][kVectors - 1], tail);
+    for (int v = 0; v + 1 < kVectors; ++v) store(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.of[i][v]);
+    store_tail(t.c + i * t.c_row + (kVectors - 1) * static_cast<int>(kLanes), acc.of[i][kVectors - 1], tail);
   }
 }
 

@@ -11,9 +11,9 @@ namespace {
 using Tile = CodeTile;
 
 // g++ 12 keeps vectors of no particular element (I32) in memory here, and these in registers.
-using Sum = std::int32_t __attribute__((vector_size(4 * kLanes)));
-COARSEGRAD_INLINE Sum as_sum(I32 a) { return reinterpret_cast<Sum>(a.v); }
-COARSEGRAD_INLINE I32 as_int(Sum a) { return {reinterpret_cast<decltype(I32::v)>(a)}; }
+using CodeSum = std::int32_t __attribute__((vector_size(4 * kLanes)));
+COARSEGRAD_INLINE CodeSum as_sum(I32 a) { return reinterpret_cast<CodeSum>(a.v); }
+COARSEGRAD_INLINE I32 as_int(CodeSum a) { return {reinterpret_cast<decltype(I32::v)>(a)}; }
 
 // Four codes of one row of A in every lane, four codes of a column of B per lane, and dot(a, b, sum): their
 // products added to the lanes of `sum`. Without the instruction for it, codes are widened to 16 bits, those
@@ -28,7 +28,7 @@ constexpr int kMaxRows[5] = {0, 16, 14, 9, 6};
 
 COARSEGRAD_INLINE CodesA codes_a(I32 bytes) { return {bytes.v}; }
 COARSEGRAD_INLINE CodesB codes_b(I32 bytes) { return {bytes.v}; }
-COARSEGRAD_INLINE Sum dot(const CodesA& a, const CodesB& b, Sum sum) {
+COARSEGRAD_INLINE CodeSum dot(const CodesA& a, const CodesB& b, CodeSum sum) {
   return as_sum({_mm512_dpbusd_epi32(as_int(sum).v, a.v, b.v)});
 }
 
@@ -57,7 +57,7 @@ COARSEGRAD_INLINE CodesA codes_a(I32 bytes) { return {bytes & set1(std::int32_t{
 COARSEGRAD_INLINE CodesB codes_b(I32 bytes) {
   return {shift_right_signed_16(shift_left_16(bytes)), shift_right_signed_16(bytes)};
 }
-COARSEGRAD_INLINE Sum dot(const CodesA& a, const CodesB& b, Sum sum) {
+COARSEGRAD_INLINE CodeSum dot(const CodesA& a, const CodesB& b, CodeSum sum) {
   return sum + as_sum(multiply_pairs(a.even, b.even) + multiply_pairs(a.odd, b.odd));
 }
 
@@ -65,62 +65,35 @@ COARSEGRAD_INLINE Sum dot(const CodesA& a, const CodesB& b, Sum sum) {
 
 constexpr int kStepBytes = kCodesPerStep * static_cast<int>(kLanes);  // of one vector of B
 
-template <int kRow>
-COARSEGRAD_INLINE CodesA broadcast(const char* base, const RowDistance& d) {
-  std::int32_t bytes;
-  __builtin_memcpy(&bytes, base + offset_of<kRow>(d), sizeof bytes);
-  return codes_a(set1(bytes));
-}
+struct CodeProducts {
+  using Sum = CodeSum;
+  using A = CodesA;
+  using B = CodesB;
 
-template <int kRows, int kVectors>
-struct Sums {
-  Sum of[kRows][kVectors];
+  COARSEGRAD_INLINE static CodesA broadcast(const char* from) {
+    std::int32_t bytes;
+    __builtin_memcpy(&bytes, from, sizeof bytes);
+    return codes_a(set1(bytes));
+  }
+  COARSEGRAD_INLINE static CodeSum add(const CodesA& a, const CodesB& b, CodeSum sum) { return dot(a, b, sum); }
+  template <int kVectors>
+  COARSEGRAD_INLINE CodesB load(const std::int8_t* b, int v) const {
+    return codes_b(kernels::COARSEGRAD_TARGET::load(reinterpret_cast<const std::int32_t*>(b + v * kStepBytes)));
+  }
 };
-
-// One step of the sum: row kRow of A times the vectors of B, and the rows after it.
-template <int kRow, int kRows, int kVectors>
-COARSEGRAD_INLINE void add_rows(Sums<kRows, kVectors>& sums, const char* const* bases, const RowDistance& d,
-                                const CodesB* b) {
-  if constexpr (kRow < kRows) {
-    const CodesA a = broadcast<kRow % kRowsPerBase>(bases[kRow / kRowsPerBase], d);
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sums.of[kRow][v] = dot(a, b[v], sums.of[kRow][v]);
-    add_rows<kRow + 1>(sums, bases, d, b);
-  }
-}
-
-// The innermost loop.
-template <int kRows, int kVectors>
-COARSEGRAD_INLINE void add_run(Sums<kRows, kVectors>& sums, const Tile& t, const std::uint8_t* a, const std::int8_t* b,
-                               const RowDistance& d) {
-  constexpr int kBases = (kRows + kRowsPerBase - 1) / kRowsPerBase;
-  const char* bases[kBases];
-#pragma GCC unroll 4
-  for (int i = 0; i < kBases; ++i) bases[i] = reinterpret_cast<const char*>(a) + i * kRowsPerBase * d.one;
-#pragma GCC unroll 1
-  for (std::int64_t step = t.steps[2]; step > 0; --step) {
-    CodesB row[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v)
-      row[v] = codes_b(load(reinterpret_cast<const std::int32_t*>(b + v * kStepBytes)));
-    add_rows<0>(sums, bases, d, row);
-#pragma GCC unroll 4
-    for (int i = 0; i < kBases; ++i) bases[i] += t.a_step[2];
-    b += t.b_step[2];
-  }
-}
 
 template <int kRows, int kVectors>
 void tile_of(const Tile& t) {
   const RowDistance d(t.a_row);
-  Sums<kRows, kVectors> sums;
+  TileSums<CodeProducts, kRows, kVectors> sums;
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sums.of[i][v] = Sum{};
+    for (int v = 0; v < kVectors; ++v) sums.of[i][v] = CodeSum{};
   for (std::int64_t s0 = 0; s0 < t.steps[0]; ++s0)
     for (std::int64_t s1 = 0; s1 < t.steps[1]; ++s1)
-      add_run(sums, t, t.a + s0 * t.a_step[0] + s1 * t.a_step[1], t.b + s0 * t.b_step[0] + s1 * t.b_step[1], d);
+      add_run(CodeProducts{}, sums, t.steps[2], t.a + s0 * t.a_step[0] + s1 * t.a_step[1], t.a_step[2],
+              t.b + s0 * t.b_step[0] + s1 * t.b_step[1], t.b_step[2], d);
   const std::size_t tail = static_cast<std::size_t>(t.columns) - (kVectors - 1) * kLanes;
   F32 scale[kVectors], bias[kVectors];
 #pragma GCC unroll 4

@@ -8,7 +8,7 @@ namespace coarsegrad::kernels::COARSEGRAD_TARGET {
 namespace {
 
 // Takes moments again, in double, where the squares have left the range of floats: upwards, so that a sum is
-// infinite or NaN, or downwards, so that they count as 0. A column of one value only is among those.
+// infinite or NaN, or downwards, so that they count as 0. A column whose values are all the same is among those.
 template <class AnyPanel>
 COARSEGRAD_INLINE void repair_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const float* x,
                                       double* mean, double* m2) {
@@ -96,7 +96,7 @@ void normalize_relu(std::int64_t rows, std::int64_t cols, const float* x, const 
 }
 
 bool normalize_quantize(std::int64_t rows, std::int64_t cols, const float* x, const float* mean, const float* factor,
-                        const float* shift, const float* add, Quantizer<float> quantizer, Interval<float> pass,
+                        const float* shift, const float* add, Quantizer<float> quantizer, PassBand<float> pass,
                         std::uint8_t* codes, std::uint8_t* mask) {
   return with_quantizer(quantizer, pass, [=](const auto& to) {
     Mask nan = first(0);

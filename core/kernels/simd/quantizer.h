@@ -1,5 +1,6 @@
 #pragma once
-// Vectors of the activation quantizer (core/kernels/activation.h). Local to the translation unit, as vec.h.
+// Vectors of the activation quantizer (core/kernels/activation.h). All of it is local to the translation unit, as in
+// vec.h.
 #include "core/kernels/activation.h"
 #include "core/kernels/simd/sweep.h"
 
@@ -10,7 +11,7 @@ template <Rounding rounding>
 struct VectorQuantizer {
   F32 alpha, steps, levels, scale, above, upto;
 
-  VectorQuantizer(const Quantizer<float>& q, const Interval<float>& pass)
+  VectorQuantizer(const Quantizer<float>& q, const PassBand<float>& pass)
       : alpha(set1(q.alpha)),
         steps(set1(q.steps)),
         levels(set1(static_cast<float>(q.levels))),
@@ -25,7 +26,7 @@ struct VectorQuantizer {
     const F32 level = rounding == Rounding::up ? ceil(q) : round_even(q);
     return min(levels, max(zero(), level)) + zero();
   }
-  /// 0 for NaN.
+  /// Stores a code as a byte, 0 for NaN.
   template <class Lanes>
   COARSEGRAD_INLINE void store_code(Lanes lanes, std::uint8_t* to, F32 code) const {
     const I32 integer = to_int(keep(code == code, code));
@@ -39,7 +40,7 @@ struct VectorQuantizer {
 
 /// f(VectorQuantizer<rounding of q>)
 template <class F>
-COARSEGRAD_INLINE bool with_quantizer(const Quantizer<float>& q, const Interval<float>& pass, F f) {
+COARSEGRAD_INLINE bool with_quantizer(const Quantizer<float>& q, const PassBand<float>& pass, F f) {
   if (q.rounding == Rounding::up) return f(VectorQuantizer<Rounding::up>(q, pass));
   if (q.rounding == Rounding::nearest) return f(VectorQuantizer<Rounding::nearest>(q, pass));
   return f(VectorQuantizer<Rounding::sign>(q, pass));

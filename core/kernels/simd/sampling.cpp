@@ -42,41 +42,37 @@ COARSEGRAD_INLINE void store_groups(const PhiloxStream& s, std::uint64_t counter
   }
 }
 
-void philox(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, std::uint32_t* out, std::size_t n) {
-  constexpr std::size_t kWords = 4 * kBlocks;
+// n values from `counter` on: vectors of `values` values from `counters` counters, several at a time by `many` and one
+// by `one`, as far as a PhiloxStream goes; what is left over, and the step across its end, by the reference.
+template <class T, class Many, class One>
+COARSEGRAD_INLINE void draw(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, T* out, std::size_t n,
+                            std::size_t values, std::size_t counters, Many many, One one,
+                            void (*reference)(std::uint64_t, std::uint64_t, std::uint64_t, T*, std::size_t)) {
   while (n > 0) {
-    const std::size_t steps = smaller(n / kWords, steps_before_carry(counter, kBlocks));
+    const std::size_t steps = smaller(n / values, steps_before_carry(counter, counters));
     const PhiloxStream s(key, stream, counter);
     std::size_t i = 0;
-    for (; i + kChains <= steps; i += kChains) store_words<kChains>(s, counter + i * kBlocks, out + i * kWords);
-    for (; i < steps; ++i) store_words<1>(s, counter + i * kBlocks, out + i * kWords);
-    n -= steps * kWords;
-    out += steps * kWords;
-    counter += steps * kBlocks;
-    const std::size_t rest = smaller(n, kWords);
-    scalar::sampling.philox(key, stream, counter, out, rest);
+    for (; i + kChains <= steps; i += kChains) many(s, counter + i * counters, out + i * values);
+    for (; i < steps; ++i) one(s, counter + i * counters, out + i * values);
+    n -= steps * values;
+    out += steps * values;
+    counter += steps * counters;
+    const std::size_t rest = smaller(n, values);
+    reference(key, stream, counter, out, rest);
     n -= rest;
     out += rest;
-    counter += kBlocks;
+    counter += counters;
   }
 }
 
+void philox(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, std::uint32_t* out, std::size_t n) {
+  draw(key, stream, counter, out, n, 4 * kBlocks, kBlocks, store_words<kChains>, store_words<1>,
+       scalar::sampling.philox);
+}
+
 void normal(std::uint64_t key, std::uint64_t stream, std::uint64_t counter, float* out, std::size_t n) {
-  while (n > 0) {
-    const std::size_t steps = smaller(n / kGroup, steps_before_carry(counter, kGaussCounters));
-    const PhiloxStream s(key, stream, counter);
-    std::size_t i = 0;
-    for (; i + kChains <= steps; i += kChains) store_groups<kChains>(s, counter + i * kGaussCounters, out + i * kGroup);
-    for (; i < steps; ++i) store_groups<1>(s, counter + i * kGaussCounters, out + i * kGroup);
-    n -= steps * kGroup;
-    out += steps * kGroup;
-    counter += steps * kGaussCounters;
-    const std::size_t rest = smaller(n, kGroup);
-    scalar::sampling.normal(key, stream, counter, out, rest);
-    n -= rest;
-    out += rest;
-    counter += kGaussCounters;
-  }
+  draw(key, stream, counter, out, n, kGroup, kGaussCounters, store_groups<kChains>, store_groups<1>,
+       scalar::sampling.normal);
 }
 
 }  // namespace

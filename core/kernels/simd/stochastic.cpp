@@ -56,7 +56,7 @@ COARSEGRAD_INLINE void extremes(std::int64_t n, Source source, float* low, float
   *high = reduce_max(e[0].high) + bad;
 }
 
-// Index of the grid point for q in [0, bins]; NaN for NaN.
+// Drawn and Nearest give the index of the grid point for q in [0, bins]; NaN for NaN.
 struct Drawn {
   const std::uint16_t* draws;
   template <class Lanes>

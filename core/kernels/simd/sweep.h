@@ -1,7 +1,7 @@
 #pragma once
 // Loops over arrays: whole vectors first, then one part of a vector. A loop body is a generic lambda that
 // takes the position and `lanes`, which loads and stores that many elements. Also the narrow companions of a
-// float vector: one bit, byte or 16-bit word per lane. Local to the translation unit, as vec.h.
+// float vector: one bit, byte or 16-bit word per lane. All of it is local to the translation unit, as in vec.h.
 #include "core/kernels/simd/vec.h"
 
 namespace coarsegrad::kernels::COARSEGRAD_TARGET {

@@ -1,9 +1,10 @@
 #pragma once
-// What the register tiles of all arithmetics share: addresses of rows, and a function for each size.
+// What the register tiles of all arithmetics share: addresses of rows, the loop over a sum, and a function for each
+// size.
 //
-// Rows of A at equal distances. Seven of them share one base register: the processor adds 1, 2, 4 or 8 times
-// an index register to it, and the distance, three and five times it are such registers. Fourteen pointers
-// would not fit.
+// Rows of A are at equal distances, and seven of them share one base register: the processor adds 1, 2, 4 or 8 times
+// an index register to it, and the distance, three and five times it are such registers. Fourteen pointers would not
+// fit.
 #include "core/kernels/simd/vec.h"
 
 namespace coarsegrad::kernels::COARSEGRAD_TARGET {
@@ -27,6 +28,47 @@ COARSEGRAD_INLINE std::int64_t offset_of(const RowDistance& d) {
   if constexpr (kRow == 5) offset = d.five;
   if constexpr (kRow == 6) offset = 2 * d.three;
   return offset;
+}
+
+/// The sums of a tile. An Arithmetic says what it is made of: its types Sum, A (one place of A in every lane) and B (a
+/// vector of B), and its functions broadcast(address) -> A, load<kVectors>(b, v) -> B, add(a, b, sum) -> Sum.
+template <class Arithmetic, int kRows, int kVectors>
+struct TileSums {
+  typename Arithmetic::Sum of[kRows][kVectors];
+};
+
+/// One step of the sum: row kRow of A times the vectors of B, and the rows after it.
+template <int kRow, class Arithmetic, int kRows, int kVectors>
+COARSEGRAD_INLINE void add_rows(TileSums<Arithmetic, kRows, kVectors>& sums, const char* const* bases,
+                                const RowDistance& d, const typename Arithmetic::B* b) {
+  if constexpr (kRow < kRows) {
+    const typename Arithmetic::A a =
+        Arithmetic::broadcast(bases[kRow / kRowsPerBase] + offset_of<kRow % kRowsPerBase>(d));
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sums.of[kRow][v] = Arithmetic::add(a, b[v], sums.of[kRow][v]);
+    add_rows<kRow + 1>(sums, bases, d, b);
+  }
+}
+
+/// The innermost loop: `steps` steps of a_step bytes in A and b_step elements in B.
+template <class Arithmetic, int kRows, int kVectors, class Element>
+COARSEGRAD_INLINE void add_run(const Arithmetic& arithmetic, TileSums<Arithmetic, kRows, kVectors>& sums,
+                               std::int64_t steps, const void* a, std::int64_t a_step, const Element* b,
+                               std::int64_t b_step, const RowDistance& d) {
+  constexpr int kBases = (kRows + kRowsPerBase - 1) / kRowsPerBase;
+  const char* bases[kBases];
+#pragma GCC unroll 4
+  for (int i = 0; i < kBases; ++i) bases[i] = static_cast<const char*>(a) + i * kRowsPerBase * d.one;
+#pragma GCC unroll 1
+  for (std::int64_t step = steps; step > 0; --step) {
+    typename Arithmetic::B row[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) row[v] = arithmetic.template load<kVectors>(b, v);
+    add_rows<0>(sums, bases, d, row);
+#pragma GCC unroll 4
+    for (int i = 0; i < kBases; ++i) bases[i] += a_step;
+    b += b_step;
+  }
 }
 
 /// A function for each size of a tile, up to max_rows[vectors] rows: Sized<vectors, rows>::run.

@@ -32,7 +32,7 @@ COARSEGRAD_INLINE void draw_columns(const DrawTask& task, std::size_t j, F32& st
   }
 }
 
-/// The row and its products with w and w*.
+/// Draws one row of Z and stores its products with w and w*.
 void draw_row(const DrawTask& task, float* a, float* b) {
   const std::size_t n = task.model.n;
   F32 student = zero(), teacher = zero();
@@ -54,7 +54,7 @@ void draw_row(const DrawTask& task, float* a, float* b) {
   store(b + task.lane, teacher);
 }
 
-// 2^32 counters are more than any Z in memory takes: no carry.
+// One PhiloxStream serves: Z in memory takes fewer than 2^32 counters, so that none carries.
 void draw(std::uint64_t key, std::uint64_t stream, const TwoLayerModel& model, float* z, float* a, float* b) {
   const PhiloxStream s(key, stream, 0);
   const std::size_t row = model.row();

@@ -67,7 +67,7 @@ COARSEGRAD_INLINE I32 load_tail(const std::int32_t* p, std::size_t n) {
   return {_mm512_maskz_loadu_epi32(first(n).v, p)};
 }
 COARSEGRAD_INLINE void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
-/// Past the caches; p is aligned to a vector.
+/// Stores past the caches; p is aligned to a vector.
 COARSEGRAD_INLINE void store_stream(float* p, F32 a) { _mm512_stream_ps(p, a.v); }
 COARSEGRAD_INLINE void store(std::int32_t* p, I32 a) { _mm512_storeu_si512(p, a.v); }
 COARSEGRAD_INLINE void store_tail(float* p, F32 a, std::size_t n) { _mm512_mask_storeu_ps(p, first(n).v, a.v); }

@@ -37,7 +37,7 @@ COARSEGRAD_INLINE void times(const F32* x, F32* y) {
   }
 }
 
-// n <= kLanes channels. What is written is multiplied by 0 and added to `nothing`: NaN from the first value
+// Transforms n <= kLanes channels. What is written is multiplied by 0 and added to `nothing`: NaN from the first value
 // on that is not finite.
 template <class L, bool kChecked>
 COARSEGRAD_INLINE void transform_lanes(const WinogradTile& t, std::int64_t c, std::size_t n, F32& nothing) {

@@ -45,7 +45,7 @@ def near_pi(run: Run) -> Iterator[Finding]:
 
 
 def signs(run: Run) -> Iterator[Finding]:
-    """The range of the correlation with the true gradient over the angles, where it is known exactly."""
+    """The least and the largest correlation with the true gradient over the angles, where it is known exactly."""
     ranges = []
     for name in coarse_gradient.estimators(run):
         (closed,) = run.table(name, "correlation")

@@ -44,7 +44,8 @@ def at_largest(criterion: str, quantity: str) -> Value:
 
 
 def at_smallest(criterion: str, quantity: str) -> Value:
-    """As at_largest(), where the criterion is smallest."""
+    """The value of a quantity in the row in which the criterion, of the same table, is smallest for the first time. It
+    is NaN where the criterion has no value yet."""
     return lambda run: _at_best(run, criterion, quantity, -1)
 
 

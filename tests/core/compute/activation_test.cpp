@@ -16,9 +16,9 @@ namespace {
 
 const std::int64_t kSizes[] = {0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 1000, 4133};
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr kernels::Interval<float> kEverywhere{-kInfinity, kInfinity}, kPositive{0, kInfinity};
+constexpr kernels::PassBand<float> kEverywhere{-kInfinity, kInfinity}, kPositive{0, kInfinity};
 
-kernels::Interval<float> within(int levels) { return {0, static_cast<float>(levels)}; }
+kernels::PassBand<float> within(int levels) { return {0, static_cast<float>(levels)}; }
 
 // Runs the check as kernels run in tasks, with denormals flushed, and as they run outside of them.
 void with_and_without_denormals(const std::function<void()>& check) {
@@ -35,7 +35,7 @@ struct Quantized {
   }
 };
 Quantized quantized(const Kernels& table, const std::vector<float>& x, const Quantizer<float>& quantizer,
-                    const kernels::Interval<float>& pass) {
+                    const kernels::PassBand<float>& pass) {
   const auto n = static_cast<std::int64_t>(x.size());
   Quantized q{output<float>(n), output<std::uint8_t>(n),
               output<std::uint8_t>(static_cast<std::int64_t>(mask_bytes(n)))};
@@ -81,8 +81,8 @@ TEST_CASE("quantize kernel: every table gives the bits of the reference, on and 
     for (const Rounding rounding : kRoundings)
       for (const float alpha : kAlphas)
         for (const int levels : {1, 3, 15, 255})
-          for (const auto pass : {kernels::Interval<float>{0, static_cast<float>(levels)},
-                                  kernels::Interval<float>{0, kInfinity}, kernels::Interval<float>{-1, 1}})
+          for (const auto pass : {kernels::PassBand<float>{0, static_cast<float>(levels)},
+                                  kernels::PassBand<float>{0, kInfinity}, kernels::PassBand<float>{-1, 1}})
             with_and_without_denormals([&] {
               const auto x = around_thresholds(alpha, levels, rounding == Rounding::nearest ? 0.5f : 0.f);
               const Quantizer<float> q{alpha, levels, rounding};

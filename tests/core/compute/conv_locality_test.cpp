@@ -153,7 +153,8 @@ Case<float> with_one_pixel(float value) {
 }  // namespace
 
 TEST_SUITE("conv") {
-  TEST_CASE("a value that overflows, infinity or NaN among zeros reaches the results that see it and no others") {
+  TEST_CASE("a value that overflows, infinity or NaN among zeros reaches the results that see it and no others" *
+            doctest::test_suite("conv long")) {
     const std::size_t middle = pixel(5, 5), border = pixel(0, 11);
     struct {
       float value;
@@ -170,7 +171,8 @@ TEST_SUITE("conv") {
       }
   }
 
-  TEST_CASE("an infinity or NaN among ordinary values, in images, kernels or gradients, stays where it belongs") {
+  TEST_CASE("an infinity or NaN among ordinary values, in images, kernels or gradients, stays where it belongs" *
+            doctest::test_suite("conv long")) {
     for (float value : {kInfinity, kNaN})
       for (std::vector<float> Case<float>::*operand : {&Case<float>::x, &Case<float>::weight, &Case<float>::dy}) {
         Case<float> c(kShape, Fill::kReals);
@@ -215,7 +217,8 @@ TEST_SUITE("conv") {
     });
   }
 
-  TEST_CASE("Winograd's algorithm is as exact as the largest pixel of a tile allows, whatever the values") {
+  TEST_CASE("Winograd's algorithm is as exact as the largest pixel of a tile allows, whatever the values" *
+            doctest::test_suite("conv long")) {
     std::vector<Case<float>> cases;
     for (float value : {1e4f, 1e6f, 1e30f}) cases.push_back(with_one_pixel(value));
     cases.emplace_back(kShape, Fill::kReals);

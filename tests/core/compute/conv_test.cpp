@@ -73,7 +73,8 @@ void check_layer(const ConvShape& s, double allowed) {
 }  // namespace
 
 TEST_SUITE("conv") {
-  TEST_CASE("convolutions in float: integers exactly, reals within the bound, on every kernel table") {
+  TEST_CASE("convolutions in float: integers exactly, reals within the bound, on every kernel table" *
+            doctest::test_suite("conv long")) {
     const OneThread one;
     with_each_table([] {
       for_each_ordinary_shape(check_convolution<float>);
@@ -91,7 +92,8 @@ TEST_SUITE("conv") {
     });
   }
 
-  TEST_CASE("convolutions of the networks' layers agree with those in double, on every kernel table") {
+  TEST_CASE("convolutions of the networks' layers agree with those in double, on every kernel table" *
+            doctest::test_suite("conv long")) {
     for (const ConvShape& s : kLayers) check_layer(s, allowed_error(Fill::kReals));
   }
 
@@ -113,7 +115,8 @@ TEST_SUITE("conv") {
     CHECK(worst_error(c.forward(true), y) > kWinogradError);
   }
 
-  TEST_CASE("convolutions of the networks' layers give the same bits with 1 and with 2 threads") {
+  TEST_CASE("convolutions of the networks' layers give the same bits with 1 and with 2 threads" *
+            doctest::test_suite("conv long")) {
     const int before = num_threads();
     std::vector<ConvShape> layers = kLayers;
     layers.insert(layers.end(), kWinogradLayers.begin(), kWinogradLayers.end());

@@ -130,7 +130,7 @@ TEST_SUITE("gemm") {
     check_all_sizes<double>(gemm<double>);
   }
 
-  TEST_CASE("gemm on products that are cut into several tasks and blocks") {
+  TEST_CASE("gemm on products that are cut into several tasks and blocks" * doctest::test_suite("gemm long")) {
     with_each_table([] {
       for (const ProductShape& p : kLarge) check_product<float>(gemm<float>, p);
     });

@@ -146,7 +146,7 @@ TEST_SUITE("quant") {
     const Surrogate own = Surrogate::indicator(
         "tanh", [](auto x, auto window) { return std::clamp(x, window / 3, window); },
         [](auto window) {
-          return kernels::Interval<decltype(window)>{window / 3, window};
+          return kernels::PassBand<decltype(window)>{window / 3, window};
         });
     CHECK(own.needs() == Surrogate::Needs::bit);
     const Tensor x({5}, {0, Real(0.5), Real(0.75), Real(1.5), Real(1.75)});  // q = 0, 1, 1.5, 3, 3.5

@@ -130,7 +130,7 @@ TEST_SUITE("paper-dorefa") {
     rule.deploy();
     std::set<std::string> weights, activations, all_activations;
     for (const auto& [name, parameter] : net->named_parameters())
-      if (parameter->used.defined() && parameter->used.coded()) weights.insert(name);
+      if (parameter->effective.defined() && parameter->effective.coded()) weights.insert(name);
     const nn::Graph graph = nn::trace_image(*net, {32, 32, 3});
     for (const nn::Graph::Call& call : graph.calls)
       if (call.kind == "DorefaActivation") all_activations.insert(call.module);

@@ -66,7 +66,8 @@ std::string fault(const nn::MakeActivation& make, bool follows_batch) {
 }  // namespace
 
 TEST_SUITE("quant") {
-  TEST_CASE("every registered activation keeps NaN where it is and starts from batches that say something") {
+  TEST_CASE("every registered activation keeps NaN where it is and starts from batches that say something" *
+            doctest::test_suite("quant long")) {
     std::set<std::string> seen;
     auto names = quant::activations().names();
     std::erase(names, "relu");

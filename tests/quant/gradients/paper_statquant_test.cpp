@@ -149,7 +149,8 @@ TEST_SUITE("paper-statquant") {
     }
   }
 
-  TEST_CASE("paper-statquant 8.3 and 8.4: unbiased, and the variance is the exact one, below its bound") {
+  TEST_CASE("paper-statquant 8.3 and 8.4: unbiased, and the variance is the exact one, below its bound" *
+            doctest::test_suite("paper-statquant long")) {
     constexpr std::int64_t kDraws = 4000;
     for (const Case& c : kCases)
       for (const int bits : {4, 8})

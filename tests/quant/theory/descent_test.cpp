@@ -157,7 +157,7 @@ TEST_SUITE("paper-ste") {
     }
   }
 
-  TEST_CASE("paper-ste 8.16: ends and monotonicity of 200 random starts") {
+  TEST_CASE("paper-ste 8.16: ends and monotonicity of 200 random starts" * doctest::test_suite("paper-ste long")) {
     const auto monotone = [](const Descent& d) { return d.monotone(); };
     const auto broken = [](const Descent& d) { return d.min_norm_w >= 0.2 && !d.monotone(); };
     const std::vector<Descent> relu = random_runs(Ste::relu, 15000);

@@ -58,7 +58,7 @@ double residual(const Alphabet& a, const Vector& w) { return distance(w, values(
 Tensor relaxed(const Alphabet& a, const Tensor& w, double lambda) {
   const auto projection = quant::weight_projection(quant::weight_projections().part(a.projection).with("bits", a.bits));
   return quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = lambda, .growth = 1, .hard_from = 1}})
-      ->used(*projection, w);
+      ->effective(*projection, w);
 }
 
 // 1/2 |z - y|^2 + lambda/2 dist(z, Q)^2.
@@ -263,7 +263,7 @@ TEST_SUITE("paper-binary-relax") {
         phase.step([&] {
           for (const auto& entry : phase.rule.weights()) {
             before.push_back(entry.weight->value);
-            used.push_back(entry.weight->used);
+            used.push_back(entry.weight->effective);
           }
         });
         std::size_t layer = 0;

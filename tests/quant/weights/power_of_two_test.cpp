@@ -77,8 +77,8 @@ TEST_SUITE("paper-lbw-net") {
     for (int bits = 2; bits <= 7; ++bits) {
       const Var x = quant::quantize_activation(Var(nn::normal({5, 150}, 1, rng.split("x"))), static_cast<Real>(alpha),
                                                4, surrogate("clipped_relu"));
-      layer.weight.used = projected("power_of_two", {.bits = bits}, layer.weight.value);
-      const PowerCodes w = *quant::power_codes(layer.weight.used);
+      layer.weight.effective = projected("power_of_two", {.bits = bits}, layer.weight.value);
+      const PowerCodes w = *quant::power_codes(layer.weight.effective);
       const Tensor y = layer(x).value();
       for (std::int64_t i = 0; i < 5; ++i)
         for (std::int64_t j = 0; j < 12; ++j) {

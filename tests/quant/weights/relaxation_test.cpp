@@ -69,7 +69,7 @@ TEST_SUITE("quant") {
       const auto relax =
           quant::relaxation({"relax", quant::BinaryRelaxOptions{.lambda = lambda, .growth = 1, .hard_from = 1}});
       const auto projection = binary();
-      const Tensor x = relax->used(*projection, some_weights());
+      const Tensor x = relax->effective(*projection, some_weights());
       CHECK(x.coded() == nullptr);
       for (std::int64_t i = 0; i < 6; ++i)
         CHECK(x[i] == static_cast<Real>((some_weights()[i] + lambda * kSigns[i]) / (1 + lambda)));
@@ -117,7 +117,7 @@ TEST_SUITE("quant") {
   TEST_CASE("prox: the network sees float weights; each moves towards its projection by eta lambda, not beyond") {
     const auto prox = quant::relaxation({"prox", quant::ProxQuantOptions{.rate = 0.5, .hard_from = 1}});
     const auto projection = binary();
-    CHECK(values(prox->used(*projection, some_weights())) == values(some_weights()));
+    CHECK(values(prox->effective(*projection, some_weights())) == values(some_weights()));
     Tensor w = some_weights();
     prox->advance({0.9, 10});  // lambda is 0 in the first epoch
     prox->after_step(*projection, 1, w);
@@ -170,7 +170,7 @@ TEST_SUITE("quant") {
       quant::QuantizedOptimizer quantized(*optimizer, layer, {.weights = &rule}, {1, 10});
       const auto step = [&](bool hard) {
         quantized.zero_grad();
-        CHECK((layer.weight.used.coded() != nullptr) == hard);
+        CHECK((layer.weight.effective.coded() != nullptr) == hard);
         layer(Tensor({1, 3}, {1, 2, 3})).backward(Tensor({1, 2}, {1, -1}));
         quantized.step();
       };
@@ -205,7 +205,7 @@ TEST_SUITE("quant") {
       quant::QuantizedOptimizer optimizer(sgd, layer, {.weights = &rule}, {20, 1});
       for (int i = 0; i < 20; ++i) {
         optimizer.zero_grad();
-        for (const Real x : layer.weight.used.view()) CHECK(std::abs(x) == 1);
+        for (const Real x : layer.weight.effective.view()) CHECK(std::abs(x) == 1);
         layer(Tensor({1, 3}, {1, -2, 3})).backward(Tensor({1, 2}, {1, -1}));
         optimizer.step();
       }
@@ -221,7 +221,7 @@ TEST_SUITE("quant") {
         const auto r = quant::relaxation(half_strong(name));
         const auto projection = quant::weight_projection({"ternary", quant::TernaryOptions{.bits = 2}});
         r->advance({2, 10});
-        const Tensor x = r->used(*projection, w);
+        const Tensor x = r->effective(*projection, w);
         Tensor moved = w;
         r->before_step(x, moved);
         r->after_step(*projection, 0.1, moved);

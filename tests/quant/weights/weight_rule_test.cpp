@@ -140,8 +140,8 @@ TEST_SUITE("quant") {
     for (const auto& [name, p] : net->named_parameters()) {
       CHECK(p->grad().defined());
       const bool ruled = std::ranges::count(rule.weights(), name, [](const auto& entry) { return entry.name; }) == 1;
-      CHECK(p->used.defined() == ruled);
-      if (ruled) CHECK(p->used.coded()->bits() == 1);
+      CHECK(p->effective.defined() == ruled);
+      if (ruled) CHECK(p->effective.coded()->bits() == 1);
     }
   }
 
@@ -164,11 +164,11 @@ TEST_SUITE("quant") {
       CHECK_SAYS(complaint_of(second), "given 'weight', which is under another rule already");
       rule.deploy();
       CHECK_SAYS(complaint_of(second), "given 'weight', which is under another rule already");
-      CHECK(layer.weight.used.coded()->bits() == 1);
+      CHECK(layer.weight.effective.coded()->bits() == 1);
     }
     quant::WeightRule next(layer, projection("ternary", 2));
     next.deploy();
-    CHECK(layer.weight.used.coded()->bits() == 2);
+    CHECK(layer.weight.effective.coded()->bits() == 2);
   }
 
   TEST_CASE("blend: rho = 0 leaves the float copies alone, another one pulls them") {
@@ -232,7 +232,7 @@ TEST_SUITE("quant") {
     class Half : public quant::Relaxation {
      public:
       std::string name() const override { return "half"; }
-      Tensor used(quant::WeightProjection& p, const Tensor& w) override {
+      Tensor effective(quant::WeightProjection& p, const Tensor& w) override {
         return zip(w, p.project(w), [](Real a, Real b) { return (a + b) / 2; });
       }
       void after_step(quant::WeightProjection&, double rate, Tensor& w) override {
@@ -252,7 +252,7 @@ TEST_SUITE("quant") {
     optim::Sgd sgd(parameters, {.lr = 0.5});
     quant::QuantizedOptimizer optimizer(sgd, layer, {.weights = &rule}, {1, 1});
     optimizer.zero_grad();
-    CHECK(values(layer.weight.used) == std::vector<Real>{0.5, -4.5, 1, 5, -0.5, 7});
+    CHECK(values(layer.weight.effective) == std::vector<Real>{0.5, -4.5, 1, 5, -0.5, 7});
     layer(Tensor({1, 3}, {1, 2, 3})).backward(Tensor({1, 2}, {1, 10}));
     optimizer.collect_gradients();
     CHECK(values(layer.weight.grad()) == std::vector<Real>{2, 4, 6, 20, 40, 60});
@@ -261,7 +261,7 @@ TEST_SUITE("quant") {
     optimizer.step();
     CHECK(values(layer.weight.value) == std::vector<Real>{1.5, -2.5, 2.5, 4.5, -0.5, 8.5});
     rule.deploy();
-    CHECK(values(layer.weight.used) == std::vector<Real>{0, 0, 0, 6, 0, 6});
+    CHECK(values(layer.weight.effective) == std::vector<Real>{0, 0, 0, 6, 0, 6});
 
     const nn::StateDict state = rule.state_dict();
     REQUIRE(state.size() == 2);
@@ -300,7 +300,8 @@ TEST_SUITE("quant") {
     CHECK(lsq->parameters()[0]->grad().item() == 2 * once.parameters[0].item());
   }
 
-  TEST_CASE("training quantized weights and activations: the same bits for 1 and 2 threads, a falling loss") {
+  TEST_CASE("training quantized weights and activations: the same bits for 1 and 2 threads, a falling loss" *
+            doctest::test_suite("quant long")) {
     for (const auto& [name, bits] : {std::pair{"binary", 1}, {"ternary", 2}}) {
       const auto losses = [name = name, bits = bits] {
         Training training(name, bits);
@@ -314,7 +315,8 @@ TEST_SUITE("quant") {
     }
   }
 
-  TEST_CASE("training quantized weights takes no memory from the system once it is warm") {
+  TEST_CASE("training quantized weights takes no memory from the system once it is warm" *
+            doctest::test_suite("quant long")) {
     for (const auto& [name, bits] : {std::pair{"binary", 1}, {"ternary", 2}, {"exact", 4}}) {
       Training training(name, bits);
       for (int step = 0; step < 4; ++step) training.step();

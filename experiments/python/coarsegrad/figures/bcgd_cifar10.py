@@ -19,7 +19,7 @@ def _groups(run: Run, table: str) -> np.ndarray:
 
 
 def _style(rule: str, index: int) -> Style:
-    """The label, colour, marker and dashes of a rule."""
+    """The label, colour, marker and dashes of a label of the column rule."""
     label, *rest = cycle_style(rule, index)
     if rule == "binary_connect":
         label = "BinaryConnect"

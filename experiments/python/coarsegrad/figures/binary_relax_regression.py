@@ -24,7 +24,7 @@ def _mark_phase_two(ax: Axes, run: Run) -> None:
 
 
 def wins(run: Run) -> Figure:
-    """One point for each problem: where each rule came at best."""
+    """One point for each problem: the lowest objective with BinaryConnect and with BinaryRelax."""
     names = run.names("runs", "rule")
     (best,) = run.table("runs", "best_loss")
     x, y = best[names == "binary_connect"], best[names == "binary_relax"]

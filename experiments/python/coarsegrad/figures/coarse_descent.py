@@ -107,7 +107,7 @@ def one_step(run: Run) -> Figure:
 
 
 def one_step_variation(run: Run) -> Figure:
-    """How rough those curves are: variation beyond the drop, every draw and the median over draws."""
+    """How rough the one-step curves are: variation beyond the drop, every draw and the median over draws."""
     samples, variation = run.table("one_step_variation", "samples", "excess_variation")
     sizes = np.unique(samples)
     medians = np.array([np.median(variation[samples == size]) for size in sizes])

@@ -23,7 +23,7 @@ def _panels(run: Run) -> dict[str, dict[int, tuple]]:
 
 
 def error_and_zeros(run: Run) -> Figure:
-    """Relative error and share of zeros of the rule (lines), beside those of the exact minimum (at the right)."""
+    """Relative error and share of zeros over mu / max (lines), beside those of the exact minimum (at the right)."""
     panels = _panels(run)
     fig, axes = figure(
         columns=len(panels), rows=2, width=3.9 * len(panels), height=6.6, sharex=True, sharey="row", squeeze=False
