@@ -184,7 +184,8 @@ TEST_CASE("trainer: a checkpoint that does not fit is refused by name and left a
   CHECK_SAYS(says("network", [](State& s) { s.tensors[0].first = "conv.wait"; }), "conv.weight");
   CHECK_SAYS(says("network", [](State& s) { s.tensors[0].second = Tensor({2}); }), "conv.weight");
   CHECK_SAYS(says("network", [](State& s) { s.counts.clear(); }), "given 0 random streams, expected 1");
-  CHECK_SAYS(says("network", [](State& s) { ++s.counts.at("dropout.rng")[0]; }), "given another random stream for 'dropout.rng'");
+  CHECK_SAYS(says("network", [](State& s) { ++s.counts.at("dropout.rng")[0]; }),
+             "given another random stream for 'dropout.rng'");
   CHECK_SAYS(says("average", [](State& s) { s.tensors.pop_back(); }), "'norm.running_var' is missing");
   CHECK_SAYS(says("average", [](State& s) { s.tensors[1].second = Tensor({7}); }), "'conv.bias' of shape (7)");
   CHECK_SAYS(says("optimizer", [](State& s) { s.counts.at("steps").pop_back(); }), "step counts");
