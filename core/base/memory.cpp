@@ -105,6 +105,9 @@ Pool& pool() {
   return instance;
 }
 
+// Made before there are threads: a child that was forked while another thread made it would wait for ever, too.
+[[maybe_unused]] const Pool& made_early = pool();
+
 }  // namespace
 
 PoolStats pool_stats() { return pool().stats(); }
