@@ -28,6 +28,12 @@ class ReLU : public Activation {
   Var forward(const Var& x) override { return relu(x); }
 };
 
+/// max(-1, min(1, x)); NaN stays NaN.
+class Hardtanh : public Activation {
+ public:
+  Var forward(const Var& x) override { return clamp(x, -1, 1); }
+};
+
 /// Makes one activation; `name` is its place in the network. This is how quantizers enter networks, which
 /// know nothing of them.
 using MakeActivation = std::function<std::unique_ptr<Activation>(const std::string& name)>;

@@ -13,6 +13,8 @@ std::int64_t fan_in(const Shape& weight) {
   return weight.numel() / weight[0];
 }
 
+std::int64_t fan_out(const Shape& weight) { return fan_in(weight) / weight[-1] * weight[0]; }
+
 Tensor uniform(const Shape& shape, double bound, Rng rng) {
   Tensor t = Tensor::uninitialized(shape);
   const Real b = static_cast<Real>(bound);
@@ -31,8 +33,11 @@ Tensor kaiming_normal(const Shape& weight, Rng rng) {
 }
 
 Tensor kaiming_normal_fan_out(const Shape& weight, Rng rng) {
-  const std::int64_t fan_out = fan_in(weight) / weight[-1] * weight[0];
-  return normal(weight, std::sqrt(2.0 / static_cast<double>(fan_out)), rng);
+  return normal(weight, std::sqrt(2.0 / static_cast<double>(fan_out(weight))), rng);
+}
+
+Tensor xavier_uniform(const Shape& weight, Rng rng) {
+  return uniform(weight, std::sqrt(6.0 / static_cast<double>(fan_in(weight) + fan_out(weight))), rng);
 }
 
 }  // namespace nn

@@ -11,9 +11,10 @@ inline namespace COARSEGRAD_REAL {
 namespace nn {
 namespace {
 
-std::unique_ptr<Conv2d> conv3x3(std::int64_t in, std::int64_t out, std::int64_t stride, const Rng& rng) {
+std::unique_ptr<Conv2d> conv3x3(std::int64_t in, std::int64_t out, std::int64_t stride, const Rng& rng,
+                                std::int64_t padding = 1) {
   auto conv = std::make_unique<Conv2d>(
-      ConvOptions{.in = in, .out = out, .kernel = 3, .stride = stride, .padding = 1, .bias = false}, rng);
+      ConvOptions{.in = in, .out = out, .kernel = 3, .stride = stride, .padding = padding, .bias = false}, rng);
   conv->weight.value = kaiming_normal_fan_out(conv->weight.value.shape(), rng.split("weight"));
   return conv;
 }
@@ -178,6 +179,20 @@ VggOptions vgg_options(const NetworkOptions& o) {
   return {o.classes, o.width ? o.width : width, o.affine};
 }
 
+// A model of Chen et al.: channels of its first convolution and outputs of its dense layers.
+template <std::int64_t width, std::int64_t dense>
+std::unique_ptr<Module> make_bnn_model(const MakeActivation& activation, const Rng& rng, const NetworkOptions& o) {
+  const std::int64_t own = o.width ? o.width : width;
+  return bnn_convnet(activation, rng,
+                     {.classes = o.classes,
+                      .width = own,
+                      .dense = own * dense / width,
+                      .affine = o.affine,
+                      .pad_first = false,
+                      .last_bias = true,
+                      .xavier = true});
+}
+
 template <int depth, bool preactivation = false>
 std::unique_ptr<Module> make_resnet(const MakeActivation& activation, const Rng& rng, const NetworkOptions& o) {
   return resnet(depth, activation, rng, {o.classes, o.width ? o.width : 16, o.shortcut, o.affine, preactivation});
@@ -197,9 +212,15 @@ const std::vector<Entry>& entries() {
       {"resnet56", {32, 32, 3}, make_resnet<56>},
       {"preresnet20", {32, 32, 3}, make_resnet<20, true>},
       {"preresnet56", {32, 32, 3}, make_resnet<56, true>},
-      {"bnn_convnet", {32, 32, 3}, [](const auto& a, const auto& rng, const auto& o) {
-         return bnn_convnet(a, rng, vgg_options<128>(o));
-       }}};
+      {"bnn_convnet",
+       {32, 32, 3},
+       [](const auto& a, const auto& rng, const auto& o) {
+         return bnn_convnet(a, rng, {.classes = o.classes, .width = o.width ? o.width : 128, .affine = o.affine});
+       }},
+      {"bnn_convnet_a", {32, 32, 3}, make_bnn_model<128, 1024>},
+      {"bnn_convnet_b", {32, 32, 3}, make_bnn_model<64, 1024>},
+      {"bnn_convnet_c", {32, 32, 3}, make_bnn_model<64, 512>},
+      {"bnn_convnet_d", {32, 32, 3}, make_bnn_model<64, 256>}};
   return all;
 }
 
@@ -246,25 +267,30 @@ std::unique_ptr<Module> resnet(int depth, const MakeActivation& activation, cons
   return std::make_unique<ResNet>((depth - 2) / 6, activation, rng, options);
 }
 
-std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng& rng, const VggOptions& o) {
+std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng& rng, const BnnOptions& o) {
   auto net = std::make_unique<Sequential>();
   std::int64_t in = 3;
   for (int layer = 1; layer <= 6; ++layer) {
-    const std::int64_t out = o.width << ((layer - 1) / 2);
-    net->append(cat("conv", layer), conv3x3(in, out, 1, rng.split(cat("conv", layer))));
+    const std::int64_t out = o.width << ((layer - 1) / 2), padding = layer > 1 || o.pad_first ? 1 : 0;
+    net->append(cat("conv", layer), conv3x3(in, out, 1, rng.split(cat("conv", layer)), padding));
     if (layer % 2 == 0) net->add<MaxPool2d>(cat("pool", layer / 2));
     net->add<BatchNorm>(cat("norm", layer), out, BatchNormOptions{.affine = o.affine});
     net->append(cat("act", layer), activation(cat("act", layer)));
     in = out;
   }
   net->add<Flatten>("flatten");
-  const std::int64_t dense = 8 * o.width;
-  const std::int64_t inputs[] = {4 * 4 * in, dense, dense}, outputs[] = {dense, dense, o.classes};
+  const std::int64_t side = o.pad_first ? 4 : 3;  // of an image of 32 pixels, or of 30, after three poolings
+  const std::int64_t dense = o.dense > 0 ? o.dense : 8 * o.width;
+  const std::int64_t inputs[] = {side * side * in, dense, dense}, outputs[] = {dense, dense, o.classes};
   for (int i = 0; i < 3; ++i) {
-    net->add<Linear>(cat("fc", i + 1), inputs[i], outputs[i], rng.split(cat("fc", i + 1)), false);
+    net->add<Linear>(cat("fc", i + 1), inputs[i], outputs[i], rng.split(cat("fc", i + 1)), i == 2 && o.last_bias);
     net->add<BatchNorm>(cat("norm", i + 7), outputs[i], BatchNormOptions{.affine = o.affine});
     if (i < 2) net->append(cat("act", i + 7), activation(cat("act", i + 7)));
   }
+  if (o.xavier)
+    for (const auto& [name, module] : net->named_modules())
+      if (Parameter* weight = module->weight_parameter())
+        weight->value = xavier_uniform(weight->value.shape(), rng.split(name).split("weight"));
   return net;
 }
 

@@ -18,9 +18,10 @@ namespace nn {
 std::unique_ptr<Module> lenet5(const MakeActivation& activation, const Rng& rng, std::int64_t classes = 10);
 
 // The networks below take 32 x 32 x 3 images. Convolutions are 3x3 without bias, each followed by a batch
-// normalisation; their weights start from N(0, 2 / (9 out)) (kaiming_normal_fan_out of nn/init.h).
+// normalisation; their weights start from N(0, 2 / (9 out)) (kaiming_normal_fan_out of nn/init.h) unless an option says
+// otherwise.
 
-/// What is free in vgg11(), vgg16() and bnn_convnet().
+/// What is free in vgg11() and vgg16().
 struct VggOptions {
   std::int64_t classes = 10,  ///< outputs
       width = 64;             ///< channels of the first convolution; the others keep their proportion to it
@@ -60,11 +61,25 @@ struct ResNetOptions {
 std::unique_ptr<Module> resnet(int depth, const MakeActivation& activation, const Rng& rng,
                                const ResNetOptions& options = {});
 
+/// What is free in bnn_convnet().
+struct BnnOptions {
+  std::int64_t classes = 10,  ///< outputs
+      width = 128,            ///< channels of the first convolution; the others keep their proportion to it
+      dense = 0;              ///< outputs of the first two dense layers; 0: 8 width
+  bool affine = true,         ///< normalisations with scale and shift
+      pad_first = true,       ///< the first convolution pads its image by 1, as the others do theirs
+      last_bias = false,      ///< a bias in the last dense layer
+      xavier = false;         ///< all weights start from xavier_uniform of nn/init.h
+};
 /// 2 x 128 M 2 x 256 M 2 x 512 M, dense 1024, 1024, classes. Pooling comes before the normalisation, and the
 /// last dense layer is normalised, too. Source: Courbariaux, Hubara, Soudry, El-Yaniv, Bengio, arXiv
 /// 1602.02830, section 2.
-std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng& rng,
-                                    const VggOptions& options = {.classes = 10, .width = 128});
+///
+/// bnn_convnet_a to bnn_convnet_d of make_network() are the models A to D of Chen, Liu, Zhang, Hou, Yang (arXiv
+/// 2003.04296): widths 128, 64, 64, 64 with 1024, 1024, 512, 256 dense outputs, all with
+/// pad_first = false, last_bias = true, xavier = true. That one convolution does not pad follows from the sizes in the paper; that it is
+/// the first one, the bias of the last layer and the initial weights are not in it.
+std::unique_ptr<Module> bnn_convnet(const MakeActivation& activation, const Rng& rng, const BnnOptions& options = {});
 
 /// What every network understands; what does not apply to one is ignored.
 struct NetworkOptions {
@@ -74,7 +89,7 @@ struct NetworkOptions {
   bool affine = true;                       ///< normalisations with scale and shift; those of lenet5 never have them
 };
 /// The names that make_network() knows: lenet5, vgg11, vgg16, resnet20, resnet32, resnet56, preresnet20, preresnet56,
-/// bnn_convnet.
+/// bnn_convnet, bnn_convnet_a, bnn_convnet_b, bnn_convnet_c, bnn_convnet_d.
 std::vector<std::string> network_names();
 /// The image (H, W, C) that a network takes. Throws UsageError, with the list, for a name that is not known.
 Shape network_input(const std::string& name);

@@ -36,13 +36,16 @@ std::vector<Parameter*> all_parameters(const Assembly& a) {
   return all;
 }
 
-}  // namespace
-
-nn::MakeActivation make_activation(const Method& method) {
-  return [part = method.activations, exceptions = LayerExceptions(method.layers)](const std::string& name) {
-    return make_activation(exceptions.activation(part, name))(name);
+// The activations of a method, in a network whose last layer reads the one called `last`; "": none of its own.
+nn::MakeActivation activations_of(const Method& m, const std::string& last) {
+  return [part = m.activations, exceptions = LayerExceptions(m.layers), last](const std::string& name) {
+    return make_activation(exceptions.activation(part, {.name = name, .last = name == last}))(name);
   };
 }
+
+}  // namespace
+
+nn::MakeActivation make_activation(const Method& method) { return activations_of(method, ""); }
 
 std::unique_ptr<nn::Module> make_network(const Method& m, const MakeNetwork& network, const Shape& input) {
   auto net = network(make_activation(m));
@@ -51,6 +54,8 @@ std::unique_ptr<nn::Module> make_network(const Method& m, const MakeNetwork& net
   for (const auto& [name, module] : net->named_modules())
     if (module->weight_parameter() || module->activation()) names.push_back(name);
   exceptions.expect_matches(names);
+  if (exceptions.changes_last_activation())  // which one that is the network itself says
+    if (const std::string last = last_activation(*net, input); !last.empty()) net = network(activations_of(m, last));
   if (!exceptions.last_activation()) keep_last_activation_float(*net, input);
   return net;
 }

@@ -60,9 +60,10 @@ struct Assembly {
 /// a part does not have, and an exception that no layer of the network fulfils.
 Assembly assemble(const AssemblyPlan& plan);
 
-/// The activations of a method: at every place its own, or what an exception puts there.
+/// The activations of a method: at every place its own, or what an exception puts there, those for `last` apart.
 nn::MakeActivation make_activation(const Method& method);
-/// A network with the activations of a method; the last one is float where an exception says so. Throws as assemble().
+/// A network with the activations of a method; the last one is float, or another one, where an exception says so, and
+/// `network` is called twice for the latter. Throws as assemble().
 std::unique_ptr<nn::Module> make_network(const Method& method, const MakeNetwork& network, const Shape& input);
 /// The weight rule of a method over `net`; null: float weights.
 std::unique_ptr<WeightRule> make_rule(const Method& method, nn::Module& net);

@@ -67,11 +67,11 @@ Part LayerExceptions::changed(Part part, Kind kind, const LayerPlace& layer, con
   for (const Exception& e : all_) {
     if (!e.matches(layer)) continue;
     for (const Setting& s : e.settings) {
-      if (s.kind != kind) continue;
+      if (s.kind != kind || (e.pattern == "last" && s.takes_levels())) continue;
       try {
         if (s.option.empty())
           part = parts.part(s.value == "float" ? none : s.value);
-        else
+        else if (part.name != none)
           part.options.set_text(s.option, s.value);
       } catch (const UsageError& error) {
         throw UsageError(cat("layers: '", e.line, "': ", error.what()));
@@ -85,8 +85,8 @@ Part LayerExceptions::weights(const Part& part, const LayerPlace& layer) const {
   return changed(part, Kind::weights, layer, weight_projections(), "none");
 }
 
-Part LayerExceptions::activation(const Part& part, const std::string& name) const {
-  return changed(part, Kind::activations, {name}, activations(), "relu");
+Part LayerExceptions::activation(const Part& part, const LayerPlace& activation) const {
+  return changed(part, Kind::activations, activation, activations(), "relu");
 }
 
 bool LayerExceptions::gradients(const LayerPlace& layer) const {
@@ -98,8 +98,14 @@ bool LayerExceptions::gradients(const LayerPlace& layer) const {
 
 bool LayerExceptions::last_activation() const {
   return std::ranges::none_of(all_, [](const Exception& e) {
+    return e.pattern == "last" && std::ranges::any_of(e.settings, &Setting::takes_levels);
+  });
+}
+
+bool LayerExceptions::changes_last_activation() const {
+  return std::ranges::any_of(all_, [](const Exception& e) {
     return e.pattern == "last" && std::ranges::any_of(e.settings, [](const Setting& s) {
-             return s.kind == Kind::activations && s.option.empty() && s.value == "float";
+             return s.kind == Kind::activations && !s.takes_levels();
            });
   });
 }

@@ -11,8 +11,10 @@
 // NAME.OPTION sets an option of it; `gradients=float` leaves the gradient of a layer's output as it is. `float` alone
 // means all three. Where several exceptions fit a layer, a later one wins.
 //
-// An activation is a layer of its own name. That of `last` is the one whose output the last layer reads: it loses its
-// levels and keeps its bounds, where it can (nn::Activation::quantize).
+// An activation is a layer of its own name. That of `last` is the one whose output the last layer reads, where it
+// serves no other place: "last: float" takes its levels and keeps its bounds, where it can (nn::Activation::quantize),
+// and "last: activations.bits=8" gives it options of its own. What is float anyway has no options: a setting of one
+// passes it over.
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,12 +44,15 @@ class LayerExceptions {
   /// The part for the weights of this layer, where the method has `part`; "none": they are float. Throws UsageError for
   /// unknown parts and options.
   Part weights(const Part& part, const LayerPlace& layer) const;
-  /// The part for the activation of this name, where the method has `part`; "relu": it is float. Throws as weights().
-  Part activation(const Part& part, const std::string& name) const;
+  /// The part for an activation, where the method has `part`; "relu": it is float. `activation` is `last` where its
+  /// output is what the last layer reads. Throws as weights().
+  Part activation(const Part& part, const LayerPlace& activation) const;
   /// Whether the gradient of this layer's output is quantized.
   bool gradients(const LayerPlace& layer) const;
   /// Whether the activation that the last layer reads keeps its levels.
   bool last_activation() const;
+  /// Whether that activation is another part, or has other options, than the rest.
+  bool changes_last_activation() const;
 
   /// Throws UsageError, naming the line, for an exception that fits none of these layers and activations.
   void expect_matches(const std::vector<std::string>& names) const;
@@ -57,6 +62,8 @@ class LayerExceptions {
   struct Setting {
     Kind kind;
     std::string option, value;  // no option: the part itself
+    // Whether it makes an activation float, which for that of the last layer means no levels.
+    bool takes_levels() const { return kind == Kind::activations && option.empty() && value == "float"; }
   };
   struct Exception {
     std::string line, pattern;

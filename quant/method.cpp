@@ -3,10 +3,12 @@
 #include "core/base/registry.h"
 #include "quant/activations/activation_quantizer.h"
 #include "quant/activations/learned_step.h"
+#include "quant/activations/mix.h"
 #include "quant/activations/uniform.h"
 #include "quant/gradients/gradient_rule.h"
 #include "quant/layers.h"
 #include "quant/weights/dorefa.h"
+#include "quant/weights/fixed_levels.h"
 #include "quant/weights/projection.h"
 #include "quant/weights/relaxation.h"
 #include "quant/weights/update.h"
@@ -21,7 +23,8 @@ std::deque<std::pair<std::string, Method>> shipped() {
   std::deque<std::pair<std::string, Method>> all;
   using Lines = std::vector<std::string>;
   const Lines kAll{}, kNotLast{"last: weights=float"}, kInner{"first: weights=float", "last: weights=float"},
-      kDorefa{"first: float", "last: float"};
+      kDorefa{"first: float", "last: float"},
+      kEightBits{"first: weights.bits=8", "last: weights.bits=8 activations.bits=8"};
   const auto add = [&all](Method m) { std::string name = m.name; all.emplace_back(std::move(name), std::move(m)); };
   add({.name = "float",
        .paper = "no quantization"});
@@ -52,12 +55,14 @@ std::deque<std::pair<std::string, Method>> shipped() {
        .paper = "Zhuang, Shen, Tan, Liu, Reid: Towards effective low-bitwidth CNNs, CVPR 2018 (1711.00205)", .bits = {{4, 4}}});
   add({.name = "pact", .weights = {"dorefa", DorefaWeightOptions{.bits = 4}}, .activations = {"pact"}, .layers = kInner,
        .paper = "Choi, Wang, Venkataramani, Chuang, Srinivasan, Gopalakrishnan: PACT, 2018 (1805.06085)", .bits = {{2, 2}, {3, 3}, {5, 5}}});
-  add({.name = "lsq", .weights = {"lsq"}, .activations = {"lsq", LearnedStepOptions{.bits = 2}}, .layers = kInner,
+  add({.name = "lsq", .weights = {"lsq"}, .activations = {"lsq", LearnedStepOptions{.bits = 2}}, .layers = kEightBits,
        .paper = "Esser, McKinstry, Bablani, Appuswamy, Modha: LSQ, ICLR 2020 (1902.08153)", .bits = {{3, 3}, {4, 4}}});
   add({.name = "statquant", .weights = {"minmax"}, .activations = {"minmax"}, .gradients = {"bhq"}, .layers = kAll,
        .paper = "Chen, Gai, Yao, Mahoney, Gonzalez: A statistical framework for low-bitwidth training, NeurIPS 2020 (2010.14298)"});
   add({.name = "lbw_net", .weights = {"power_of_two"}, .layers = kAll,
        .paper = "Yin, Zhang, Qi, Xin: LBW-Net, 2016 (1612.06052)", .bits = {{2, 0}, {3, 0}, {5, 0}, {6, 0}}});
+  add({.name = "aqe", .weights = {"fixed_levels", FixedLevelsOptions{.bits = 1}}, .relaxation = {"mix"}, .activations = {"mix"}, .layers = kAll,
+       .paper = "Chen, Liu, Zhang, Hou, Yang: asymptotic-quantized estimator, JSTSP 2020 (2003.04296)", .bits = {{2, 2}, {3, 2}, {3, 3}}});
   return all;
 }
 // clang-format on
@@ -87,7 +92,7 @@ int bits_of(const Part& part, const PartCatalogue& parts) {
 }
 
 Part with_bits(Part part, const PartCatalogue& parts, int bits, const char* none) {
-  if (bits == 0) return {none};
+  if (bits == 0) return bits_of(part, parts) > 0 ? Part{none} : part;
   part = parts.complete(part);
   try {
     part.options.set("bits", bits);

@@ -24,7 +24,7 @@ struct Method {
   std::string name = "own";     ///< of its row, in flags, configurations and logs
   Part weights = {"none"};      ///< of weight_projections() (quant/weights/projection.h); none: float
   Part relaxation = {"none"};   ///< of relaxations() (quant/weights/relaxation.h)
-  Part activations = {"relu"};  ///< of activations() (quant/activations/activation_quantizer.h); relu: float
+  Part activations = {"relu"};  ///< of activations() (quant/activations/activation_quantizer.h); float without bits
   Part gradients = {"none"};    ///< of gradient_rules() (quant/gradients/gradient_rule.h); none: float
   Part update = {"same"};       ///< of weight_updates() (quant/weights/update.h)
   /// Exceptions (quant/layers.h). Where nothing is said, the last layer has float weights.
@@ -44,8 +44,8 @@ struct Method {
 
 /// Bits of weights and activations at the end of the method's training; 0: float.
 TrainingStage target(const Method& method);
-/// The method with these bits, in one stage: 0 makes weights or activations float. Throws UsageError for bits that its
-/// parts do not have.
+/// The method with these bits, in one stage: 0 makes weights or activations float, by `none` and `relu`, but for a
+/// part that has no bits, which stays. Throws UsageError for bits that its parts do not have.
 Method with_bits(Method method, const TrainingStage& bits);
 /// The stages of the method's training, of which target() is the last.
 std::vector<TrainingStage> stages(const Method& method);

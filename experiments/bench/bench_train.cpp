@@ -41,7 +41,7 @@ nn::MakeActivation activation_for(const std::string& name, const std::string& bi
 
 std::vector<std::string> quantized_activations() {
   auto names = quant::activations().names();
-  std::erase(names, "relu");
+  std::erase_if(names, [](const std::string& name) { return !quant::activations().part(name).options.has("bits"); });
   return names;
 }
 

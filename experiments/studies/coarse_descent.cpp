@@ -1,13 +1,16 @@
 // Where does coarse gradient descent end, and does the loss fall all the way?
-// Many random starts with each estimator, on the population loss or on the empirical loss of N samples; and
-// the empirical loss after one step against the step size, for several N.
+// Many random starts with each estimator, on the population loss or on the empirical loss of N samples; starts that
+// fulfil the conditions of Theorem 2, on the population loss; and the empirical loss after one step against the step
+// size, for several N.
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <optional>
 
-#include "core/base/parallel.h"
+#include "core/base/check.h"
+#include "experiments/studies/descent_runs.h"
+#include "experiments/studies/theorem2.h"
 #include "experiments/studies/two_layer_setup.h"
-#include "experiments/support/progress.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "quant/theory/descent.h"
@@ -29,40 +32,16 @@ struct Flags {
   int one_step_draws = 20, one_step_points = 201;
   double one_step_max_eta = 1;
   std::string one_step_ste = "relu";
-};
+  lab::Theorem2Flags theorem2;
 
-struct Recorded {
-  Descent run;
-  std::vector<State> states;
+  DescentOptions descent() const { return {.eta = eta, .steps = steps, .rescale = rescale, .tolerance = tolerance}; }
 };
-
-// The run from random start number i, with its path if `traced`: every step up to 100, then 1 % apart.
-Recorded run_from(const TwoLayer& model, const EmpiricalLoss* empirical, const std::string& ste, const Flags& flags,
-                  bool traced, const Rng& rng) {
-  Recorded out;
-  std::int64_t next = 0;
-  DescentOptions options{
-      .eta = flags.eta, .steps = flags.steps, .rescale = flags.rescale, .tolerance = flags.tolerance};
-  options.observe = [&](const State& state) {
-    lab::check_stop();
-    if (!traced || (state.step < next && state.step < flags.steps)) return;
-    out.states.push_back(state);
-    next = state.step + 1 + state.step / 100;
-  };
-  Point start = random_start(model, flags.norm_w0, rng);
-  out.run = empirical ? empirical_descent(model, *empirical, surrogate(ste), std::move(start), options)
-                      : population_descent(model, *ste_named(ste), std::move(start), options);
-  return out;
-}
 
 struct SteTables {
   lab::Table trajectories, runs;
 };
 
 SteTables declare(lab::RunLog& log, const std::string& name) {
-  std::vector<std::string> ends;
-  for (const End end : {End::global_minimum, End::spurious_minimum, End::saddle, End::unsettled})
-    ends.emplace_back(end_name(end));
   return {log.table(name, {{"run", "1", "number of the random start"},
                            {"step", "1", "updates made"},
                            {"loss", "1", "the loss descended on"},
@@ -70,7 +49,7 @@ SteTables declare(lab::RunLog& log, const std::string& name) {
                            {"norm_w", "1", "|w|"},
                            {"distance_v", "1", "|v - v*|"}}),
           log.table(name + "_runs", {{"run", "1", "number of the random start"},
-                                     {"end", "1", "where the run ended", ends},
+                                     {"end", "1", "where the run ended", lab::end_names()},
                                      {"monotone", "1", "whether no step raised the loss by more than 1e-12"},
                                      {"loss", "1", "the loss descended on, at the end"},
                                      {"theta", "rad", "angle at the end"},
@@ -80,7 +59,7 @@ SteTables declare(lab::RunLog& log, const std::string& name) {
                                      {"max_increase", "1", "largest rise of the loss in one step"}})};
 }
 
-void log_run(const SteTables& tables, int number, const Recorded& recorded) {
+void log_run(const SteTables& tables, int number, const lab::RecordedDescent& recorded) {
   for (const State& s : recorded.states)
     tables.trajectories.add({double(number), double(s.step), s.loss, s.theta, s.norm_w, s.distance_v});
   const Descent& run = recorded.run;
@@ -88,38 +67,31 @@ void log_run(const SteTables& tables, int number, const Recorded& recorded) {
                    run.last.theta, run.last.norm_w, run.last.distance_v, run.min_norm_w, run.max_increase});
 }
 
-// All runs of one estimator, a few at a time, so that the log follows; the estimators share their starts.
+// All runs of one estimator, on the empirical loss where one is given. The estimators share their starts.
 std::vector<Descent> descend_all(const SteTables& tables, const TwoLayer& model, const EmpiricalLoss* empirical,
-                                 const std::string& name, const Flags& flags, const Rng& rng, bool quiet) {
-  constexpr int kAtOnce = 20;
-  lab::ProgressBar progress(name, flags.runs, quiet);
+                                 const Ste& ste, const Flags& flags, const Rng& rng, bool quiet) {
+  const auto one = [&](int number) {
+    Point start = random_start(model, flags.norm_w0, rng.split(static_cast<std::uint64_t>(number)));
+    const auto descend = [&](const DescentOptions& options) {
+      return empirical ? empirical_descent(model, *empirical, ste.surrogate(), std::move(start), options)
+                       : population_descent(model, ste, std::move(start), options);
+    };
+    return lab::recorded(descend, flags.descent(), number < flags.trajectories);
+  };
   std::vector<Descent> runs;
-  for (int first = 0; first < flags.runs; first += kAtOnce) {
-    std::vector<Recorded> block(static_cast<std::size_t>(std::min(kAtOnce, flags.runs - first)));
-    parallel_for(static_cast<std::int64_t>(block.size()), [&](std::int64_t i) {
-      const std::int64_t number = first + i;
-      block[static_cast<std::size_t>(i)] = run_from(model, empirical, name, flags, number < flags.trajectories,
-                                                    rng.split(static_cast<std::uint64_t>(number)));
-    });
-    for (const Recorded& recorded : block) {
-      log_run(tables, static_cast<int>(runs.size()), recorded);
-      runs.push_back(recorded.run);
-    }
-    progress.update(static_cast<std::int64_t>(runs.size()));
-  }
+  lab::descend_all(ste.name(), flags.runs, quiet, one, [&](int number, const lab::RecordedDescent& recorded) {
+    log_run(tables, number, recorded);
+    runs.push_back(recorded.run);
+  });
   return runs;
 }
 
-std::string share(const std::vector<Descent>& runs, auto property) {
-  return std::to_string(std::ranges::count_if(runs, property)) + "/" + std::to_string(runs.size());
-}
-
 void add_summary(lab::TextTable& table, const std::string& name, const std::vector<Descent>& runs) {
-  const auto ended = [&](End end) { return share(runs, [end](const Descent& d) { return d.end == end; }); };
+  const auto ended = [&](End end) { return lab::share(runs, [end](const Descent& d) { return d.end == end; }); };
   double rise = 0;
   for (const Descent& d : runs) rise = std::max(rise, d.max_increase);
   table.row(name, ended(End::global_minimum), ended(End::spurious_minimum), ended(End::saddle), ended(End::unsettled),
-            share(runs, [](const Descent& d) { return d.monotone(); }), rise);
+            lab::share(runs, [](const Descent& d) { return d.monotone(); }), rise);
 }
 
 struct OneStepTables {
@@ -154,25 +126,23 @@ void one_step(const OneStepTables& tables, const TwoLayer& model, const Flags& f
     }
 }
 
-// The population loss can only be descended with estimators that have a closed form.
-std::vector<std::string> estimators(const lab::TwoLayerSetup& setup, bool population) {
-  std::vector<std::string> names = setup.chosen();
-  if (!population) return names;
-  if (setup.all()) std::erase_if(names, [](const std::string& name) { return !ste_named(name); });
-  for (const std::string& name : names)
-    check_usage(ste_named(name).has_value(), "--ste: given ", name,
-                ", which has no closed form, expected --mode empirical with it");
-  return names;
+// On the population loss `all` are those of the paper: what has no closed form takes hundreds of times as long.
+std::vector<Ste> estimators(const lab::TwoLayerSetup& setup, bool population) {
+  std::vector<Ste> stes = setup.chosen();
+  if (population && setup.all()) std::erase_if(stes, [](const Ste& ste) { return !lab::is_of_paper(ste); });
+  return stes;
 }
 
 void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayerSetup& setup, const Flags& flags) {
   const Rng rng(args.seed());
   const TwoLayer model = setup.teacher(rng);
   const bool population = flags.mode == "population";
-  const std::vector<std::string> names = estimators(setup, population);
+  const std::vector<Ste> stes = estimators(setup, population);
   std::vector<SteTables> tables;
-  for (const std::string& name : names) tables.push_back(declare(log, name));
+  for (const Ste& ste : stes) tables.push_back(declare(log, ste.name()));
   const OneStepTables steps(log);
+  std::optional<lab::Theorem2Runs> theorem2;
+  if (population) theorem2.emplace(log, flags.theorem2, stes);
   lab::log_teacher(log, model);
   log.start();
 
@@ -181,11 +151,13 @@ void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayer
   if (!population) empirical.emplace_back(model, flags.samples, rng.split("Z"));
   lab::TextTable table(
       {"ste", "global minimum", "spurious minimum", "saddle", "unsettled", "monotone", "largest rise in one step"});
-  for (std::size_t k = 0; k < names.size(); ++k)
-    add_summary(table, names[k],
-                descend_all(tables[k], model, population ? nullptr : &empirical[0], names[k], flags, rng.split("start"),
+  for (std::size_t k = 0; k < stes.size(); ++k)
+    add_summary(table, stes[k].name(),
+                descend_all(tables[k], model, population ? nullptr : &empirical[0], stes[k], flags, rng.split("start"),
                             args.quiet()));
-  if (!args.quiet()) std::cout << table.str();
+  std::string found = table.str();
+  if (theorem2) found += cat("\n", theorem2->run(model, flags.descent(), rng.split("theorem2"), args.quiet()));
+  if (!args.quiet()) std::cout << found;
 }
 
 void add_flags(lab::Args& args, Flags& flags) {
@@ -205,6 +177,9 @@ void add_flags(lab::Args& args, Flags& flags) {
   args.add("one-step-points", flags.one_step_points, "points of a one-step curve", {2, 100'000});
   args.add("one-step-max-eta", flags.one_step_max_eta, "largest step of a one-step curve", {1e-6, 100});
   args.add("one-step-ste", flags.one_step_ste, "estimator of the one-step curves", surrogate_names());
+  flags.theorem2.add(args);
+  args.add_need({"theorem2-runs", "theorem2-norm-w0", "theorem2-trajectories"}, "mode", "with --mode empirical",
+                [&flags] { return flags.mode == "population"; });
 }
 
 }  // namespace

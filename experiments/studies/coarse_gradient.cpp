@@ -1,6 +1,6 @@
 // Does the expected coarse gradient point where the true gradient does, and does it vanish where it should?
-// Closed form (where there is one) and Monte Carlo over a grid of angles between the student's filter and the
-// teacher's.
+// Expectation (closed form, or quadrature where there is none) and Monte Carlo over a grid of angles between the
+// student's filter and the teacher's.
 #include <algorithm>
 #include <cmath>
 #include <iostream>
@@ -8,6 +8,7 @@
 #include <map>
 #include <numbers>
 #include <optional>
+#include <span>
 
 #include "experiments/studies/two_layer_setup.h"
 #include "experiments/support/progress.h"
@@ -36,16 +37,16 @@ struct Flags {
 
 const std::vector<lab::Column> kColumns{
     {"theta", "rad", "angle between w and w*"},
-    {"correlation", "1", "<E g, df/dw> in closed form"},
+    {"correlation", "1", "<E g, df/dw> in closed form, or by quadrature where there is none"},
     {"correlation_mc", "1", "<E g, df/dw> by Monte Carlo"},
     {"correlation_se", "1", "standard error of correlation_mc"},
-    {"norm", "1", "|E g| in closed form"},
+    {"norm", "1", "|E g| in closed form, or by quadrature where there is none"},
     {"norm_mc", "1", "sqrt(max(0, |mean|^2 - trace of its covariance)) by Monte Carlo"},
     {"norm_se", "1", "standard error of norm_mc (delta method)"},
     {"loss", "1", "population loss f(v, w) in closed form"},
     {"loss_mc", "1", "population loss f(v, w) by Monte Carlo"},
     {"loss_se", "1", "standard error of loss_mc"},
-    {"bound_ratio", "1", "|E g|^2 / (|df/dv|^2 + correlation); from Monte Carlo where there is no closed form"}};
+    {"bound_ratio", "1", "|E g|^2 / (|df/dv|^2 + correlation)"}};
 
 using Row = std::vector<double>;  // one value for each of kColumns
 
@@ -54,14 +55,12 @@ double angle_of(const Flags& flags, int i) {
   return kFromTheLine + (std::numbers::pi - 2 * kFromTheLine) * i / (flags.angles - 1);
 }
 
-Row row_of(const TwoLayer& model, const Point& point, const std::string& name, const Estimates& estimates,
+Row row_of(const TwoLayer& model, const Point& point, const Ste& ste, const Estimates& estimates,
            const CoarseEstimate& g) {
-  const auto ste = ste_named(name);
-  const double correlation = ste ? model.correlation(*ste, point.v, point.w) : kNaN;
-  const double length = ste ? norm(model.coarse_gradient(*ste, point.v, point.w)) : kNaN;
-  const double best_length = ste ? length : g.norm.value;
+  const double correlation = model.correlation(ste, point.v, point.w);
+  const double length = norm(model.coarse_gradient(ste, point.v, point.w));
   const Vector grad_v = model.grad_v(point.v, point.w);
-  const double descent = dot(grad_v, grad_v) + (ste ? correlation : g.correlation.value);
+  const double descent = dot(grad_v, grad_v) + correlation;
   return {angle(point.w, model.w_star()),
           correlation,
           g.correlation.value,
@@ -72,15 +71,20 @@ Row row_of(const TwoLayer& model, const Point& point, const std::string& name, c
           model.loss(point.v, point.w),
           estimates.loss.value,
           estimates.loss.se,
-          descent > 0 ? best_length * best_length / descent : kNaN};
+          descent > 0 ? length * length / descent : kNaN};
 }
 
-// Root-mean-square distance of the sampled coarse gradients from the closed forms, over kRepeats draws; all
-// estimators see the same draws.
-std::vector<Measured> sampling_errors(const TwoLayer& model, const Point& point, const std::vector<Ste>& stes,
-                                      std::int64_t samples, const Rng& rng) {
+std::vector<const Surrogate*> surrogates_of(std::span<const Ste> stes) {
   std::vector<const Surrogate*> surrogates;
-  for (const Ste ste : stes) surrogates.push_back(&surrogate(ste_name(ste)));
+  for (const Ste& ste : stes) surrogates.push_back(&ste.surrogate());
+  return surrogates;
+}
+
+// Root-mean-square distance of the sampled coarse gradients from the expected ones, over kRepeats draws; all
+// estimators see the same draws.
+std::vector<Measured> sampling_errors(const TwoLayer& model, const Point& point, std::span<const Ste> stes,
+                                      std::int64_t samples, const Rng& rng) {
+  const std::vector<const Surrogate*> surrogates = surrogates_of(stes);
   std::vector<double> sum(stes.size()), sum_of_squares(stes.size());
   for (std::uint64_t repeat = 0; repeat < kRepeats; ++repeat) {
     const Estimates drawn = estimate(model, point, surrogates, samples, rng.split(repeat), lab::check_stop);
@@ -141,11 +145,9 @@ void log_inputs(lab::RunLog& log, const Problem& problem, const Flags& flags) {
             "second layer of the student, the minimiser of the loss at each angle");
 }
 
-void log_sample_sizes(const lab::Table& table, const Problem& problem, const Flags& flags,
-                      const std::vector<std::string>& names, const Rng& rng) {
+void log_sample_sizes(const lab::Table& table, const Problem& problem, const Flags& flags, std::span<const Ste> stes,
+                      const Rng& rng) {
   const Point point = problem.at(flags, flags.angles / 2);
-  std::vector<Ste> stes;
-  for (const std::string& name : names) stes.push_back(*ste_named(name));
   for (const std::int64_t samples : sample_sizes(flags.samples)) {
     const std::vector<Measured> errors =
         sampling_errors(problem.model, point, stes, samples, rng.split(static_cast<std::uint64_t>(samples)));
@@ -155,42 +157,38 @@ void log_sample_sizes(const lab::Table& table, const Problem& problem, const Fla
 }
 
 // What was found, one line per estimator.
-void print_summary(const std::map<std::string, std::vector<Row>>& rows, const std::vector<std::string>& names) {
-  lab::TextTable table({"ste", "least correlation (± SE of estimates)", "|E g| at first angle", "|E g| at last angle",
-                        "largest bound ratio", "worst |MC - closed form| / SE"});
-  for (const std::string& name : names) {
-    double ratio = 0, worst = kNaN;
-    const std::vector<Row>& found = rows.at(name);
-    const bool closed = ste_named(name).has_value();
-    const std::size_t correlation = closed ? 1 : 2;
-    const Row& least = *std::ranges::min_element(found, {}, [&](const Row& row) { return row[correlation]; });
+void print_summary(const std::map<std::string, std::vector<Row>>& rows, std::span<const Ste> stes) {
+  lab::TextTable table({"ste", "by", "least correlation", "|E g| at first angle", "|E g| at last angle",
+                        "largest bound ratio", "worst |MC - expectation| / SE"});
+  for (const Ste& ste : stes) {
+    double ratio = 0, worst = 0;
+    const std::vector<Row>& found = rows.at(ste.name());
+    const Row& least = *std::ranges::min_element(found, {}, [](const Row& row) { return row[1]; });
     for (const Row& row : found) {
       ratio = std::fmax(ratio, row[10]);
-      if (closed) worst = std::fmax(worst, std::abs(row[2] - row[1]) / row[3]);
+      worst = std::fmax(worst, std::abs(row[2] - row[1]) / row[3]);
     }
-    const std::size_t length = closed ? 4 : 5;
-    const std::string error = closed ? "" : " ± " + lab::number(least[3], 2);
-    table.row(name, lab::number(least[correlation]) + error, found.front()[length], found.back()[length], ratio, worst);
+    table.row(ste.name(), std::string(ste.closed_form() ? "closed form" : "quadrature"), least[1], found.front()[4],
+              found.back()[4], ratio, worst);
   }
   std::cout << table.str();
 }
 
 // One table for each estimator; returns all rows.
 std::map<std::string, std::vector<Row>> sweep_angles(const std::vector<lab::Table>& tables, const Problem& problem,
-                                                     const Flags& flags, const std::vector<std::string>& names,
-                                                     const Rng& rng, bool quiet) {
-  std::vector<const Surrogate*> surrogates;
-  for (const std::string& name : names) surrogates.push_back(&surrogate(name));
+                                                     const Flags& flags, std::span<const Ste> stes, const Rng& rng,
+                                                     bool quiet) {
+  const std::vector<const Surrogate*> surrogates = surrogates_of(stes);
   std::map<std::string, std::vector<Row>> rows;
   lab::ProgressBar progress("angles", flags.angles, quiet);
   for (int i = 0; i < flags.angles; ++i) {
     const Point point = problem.at(flags, i);
     const Estimates estimates = estimate(problem.model, point, surrogates, flags.samples,
                                          rng.split(static_cast<std::uint64_t>(i)), lab::check_stop);
-    for (std::size_t k = 0; k < names.size(); ++k) {
-      const Row row = row_of(problem.model, point, names[k], estimates, estimates.coarse[k]);
+    for (std::size_t k = 0; k < stes.size(); ++k) {
+      const Row row = row_of(problem.model, point, stes[k], estimates, estimates.coarse[k]);
       tables[k].add(row);
-      rows[names[k]].push_back(row);
+      rows[stes[k].name()].push_back(row);
     }
     progress.update(i + 1);
   }
@@ -200,22 +198,27 @@ std::map<std::string, std::vector<Row>> sweep_angles(const std::vector<lab::Tabl
 void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayerSetup& setup, const Flags& flags) {
   const Rng rng(args.seed());
   const Problem problem(setup.teacher(rng), flags, rng);
-  const std::vector<std::string> names = setup.chosen();
-  std::vector<std::string> closed = names;
-  std::erase_if(closed, [](const std::string& name) { return !ste_named(name); });
+  const std::vector<Ste> stes = setup.chosen();
+  std::vector<Ste> of_paper;  // the law of the sample size is that of every estimator
+  std::vector<std::string> names_of_paper;
+  for (const Ste& ste : stes)
+    if (lab::is_of_paper(ste)) {
+      of_paper.push_back(ste);
+      names_of_paper.push_back(ste.name());
+    }
   std::vector<lab::Table> tables;
-  for (const std::string& name : names) tables.push_back(log.table(name, kColumns));
+  for (const Ste& ste : stes) tables.push_back(log.table(ste.name(), kColumns));
   std::optional<lab::Table> sizes;
-  if (!closed.empty())
-    sizes = log.table("sample_size", {{"ste", "1", "estimator", closed},
+  if (!of_paper.empty())
+    sizes = log.table("sample_size", {{"ste", "1", "estimator", names_of_paper},
                                       {"samples", "1", "samples N"},
                                       {"rms_error", "1", "root-mean-square |mean of g - E g| over 20 draws"},
                                       {"rms_error_se", "1", "standard error of rms_error"}});
   log_inputs(log, problem, flags);
   log.start();
-  const auto rows = sweep_angles(tables, problem, flags, names, rng.split("angle"), args.quiet());
-  if (sizes) log_sample_sizes(*sizes, problem, flags, closed, rng.split("sample_size"));
-  if (!args.quiet()) print_summary(rows, names);
+  const auto rows = sweep_angles(tables, problem, flags, stes, rng.split("angle"), args.quiet());
+  if (sizes) log_sample_sizes(*sizes, problem, flags, of_paper, rng.split("sample_size"));
+  if (!args.quiet()) print_summary(rows, stes);
 }
 
 }  // namespace
@@ -223,7 +226,7 @@ void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayer
 int main(int argc, char** argv) {
   Flags flags;
   lab::Args args("coarse_gradient",
-                 "Expected coarse gradients of the two-layer model over the angle: closed form against Monte Carlo.");
+                 "Expected coarse gradients of the two-layer model over the angle, beside Monte Carlo.");
   const lab::TwoLayerSetup setup(args, surrogate_names());
   args.add("norm-w", flags.norm_w, "length of w", {1e-3, 1e3});
   args.add("angles", flags.angles, "grid points in (0, pi)", {1, 10000});

@@ -2,22 +2,23 @@
 // the bits of its own paper and at those that all are given.
 //   compare_methods --dataset mnist --net lenet5 --epochs 10 --seeds 3 --out results/compare_methods_mnist.h5
 //   compare_methods --dataset cifar10 --net resnet20 --width 4 --methods dorefa,telcnn,lsq --bits 2
-// Methods share data, float net, learning rate and its schedule; their own are the parts (quant/method.h) and
-// the shape of their schedules, which are stretched to the budget. One in stages divides the budget among
-// them. Before the trainings a step of each is timed, all in turn, which says something on a machine that
-// does nothing else. Finished cells and the checkpoint of the one under way are kept in FILE.h5.cells; the
-// same command goes on where it was broken off.
+// Methods share data, float net, learning rate and its schedule, unless --rate-factors and --decays choose rate and
+// decay for each of them; their own are the parts (quant/method.h) and the shape of their schedules, which are
+// stretched to the budget. One in stages divides the budget among them. The float net trained on as long is what they
+// are measured against. Before the trainings a step of each is timed, all in turn, which says something on a machine
+// that does nothing else. Finished cells and the checkpoint of the one under way are kept in FILE.h5.cells; the same
+// command goes on where it was broken off.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 
-#include "core/base/check.h"
+#include "experiments/studies/method_variants.h"
 #include "experiments/studies/step_time.h"
 #include "experiments/support/output_name.h"
 #include "experiments/support/progress.h"
 #include "experiments/support/run.h"
 #include "experiments/training/comparison.h"
-#include "quant/layers.h"
+#include "experiments/training/rate_search.h"
 #include "quant/method.h"
 
 using namespace coarsegrad;
@@ -25,16 +26,13 @@ using namespace coarsegrad::experiments;
 
 namespace {
 
-struct Settings : ComparisonSettings {
-  std::vector<std::string> methods = quant::method_names();
-  std::vector<int> bits{1, 2};
-  std::string layers = "not_last";
-  bool own_bits = true;
+struct Settings : VariantSettings {
   int seeds = 3, speed_rounds = 3;
-  double bop_lr = 1e-3;
+  RateSearchSettings search;
 };
 
 void declare(Args& args, Settings& s) {
+  s.methods = quant::method_names();
   std::erase(s.methods, "float");
   s.start_from_mnist();
   declare_start(args, s);
@@ -44,98 +42,13 @@ void declare(Args& args, Settings& s) {
   args.add("layers", s.layers, "layers that are quantized; own: as each paper has it, else the same for all methods",
            {"own", "all", "not_last", "inner"});
   args.add("seeds", s.seeds, "runs per method and bits: seeds 1 to this", {1, 1000});
+  declare_float_control(args, s);
   args.add("speed-rounds", s.speed_rounds, "rounds in which a few steps of every variant are timed; 0: none", {0, 100});
   declare(args, s.optim);
+  declare(args, s.search);
   const auto with_bop = [&s] { return std::ranges::find(s.methods, "bop") != s.methods.end(); };
   args.add("bop-lr", s.bop_lr, "learning rate of adam, which moves what bop does not", {0, 100});
   args.add_need({"bop-lr"}, "methods", "without bop in --methods", with_bop);
-}
-
-using Bits = std::pair<int, int>;  // of weights and activations; 0: float
-
-// Whether the parts of a method have these bits.
-bool has(const quant::Method& m, const Bits& bits) {
-  try {
-    check_parts(with_bits(m, {bits.first, bits.second}));
-    return true;
-  } catch (const UsageError&) {
-    return false;
-  }
-}
-
-// The bits that a method is trained at, in ascending order.
-std::vector<Bits> bits_of(const quant::Method& m, const Settings& s) {
-  std::vector<Bits> all;
-  const Bits own{target(m).weight_bits, target(m).activation_bits};
-  if (s.own_bits) {
-    all = m.bits;
-    all.push_back(own);
-  }
-  for (const int b : s.bits)
-    if (b > 0) all.emplace_back(own.first > 0 ? b : 0, own.second > 0 ? b : 0);
-  std::erase_if(all, [&](const Bits& bits) { return bits == Bits{0, 0} || !has(m, bits); });
-  std::ranges::sort(all);
-  all.erase(std::unique(all.begin(), all.end()), all.end());
-  return all;
-}
-
-// A row of the results: a method, by its number in Settings, at some bits.
-struct Variant {
-  std::size_t method;
-  Bits bits;
-
-  std::vector<double> key() const {
-    return {static_cast<double>(method), static_cast<double>(bits.first), static_cast<double>(bits.second)};
-  }
-};
-
-std::vector<Variant> variants_of(const Settings& s) {
-  check_usage(s.bits.size() == 1 || std::ranges::count(s.bits, 0) == 0,
-              "--bits: given 0 beside other bits, expected either");
-  std::vector<Variant> all;
-  for (std::size_t i = 0; i < s.methods.size(); ++i)
-    for (const Bits& bits : bits_of(quant::method(s.methods[i]), s)) all.push_back({i, bits});
-  return all;
-}
-
-// What a method wants of gradients behind the first and the last layer stays its own.
-std::vector<std::string> gradient_exceptions(const quant::Method& m) {
-  const quant::LayerExceptions own(m.layers);
-  std::vector<std::string> lines;
-  if (!own.gradients({.first = true})) lines.emplace_back("first: gradients=float");
-  if (!own.gradients({.last = true})) lines.emplace_back("last: gradients=float");
-  return lines;
-}
-
-// The method at these bits, with the layers that all are given, and its schedules stretched to the budget.
-quant::Method method_at(const Settings& s, const quant::Method& row, const Bits& bits) {
-  quant::Method m = with_bits(row, {bits.first, bits.second});
-  m.two_stage = row.two_stage;
-  m.progressive = row.progressive;
-  if (s.layers != "own") {
-    m.layers = gradient_exceptions(row);
-    if (s.layers == "inner") m.layers.push_back("first: weights=float");
-    if (s.layers != "all") m.layers.push_back("last: weights=float");
-  }
-  if (m.epochs > 0) m.relaxation.options.set("every", static_cast<double>(s.optim.epochs) / m.epochs);
-  return m;
-}
-
-CellPlan plan_of(const Settings& s, const Variant& variant, int seed) {
-  const std::string& method = s.methods[variant.method];
-  const Bits& bits = variant.bits;
-  CellPlan plan;
-  plan.seed = static_cast<std::uint64_t>(seed);
-  plan.name = cat(method, "-", bits.first, "w", bits.second, "a-seed", seed);
-  plan.optim = s.optim;
-  plan.net = s.net;
-  plan.method = method_at(s, quant::method(method), bits);
-  if (!plan.method.optimizer.empty()) plan.optim.optimizer = plan.method.optimizer;
-  plan.optim.epochs = std::max(1, s.optim.epochs / static_cast<int>(stages(plan.method).size()));
-  if (plan.method.update.name == "bop") plan.optim.lr = s.bop_lr;
-  plan.augmentation = augmentation_of(s.data);
-  plan.may_diverge = true;
-  return plan;
 }
 
 // The rows that every comparison has, and behind them the bytes and the stages of the network in the end.
@@ -146,13 +59,6 @@ CellRows rows_of(StagedTraining& training) {
   return rows;
 }
 
-// The number of stages in rows of rows_of(), which may come from the file of a cell.
-std::size_t stages_in(const CellRows& rows) {
-  const double stages = rows.empty() || rows.back().empty() ? 0 : rows.back().back();
-  check(stages >= 1 && stages <= 1000, "compare_methods: given a cell of ", stages, " stages, expected 1 to 1000");
-  return static_cast<std::size_t>(stages);
-}
-
 class MethodComparison {
  public:
   MethodComparison(const Settings& s, const Args& args, RunLog& log)
@@ -160,34 +66,58 @@ class MethodComparison {
         args_(args),
         log_(log),
         data_(load_data(s, args)),
-        comparison_(args, log,
-                    {{"method", "1", "row of the table of methods", s.methods},
-                     {"weight_bits", "bit", "bits of the weights; 0: float"},
-                     {"activation_bits", "bit", "bits of the activations; 0: float"}},
+        comparison_(args, log, keys(s),
                     {{"deployed_bytes", "B", "parameters of the network as it is deployed, packed"},
                      {"stages", "1", "stages that divide the epochs"},
                      {"images_per_second", "1/s", "images that steps of the last stage take in: median of the rounds"},
                      {"slowest", "1/s", "images_per_second of the slowest round"},
-                     {"fastest", "1/s", "images_per_second of the fastest round"}}),
-        sweep_(cells_folder(args.out()), cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds"})),
+                     {"fastest", "1/s", "images_per_second of the fastest round"},
+                     {"lr", "1", "largest learning rate"},
+                     {"weight_decay", "1", "weight decay"}}),
+        search_(log, s.search, keys(s), data_),
+        sweep_(cells_folder(args.out()),
+               cell_settings(args, {"methods", "bits", "own-bits", "seeds", "speed-rounds", "float-control",
+                                    "rate-factors", "decays", "search-epochs"})),
         variants_(variants_of(s)) {}
 
   void run() {
     log_.start();
     comparison_.add_float(float_rows(sweep_, s_.float_net, s_.net, s_.data, data_, s_.optim.batch, args_));
     const std::vector<std::vector<double>> speeds = images_per_second();
+    const std::vector<CellPlan> plans = tuned();
     for (int seed = 1; seed <= s_.seeds; ++seed)
       for (std::size_t v = 0; v < variants_.size(); ++v) {
-        const CellPlan plan = plan_of(s_, variants_[v], seed);
+        CellPlan plan = plans[v];
+        plan.seed = static_cast<std::uint64_t>(seed);
+        plan.name = cat(plan.name, "-seed", seed);
         CellRows rows = train_cell(sweep_, plan, data_, from_float(), args_.quiet(), rows_of);
-        const std::size_t before_last = stages_in(rows) - 1;
-        for (auto& row : rows) row.insert(row.end(), speeds[v].begin(), speeds[v].end());
-        comparison_.add(variants_[v].key(), seed, rows, before_last * static_cast<std::size_t>(plan.optim.epochs));
+        for (auto& row : rows) {
+          row.insert(row.end(), speeds[v].begin(), speeds[v].end());
+          row.insert(row.end(), {plan.optim.lr, plan.optim.weight_decay});
+        }
+        comparison_.add(variants_[v].key(), seed, rows, epochs_on_the_way(plan));
       }
     std::printf("%s", comparison_.report().c_str());
   }
 
  private:
+  static std::vector<Column> keys(const Settings& s) {
+    std::vector<std::string> labels = s.methods;
+    labels.emplace_back(kFloatControl);
+    return {{"method", "1", "row of the table of methods, or the float control", labels},
+            {"weight_bits", "bit", "bits of the weights; 0: float"},
+            {"activation_bits", "bit", "bits of the activations; 0: float"}};
+  }
+
+  // The plans of all variants, without seeds, each with its rate and decay.
+  std::vector<CellPlan> tuned() const {
+    std::vector<CellPlan> plans;
+    for (const Variant& v : variants_)
+      plans.push_back(search_.tuned(sweep_, v.key(), plan_of(s_, v, s_.optim.epochs),
+                                    plan_of(s_, v, std::max(1, s_.search.epochs)), data_, from_float(), args_.quiet()));
+    return plans;
+  }
+
   quant::MakeNetwork from_float() const {
     return network_maker(s_.net, *data_.train, args_.seed(), sweep_.network("float"));
   }
@@ -208,7 +138,7 @@ class MethodComparison {
     ProgressBar progress("speed", static_cast<std::int64_t>(variants_.size()) * s_.speed_rounds, args_.quiet());
     for (std::int64_t round = 0, done = 0; round < s_.speed_rounds; ++round)
       for (std::size_t v = 0; v < variants_.size(); ++v) {
-        seconds[v].push_back(step_seconds(plan_of(s_, variants_[v], 1)));
+        seconds[v].push_back(step_seconds(plan_of(s_, variants_[v], s_.optim.epochs)));
         progress.update(++done);
       }
     std::vector<std::vector<double>> speeds;
@@ -224,6 +154,7 @@ class MethodComparison {
   RunLog& log_;
   const SplitData data_;
   Comparison comparison_;
+  const RateSearch search_;
   const Sweep sweep_;
   const std::vector<Variant> variants_;
 };

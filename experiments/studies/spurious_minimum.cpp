@@ -62,12 +62,12 @@ Escape run_setting(const TwoLayer& model, const Setting& s, const Point& start, 
   return escape;
 }
 
-std::vector<Setting> all_settings(const Flags& flags, const std::vector<std::string>& names) {
+std::vector<Setting> all_settings(const Flags& flags, const std::vector<Ste>& stes) {
   std::vector<Setting> settings;
-  for (const std::string& name : names)
+  for (const Ste& ste : stes)
     for (const bool rescaled : {false, true})
       for (const double eta : flags.eta)
-        for (const double norm_w0 : flags.norm_w0) settings.push_back({*ste_named(name), rescaled, eta, norm_w0});
+        for (const double norm_w0 : flags.norm_w0) settings.push_back({ste, rescaled, eta, norm_w0});
   return settings;
 }
 
@@ -98,26 +98,26 @@ struct Tables {
 
 // Runs everything, logs it, and returns what to print.
 lab::TextTable run_all(const Tables& tables, const TwoLayer& model, const Vector& w_perp, const Flags& flags,
-                       const std::vector<std::string>& names, bool quiet) {
+                       const std::vector<Ste>& stes, bool quiet) {
   lab::TextTable table({"ste", "w", "eta", "|w0|", "predicted step", "escape step", "predicted jump", "jump",
                         "final loss", "final angle"});
-  const std::vector<Setting> settings = all_settings(flags, names);
+  const std::vector<Setting> settings = all_settings(flags, stes);
   lab::ProgressBar progress("runs", static_cast<std::int64_t>(settings.size()), quiet);
   for (std::size_t i = 0; i < settings.size(); ++i) {
     const Setting& s = settings[i];
-    const std::size_t k = i * names.size() / settings.size();  // each estimator has as many
+    const std::size_t k = i * stes.size() / settings.size();  // each estimator has as many
     const bool drawn = s.eta == flags.eta[0] && s.norm_w0 == flags.norm_w0[0];
     const Point start{model.spurious_minimum().v,
                       filter_at(model.w_star(), w_perp, std::numbers::pi - flags.offset, s.norm_w0)};
     const Escape e = run_setting(model, s, start, flags.steps, [&](const State& state) {
       if (drawn) tables.runs[k].add({double(s.rescaled), double(state.step), state.loss, state.theta, state.norm_w});
     });
-    const bool predicted = s.ste == Ste::identity && !s.rescaled;
+    const bool predicted = s.ste.name() == "identity" && !s.rescaled;
     const double step = predicted ? s.norm_w0 / (s.eta * model.identity_drift()) : kNaN;
     const double jump = predicted ? model.escape_jump() : kNaN;
     tables.escape.add({double(k), double(s.rescaled), s.eta, s.norm_w0, step, e.step, jump, e.jump, e.run.last.loss,
                        e.run.last.theta});
-    table.row(names[k], std::string(s.rescaled ? "rescaled" : "free"), s.eta, s.norm_w0, step, e.step, jump, e.jump,
+    table.row(s.ste.name(), std::string(s.rescaled ? "rescaled" : "free"), s.eta, s.norm_w0, step, e.step, jump, e.jump,
               e.run.last.loss, e.run.last.theta);
     progress.update(static_cast<std::int64_t>(i) + 1);
   }
@@ -131,14 +131,16 @@ void run_experiment(lab::RunLog& log, const lab::Args& args, const lab::TwoLayer
               "--v-star: this v* has no spurious minimum to leave, expected S^2 < (m + 1)/2 |v*|^2 "
               "and S not ",
               "0 (another --m, --v-star or --seed)");
-  const std::vector<std::string> names = setup.chosen();
+  const std::vector<Ste> stes = setup.chosen();
+  std::vector<std::string> names;
+  for (const Ste& ste : stes) names.push_back(ste.name());
   const Vector w_perp = random_orthogonal(model.w_star(), rng.split("w_perp"));
   const Tables tables(log, names);
   lab::log_teacher(log, model);
   lab::log_vector(log, "w_perp", w_perp, "w = |w| (cos(theta) w* + sin(theta) w_perp)");
   lab::log_vector(log, "v", model.spurious_minimum().v, "second layer at the start, v_pi");
   log.start();
-  const lab::TextTable table = run_all(tables, model, w_perp, flags, names, args.quiet());
+  const lab::TextTable table = run_all(tables, model, w_perp, flags, stes, args.quiet());
   if (!args.quiet()) std::cout << table.str();
 }
 
@@ -148,7 +150,7 @@ int main(int argc, char** argv) {
   Flags flags;
   lab::Args args("spurious_minimum",
                  "The instability of the identity at the spurious minimum: predicted against measured escape.");
-  const lab::TwoLayerSetup setup(args, lab::closed_form_names());
+  const lab::TwoLayerSetup setup(args, lab::paper_names());
   args.add("eta", flags.eta, "step sizes", {1e-6, 1});
   args.add("norm-w0", flags.norm_w0, "lengths of w at the start", {1e-3, 1e3});
   args.add("offset", flags.offset, "pi - theta at the start (rad)", {1e-9, 1});

@@ -19,9 +19,11 @@ TwoLayerSetup::TwoLayerSetup(Args& args, std::vector<std::string> stes) : stes_(
 
 bool TwoLayerSetup::all() const { return std::ranges::find(ste, "all") != ste.end(); }
 
-std::vector<std::string> TwoLayerSetup::chosen() const {
+std::vector<theory::Ste> TwoLayerSetup::chosen() const {
   check_usage(!all() || ste.size() == 1, "--ste: given all beside other names, expected either");
-  return all() ? stes_ : ste;
+  std::vector<theory::Ste> chosen;
+  for (const std::string& name : all() ? stes_ : ste) chosen.push_back(theory::ste(name));
+  return chosen;
 }
 
 theory::TwoLayer TwoLayerSetup::teacher(const Rng& rng) const {
@@ -29,10 +31,14 @@ theory::TwoLayer TwoLayerSetup::teacher(const Rng& rng) const {
           theory::random_unit_vector(n, rng.split("w*"))};
 }
 
-std::vector<std::string> closed_form_names() {
+std::vector<std::string> paper_names() {
   std::vector<std::string> names;
-  for (const theory::Ste ste : theory::kAllStes) names.emplace_back(theory::ste_name(ste));
+  for (const theory::Ste& ste : theory::paper_stes()) names.push_back(ste.name());
   return names;
+}
+
+bool is_of_paper(const theory::Ste& ste) {
+  return std::ranges::find(theory::paper_stes(), ste.name(), &theory::Ste::name) != theory::paper_stes().end();
 }
 
 void log_teacher(RunLog& log, const theory::TwoLayer& model) {

@@ -23,8 +23,8 @@ struct TwoLayerSetup {
 
   /// Whether --ste names all.
   bool all() const;
-  /// The estimators asked for, in the order of `stes` if all were. Throws UsageError if one is named twice.
-  std::vector<std::string> chosen() const;
+  /// The estimators asked for, in the order of `stes` if all were. Throws UsageError for "all" beside other names.
+  std::vector<theory::Ste> chosen() const;
   /// w* is a random direction; v* as asked for.
   theory::TwoLayer teacher(const Rng& rng) const;
 
@@ -32,8 +32,10 @@ struct TwoLayerSetup {
   std::vector<std::string> stes_;
 };
 
-/// The names of the estimators with closed forms.
-std::vector<std::string> closed_form_names();
+/// The names of the three estimators that the paper treats.
+std::vector<std::string> paper_names();
+/// Whether an estimator is one of them.
+bool is_of_paper(const theory::Ste& ste);
 
 /// Logs v* and w* as inputs.
 void log_teacher(RunLog& log, const theory::TwoLayer& model);

@@ -75,9 +75,9 @@ std::vector<std::string> weight_names(nn::Module& net) {
 }
 
 // The method with float activations, the schedule of its relaxation stretched.
-quant::Method weights_of(const std::string& name, double stretch) {
+quant::Method weights_of(const Settings& s, const std::string& name, double stretch) {
   quant::Method m = quant::method(name);
-  m.activations = {"relu"};
+  m.activations = float_method(s.float_net).activations;
   AnyOptions& relaxation = m.relaxation.options;
   if (relaxation.has("every")) relaxation.set("every", std::get<double>(relaxation.get("every")) * stretch);
   return m;
@@ -93,7 +93,7 @@ CellRows run_cell(const Settings& s, const Args& args, const SplitData& data, co
   plan.seed = args.seed();
   plan.optim = s.optim;
   plan.net = s.net;
-  plan.method = weights_of(method, static_cast<double>(s.optim.epochs) / s.schedule_epochs);
+  plan.method = weights_of(s, method, static_cast<double>(s.optim.epochs) / s.schedule_epochs);
   if (!plan.method.optimizer.empty()) plan.optim.optimizer = plan.method.optimizer;
   plan.augmentation = augmentation_of(s.data);
   plan.judge_train = TrainerOptions::JudgeTrain::never;

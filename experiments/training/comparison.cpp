@@ -15,6 +15,8 @@
 #include "experiments/support/text_table.h"
 #include "experiments/training/network_file.h"
 #include "experiments/training/statistics.h"
+#include "quant/activations/clipped_relu.h"
+#include "quant/assembly.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -33,15 +35,6 @@ std::vector<Column> epoch_columns(const std::string& of) {
           {"train_loss", "1", "cross entropy of all images trained on, evaluation mode"}};
 }
 
-// Test accuracy of the epoch with the best held-out accuracy (the first one of equals), or of the last epoch where
-// nothing was held out. The first `on_the_way` rows, of stages before the last, do not count.
-double best_test(const CellRows& all, std::size_t on_the_way = 0) {
-  const auto rows = std::span(all).subspan(std::min(on_the_way, all.size() - 1));
-  if (std::isnan(rows.front()[kHeldOut])) return rows.back()[kTest];
-  return (*std::max_element(rows.begin(), rows.end(),
-                            [](const auto& a, const auto& b) { return a[kHeldOut] < b[kHeldOut]; }))[kTest];
-}
-
 // Rows may come from the file of a cell, which may hold anything.
 void check_rows(const CellRows& rows, std::size_t columns) {
   check(!rows.empty(), "comparison: given a cell without rows");
@@ -49,10 +42,14 @@ void check_rows(const CellRows& rows, std::size_t columns) {
     check(row.size() >= columns, "comparison: given a row of ", row.size(), " numbers, expected ", columns);
 }
 
-std::string plus_minus(const MeanDeviation& m, double unit) {
-  const std::string mean = number(m.mean * unit);
-  return std::isnan(m.deviation) ? mean : cat(mean, " +- ", number(m.deviation * unit, 2));
+// The three columns that a quantity has in the table `summary`.
+std::vector<Column> summary_columns(const std::string& name, const std::string& description) {
+  return {{name + "_mean", "1", description + ": mean"},
+          {name + "_sd", "1", "its standard deviation over the seeds"},
+          {name + "_half_width", "1", "half width of the 95 % interval of its mean, by Student's t"}};
 }
+
+std::vector<double> summary_values(const MeanDeviation& m) { return {m.mean, m.deviation, m.half_width}; }
 
 std::string name_of_log(const Args& args) { return std::filesystem::path(args.out()).filename(); }
 
@@ -78,8 +75,20 @@ std::filesystem::path summary_file(const Args& args) {
   return path;
 }
 
-nlohmann::json mean_and_deviation(const MeanDeviation& m) {
-  return {{"mean", m.mean}, {"standard_deviation", m.deviation}};
+nlohmann::json json_of(const MeanDeviation& m) {
+  return {{"mean", m.mean}, {"standard_deviation", m.deviation}, {"half_width", m.half_width}};
+}
+
+constexpr const char* kInterval = "half width of the 95 % interval of the mean over the runs, by Student's t";
+
+// What a file says of its activations must agree with --float-end.
+void expect_end(const FloatSettings& s) {
+  const auto about = settings_in(read_tensor_file(s.file), s.file);
+  if (!about) return;
+  const Part& said = about->method.activations;
+  const double end = said.name == "clipped_relu" ? said.options.as<quant::ClippedReluOptions>().end : 0;
+  check_usage(end == s.end, "float-end: given ", s.end, ", expected ", end, ", where the activations of ", s.file,
+              " end (0: ReLUs)");
 }
 
 }  // namespace
@@ -94,6 +103,18 @@ CellRows epoch_rows(StagedTraining& training) {
     rows.push_back(diverged);
   }
   return rows;
+}
+
+const std::vector<double>& best_row(const CellRows& all, std::size_t on_the_way) {
+  check_rows(all, kTest + 1);
+  const auto rows = std::span(all).subspan(std::min(on_the_way, all.size() - 1));
+  if (std::isnan(rows.front()[kHeldOut])) return rows.back();
+  return *std::max_element(rows.begin(), rows.end(),
+                           [](const auto& a, const auto& b) { return a[kHeldOut] < b[kHeldOut]; });
+}
+
+std::size_t epochs_on_the_way(const CellPlan& plan) {
+  return (stages(plan.method).size() - 1) * static_cast<std::size_t>(plan.optim.epochs);
 }
 
 CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const quant::MakeNetwork& make,
@@ -136,7 +157,31 @@ void declare(Args& args, FloatSettings& s) {
   args.add("float-net", s.file, "tensor file with the float net that the variants start from; empty: one is trained");
   args.add("float-epochs", s.epochs, "epochs of the float net's training, one cycle of the learning rate", {1, 100000});
   args.add("float-lr", s.lr, "largest learning rate of the float net's training", {0, 100});
+  args.add("float-end", s.end,
+           "output at which the float net's activations end, so that bounded ones can start there; 0: they are ReLUs",
+           {0, quant::ClippedRelu::kMostEnd});
   args.add_need({"float-epochs", "float-lr"}, "float-net", "with --float-net", [&s] { return s.file.empty(); });
+}
+
+quant::Method float_method(const FloatSettings& s) {
+  if (s.end == 0) return {};
+  return {.activations = {"clipped_relu", quant::ClippedReluOptions{.end = s.end}}};
+}
+
+void declare_float_control(Args& args, ComparisonSettings& s) {
+  args.add("float-control", s.float_control,
+           "train the float net on as every variant is trained, to compare them with at an equal number of epochs");
+}
+
+CellPlan float_control(const ComparisonSettings& s) {
+  CellPlan plan;
+  plan.name = "float-control";
+  plan.net = s.net;
+  plan.method = float_method(s.float_net);
+  plan.optim = s.optim;
+  plan.augmentation = augmentation_of(s.data);
+  plan.may_diverge = true;
+  return plan;
 }
 
 void ComparisonSettings::start_from_mnist() {
@@ -153,8 +198,14 @@ void declare_start(Args& args, ComparisonSettings& s) {
 }
 
 SplitData load_data(const ComparisonSettings& s, const Args& args) {
+  constexpr double kLeast = quant::ClippedRelu::kLeastEnd;
+  check_usage(s.float_net.end == 0 || s.float_net.end >= kLeast, "float-end: given ", s.float_net.end,
+              ", expected 0 or at least ", kLeast);
   SplitData data = load_data(s.data, args.seed());
-  if (std::filesystem::exists(s.float_net.file)) go_on_with(s.float_net.file, data.split);
+  if (std::filesystem::exists(s.float_net.file)) {
+    go_on_with(s.float_net.file, data.split);
+    expect_end(s.float_net);
+  }
   return data;
 }
 
@@ -162,9 +213,9 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSetting
                     const DataSettings& data_settings, const SplitData& data, int batch, const Args& args) {
   if (!s.file.empty())
     return sweep.cell("float", [&] {
-      const auto given = network_maker(net, *data.train, args.seed(), s.file)(nn::relu_activation());
+      const auto given = network_maker(net, *data.train, args.seed(), s.file)(make_activation(float_method(s)));
       const double test = evaluate(*given, *data.test).accuracy;
-      Metadata about = metadata_of({net, {}, classes_of(*data.train)}, data.split);
+      Metadata about = metadata_of({net, float_method(s), classes_of(*data.train)}, data.split);
       about.merge(measured(test));
       about["from"] = s.file;
       save_network(sweep.network("float"), given->state_dict(), about);
@@ -174,6 +225,7 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSetting
   CellPlan plan;
   plan.net = net;
   plan.name = "float";
+  plan.method = float_method(s);
   plan.seed = args.seed();
   plan.augmentation = augmentation_of(data_settings);
   plan.optim.batch = batch;
@@ -198,16 +250,10 @@ Comparison::Comparison(const Args& args, RunLog& log, std::vector<Column> keys, 
       epochs_(log.table("epochs", keys_ + std::vector<Column>{{"seed", "1", "seed of the fine-tuning"}} +
                                       epoch_columns("fine-tuning"))),
       float_epochs_(log.table("float_epochs", epoch_columns("float net"))),
-      summary_(log.table(
-          "summary", keys_ +
-                         std::vector<Column>{{"seeds", "1", "number of runs"},
-                                             {"train_loss_mean", "1", "final training loss, evaluation mode: mean"},
-                                             {"train_loss_sd", "1", "its standard deviation over the seeds"},
-                                             {"test_best_mean", "1", "test accuracy of the best held-out epoch: mean"},
-                                             {"test_best_sd", "1", "its standard deviation over the seeds"},
-                                             {"test_last_mean", "1", "test accuracy of the last epoch: mean"},
-                                             {"test_last_sd", "1", "its standard deviation over the seeds"}} +
-                         more_)) {}
+      summary_(log.table("summary", keys_ + std::vector<Column>{{"seeds", "1", "number of runs"}} +
+                                        summary_columns("train_loss", "final training loss, evaluation mode") +
+                                        summary_columns("test_best", "test accuracy of the best held-out epoch") +
+                                        summary_columns("test_last", "test accuracy of the last epoch") + more_)) {}
 
 void Comparison::add_float(const CellRows& rows) {
   check_rows(rows, epoch_columns("").size());
@@ -242,7 +288,7 @@ std::vector<Comparison::Summary> Comparison::summaries() const {
     std::vector<double> loss, best, last;
     for (const Run* run : runs) {
       loss.push_back(run->rows.back()[kTrainLoss]);
-      best.push_back(best_test(run->rows, run->on_the_way));
+      best.push_back(best_row(run->rows, run->on_the_way)[kTest]);
       last.push_back(run->rows.back()[kTest]);
     }
     std::vector<double> means;
@@ -267,30 +313,31 @@ std::string Comparison::text(const std::vector<Summary>& all) const {
   header.insert(header.end(), {"runs", "training loss", "test % (best epoch)", "test % (last epoch)"});
   for (const Column& column : more_) header.push_back(column.name);
   TextTable table(header);
-  first.front() = "float";
-  first.insert(first.end(), {"1", number(float_rows_.back()[kTrainLoss]), number(100 * best_test(float_rows_)),
+  first.front() = "float start";
+  first.insert(first.end(), {"1", number(float_rows_.back()[kTrainLoss]), number(100 * best_row(float_rows_)[kTest]),
                              number(100 * float_rows_.back()[kTest])});
   first.resize(header.size(), "-");
   table.add_row(first);
   for (const Summary& s : all) {
     std::vector<std::string> line;
     for (std::size_t k = 0; k < keys_.size(); ++k) line.push_back(shown(k, s.key[k]));
-    line.insert(line.end(), {std::to_string(s.runs), plus_minus(s.train_loss, 1), plus_minus(s.best, 100),
-                             plus_minus(s.last, 100)});
+    line.insert(line.end(),
+                {std::to_string(s.runs), plus_minus(s.train_loss), plus_minus(s.best, 100), plus_minus(s.last, 100)});
     for (const double value : s.more)
       line.push_back(value == std::round(value) ? cat(static_cast<std::int64_t>(value)) : number(value));
     table.add_row(line);
   }
-  return cat(table.str(), "mean +- standard deviation over the runs; loss of the images trained on, ",
-             "evaluation mode, last epoch\n");
+  return cat(table.str(), "mean +- ", kInterval, " (one run: none);\n",
+             "loss of the images trained on, evaluation mode, last epoch\n");
 }
 
 nlohmann::json Comparison::json(const std::vector<Summary>& all) const {
   nlohmann::json cells = nlohmann::json::array();
   for (const Summary& s : all) {
-    nlohmann::json cell{{"train_loss", mean_and_deviation(s.train_loss)},
-                        {"test_best", mean_and_deviation(s.best)},
-                        {"test_last", mean_and_deviation(s.last)}};
+    nlohmann::json cell{{"runs", s.runs},
+                        {"train_loss", json_of(s.train_loss)},
+                        {"test_best", json_of(s.best)},
+                        {"test_last", json_of(s.last)}};
     for (std::size_t k = 0; k < more_.size(); ++k) cell[more_[k].name] = s.more[k];
     for (std::size_t k = 0; k < keys_.size(); ++k) {
       const auto whole = static_cast<std::int64_t>(s.key[k]);
@@ -300,8 +347,9 @@ nlohmann::json Comparison::json(const std::vector<Summary>& all) const {
   }
   return {{"float",
            {{"train_loss", float_rows_.back()[kTrainLoss]},
-            {"test_best", best_test(float_rows_)},
+            {"test_best", best_row(float_rows_)[kTest]},
             {"test_last", float_rows_.back()[kTest]}}},
+          {"interval", kInterval},
           {"cells", std::move(cells)}};
 }
 
@@ -309,9 +357,10 @@ std::string Comparison::report() const {
   const std::vector<Summary> all = summaries();
   for (const Summary& s : all) {
     std::vector<double> row = s.key;
-    row.insert(row.end(), {static_cast<double>(s.runs), s.train_loss.mean, s.train_loss.deviation, s.best.mean,
-                           s.best.deviation, s.last.mean, s.last.deviation});
-    row.insert(row.end(), s.more.begin(), s.more.end());
+    row.push_back(s.runs);
+    for (const std::vector<double>& values :
+         {summary_values(s.train_loss), summary_values(s.best), summary_values(s.last), s.more})
+      row.insert(row.end(), values.begin(), values.end());
     summary_.add(row);
   }
   nlohmann::json file = json(all);

@@ -38,6 +38,13 @@ CellRows epoch_rows(StagedTraining& training);
 /// Places of these numbers in a row of epoch_rows().
 enum EpochColumn { kEpoch, kLoss, kHeldOut, kTest, kTrainLoss };
 
+/// The row of the epoch that a run is judged by: the best held-out one (the first one of equals), or the last one where
+/// nothing was held out. The first `on_the_way` rows, of stages before the last, do not count. Throws Error for no
+/// rows, and for rows that are too short.
+const std::vector<double>& best_row(const CellRows& rows, std::size_t on_the_way = 0);
+/// Epochs of the stages before the last one.
+std::size_t epochs_on_the_way(const CellPlan& plan);
+
 /// Trains one cell, goes on with it where it was broken off, or returns the rows that are kept. The networks stay in
 /// the sweep's folder: NAME.safetensors, that of the best held-out epoch, and NAME.last.safetensors.
 CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& data, const quant::MakeNetwork& make,
@@ -48,9 +55,12 @@ struct FloatSettings {
   std::string file;  ///< tensor file; empty: the network is trained, by one cycle of the learning rate
   int epochs = 30;   ///< of that training, >= 1
   double lr = 0.3;   ///< largest learning rate of that training
+  double end = 0;    ///< at which its activations end: what bounded ones, of a method, start from; 0: they are ReLUs
 };
-/// Adds the flags --float-net, --float-epochs and --float-lr.
+/// Adds the flags --float-net, --float-epochs, --float-lr and --float-end.
 void declare(Args& args, FloatSettings& s);
+/// Float training with the activations of the float network, `relu` or `clipped_relu`.
+quant::Method float_method(const FloatSettings& s);
 
 /// What every comparison has: images, a float network, and how its variants are trained from there.
 struct ComparisonSettings {
@@ -59,15 +69,25 @@ struct ComparisonSettings {
   FloatSettings float_net = {};  ///< where the variants start
   /// How a variant is trained from the float network.
   OptimSettings optim = {.schedule = "cosine", .epochs = 10, .lr = 0.02, .weight_decay = 1e-4};
+  bool float_control = true;  ///< whether the float network is trained on as the variants are, for mains that do so
 
   /// Changes the defaults to LeNet-5 on MNIST, with a shorter training of the float network.
   void start_from_mnist();
 };
-/// Adds the flags of all settings but `optim`.
+/// Adds the flags of the settings but for `optim` and `float_control`.
 void declare_start(Args& args, ComparisonSettings& s);
+/// Adds the flag --float-control.
+void declare_float_control(Args& args, ComparisonSettings& s);
+
+/// The label of the float control among the variants, whose bits are 0.
+inline constexpr const char* kFloatControl = "float";
+/// The training of the float control: that of a variant, without anything quantized. What a variant loses, or gains, is
+/// measured against it, since more epochs alone change a network.
+CellPlan float_control(const ComparisonSettings& s);
 
 /// Loads the images and sets the held-out ones aside, those of the float network's file if there is one (go_on_with(),
-/// experiments/training/network_file.h). Throws UsageError when that file held out other ones.
+/// experiments/training/network_file.h). Throws UsageError when that file held out other ones, or says that its
+/// activations end elsewhere.
 SplitData load_data(const ComparisonSettings& s, const Args& args);
 /// The rows of the float network's cell: trains it with the seed of `args`, or judges the one in the file. It stays in
 /// the sweep's folder as float.safetensors.
@@ -77,8 +97,8 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSetting
 /// cells.
 std::string cell_settings(const Args& args, const std::vector<std::string>& choices);
 
-/// The results of a comparison: tables of the epochs in the log, means and standard deviations over the seeds, and a
-/// summary beside the log as JSON.
+/// The results of a comparison: tables of the epochs in the log, means, standard deviations and 95 % intervals over the
+/// seeds, and a summary beside the log as JSON.
 class Comparison {
  public:
   /// Declares the tables `epochs`, `float_epochs` and `summary`; `keys` are the columns that tell variants

@@ -14,7 +14,7 @@ namespace coarsegrad::experiments {
 namespace {
 
 bool quantizes_weights(const quant::Method& m) { return m.weights.name != "none"; }
-bool quantizes_activations(const quant::Method& m) { return m.activations.name != "relu"; }
+bool quantizes_activations(const quant::Method& m) { return target(m).activation_bits > 0; }
 
 void declare_stages(Args& args, quant::Method& m) {
   args.add("two-stage", m.two_stage,
@@ -76,7 +76,8 @@ std::string as_flag(const nlohmann::json& value) {
 
 void declare_quantization(Args& args, quant::Method& m) {
   args.add("weights", m.weights, "how weights are quantized; none: float", quant::weight_projections());
-  args.add("activations", m.activations, "how activations are quantized; relu: float", quant::activations());
+  args.add("activations", m.activations, "how activations are quantized; relu, hard_tanh, clipped_relu: float",
+           quant::activations());
   args.add("layers", m.layers,
            "layers that are an exception: 'first: float', 'last: weights=float', 'conv1: weights.bits=8'");
   args.allow_empty("layers");

@@ -120,18 +120,23 @@ void declare(Args& args, OptimSettings& s) {
   args.add("decay-norms", s.decay_norms, "weight decay of scale and shift of normalisations, too");
   args.add("label-smoothing", s.label_smoothing, "share of each target given to all classes alike", {0, 0.99});
   args.add("schedule", s.schedule, "course of the learning rate over the training",
-           {"constant", "steps", "cosine", "one_cycle"});
+           {"constant", "steps", "exponential", "cosine", "one_cycle"});
   args.add("rise", s.rise, "--schedule one_cycle: share of the steps in which the learning rate rises", {0.001, 0.999});
   args.add("milestones", s.milestones, "--schedule steps: epochs at which the learning rate falls", {0, 100000});
-  args.add("factor", s.factor, "--schedule steps: factor of the learning rate at each milestone", {1e-9, 1});
+  args.add("factor", s.factor, "--schedule steps, exponential: factor of the learning rate at each fall", {1e-9, 1});
+  args.add("decay-steps", s.decay_steps, "--schedule exponential: steps between two falls of the learning rate",
+           {1, 1000000000});
   args.add("warmup-epochs", s.warmup_epochs, "epochs in which the learning rate rises from 0, before --schedule begins",
            {0, 100000});
   args.add_hint("epochs", kJudgeOnly);
   args.add_need({"momentum", "nesterov"}, "optimizer", "without --optimizer sgd",
                 [&s] { return s.optimizer == "sgd" || (!s.nesterov && s.momentum == 0); });
   args.add_need({"rise"}, "schedule", "without --schedule one_cycle", [&s] { return s.schedule == "one_cycle"; });
-  args.add_need({"milestones", "factor"}, "schedule", "without --schedule steps",
-                [&s] { return s.schedule == "steps"; });
+  args.add_need({"milestones"}, "schedule", "without --schedule steps", [&s] { return s.schedule == "steps"; });
+  args.add_need({"factor"}, "schedule", "without --schedule steps or exponential",
+                [&s] { return s.schedule == "steps" || s.schedule == "exponential"; });
+  args.add_need({"decay-steps"}, "schedule", "without --schedule exponential",
+                [&s] { return s.schedule == "exponential"; });
 }
 
 quant::MakeOptimizer optimizer_maker(const OptimSettings& s) {
@@ -161,6 +166,7 @@ optim::Schedule make_schedule(const OptimSettings& s, std::int64_t per_epoch) {
   }
   const auto body = [&]() -> optim::Schedule {
     if (s.schedule == "constant") return optim::constant(s.lr);
+    if (s.schedule == "exponential") return optim::step_decay(s.lr, s.decay_steps, s.factor);
     if (s.schedule == "cosine") return optim::cosine(s.lr, steps);
     if (s.schedule == "one_cycle") return optim::one_cycle({.max_rate = s.lr, .steps = steps, .rise = s.rise});
     std::vector<std::int64_t> milestones;

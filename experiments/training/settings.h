@@ -58,7 +58,7 @@ quant::MakeNetwork network_maker(const NetSettings& s, const datasets::Dataset& 
 /// How the parameters of a network are moved: optimizer, loss and learning rate.
 struct OptimSettings {
   std::string optimizer = "sgd",         ///< "sgd" or "adam"
-      schedule = "one_cycle";            ///< "constant", "steps", "cosine" or "one_cycle"
+      schedule = "one_cycle";            ///< "constant", "steps", "exponential", "cosine" or "one_cycle"
   int epochs = 30,                       ///< >= 1
       batch = 128;                       ///< images per step, >= 2
   double lr = 0.2,                       ///< largest learning rate of the schedule
@@ -68,8 +68,9 @@ struct OptimSettings {
   bool nesterov = false,                 ///< Nesterov's momentum, for sgd
       decay_norms = false;               ///< weight decay of every parameter
   double rise = 0.25,                    ///< one_cycle: share of the steps in which the rate rises
-      factor = 0.1,                      ///< steps: of the rate at each milestone
+      factor = 0.1,                      ///< steps, exponential: of the rate at each fall
       warmup_epochs = 0;                 ///< of linear rise from 0, before the schedule begins
+  int decay_steps = 1000;                ///< exponential: steps between two falls
   std::vector<int> milestones{80, 140};  ///< steps: epochs at which the rate falls, ascending
 };
 /// Adds the flags of optimizer, loss and learning rate, --epochs to --warmup-epochs.

@@ -11,14 +11,17 @@ namespace {
 
 using nlohmann::json;
 
-// Options of smooth activations, which the files had for every network.
-constexpr const char* kNoMore[] = {"activation-sharpness", "activation-hard-from", "activation-powers", "sharpness"};
+// Options of smooth activations, which the files had for every network, and of fixed levels with a scale.
+constexpr const char* kNoMore[] = {"activation-sharpness", "activation-hard-from", "activation-powers", "sharpness",
+                                   "level-scale",          "level-powers"};
 
 // Options of a part today, each with its key in version 0.1.
 using Names = std::vector<std::pair<std::string, std::string>>;
-const Names kOfWeights{{"bits", "weight-bits"},          {"per-channel", "per-channel"}, {"steps", "lloyd-steps"},
-                       {"sign-of-zero", "sign-of-zero"}, {"mu-over-max", "mu-over-max"}, {"scale", "level-scale"},
-                       {"powers", "level-powers"}};
+const Names kOfWeights{{"bits", "weight-bits"},
+                       {"per-channel", "per-channel"},
+                       {"steps", "lloyd-steps"},
+                       {"sign-of-zero", "sign-of-zero"},
+                       {"mu-over-max", "mu-over-max"}};
 const Names kOfActivations{{"bits", "activation-bits"},
                            {"surrogate", "ste"},
                            {"alpha", "alpha-start"},
@@ -44,7 +47,9 @@ json part(const std::string& name, const PartCatalogue& parts, const Names& name
 
 json weights(const json& old) {
   if (old.value("weight-bits", 0) == 0) return "none";
-  return part(old.value("projection", "exact"), quant::weight_projections(), kOfWeights, old);
+  const std::string name = old.value("projection", "exact");
+  check_usage(name != "fixed_levels", "settings: given fixed_levels of version 0.1, expected levels without a scale");
+  return part(name, quant::weight_projections(), kOfWeights, old);
 }
 
 json activations(const json& old) {
@@ -77,7 +82,7 @@ std::string settings_of_today(const std::string& text) {
   if (erased == 0) return text;
   try {
     settings.update({{"weights", weights(old)}, {"activations", activations(old)}, {"layers", layers(old)}});
-  } catch (const std::exception&) {  // a value that version 0.1 would not have written
+  } catch (const std::exception&) {  // what version 0.1 would not have written, or is no more
     return text;
   }
   return settings.dump();

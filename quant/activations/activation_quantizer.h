@@ -19,17 +19,20 @@ class ActivationQuantizer : public nn::Activation {
 };
 
 /// The activations by name, each made at every place of a network; those shipped are
-///   relu     float
+///   relu, hard_tanh  float
 ///   uniform  sigma(x, alpha) with a fixed alpha, that of half-Gaussian input unless another is given
 ///            (quant/activations/uniform.h); any surrogate
 ///   trained  sigma(x, alpha) with a trained alpha (quant/activations/trained.h); clipped ReLU
 ///   sign     -1 and +1 (quant/activations/sign.h); any surrogate; 1 bit
 ///   dorefa, dorefa_abs, dorefa_tanh  quantize_k(h(x)) with h = clip, min(|x|, 1), (tanh + 1) / 2
 ///            (quant/activations/dorefa.h); dorefa takes any surrogate
+///   clipped_relu  float, with an end (quant/activations/clipped_relu.h)
 ///   pact     a trained clipping level alpha (quant/activations/pact.h); clipped ReLU
 ///   lsq      a trained step (quant/activations/learned_step.h); clipped ReLU
 ///   minmax   a ReLU on the levels between 0 and its largest output in the batch (quant/activations/minmax.h);
 ///            ReLU
+///   mix      a h(c) + (1 - a) c in training, h(c) in evaluation, with c = hard_tanh of the input, h onto fixed levels
+///            and a that rises (quant/activations/mix.h); 1 to 3 bits
 /// A program adds its own.
 PartRegistry<nn::MakeActivation>& activations();
 /// An activation of activations(). Throws UsageError for an unknown name, listing the known ones, and for options out

@@ -30,23 +30,6 @@ Var quantize_values(const Var& r, int bits) {
       });
 }
 
-// The activation whose output the last dense layer or convolution reads, maybe after pooling; null where it
-// is called elsewhere, too, or something else is read.
-nn::Activation* last_activation(nn::Module& net, const nn::Graph& graph) {
-  std::map<std::string, nn::Module*> modules;
-  for (const auto& [name, module] : net.named_modules()) modules[name] = module;
-  const auto is_product = [](const nn::Graph::Node& n) { return n.op == "conv2d" || n.op == "linear"; };
-  const auto last = std::ranges::find_if(graph.nodes.rbegin(), graph.nodes.rend(), is_product);
-  if (last == graph.nodes.rend()) return nullptr;
-  for (const nn::Graph::Node* at = &*last; !at->inputs.empty() && at->inputs.front() != nn::Graph::kNone;) {
-    at = &graph.nodes[static_cast<std::size_t>(at->inputs.front())];
-    if (is_product(*at)) return nullptr;
-    if (nn::Activation* const found = modules.at(at->module)->activation())
-      return graph.uses(at->module) == 1 ? found : nullptr;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 DorefaActivation::DorefaActivation(int bits, Bounding h, const Surrogate& surrogate)
@@ -84,9 +67,26 @@ nn::MakeActivation dorefa_activation(int bits, Bounding h, const Surrogate& surr
   return [bits, h, &surrogate](const std::string&) { return std::make_unique<DorefaActivation>(bits, h, surrogate); };
 }
 
+std::string last_activation(nn::Module& net, const Shape& image) {
+  const nn::Graph graph = nn::trace_image(net, image);
+  std::map<std::string, nn::Module*> modules;
+  for (const auto& [name, module] : net.named_modules()) modules[name] = module;
+  const auto is_product = [](const nn::Graph::Node& n) { return n.op == "conv2d" || n.op == "linear"; };
+  const auto last = std::ranges::find_if(graph.nodes.rbegin(), graph.nodes.rend(), is_product);
+  if (last == graph.nodes.rend()) return "";
+  for (const nn::Graph::Node* at = &*last; !at->inputs.empty() && at->inputs.front() != nn::Graph::kNone;) {
+    at = &graph.nodes[static_cast<std::size_t>(at->inputs.front())];
+    if (is_product(*at)) return "";
+    if (modules.at(at->module)->activation()) return graph.uses(at->module) == 1 ? at->module : "";
+  }
+  return "";
+}
+
 bool keep_last_activation_float(nn::Module& net, const Shape& image) {
-  nn::Activation* const last = last_activation(net, nn::trace_image(net, image));
-  return last && last->quantize(false);
+  const std::string last = last_activation(net, image);
+  for (const auto& [name, module] : net.named_modules())
+    if (!last.empty() && name == last) return module->activation()->quantize(false);
+  return false;
 }
 
 }  // namespace quant

@@ -60,10 +60,13 @@ void describe(OptionVisitor& v, BoundedOptions& o);
 nn::MakeActivation dorefa_activation(int bits, Bounding h = Bounding::clip,
                                      const Surrogate& surrogate = coarsegrad::surrogate("clipped_relu"));
 
+/// The dotted name of the activation whose output the last dense layer or convolution of `net` reads, maybe after
+/// pooling; "" where it is called at another place, too, as in the last block of a ResNet, or something else is read.
+/// `image` (H, W, C) is what the net takes.
+std::string last_activation(nn::Module& net, const Shape& image);
 /// What the last dense layer or convolution of `net` reads is from here on bounded and not quantized, as in section 2.7
 /// of the paper, where the activation that it comes from can do without levels (nn::Activation::quantize).
-/// `image` (H, W, C) is what the net takes. Returns whether there was such an activation: one that serves
-/// another place, too, as in the last block of a ResNet, stays quantized.
+/// Returns whether there was such an activation: one that last_activation() does not name stays quantized.
 bool keep_last_activation_float(nn::Module& net, const Shape& image);
 
 }  // namespace quant

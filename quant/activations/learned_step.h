@@ -15,7 +15,9 @@ struct LearnedStepOptions {
 void describe(OptionVisitor& v, LearnedStepOptions& o);
 
 /// The activation "lsq": Q_N = 0, Q_P = 2^bits - 1, so that the ReLU that stands before the paper's quantizer is
-/// a part of it: v = max(x, 0). N is the number of elements of one image. The window is 0 < v / s <= Q_P.
+/// a part of it: v = max(x, 0). N is the number of elements of one image. The window is 0 < v / s <= Q_P: at the clip
+/// itself, v = s Q_P, the derivatives with respect to (v, s) are (1, 0), as every clipped ReLU here has them, where
+/// equations 3 and 5 have (0, Q_P). (The weights of `lsq` have the paper's.)
 class LearnedStepActivation : public GridActivation {
  public:
   /// Throws UsageError for bits out of range, and Error for a step or a factor out of range.

@@ -17,8 +17,9 @@ void describe(OptionVisitor& v, PactOptions& o);
 
 /// y = min(max(x, 0), alpha) (equation 1, number unverified), rounded to the nearest of the 2^k levels
 /// j alpha / (2^k - 1) (equation 2, number unverified). dy/dx = 1 for 0 < x <= alpha, dy/dalpha = 1 for x > alpha,
-/// both 0 elsewhere (equation 3, number unverified, where the two overlap in x = alpha). alpha takes the weight decay
-/// of the optimizer, which is the paper's regularizer.
+/// both 0 elsewhere. At the clip itself, x = alpha, these are (1, 0), as every clipped ReLU here has them, where
+/// equation 3 (number unverified) has (0, 1); 1-bit weights, whose sums take few values, do bring this tie about. alpha
+/// takes the weight decay of the optimizer, which is the paper's regularizer.
 class PactActivation : public GridActivation {
  public:
   /// The least alpha.

@@ -89,4 +89,14 @@ double bucket_dot(std::span<const std::int8_t> codes, int magnitudes, std::span<
   return sum;
 }
 
+ProductUnit product_unit(int input_bits, int weight_bits) {
+  const int less = std::min(input_bits, weight_bits), more = std::max(input_bits, weight_bits);
+  if (less == 32 && more == 32) return {"MAC", "32-bit floating"};
+  check_usage(less >= 1 && less <= 3 && (more <= 3 || more == 16), "product unit: given inputs of ", input_bits,
+              " bits and weights of ", weight_bits, ", expected 1 to 3 with 1 to 3 or 16, or 32 with 32");
+  const std::string operation = less == 3 ? "SHIFT" : "XNOR";
+  if (more == 16) return {operation + " ADDER", "16-bit floating"};
+  return {operation, more == 3 ? "2-bit fixed" : "1-bit fixed"};
+}
+
 }  // namespace coarsegrad

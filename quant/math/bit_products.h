@@ -6,6 +6,7 @@
 // Yin, Zhang, Qi, Xin (arXiv 1612.06052) for shifts.
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace coarsegrad {
@@ -44,5 +45,18 @@ std::int64_t shift_dot(std::span<const std::int8_t> codes, int magnitudes, std::
 
 /// sum Q_i x_i for float activations: additions for each size, then one shift of each sum (by ldexp). In double.
 double bucket_dot(std::span<const std::int8_t> codes, int magnitudes, std::span<const float> x);
+
+/// What hardware computes the products of a layer with.
+struct ProductUnit {
+  std::string operation,  ///< "XNOR" or "SHIFT", followed by " ADDER" where one side is float; "MAC" where both are
+      precision;          ///< of the result: "1-bit fixed", "2-bit fixed", "16-bit floating", "32-bit floating"
+
+  /// Whether both are the same.
+  friend bool operator==(const ProductUnit& a, const ProductUnit& b) = default;
+};
+/// The unit for inputs and weights of these bits, 1, 2 or 3 of a level set (quant/math/level_set.h) or 16 for a float,
+/// or 32 for both: the smaller number decides the operation, the larger one the precision. Throws UsageError for other
+/// bits, and where both are 16. Source: Chen, Liu, Zhang, Hou, Yang (arXiv 2003.04296), table I.
+ProductUnit product_unit(int input_bits, int weight_bits);
 
 }  // namespace coarsegrad

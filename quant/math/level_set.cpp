@@ -1,69 +1,87 @@
 #include "quant/math/level_set.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <limits>
 
-#include "core/base/check.h"
+#include "core/base/parallel.h"
+#include "core/kernels/kernels.h"
 #include "quant/math/power_of_two.h"
 
 namespace coarsegrad {
 namespace {
 
-// The best of the distances between neighbours.
-template <class Better>
-double best_step(std::span<const double> levels, Better better) {
-  double best = levels[1] - levels[0];
-  for (std::size_t i = 2; i < levels.size(); ++i)
-    if (const double step = levels[i] - levels[i - 1]; better(step, best)) best = step;
-  return best;
+// The least sizes whose codes are 1, 2, ... in the comparison of the kernel, which is >=.
+template <class T>
+std::vector<T> least_sizes(std::span<const double> thresholds) {
+  if (thresholds.empty()) return {std::numeric_limits<T>::min()};
+  std::vector<T> sizes;
+  for (const double t : thresholds) sizes.push_back(std::nextafter(static_cast<T>(t), T(1)));
+  return sizes;
 }
 
 }  // namespace
 
-LevelSet::LevelSet(std::vector<double> levels) : levels_(std::move(levels)) {
-  check(levels_.size() >= 2 && std::ranges::all_of(levels_, [](double q) { return std::isfinite(q); }) &&
-            std::ranges::adjacent_find(levels_, std::greater_equal()) == levels_.end(),
-        "level set: given ", levels_.size(), " levels, expected two or more, finite and ascending");
-  for (std::size_t i = 1; i < levels_.size(); ++i) thresholds_.push_back((levels_[i - 1] + levels_[i]) / 2);
+int level_thresholds(int bits) {
+  check_usage(bits >= 1 && bits <= kMostLevelBits, "bits of a level set: given ", bits, ", expected 1 to ",
+              kMostLevelBits);
+  return (1 << (bits - 1)) - 1;
+}
+
+LevelSet::LevelSet(int bits, std::vector<double> thresholds) : bits_(bits), thresholds_(std::move(thresholds)) {
+  const auto wanted = static_cast<std::size_t>(level_thresholds(bits));
+  check_usage(thresholds_.size() == wanted, "level set: given ", thresholds_.size(), " thresholds with ", bits,
+              " bits, expected ", wanted);
+  for (std::size_t k = 0; k < wanted; ++k) {
+    const double t = thresholds_[k], before = k == 0 ? 0 : thresholds_[k - 1];
+    const auto single = static_cast<float>(t);
+    check_usage(t > before && single >= std::numeric_limits<float>::min() && single < 1,
+                "level set: given a threshold of ", t, " behind ", before,
+                ", expected ascending ones above 0 and below 1");
+  }
+}
+
+double LevelSet::level(int code) const { return power_value(code, magnitudes()); }
+
+std::vector<double> LevelSet::levels() const {
+  std::vector<double> all;
+  for (int code = -magnitudes(); code <= magnitudes(); ++code)
+    if (code != 0 || bits_ > 1) all.push_back(level(code));
+  return all;
 }
 
 template <class T>
-std::vector<T> LevelSet::thresholds_of_size(double scale) const {
-  std::vector<T> sizes;
-  for (const double t : thresholds_)
-    if (t >= 0) sizes.push_back(static_cast<T>(t * scale));
-  return sizes;
+bool LevelSet::encode(std::span<const T> x, std::int8_t* codes) const {
+  const std::vector<T> sizes = least_sizes<T>(thresholds_);
+  std::atomic<bool> any_nan = false;
+  parallel_ranges(static_cast<std::int64_t>(x.size()), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+    double sum;  // of |x| |code|, NaN where one is NaN
+    std::int64_t squares;
+    real_kernels<T>().projection.encode(end - begin, x.data() + begin, static_cast<int>(sizes.size()), sizes.data(),
+                                        codes + begin, &sum, &squares);
+    if (std::isnan(sum)) any_nan = true;
+    if (bits_ == 1)
+      std::transform(codes + begin, codes + end, codes + begin,
+                     [](std::int8_t k) { return static_cast<std::int8_t>(k > 0 ? 1 : -1); });
+  });
+  return any_nan;
 }
-template std::vector<float> LevelSet::thresholds_of_size(double) const;
-template std::vector<double> LevelSet::thresholds_of_size(double) const;
+template bool LevelSet::encode(std::span<const float>, std::int8_t*) const;
+template bool LevelSet::encode(std::span<const double>, std::int8_t*) const;
 
-double LevelSet::least_step() const { return best_step(levels_, std::less()); }
-double LevelSet::greatest_step() const { return best_step(levels_, std::greater()); }
-
-int LevelSet::index_of(double x) const {
-  return static_cast<int>(std::ranges::count_if(thresholds_, [x](double t) { return t < 0 ? x > t : x >= t; }));
+void describe(OptionVisitor& v, LevelThresholds& t) {
+  constexpr OptionRange<double> kSizes{1e-6, 0.999};
+  v.number({"ternary-above", "1", "size above which a value of 2 bits is +-1 instead of 0"}, t.ternary_above, kSizes);
+  v.number({"quarter-above", "1", "size above which a value of 3 bits is +-1/4 instead of 0"}, t.quarter_above, kSizes);
+  v.number({"half-above", "1", "size above which a value of 3 bits is +-1/2 instead of +-1/4"}, t.half_above, kSizes);
+  v.number({"one-above", "1", "size above which a value of 3 bits is +-1 instead of +-1/2"}, t.one_above, kSizes);
 }
 
-int level_magnitudes(int bits, ThreeBits three_bits) { return bits < 3 ? 1 : static_cast<int>(three_bits); }
-
-std::vector<std::string> level_scale_names() { return {"fitted", "unit", "mean"}; }
-
-LevelScale level_scale(std::string_view name) {
-  const auto names = level_scale_names();
-  const auto found = std::ranges::find(names, name);
-  check_usage(found != names.end(), "scale of levels: given '", name, "', expected fitted, unit or mean");
-  return static_cast<LevelScale>(found - names.begin());
-}
-
-std::string name_of(LevelScale scale) { return level_scale_names()[static_cast<std::size_t>(scale)]; }
-
-LevelSet level_set(int bits, ThreeBits three_bits) {
+LevelSet level_set(int bits, const LevelThresholds& t) {
   check_usage(bits >= 1 && bits <= 3, "bits of a level set: given ", bits, ", expected 1 to 3");
-  if (bits == 1) return LevelSet({-1, 1});
-  const int magnitudes = level_magnitudes(bits, three_bits);
-  std::vector<double> levels;
-  for (int k = -magnitudes; k <= magnitudes; ++k) levels.push_back(power_value(k, magnitudes));
-  return LevelSet(std::move(levels));
+  if (bits == 1) return {1, {}};
+  return bits == 2 ? LevelSet(2, {t.ternary_above}) : LevelSet(3, {t.quarter_above, t.half_above, t.one_above});
 }
 
 }  // namespace coarsegrad

@@ -1,67 +1,67 @@
 #pragma once
-// Fixed levels, symmetric about 0, that weights and activations of 1 to 3 bits share: {-1, 1}, {-1, 0, 1},
-// {0, +-1/2, +-1}, {0, +-1/4, +-1/2, +-1}. Multiplications by them are signs, masks and shifts
-// (quant/math/bit_products.h). Source: Chen, Liu, Zhang, Hou, Yang, "Propagating asymptotic-estimated gradients for
-// low bitwidth quantized neural networks" (IEEE J. Sel. Top. Signal Process. 2020, arXiv 2003.04296), equations 4, 21
-// and 22, which have all of these sets but {0, +-1/2, +-1}. The thresholds are ours: the paper leaves their values
-// open, and there a weight on a threshold takes the smaller level and sign(0) is -1.
+// The hard quantizer h that weights and activations of few bits share: fixed levels, symmetric about 0, without a
+// scale, whose sizes are powers of two. Multiplications by them are signs, masks and shifts
+// (quant/math/bit_products.h).
+//   1 bit:        -1, 1;  h(x) = 1 where x > 0, else -1, so that sign(0) = -1
+//   n >= 2 bits:  0, +-2^-(q-1), ..., +-1/2, +-1 with q = 2^(n-1) - 1;  the size of h(x) is the k-th of 0, 2^-(q-1),
+//                 ..., 1 where |x| lies beyond k of q thresholds; on a threshold it takes the smaller size
+// Source: Chen, Liu, Zhang, Hou, Yang, "Propagating asymptotic-estimated gradients for low bitwidth quantized neural
+// networks" (IEEE J. Sel. Top. Signal Process. 2020, arXiv 2003.04296), equations 4, 21 and 22. The paper leaves the
+// values of the thresholds open: those of LevelThresholds are ours.
+#include <cstdint>
 #include <span>
-#include <string>
-#include <string_view>
 #include <vector>
+
+#include "core/base/options.h"
 
 namespace coarsegrad {
 
-/// Ascending levels q_0 < ... < q_m with the midpoints t_1 < ... < t_m between them as thresholds.
+/// How many bits a level set may have.
+inline constexpr int kMostLevelBits = 6;
+
+/// q, the number of thresholds with these bits: 0, 1, 3, 7 for 1 to 4. Throws UsageError unless 1 <= bits <=
+/// kMostLevelBits.
+int level_thresholds(int bits);
+
+/// Levels with their thresholds.
 class LevelSet {
  public:
-  /// Throws Error unless there are two levels or more, finite and ascending.
-  explicit LevelSet(std::vector<double> levels);
+  /// `thresholds` has level_thresholds(bits) numbers, ascending, as floats normal and below 1. Throws UsageError
+  /// otherwise.
+  LevelSet(int bits, std::vector<double> thresholds);
 
-  /// q_0, ..., q_m.
-  std::span<const double> levels() const { return levels_; }
-  /// t_1, ..., t_m.
+  /// Bits of a packed code.
+  int bits() const { return bits_; }
+  /// Sizes above which the next larger level follows.
   std::span<const double> thresholds() const { return thresholds_; }
-  /// q_0.
-  double lowest() const { return levels_.front(); }
-  /// q_m.
-  double highest() const { return levels_.back(); }
-  /// The thresholds from 0 on, times `scale`. Where the levels are symmetric about 0, what a size |x| must
-  /// reach to have a code of 1, 2, ... with the sign of x (quant/math/power_of_two.h). T is float or double.
-  template <class T>
-  std::vector<T> thresholds_of_size(double scale) const;
-  /// The least and the greatest distance of neighbouring levels.
-  double least_step() const;
-  double greatest_step() const;
+  /// The largest size of a code (quant/math/power_of_two.h): 1 with 1 bit, else the number of thresholds.
+  int magnitudes() const { return bits_ == 1 ? 1 : static_cast<int>(thresholds_.size()); }
+  /// What a code stands for: 0, or +-2^(|code| - magnitudes()).
+  double level(int code) const;
+  /// All levels, ascending: 2 with 1 bit, else 2^bits - 1.
+  std::vector<double> levels() const;
 
-  /// Index of the nearest level. A midpoint goes away from 0, 0 itself up; NaN goes to the lowest level.
-  int index_of(double x) const;
-  /// The nearest level: the quantizer q(x).
-  double nearest(double x) const { return levels_[static_cast<std::size_t>(index_of(x))]; }
+  /// Writes the codes of h(x), and for NaN any. x is compared with the thresholds as rounded to T, which is float or
+  /// double; a denormal x counts as 0. Returns whether there is a NaN. Bitwise the same for any number of threads and
+  /// any kernel table.
+  template <class T>
+  bool encode(std::span<const T> x, std::int8_t* codes) const;
 
  private:
-  std::vector<double> levels_, thresholds_;
+  int bits_;
+  std::vector<double> thresholds_;
 };
 
-/// How many powers of two the levels with 3 bits have: 2 for {0, +-1/2, +-1}, 3 with +-1/4 as well.
-enum class ThreeBits { two_powers = 2, three_powers = 3 };
-/// n, the largest size of a code of the set with these bits: 1 for 1 and 2 bits.
-int level_magnitudes(int bits, ThreeBits three_bits);
-/// The set of 1, 2 or 3 bits. Throws UsageError for other bits.
-LevelSet level_set(int bits, ThreeBits three_bits = ThreeBits::two_powers);
-
-/// Where the levels q_i of a group of weights w and their thresholds t_i lie.
-enum class LevelScale {
-  fitted,  ///< at m q_i and m t_i: Lloyd's alternation makes |w - m q|^2 small for the weights that a
-           ///< training starts from, and m stays. Weights of trained networks do not reach 1/2.
-  unit,    ///< at q_i and t_i
-  mean     ///< at alpha q_i and t_i, alpha = sum |w q| / sum q^2: the mean of |w| where q is +-1
+/// The thresholds of 2 and 3 bits as options: above so large a size stands the level of that name.
+struct LevelThresholds {
+  double ternary_above = 0.05;   ///< +-1 with 2 bits; the paper's figures 3 and 4 show about this value
+  double quarter_above = 0.125,  ///< +-1/4 with 3 bits; these three are midpoints
+      half_above = 0.375,        ///< +-1/2 with 3 bits
+      one_above = 0.75;          ///< +-1 with 3 bits
 };
-/// The scale of levels named "fitted", "unit" or "mean". Throws UsageError for another name.
-LevelScale level_scale(std::string_view name);
-/// "fitted", "unit", "mean".
-std::vector<std::string> level_scale_names();
-/// The name that level_scale() takes.
-std::string name_of(LevelScale scale);
+void describe(OptionVisitor& v, LevelThresholds& t);
+
+/// The set of 1, 2 or 3 bits. Throws UsageError for other bits and as LevelSet.
+LevelSet level_set(int bits, const LevelThresholds& thresholds = {});
 
 }  // namespace coarsegrad

@@ -19,7 +19,8 @@ State state_at(const TwoLayer& model, const Point& point, std::int64_t step, dou
     const double off = point.v[i] - model.v_star()[i];
     square += off * off;
   }
-  return {step, loss, theta, norm(point.w), std::sqrt(square)};
+  const GlobalRegion region = region_at(model, point.v, theta);
+  return {step, loss, theta, norm(point.w), std::sqrt(square), region.cross, region.slack};
 }
 
 // Whether the loss has come to rest: its range over the last tenth of a run.
@@ -54,6 +55,7 @@ Descent descend(const TwoLayer& model, Point start, const DescentOptions& option
     run.last = state_at(model, point, step, g.loss, theta);
     run.min_norm_w = std::min(run.min_norm_w, run.last.norm_w);
     run.min_theta = std::min(run.min_theta, theta);
+    run.worst = worse(run.worst, run.last.region());
     tail.add(run.last);
     if (options.observe) options.observe(run.last);
     if (step == options.steps) break;
@@ -76,9 +78,9 @@ std::string_view end_name(End end) {
   return names[static_cast<std::size_t>(end)];
 }
 
-Descent population_descent(const TwoLayer& model, Ste ste, Point start, const DescentOptions& options) {
+Descent population_descent(const TwoLayer& model, const Ste& ste, Point start, const DescentOptions& options) {
   return descend(model, std::move(start), options, [&](const Point& p, double theta) -> Gradients {
-    return {model.loss_at(p.v, theta), model.grad_v(p.v, p.w), model.coarse_gradient(ste, p.v, p.w)};
+    return {model.loss_at(p.v, theta), model.grad_v_at(p.v, theta), model.coarse_gradient(ste, p.v, p.w)};
   });
 }
 

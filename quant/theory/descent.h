@@ -9,8 +9,8 @@
 #include <limits>
 #include <string_view>
 
-#include "quant/math/surrogate.h"
 #include "quant/theory/empirical.h"
+#include "quant/theory/global_region.h"
 #include "quant/theory/two_layer.h"
 
 namespace coarsegrad::theory {
@@ -22,6 +22,11 @@ struct State {
   double theta;       ///< radians
   double norm_w;      ///< |w|
   double distance_v;  ///< |v - v*|
+  double cross;       ///< v'v*
+  double slack;       ///< S^2 - S 1'v
+
+  /// The quantities of Theorem 2.
+  GlobalRegion region() const { return {cross, theta, slack}; }
 };
 
 /// How to descend.
@@ -53,13 +58,15 @@ struct Descent {
   double min_norm_w = std::numeric_limits<double>::infinity();     ///< the least |w| on the way
   double min_theta = std::numeric_limits<double>::infinity();      ///< the least angle on the way, radians
   double max_increase = -std::numeric_limits<double>::infinity();  ///< of the loss in one step
+  /// Of each quantity of Theorem 2 the worst on the way.
+  GlobalRegion worst = {std::numeric_limits<double>::infinity(), 0, std::numeric_limits<double>::infinity()};
 
   /// Whether the loss never rose by more than rounding.
   bool monotone() const { return max_increase <= kMonotoneSlack; }
 };
 
 /// Descent on the population loss with the expected coarse gradient.
-Descent population_descent(const TwoLayer& model, Ste ste, Point start, const DescentOptions& options);
+Descent population_descent(const TwoLayer& model, const Ste& ste, Point start, const DescentOptions& options);
 
 /// Descent on the empirical loss with the averaged coarse gradient.
 Descent empirical_descent(const TwoLayer& model, const EmpiricalLoss& empirical, const Surrogate& surrogate,

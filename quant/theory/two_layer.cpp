@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "core/base/check.h"
-#include "quant/theory/clipped_relu.h"
 
 namespace coarsegrad::theory {
 namespace {
@@ -44,17 +43,6 @@ double angle(const Vector& a, const Vector& b) {
   return 2 * std::atan2(std::sqrt(apart), std::sqrt(together));
 }
 
-std::string_view ste_name(Ste ste) {
-  constexpr std::array<std::string_view, 3> names{"identity", "relu", "clipped_relu"};
-  return names[static_cast<std::size_t>(ste)];
-}
-
-std::optional<Ste> ste_named(std::string_view name) {
-  for (const Ste ste : kAllStes)
-    if (ste_name(ste) == name) return ste;
-  return std::nullopt;
-}
-
 TwoLayer::TwoLayer(Vector v_star, Vector w_star)
     : v_star_(std::move(v_star)), w_star_(std::move(w_star)), sum_(total(v_star_)), square_(dot(v_star_, v_star_)) {
   const double length = norm(w_star_);
@@ -81,7 +69,11 @@ double TwoLayer::loss_at(const Vector& v, double theta) const {
 
 Vector TwoLayer::grad_v(const Vector& v, const Vector& w) const {
   check_sizes("grad_v", v, w);
-  const double c = cosine_weight(angle(w, w_star_)), sum_v = total(v);
+  return grad_v_at(v, angle(w, w_star_));
+}
+
+Vector TwoLayer::grad_v_at(const Vector& v, double theta) const {
+  const double c = cosine_weight(theta), sum_v = total(v);
   Vector g(v.size());
   for (std::size_t i = 0; i < g.size(); ++i) g[i] = 0.25 * (v[i] + sum_v - c * v_star_[i] - sum_);
   return g;
@@ -104,51 +96,43 @@ double TwoLayer::h(const Vector& v) const {
   return dot(v, v) + sum_v * sum_v - sum_v * sum_ + dot(v, v_star_);
 }
 
-// All three lie in the plane of w and w*: E g = (radial w/|w| + towards w*). The forms have no singularity;
-// those printed in the paper divide by |w/|w| + w*| or sin(theta/2) (the tests compare the two).
-Vector TwoLayer::coarse_gradient(Ste ste, const Vector& v, const Vector& w) const {
+// E g = sum_i v_i (v_i A + sum_{j != i} v_j B / 2 - v*_i C - sum_{j != i} v*_j B / 2) with A = (b + n) w_hat, B = b w_hat
+// and C the third vector of quant/theory/ste.h. The form has no singularity; those printed in the paper divide by
+// |w/|w| + w*| or sin(theta/2) (the tests compare the two).
+Vector TwoLayer::coarse_gradient(const Ste& ste, const Vector& v, const Vector& w) const {
   check_sizes("coarse_gradient", v, w);
   const double norm_w = norm(w), cross = dot(v, v_star_);
-  double radial, towards;
-  if (ste == Ste::identity) {
-    radial = dot(v, v) / kSqrt2Pi;
-    towards = -cross / kSqrt2Pi;
-  } else if (ste == Ste::relu) {
-    radial = (h(v) - cross) / (2 * kSqrt2Pi);
-    towards = -cross / (2 * kSqrt2Pi);
-  } else {
-    const double theta = angle(w, w_star_);
-    const double slope = std::sin(theta) > kOnTheLine ? clipped_q_over_sin(theta, norm_w) : 0;
-    radial = 0.5 * clipped_p_at_zero(norm_w) * h(v) - cross * (clipped_p(theta, norm_w) - slope * std::cos(theta));
-    towards = -cross * slope;
-  }
   check(norm_w > 0, "coarse_gradient: given w = 0, expected a non-zero w");
+  const Expectations e = ste.expectations(norm_w, angle(w, w_star_));
+  const double radial = (e.n * dot(v, v) + 0.5 * e.b * h(v) - cross * e.along) / e.over;
+  const double towards = -cross * e.towards / e.over;
   Vector g(w.size());
   for (std::size_t i = 0; i < g.size(); ++i) g[i] = radial * (w[i] / norm_w) + towards * w_star_[i];
   return g;
 }
 
-double TwoLayer::correlation(Ste ste, const Vector& v, const Vector& w) const {
+double TwoLayer::correlation(const Ste& ste, const Vector& v, const Vector& w) const {
   check_sizes("correlation", v, w);
   const double theta = angle(w, w_star_), norm_w = norm(w), cross = dot(v, v_star_);
-  const double scale = cross * cross / (2 * kPi * norm_w);
-  if (ste == Ste::clipped_relu) return scale * clipped_q(theta, norm_w);
-  return scale * std::sin(theta) / (ste == Ste::identity ? kSqrt2Pi : 2 * kSqrt2Pi);
+  const Expectations e = ste.expectations(norm_w, theta);
+  return cross * cross / (2 * kPi * norm_w) * (std::sin(theta) * e.towards) / e.over;
 }
 
-// Constants of our own: they follow from splitting |E g|^2 into its parts along w and across it.
-double TwoLayer::bound_constant(Ste ste, const Vector& v, const Vector& w) const {
+// A constant of our own. With n = 0 the part of E g along w is 2 b v'df/dv + v'v* rho, rho = b (1 - theta/pi) - r, and
+// the one across is v'v* t.
+double TwoLayer::bound_constant(const Ste& ste, const Vector& v, const Vector& w) const {
   check_sizes("bound_constant", v, w);
-  const double norm_w = norm(w), square_v = dot(v, v);
-  if (ste == Ste::identity) return std::numeric_limits<double>::infinity();
-  if (ste == Ste::relu) return std::max(4 * square_v / kPi, 0.5 * kSqrt2Pi * norm_w);
-  const double theta = angle(w, w_star_), p_zero = clipped_p_at_zero(norm_w);
-  const double rho = p_zero * (1 - theta / kPi) - clipped_p(theta, norm_w), q = clipped_q(theta, norm_w);
-  return std::max(8 * p_zero * p_zero * square_v, 2 * kPi * norm_w * (2 * rho * rho + q * q) / q);
+  const double norm_w = norm(w), theta = angle(w, w_star_);
+  const Expectations e = ste.expectations(norm_w, theta);
+  if (e.n != 0) return std::numeric_limits<double>::infinity();
+  const double b = e.b / e.over, rho = b * (1 - theta / kPi) - e.r(theta), t = e.t(theta);
+  const ClosedForm* const form = ste.closed_form();
+  const double steepest = form && form->steepest ? *form->steepest : (2 * rho * rho + t * t) / t;
+  return std::max(8 * b * b * dot(v, v), 2 * kPi * norm_w * steepest);
 }
 
 // With r = |w|/2 a lower bound on |w| along the step and C a bound on |v|, L bounds the curvature along it.
-double TwoLayer::safe_step(Ste ste, const Vector& v, const Vector& w) const {
+double TwoLayer::safe_step(const Ste& ste, const Vector& v, const Vector& w) const {
   const double r = 0.5 * norm(w), norm_v_star = std::sqrt(square_);
   const double c = norm(v) + norm(grad_v(v, w));
   const double lipschitz = 0.25 * (m() + 1) + norm_v_star / (2 * kPi * r) + c * norm_v_star / (2 * kPi * r * r);

@@ -3,15 +3,15 @@
 // precision.
 //   y(Z) = v' sigma(Z w),  Z an m x n matrix of independent N(0,1) entries,  sigma(x) = 1 for x > 0, else 0;
 //   the teacher y*(Z) = v*' sigma(Z w*) has |w*| = 1;  population loss f(v, w) = E (y - y*)^2 / 2.
-// A coarse gradient g = Z' (mu'(Zw) . v) (y - y*) puts the derivative mu' of a surrogate where sigma' = 0
-// would stand. Source: Yin, Lyu, Zhang, Osher, Qi, Xin, "Understanding straight-through estimator in training
-// activation quantized neural nets" (ICLR 2019), sections 2 and 3. Letters as there: S = 1'v*, theta the
-// angle between w and w*, c(theta) = 1 - 2 theta / pi. Lengths are checked: v has m entries, w has n,
-// anything else throws Error.
-#include <array>
+// A coarse gradient g = Z' (mu'(Zw) . v) (y - y*) puts the derivative mu' of a surrogate where sigma' = 0 would stand; an
+// estimator (quant/theory/ste.h) is such a surrogate with what is expected of it.
+// Source: Yin, Lyu, Zhang, Osher, Qi, Xin, "Understanding straight-through estimator in training activation quantized
+// neural nets" (ICLR 2019), sections 2 and 3. Letters as there: S = 1'v*, theta the angle between w and w*,
+// c(theta) = 1 - 2 theta / pi. Lengths are checked: v has m entries, w has n, anything else throws Error.
 #include <optional>
-#include <string_view>
 #include <vector>
+
+#include "quant/theory/ste.h"
 
 namespace coarsegrad::theory {
 
@@ -24,15 +24,6 @@ double dot(const Vector& a, const Vector& b);
 double norm(const Vector& a);
 /// Angle between two non-zero vectors, in [0, pi], accurate at both ends (atan2, not acos).
 double angle(const Vector& a, const Vector& b);
-
-/// The estimators whose expected coarse gradient has a closed form.
-enum class Ste { identity, relu, clipped_relu };
-/// All of them.
-inline constexpr std::array kAllStes{Ste::identity, Ste::relu, Ste::clipped_relu};
-/// "identity", "relu", "clipped_relu": the name of its surrogate.
-std::string_view ste_name(Ste ste);
-/// The estimator whose surrogate has that name, if it is one of the three.
-std::optional<Ste> ste_named(std::string_view name);
 
 /// The student's weights.
 struct Point {
@@ -70,25 +61,30 @@ class TwoLayer {
   double loss_at(const Vector& v, double theta) const;
   /// df/dv, which is also the mean of the sample gradient. w must not be 0.
   Vector grad_v(const Vector& v, const Vector& w) const;
+  /// The same as a function of the angle alone.
+  Vector grad_v_at(const Vector& v, double theta) const;
   /// df/dw of length |v'v*| / (2 pi |w|) at every angle in (0, pi); NaN on the line of w*, where f has a kink.
   Vector grad_w(const Vector& v, const Vector& w) const;
   /// h(v, v*) = |v|^2 + (1'v)^2 - (1'v) S + v'v*.
   double h(const Vector& v) const;
 
-  /// E g: the expected coarse gradient with respect to w. w must not be 0.
-  Vector coarse_gradient(Ste ste, const Vector& v, const Vector& w) const;
-  /// <E g, df/dw> for theta in (0, pi): never negative. Its limit, 0, on the line of w*.
-  double correlation(Ste ste, const Vector& v, const Vector& w) const;
-  /// A constant A with |E g|^2 <= A (|df/dv|^2 + correlation); infinite for the identity, which has none.
-  double bound_constant(Ste ste, const Vector& v, const Vector& w) const;
-  /// A step eta <= 1 for both layers that lowers f by at least eta/2 (|df/dv|^2 + correlation); 0 for the identity.
-  double safe_step(Ste ste, const Vector& v, const Vector& w) const;
+  /// E g: the expected coarse gradient with respect to w, in the plane of w and w*. w must not be 0.
+  Vector coarse_gradient(const Ste& ste, const Vector& v, const Vector& w) const;
+  /// <E g, df/dw> = (v'v*)^2 t / (2 pi |w|) for theta in (0, pi): never negative where mu' is not. Its limit, 0, on the
+  /// line of w*.
+  double correlation(const Ste& ste, const Vector& v, const Vector& w) const;
+  /// A constant A with |E g|^2 <= A (|df/dv|^2 + correlation); infinite where n is not 0, as for the identity: then
+  /// there is none for all points, as E g does not vanish at the spurious minimum.
+  double bound_constant(const Ste& ste, const Vector& v, const Vector& w) const;
+  /// A step eta <= 1 for both layers that lowers f by at least eta/2 (|df/dv|^2 + correlation); 0 without a bound.
+  double safe_step(const Ste& ste, const Vector& v, const Vector& w) const;
 
   /// v(c) = c v* + (1 - c) S / (m + 1) 1 at c = c(theta): the minimiser of f over v at this angle.
   Vector best_v(double theta) const;
   /// v = v*, theta = 0, loss 0.
   Critical global_minimum() const;
-  /// (v_pi, theta = pi), where all gradients in v and the coarse gradients of ReLU and clipped ReLU vanish.
+  /// (v_pi, theta = pi), where the gradient in v vanishes and E g is sqrt(2 pi) n kappa w/|w| with kappa of
+  /// identity_drift(): 0 for ReLU and clipped ReLU.
   Critical spurious_minimum() const;
   /// Whether that is a local minimum and the saddle exists: S^2 < (m + 1)/2 |v*|^2.
   bool has_spurious_minimum() const;

@@ -106,10 +106,12 @@ void describe(OptionVisitor& v, DorefaWeightOptions& o) {
   v.integer(option_text::bits(), o.bits, {1, 16});
   v.integer(option_text::sign_of_zero(), o.sign_of_zero, {0, 1});
   v.flag({"detach-max", "", "take the largest |tanh w| as a constant in the backward pass"}, o.detach_max);
+  v.flag({"through-tanh", "", "with 1 bit: -1 and 1 as with more bits, not signs times the mean of |w|"},
+         o.through_tanh);
 }
 
 std::unique_ptr<WeightProjection> dorefa_projection(const DorefaWeightOptions& o) {
-  if (o.bits > 1) return std::make_unique<Dorefa>(o);
+  if (o.bits > 1 || o.through_tanh) return std::make_unique<Dorefa>(o);
   return uniform_projection(
       "dorefa", {o.bits, false},
       [thresholds = binary_thresholds<Real>(o.sign_of_zero)](std::span<const Real>) { return thresholds; });

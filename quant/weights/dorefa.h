@@ -12,13 +12,16 @@ struct DorefaWeightOptions {
   int bits = 2;             ///< k, 1 to 16
   int sign_of_zero = 1;     ///< with k = 1: the code of 0, which is +1 or 0
   bool detach_max = false;  ///< the backward pass takes m = max|tanh w| as a constant
+  /// With k = 1: equations 9 and 10, as for more bits, in place of 7 and 8. The paper found no significant difference.
+  bool through_tanh = false;
 };
 void describe(OptionVisitor& v, DorefaWeightOptions& o);
 
 /// "dorefa": one grid for the whole tensor. k = 1: E sgn(w) with E = mean|w|, a constant to the backward
-/// pass, which goes straight through (equations 7 and 8). k = 2 to 16 (equations 9 and 10, which do not say
-/// whether m is differentiated): with t = tanh(w) and m = max|t|,
-///   w_q = 2 quantize_k(t / (2 m) + 1/2) - 1,  from -1 to 1 in odd multiples of 1/n: there is no zero,
+/// pass, which goes straight through (equations 7 and 8). k = 2 to 16, and k = 1 with options.through_tanh (equations
+/// 9 and 10, which do not say whether m is differentiated): with t = tanh(w) and m = max|t|,
+///   w_q = 2 quantize_k(t / (2 m) + 1/2) - 1,  from -1 to 1 in odd multiples of 1/n: there is no zero (with k = 1
+///                                             a weight that is 0 becomes -1),
 ///   dC/dw_i = dC/dw_q,i (1 - t_i^2) / m,  and at the first i* = argmax|t|
 ///     - (sum_j dC/dw_q,j t_j) / m^2 sign(t_i*) (1 - t_i*^2),
 /// which goes away with options.detach_max. The codes are 2 j - n with the scale 1/n; from 8 bits on they do

@@ -14,7 +14,9 @@ void describe(OptionVisitor& v, LearnedStepWeightOptions& o);
 
 /// "lsq": Q_N = 2^(bits-1), Q_P = Q_N - 1, N the number of weights. The parameter `step`, of shape (), one for a
 /// layer, starts from the float weight; before that zeros give zeros. (With 2 bits weights that all have one size
-/// start on the tie between the codes 0 and 1, which goes to 0.) Throws UsageError for bits out of range.
+/// start on the tie between the codes 0 and 1, which goes to 0.) At the ends themselves, w = -s Q_N and w = s Q_P, the
+/// derivatives with respect to (w, s) are those of the paper, (0, -Q_N) and (0, Q_P). Throws UsageError for bits out of
+/// range.
 std::unique_ptr<WeightProjection> learned_step_projection(const LearnedStepWeightOptions& options);
 
 }  // namespace quant

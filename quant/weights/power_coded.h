@@ -1,5 +1,5 @@
 #pragma once
-// Weights whose sizes are a scale times powers of two, as a tensor that keeps their codes.
+// Weights, or activations, whose sizes are a scale times powers of two, as a tensor that keeps their codes.
 #include <memory>
 #include <span>
 #include <vector>

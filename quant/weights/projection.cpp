@@ -84,8 +84,8 @@ void add_shipped(PartRegistry<std::unique_ptr<WeightProjection>>& all) {
   constexpr const char* kLbwNet = "Yin, Zhang, Qi, Xin: LBW-Net, 2016 (1612.06052)";
   all.add("power_of_two", kLbwNet, PowerOfTwoOptions{}, power_of_two);
   all.add("power_of_two_exact", kLbwNet, PowerOfTwoExactOptions{}, power_of_two_exact);
-  all.add("fixed_levels", "Chen, Liu, Zhang, Hou, Yang, 2020 (2003.04296): a reconstruction", FixedLevelsOptions{},
-          fixed_levels);
+  all.add("fixed_levels", "Chen, Liu, Zhang, Hou, Yang: asymptotic-quantized estimator, JSTSP 2020 (2003.04296)",
+          FixedLevelsOptions{}, fixed_levels);
   all.add("minmax", "Chen, Gai, Yao, Mahoney, Gonzalez: StatQuant, NeurIPS 2020 (2010.14298)", MinMaxWeightOptions{},
           minmax_projection);
 }

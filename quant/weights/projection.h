@@ -32,10 +32,9 @@ class WeightProjection : public nn::Module {
   /// their first values, from it.
   virtual void begin(const Tensor& w) { static_cast<void>(w); }
   /// w: any shape. The result has its integer codes (Tensor::coded(), signed, one scale or one for each index
-  /// of the first axis), unless it is empty or the projection has none. All zeros give zeros (but for
-  /// fixed_levels of 1 bit with LevelScale::unit), and a weight that is not finite makes its whole group NaN;
-  /// neither is remembered. Bitwise the same for any number of threads; those shipped also for every kernel
-  /// table, but for dorefa.
+  /// of the first axis), unless it is empty or the projection has none. All zeros give zeros (-1 with fixed_levels
+  /// of 1 bit), and a weight that is not finite makes its whole group NaN; neither is remembered. Bitwise the same for
+  /// any number of threads; those shipped also for every kernel table, but for dorefa.
   virtual Tensor project(const Tensor& w) = 0;
   /// The gradients with respect to w and to the projection's own parameters from g, that with respect to
   /// project(w); w and g have one shape. By default g itself, straight through, and none for parameters.
@@ -126,7 +125,7 @@ void describe(OptionVisitor& v, TernaryOptions& o);
 ///   dorefa      1 to 16 bits, through tanh (quant/weights/dorefa.h)
 ///   lsq         2 to 8 bits, a trained step (quant/weights/learned_step.h)
 ///   power_of_two, power_of_two_exact  2 to 7 bits, 0 and powers of two (quant/weights/power_of_two.h)
-///   fixed_levels  1 to 3 bits, levels that stay where they are (quant/weights/fixed_levels.h)
+///   fixed_levels  1 to 3 bits, levels without a scale (quant/weights/fixed_levels.h)
 ///   minmax      2 to 8 bits over [min w, max w], 0 among the levels; no codes (quant/weights/minmax.h)
 /// A program adds its own.
 PartRegistry<std::unique_ptr<WeightProjection>>& weight_projections();

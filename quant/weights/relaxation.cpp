@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/map.h"
 #include "quant/weights/binary_relax.h"
+#include "quant/weights/mix.h"
 #include "quant/weights/option_text.h"
 #include "quant/weights/prox_quant.h"
 
@@ -54,12 +55,7 @@ class Blend : public Relaxation {
 class Clip : public Relaxation {
  public:
   std::string name() const override { return "clip"; }
-  void after_step(WeightProjection&, double, Tensor& w) override {
-    Real* to = w.mutable_data();
-    parallel_ranges(w.numel(), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) to[i] = std::clamp(to[i], Real(-1), Real(1));
-    });
-  }
+  void after_step(WeightProjection&, double, Tensor& w) override { clip_to_unit(w); }
 };
 
 void add_shipped(PartRegistry<std::unique_ptr<Relaxation>>& all) {
@@ -70,6 +66,8 @@ void add_shipped(PartRegistry<std::unique_ptr<Relaxation>>& all) {
           [](const BlendOptions& o) -> std::unique_ptr<Relaxation> { return std::make_unique<Blend>(o); });
   all.add("clip", "Courbariaux, Bengio, David: BinaryConnect, NIPS 2015 (1511.00363), section 2.4",
           []() -> std::unique_ptr<Relaxation> { return std::make_unique<Clip>(); });
+  all.add("mix", "Chen, Liu, Zhang, Hou, Yang: asymptotic-quantized estimator, JSTSP 2020 (2003.04296)", MixOptions{},
+          mix_relaxation);
   all.add("relax", "Yin, Zhang, Lyu, Osher, Qi, Xin: BinaryRelax, SIIMS 2018 (1801.06313)", BinaryRelaxOptions{},
           binary_relax);
   constexpr const char* kProxQuant = "Bai, Wang, Liberty: ProxQuant, ICLR 2019 (1810.00861)";
@@ -78,6 +76,13 @@ void add_shipped(PartRegistry<std::unique_ptr<Relaxation>>& all) {
 }
 
 }  // namespace
+
+void clip_to_unit(Tensor& w) {
+  Real* to = w.mutable_data();
+  parallel_ranges(w.numel(), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) to[i] = std::clamp(to[i], Real(-1), Real(1));
+  });
+}
 
 void describe(OptionVisitor& v, BlendOptions& o) {
   v.number({"rho", "1", "share of the projection in a step; 0: straight through"}, o.rho, {0, 1});

@@ -39,6 +39,9 @@ class Relaxation {
   virtual double strength() const { return 0; }
 };
 
+/// Clamps float weights to [-1, 1].
+void clip_to_unit(Tensor& w);
+
 /// Options of `blend`, blended coarse gradient descent (Yin, Zhang, Lyu, Osher, Qi, Xin 2018, section 4; the authors
 /// take rho = 1e-5).
 struct BlendOptions {
@@ -55,6 +58,7 @@ void describe(OptionVisitor& v, BlendOptions& o);
 ///   clip   x = proj(w), and w is clamped to [-1, 1] after the step: the float weights of BinaryConnect
 ///          (section 2.4) and of binarized neural networks (Courbariaux, Hubara et al. 2016, algorithm 1, number
 ///          unverified)
+///   mix    x = a proj(w) + (1 - a) w with a that rises, clamped as by clip (quant/weights/mix.h)
 ///   relax  x between w and proj(w), ever nearer to it: BinaryRelax (quant/weights/binary_relax.h)
 ///   prox, prox_squared
 ///          x = w, and w is moved towards proj(w) after the step: ProxQuant (quant/weights/prox_quant.h)

@@ -151,6 +151,9 @@ TEST_CASE("layers: activations by pattern, and what the last layer reads") {
   CHECK(bits_of({"act1: activations.bits=8"}) == Bits{8, 2, 2});
   CHECK(bits_of({"act*: activations=uniform activations.bits=3", "act2: activations=float"}) == Bits{3, 3});
   CHECK(bits_of({"first: float"}) == Bits{2, 2, 2});  // it reads the image
+  CHECK(bits_of({"last: activations.bits=8"}) == Bits{2, 2, 8});
+  CHECK(bits_of({"last: activations=pact activations.bits=3", "act2: activations.bits=4"}) == Bits{2, 4, 3});
+  CHECK(bits_of({"act*: float", "last: activations.bits=8"}) == Bits{});  // what is float has no bits
 }
 
 TEST_CASE("layers: what is no exception, and one that no layer fulfils, is refused") {

@@ -21,7 +21,7 @@ def run(*words):
 
 
 ONE_BIT = ["binary_connect", "prox_quant", "bwn", "xnor_net", "bnn", "bop"]
-TWO_BITS = ["ste", "bcgd", "binary_relax", "twn", "dorefa", "telcnn", "pact", "lsq", "statquant", "lbw_net"]
+TWO_BITS = ["ste", "bcgd", "binary_relax", "twn", "dorefa", "telcnn", "pact", "lsq", "statquant", "lbw_net", "aqe"]
 
 
 class Cells(unittest.TestCase):

@@ -22,7 +22,7 @@ SMALLER = {
     "train": TRAIN,
     "compare_methods": TRAIN | SWEEP | {"--methods": "bcgd,dorefa"},
     "bcgd_cifar10": TRAIN | SWEEP,
-    "ste_cifar10": TRAIN | SWEEP | {"--instability": 1},
+    "ste_cifar10": TRAIN | SWEEP | {"--instability": 1, "--instability-batches": 1},
     "ste_diagnostics": TRAIN | {"--float-epochs": 1, "--probe": 8, "--directions": 1, "--every": 1},
     "mnist_ste": SWEEP | {"--digits": "drawn", "--images": 100, "--held-out": 80, "--batch": 10, "--epochs": 1},
 }
@@ -71,6 +71,8 @@ class Configs(unittest.TestCase):
                 wanted = json.loads(path.read_text())
                 self.assertGreater(len(wanted.pop("comment")), 40)
                 changes = dict(SMALLER[main_of(path)])
+                if "search-epochs" in wanted:
+                    changes["--search-epochs"] = 1
                 if "net" in wanted:
                     changes |= {
                         "--dataset": "drawn_digits" if wanted["net"] == "lenet5" else "drawn_shapes",

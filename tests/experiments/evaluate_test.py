@@ -144,7 +144,8 @@ class Evaluate(MainTest):
             },
             "lsq": {"--method": "lsq"},
             "pact": {"--method": "pact"},
-            "levels": {"--weights": "fixed_levels", "--weights.bits": 3, "--weights.powers": 3},
+            "levels": {"--weights": "fixed_levels", "--weights.bits": 3, "--weights.one-above": 0.7},
+            "aqe": {"--method": "aqe", "--weights.bits": 2, "--epochs": 2},
             "warm": {"--weights": "warm_lloyd", "--weights.bits": 2},
             "dorefa": {"--method": "dorefa"},
             "bop": {"--method": "bop", "--lr": 0.01},
@@ -153,8 +154,8 @@ class Evaluate(MainTest):
             "all": {"--held-out": 0},
         }
         if SANITIZED:
-            print("skipped: eight methods of twelve under sanitizers")
-            cases = {name: cases[name] for name in ("float", "bcgd", "lsq", "levels")}
+            print("skipped: eight methods of thirteen under sanitizers")
+            cases = {name: cases[name] for name in ("float", "bcgd", "lsq", "levels", "aqe")}
         for name, changes in cases.items():
             with self.subTest(name):
                 if name == "all":
@@ -295,6 +296,7 @@ class Effect(MainTest):
             ("--stage-bits", 8, "--weights"),
             ("--update", "bop", "--weights"),
             ("--factor", 0.1, "--schedule steps"),
+            ("--decay-steps", 10, "--schedule exponential"),
             ("--data", "x", "images that are drawn"),
             ("--width", 8, "--net lenet5"),
             ("--shortcut", "projection", "ResNet"),

@@ -73,10 +73,10 @@ TEST_CASE("network file: settings of maps that are no more are read over, the ma
   const auto found = settings_in(old, "x");
   REQUIRE(found);
   CHECK(found->net.net == "lenet5");
-  CHECK_SAYS(complaint_of([&] {
-               settings_in(file_with({{"settings", R"({"activation": "asymptotic", "activation-bits": 2})"}}), "x");
-             }),
-             "x: settings");
+  for (const char* settings :
+       {R"({"activation": "asymptotic", "activation-bits": 2})",
+        R"({"projection": "fixed_levels", "weight-bits": 2, "level-scale": "fitted", "level-powers": 2})"})
+    CHECK_SAYS(complaint_of([&] { settings_in(file_with({{"settings", settings}}), "x"); }), "x: settings");
 }
 
 TEST_CASE("network file: what version 0.1 wrote is read in the words of today") {

@@ -306,6 +306,7 @@ TEST_SUITE("paper-telcnn") {
 
   TEST_CASE("stages: what a rule takes from weights at its start is that of the weights its stage begins with") {
     quant::Method method = quant::method("lsq");
+    method.layers = {"first: weights=float", "last: weights=float"};
     OptimSettings still = optim_settings();
     still.lr = 0;
     method.progressive = {32};

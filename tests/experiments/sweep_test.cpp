@@ -7,6 +7,7 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numbers>
 
 #include "core/base/check.h"
 #include "experiments/training/comparison.h"
@@ -110,8 +111,26 @@ TEST_CASE("comparison: the best epoch is not looked for on the way to the last s
   REQUIRE(cells.size() == 3);
   CHECK(cells[0]["test_best"]["mean"] == 0.7);
   CHECK(cells[0]["test_last"]["mean"] == 0.75);
+  CHECK(cells[0]["runs"] == 1);
+  CHECK(cells[0]["test_last"]["half_width"].is_null());
   CHECK(cells[1]["test_best"]["mean"].is_null());
   CHECK(cells[2]["test_best"]["mean"] == 0.98);
+}
+
+TEST_CASE("comparison: text and summary say the mean, the half width of its interval, and of how many runs") {
+  const TempFolder folder;
+  LoggedRun run(folder / "run.h5");
+  Comparison comparison(run.args, run.log, run.keys);
+  run.log.start();
+  comparison.add_float({{1, 0.1, 0.9, 0.9, 0.3}});
+  for (const double test : {0.7, 0.8}) comparison.add({1}, 1, {{1, 0.1, 0.7, test, 0.5}});
+  const std::string text = comparison.report();
+  CHECK_SAYS(text, "75.00 +- 64");  // 12.7 * 7.07 / sqrt(2)
+  CHECK_SAYS(text, "half width of the 95 % interval of the mean over the runs, by Student's t (one run: none)");
+  const auto found = nlohmann::json::parse(std::ifstream(folder / "run.json"));
+  CHECK(found["cells"][0]["runs"] == 2);
+  CHECK(found["cells"][0]["test_best"]["half_width"].get<double>() == doctest::Approx(12.7062047362 * 0.05));
+  CHECK(found["interval"] == "half width of the 95 % interval of the mean over the runs, by Student's t");
 }
 
 TEST_CASE("comparison: cells with rows too short, or without any, are refused") {
@@ -141,4 +160,28 @@ TEST_CASE("statistics: mean and sample standard deviation") {
   CHECK(mean_deviation(values).mean == doctest::Approx(7.0 / 3));
   CHECK(mean_deviation(values).deviation == doctest::Approx(std::sqrt(7.0 / 3)));
   CHECK(std::isnan(mean_deviation({values, 1}).deviation));
+}
+
+TEST_CASE("statistics: Student's t is that of the tables, and in the limit that of the normal distribution") {
+  const std::pair<int, double> tabulated[] = {{1, 12.706}, {2, 4.303}, {3, 3.182}, {4, 2.776}, {9, 2.262}, {10, 2.228}};
+  for (const auto& [degrees, t] : tabulated) {
+    CAPTURE(degrees);
+    CHECK(std::abs(student_t_95(degrees) - t) < 5e-4);
+  }
+  CHECK(std::abs(student_t_95(1) - std::tan(0.475 * std::numbers::pi)) < 1e-9);  // a Cauchy variable
+  CHECK(std::abs(student_t_95(2) - 0.95 * std::sqrt(2 / (1 - 0.95 * 0.95))) < 1e-10);
+  CHECK(std::abs(student_t_95(1000000) - 1.959964) < 1e-5);
+  CHECK_THROWS_AS(student_t_95(0), Error);
+}
+
+TEST_CASE(
+    "statistics: the interval of a mean is t s / sqrt(n), one value has none, and what does not exist is no text") {
+  const double values[] = {1, 2, 4};
+  const MeanDeviation m = mean_deviation(values);
+  CHECK(m.half_width == doctest::Approx(4.302652729749 * std::sqrt(7.0 / 9)));
+  CHECK(std::isnan(mean_deviation({values, 1}).half_width));
+  CHECK(plus_minus(m) == "2.333 +- 3.8");
+  CHECK(plus_minus(m, 100) == "233.3 +- 379");
+  CHECK(plus_minus(mean_deviation({values, 1})) == "1.000");
+  CHECK(plus_minus(mean_deviation({values, 0})) == "-");
 }

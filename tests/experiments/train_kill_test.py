@@ -280,6 +280,7 @@ class Sweep(TrainTest):
         "--bits": 4,
         "--instability": 2,
         "--loss-window": 2,
+        "--instability-batches": 2,
     }
 
     def command(self, log):
@@ -300,10 +301,10 @@ class Sweep(TrainTest):
         done = subprocess.run(self.command(whole), capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
         with open_log(whole) as file:
-            self.assertEqual(len(file["tables/epochs/loss"]), 3 * 3)
+            self.assertEqual(len(file["tables/epochs/loss"]), 4 * 3)  # three STEs and the float control, three epochs
             self.assertEqual(len(file["tables/float_epochs/loss"]), 2)
-            self.assertEqual(len(file["tables/summary/seeds"]), 3)
-            steps = file["tables/instability/step"][:].reshape(3, -1)
+            self.assertEqual(len(file["tables/summary/seeds"]), 4)
+            steps = file["tables/instability/step"][:].reshape(4, -1)
         self.assertEqual(steps[0].tolist(), [0, 2, 4, 6, 6, 8, 10, 12, 12])
         inside = 0
         cells = pathlib.Path(str(self.log) + ".cells")

@@ -50,6 +50,21 @@ class Poison : public nn::Module {
 
 }  // namespace
 
+TEST_CASE(
+    "settings: an exponential schedule multiplies the rate by its factor every so many steps, after the warm-up") {
+  OptimSettings s{.schedule = "exponential", .epochs = 4, .lr = 0.01, .factor = 0.9, .decay_steps = 7};
+  const optim::Schedule rate = make_schedule(s, 10);
+  s.warmup_epochs = 1;
+  const optim::Schedule warmed = make_schedule(s, 10);
+  for (int step = 0; step < 40; ++step) {
+    CAPTURE(step);
+    const double expected = 0.01 * std::pow(0.9, step / 7);
+    CHECK(std::abs(rate(step) - expected) <= 1e-15);
+    if (step < 30) CHECK(warmed(10 + step) == rate(step));
+  }
+  CHECK(warmed(0) < 0.01);
+}
+
 TEST_CASE("trainer: the log is brought to the disk before each checkpoint, which remembers where it stood") {
   const TempFolder folder;
   const auto path = folder / "run";

@@ -51,6 +51,38 @@ TEST_CASE("the networks have the numbers of parameters that their definitions ad
                                     8192 * 1024 + 1024 * 1024 + 1024 * 10 + 2 * (2 * 896 + 2 * 1024 + 10));
 }
 
+TEST_CASE("the models of bnn_convnet keep their proportions at another width, and their options are bnn_convnet's") {
+  const auto count = [](const std::string& name, nn::NetworkOptions options) {
+    return parameter_count(*nn::make_network(name, nn::relu_activation(), Rng(1), options));
+  };
+  // Model D at an eighth of its width, without scale and shift: 8, 16, 32 channels and 32 dense outputs.
+  const std::int64_t convolutions = 9 * (3 * 8 + 8 * 8 + 8 * 16 + 16 * 16 + 16 * 32 + 32 * 32);
+  CHECK(count("bnn_convnet_d", {.width = 8, .affine = false}) == convolutions + 9 * 32 * 32 + 32 * 32 + 32 * 10 + 10);
+  const auto padded = nn::bnn_convnet(nn::relu_activation(), Rng(1), {.width = 8, .dense = 32, .affine = false});
+  CHECK(parameter_count(*padded) == convolutions + 16 * 32 * 32 + 32 * 32 + 32 * 10);
+}
+
+TEST_CASE("xavier_uniform fills the interval of half width sqrt(6 / (in + out)), with every weight of a model") {
+  CHECK(nn::fan_in({64, 3, 5, 32}) == 3 * 5 * 32);
+  CHECK(nn::fan_out({64, 3, 5, 32}) == 3 * 5 * 64);
+  const auto net = nn::make_network("bnn_convnet_d", nn::relu_activation(), Rng(1));
+  for (const auto& [name, module] : net->named_modules()) {
+    const Parameter* weight = module->weight_parameter();
+    if (!weight) continue;
+    CAPTURE(name);
+    const Shape& shape = weight->value.shape();
+    const double bound = std::sqrt(6.0 / static_cast<double>(nn::fan_in(shape) + nn::fan_out(shape)));
+    double largest = 0, squares = 0;
+    for (const Real v : weight->value.view()) {
+      largest = std::max(largest, std::abs(static_cast<double>(v)));
+      squares += static_cast<double>(v) * static_cast<double>(v);
+    }
+    CHECK(largest <= bound * (1 + 1e-6));
+    CHECK(largest >= .99 * bound);
+    CHECK(squares / static_cast<double>(weight->value.numel()) == doctest::Approx(bound * bound / 3).epsilon(.05));
+  }
+}
+
 TEST_CASE("every network maps its images to one number per class, in training and in evaluation") {
   for (const std::string& name : nn::network_names()) {
     CAPTURE(name);

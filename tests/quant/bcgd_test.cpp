@@ -322,7 +322,7 @@ Toy toy(bool binary_teacher, double rho, unsigned seed) {
       if (t > kSteps - kLate) result.jump_share += (std::abs(f - before) > 1e-4) / (kLate - 1.0);
       before = f;
     }
-    const Vector g = model.coarse_gradient(theory::Ste::relu, v, w);
+    const Vector g = model.coarse_gradient(theory::ste("relu"), v, w);
     v = combine(1, v, -eta, model.grad_v(v, w));
     run.step(g);
   }

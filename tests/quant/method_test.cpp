@@ -53,7 +53,7 @@ void passes(const quant::Method& method) {
     CHECK(entry.projection->name() == method.weights.name);
     std::set<Real> levels;
     for (const Real v : entry.weight->effective.view()) levels.insert(v);
-    const std::size_t most = std::size_t{1} << weight_bits;
+    const std::size_t most = std::size_t{1} << entry.projection->bits();  // an exception may have more
     // A scale for each channel gives each its own levels.
     const bool one_scale = method.weights.name != "xnor";
     if (one_scale) CHECK(levels.size() <= most);

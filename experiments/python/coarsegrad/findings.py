@@ -20,7 +20,7 @@ def label(name: str) -> str:
 
 
 def agreement(run: Run) -> Iterator[Finding]:
-    """How far Monte Carlo is from the closed forms, in standard errors."""
+    """How far Monte Carlo is from closed forms and quadrature, in standard errors."""
     worst, count = 0.0, 0
     for name in coarse_gradient.estimators(run):
         for quantity in ("correlation", "norm", "loss"):
@@ -31,7 +31,7 @@ def agreement(run: Run) -> Iterator[Finding]:
                 count += int(known.sum())
     chance = NormalDist().inv_cdf(1 - 0.5 / max(count, 1))
     answer = f"{count} values, largest distance {worst:.1f} standard errors (by chance about {chance:.1f})"
-    yield "Monte Carlo against closed forms", answer
+    yield "Monte Carlo against closed forms and quadrature", answer
 
 
 def near_pi(run: Run) -> Iterator[Finding]:
@@ -45,13 +45,13 @@ def near_pi(run: Run) -> Iterator[Finding]:
 
 
 def signs(run: Run) -> Iterator[Finding]:
-    """The least and the largest correlation with the true gradient over the angles, where it is known exactly."""
-    ranges = []
+    """The least correlation with the true gradient over the angles, where it was computed."""
+    least = []
     for name in coarse_gradient.estimators(run):
-        (closed,) = run.table(name, "correlation")
-        if np.isfinite(closed).all():
-            ranges.append(f"{label(name)} {np.min(closed):.1e} to {np.max(closed):.1e}")
-    yield "correlation with ∂f/∂w over all θ", ", ".join(ranges)
+        (expected,) = run.table(name, "correlation")
+        if np.isfinite(expected).all():
+            least.append(f"{label(name)} {np.min(expected):.1e}")
+    yield "least correlation with ∂f/∂w over all θ", ", ".join(least)
 
 
 def ends(run: Run) -> Iterator[Finding]:
@@ -66,6 +66,20 @@ def ends(run: Run) -> Iterator[Finding]:
         ]
         shares.append(f"loss never rose in {100 * np.mean(monotone):.1f} %")
         yield f"descent with {label(name)}, {len(end)} runs", ", ".join(shares)
+
+
+def theorem2(run: Run) -> Iterator[Finding]:
+    """What became of the starts that fulfil the conditions of Theorem 2, for the longest and the shortest w."""
+    ste, end = run.names("theorem2_runs", "ste"), run.names("theorem2_runs", "end")
+    length, kept = run.table("theorem2_runs", "norm_w0", "kept")
+    for norm_w0 in (np.max(length), np.min(length)):
+        shares = []
+        for name in dict.fromkeys(ste):
+            rows = (ste == name) & (length == norm_w0)
+            shares.append(
+                f"{label(name)} {100 * np.mean(end[rows] == 'global_minimum'):.0f} % ({100 * np.mean(kept[rows]):.0f} %)"
+            )
+        yield f"Theorem 2, |w⁰| = {norm_w0:g}: global minimum (inequalities kept)", ", ".join(shares)
 
 
 def escapes(run: Run) -> Iterator[Finding]:
@@ -90,7 +104,7 @@ def escapes(run: Run) -> Iterator[Finding]:
 FINDINGS = (
     ("coarse_gradient", (agreement, signs)),
     ("coarse_gradient_optimal", (near_pi,)),
-    ("coarse_descent", (ends,)),
+    ("coarse_descent", (ends, theorem2)),
     ("spurious_minimum", (escapes,)),
 )
 

@@ -88,7 +88,8 @@ def draw(runs: Sequence[Run], figures: dict[str, Callable[..., Any]], out: Path)
     errors = []
     for name, figure in figures.items():
         try:
-            yield from save(figure(*runs), out, f"{picture_stem(runs)}-{name}")
+            if (drawn := figure(*runs)) is not None:
+                yield from save(drawn, out, f"{picture_stem(runs)}-{name}")
         except LogError as error:
             errors.append(error)
     if errors:

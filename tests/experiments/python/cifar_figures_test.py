@@ -12,7 +12,7 @@ from figures_test import FigureTest, drawn
 
 def heights(fig):
     """gid -> height of every bar."""
-    return {bar.get_gid(): bar.get_height() for ax in fig.axes for bar in ax.patches}
+    return {bar.get_gid(): bar.get_height() for ax in fig.axes for bar in ax.patches if bar.get_gid()}
 
 
 class TrainTest(FigureTest):
@@ -94,32 +94,91 @@ class ComparisonTest(FigureTest):
     def test_ste_cifar10(self):
         run = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "run.h5"))
         summary, epochs = run.tables["summary"], run.tables["epochs"]
-        bars = heights(ste_cifar10.comparison(run))
-        self.assertEqual(len(bars), 12)
+        fig = ste_cifar10.comparison(run)
+        bars = heights(fig)
         lines = drawn(ste_cifar10.curves(run))
-        self.assertEqual(len(lines), 12)
+        self.assertEqual(
+            len(lines), (2 * 3 + 2) * 3 * 2
+        )  # (bits * STEs + the control beside both) * seeds * quantities
         for row, (ste, bits) in enumerate(zip(summary["ste"], summary["bits"])):
+            if bits == 0:
+                continue
             name = f"{synthetic.STES[int(ste)]}/{int(bits)}"
             self.assertEqual(bars[f"summary/test_best/{name}"], 100 * (1 - summary["test_best_mean"][row]))
             self.assertEqual(bars[f"summary/train_loss/{name}"], summary["train_loss_mean"][row])
-            rows = (epochs["ste"] == ste) & (epochs["bits"] == bits)
-            np.testing.assert_array_equal(lines[f"epochs/loss/{name}/1"], (epochs["epoch"][rows], epochs["loss"][rows]))
-            np.testing.assert_array_equal(lines[f"epochs/test/{name}/1"][1], 100 * (1 - epochs["test_accuracy"][rows]))
+            rows = (epochs["ste"] == ste) & (epochs["bits"] == bits) & (epochs["seed"] == 2)
+            np.testing.assert_array_equal(lines[f"epochs/loss/{name}/2"], (epochs["epoch"][rows], epochs["loss"][rows]))
+            np.testing.assert_array_equal(lines[f"epochs/test/{name}/2"][1], 100 * (1 - epochs["test_accuracy"][rows]))
+        rows = (epochs["ste"] == 3) & (epochs["seed"] == 3)
+        for bits in (2, 4):
+            np.testing.assert_array_equal(lines[f"epochs/loss/float/{bits}/3"][1], epochs["loss"][rows])
+
+    def test_the_float_control_is_a_line_with_its_interval(self):
+        run = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "run.h5"))
+        summary = run.tables["summary"]
+        for ax, quantity, shown in zip(
+            ste_cifar10.comparison(run).axes, ("test_best", "train_loss"), (lambda x: 100 * (1 - x), lambda x: x)
+        ):
+            mean, half = summary[f"{quantity}_mean"][0], summary[f"{quantity}_half_width"][0]
+            lines = {line.get_gid(): line.get_ydata() for line in ax.get_lines() if line.get_gid()}
+            self.assertEqual(lines[f"summary/{quantity}/float"][0], shown(mean))
+            (band,) = [patch for patch in ax.patches if patch.get_gid() is None]
+            ends = np.sort(np.unique(band.get_xy()[:, 1]))
+            np.testing.assert_allclose(ends, np.sort([shown(mean - half), shown(mean + half)]))
+        single = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "one.h5", seeds=1))
+        fig = ste_cifar10.comparison(single)
+        self.assertIn("one run each (n = 1), no interval", fig._suptitle.get_text())
+        self.assertEqual([patch for ax in fig.axes for patch in ax.patches if patch.get_gid() is None], [])
+
+    def test_the_search_shows_the_best_decay_at_each_rate(self):
+        run = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "run.h5"))
+        table = run.tables["search"]
+        fig = ste_cifar10.search(run)
+        lines = {gid: line for gid, line in drawn(fig).items() if gid.startswith("search/")}
+        self.assertEqual(len(lines), 2 * 2 * 4)  # bits, quantities, STEs and the control
+        for bits in (2, 4):
+            for name, ste in (("identity", 0), ("clipped_relu", 2), ("float", 3)):
+                best = (table["ste"] == ste) & (table["weight_decay"] == 0) & np.isfinite(table["held_out_accuracy"])
+                best &= table["bits"] == (bits if ste < 3 else 0)
+                for quantity in ("held_out", "test"):
+                    expected = (table["lr"][best], 100 * table[f"{quantity}_accuracy"][best])
+                    np.testing.assert_array_equal(lines[f"search/{quantity}/{name}/{bits}"], expected)
+        self.assertEqual(len(lines["search/test/identity/2"][0]), 3)  # it diverged at the largest rate
+        self.assertIn("n = 1", fig._suptitle.get_text())
+        del run.tables["search"]
+        self.assertIsNone(ste_cifar10.search(run))
 
     def test_instability(self):
         run = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "run.h5"))
         table = run.tables["instability"]
         fig = ste_cifar10.instability(run)
-        self.assertIn("4 bits: from the minimum of clipped ReLU on, learning rate 1e-05", fig._suptitle.get_text())
+        self.assertIn(
+            "from the minimum of clipped ReLU on, learning rate 1e-05\nmean, 95 % interval (t), n = 3",
+            fig._suptitle.get_text(),
+        )
+        titles = [f"{bits} bits; steps as long at rate 0.0009" for bits in (2, 4)]
+        self.assertEqual([ax.get_title() for ax in fig.axes[:2]], titles)
         lines = drawn(fig)
-        self.assertEqual(len(lines), 9)
-        for k, name in enumerate(synthetic.STES):
-            for column in ("loss", "train_loss", "test_accuracy"):
-                rows = (table["ste"] == k) & np.isfinite(table[column])
-                values = table[column][rows]
-                expected = 100 * (1 - values) if column == "test_accuracy" else values
-                self.assertGreater(len(values), 5)
-                np.testing.assert_array_equal(lines[f"instability/{column}/{name}"], (table["step"][rows], expected))
+        self.assertEqual(len(lines), 2 * 4 * 3)  # bits, STEs and the control, quantities
+        for bits in (2, 4):
+            for k, name in enumerate([*synthetic.STES, "clipped_relu_equal_length"]):
+                for column in ("loss", "train_loss", "test_accuracy"):
+                    rows = (table["ste"] == k) & (table["bits"] == bits) & np.isfinite(table[column])
+                    values = table[column][rows].reshape(3, -1)
+                    values = 100 * (1 - values) if column == "test_accuracy" else values
+                    self.assertGreater(values.shape[1], 5)
+                    step, mean = lines[f"instability/{column}/{name}/{bits}"]
+                    np.testing.assert_array_equal(step, table["step"][rows].reshape(3, -1)[0])
+                    np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-12)
+        band = fig.axes[0].collections[0].get_paths()[0].vertices[:, 1]
+        rows = (table["ste"] == 0) & (table["bits"] == 2) & np.isfinite(table["loss"])
+        losses = table["loss"][rows].reshape(3, -1)
+        half = synthetic.T[3] * losses.std(axis=0, ddof=1) / np.sqrt(3)
+        self.assertAlmostEqual(max(band), max(losses.mean(axis=0) + half))
+        self.assertAlmostEqual(min(band), min(losses.mean(axis=0) - half))
+        without = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "without.h5"))
+        without.attributes["config"] = '{"instability": 0}'
+        self.assertIsNone(ste_cifar10.instability(without))
 
     def test_bcgd_cifar10(self):
         run = read_run(synthetic_cifar.bcgd_cifar10_log(self.folder / "run.h5"))
@@ -129,35 +188,63 @@ class ComparisonTest(FigureTest):
         for row, rule in enumerate(synthetic_cifar.RULES):
             self.assertEqual(bars[f"summary/train_loss/{rule}/1W4A"], summary["train_loss_mean"][row])
         labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
-        self.assertEqual(labels, ["float", "BinaryConnect", "BCGD, ρ = 1e-05"])
+        self.assertEqual(labels, ["float start", "BinaryConnect", "BCGD, ρ = 1e-05"])
         self.assertEqual(len(drawn(bcgd_cifar10.curves(run))), 8)  # 2 rules, 2 seeds, 2 quantities
 
-    def test_compare_methods(self):
+    def test_compare_methods_has_a_panel_for_each_question_with_the_best_method_on_top(self):
         run = read_run(synthetic_cifar.compare_methods_log(self.folder / "run.h5"))
         table = run.tables["summary"]
         fig = compare_methods.accuracy(run)
-        series = {gid: line for gid, line in drawn(fig).items() if gid.startswith("summary/")}
+        panels = [ax for ax in fig.axes if ax.get_visible()]
+        titles = [ax.get_title() for ax in panels]
+        self.assertEqual(titles, ["1W: weights only", "2W2A: activations too", "other bits, one method each"])
+        labels = [[tick.get_text() for tick in ax.get_yticklabels()][::-1] for ax in panels]
         self.assertEqual(
-            set(series),
-            {f"summary/test_best/{name}" for name in ("binary_connect/float", "lbw_net/float", "bcgd/quantized")},
-        )
-        for name, rows in (("lbw_net/float", [4, 5]), ("bcgd/quantized", [1, 2, 3])):
-            x, y = series[f"summary/test_best/{name}"]
-            np.testing.assert_array_equal(y, 100 * table["test_best_mean"][rows])
-            self.assertTrue(np.all(np.diff(x) == 1))
-        # In the order of the bits, float last.
-        ticks = [[tick.get_text() for tick in ax.get_xticklabels()] for ax in fig.axes]
-        self.assertEqual(ticks, [["1W", "2W", "4W"], ["1W4A", "4W4A", "4A"]])
-        table["test_best_mean"][:] = [0.1, np.nan, 0.9, 0.9, 0.9, 0.9]
-        texts = [[text.get_text() for text in ax.texts] for ax in compare_methods.accuracy(run).axes]
-        self.assertEqual(texts, [["binary connect 10 %"], ["bcgd diverged"]])
+            labels, [["binary connect", "lbw net"], ["pact", "bcgd"], ["bcgd 4A", "lbw net 4W"]]
+        )  # from the top
+        points = {gid: x for gid, (x, _) in drawn(fig).items()}
+        for row, name in ((1, "binary_connect/1W"), (4, "bcgd/4A"), (6, "pact/2W2A")):
+            self.assertEqual(points[f"summary/test_best/{name}"], 100 * table["test_best_mean"][row])
+        texts = [text.get_text() for text in panels[0].texts]
+        self.assertEqual(len(texts), 2)
+        for text, row in zip(texts, (2, 1)):
+            mean, half = (100 * table[f"test_best_{what}"][row] for what in ("mean", "half_width"))
+            self.assertEqual(text, f"{mean:.2f} ± {half:.2f}")
+        for ax in panels:  # the control, and nothing that connects methods
+            self.assertEqual(
+                [line.get_gid() for line in ax.get_lines() if len(line.get_xdata()) > 1][1:],
+                ["summary/test_best/float"],
+            )
+        self.assertIn("mean, 95 % interval (t), n = 3", fig._suptitle.get_text())
+
+    def test_compare_methods_names_what_failed(self):
+        run = read_run(synthetic_cifar.compare_methods_log(self.folder / "run.h5"))
+        mean = run.tables["summary"]["test_best_mean"]
+        mean[1], mean[5] = 0.1, np.nan
+        fig = compare_methods.accuracy(run)
+        texts = [[text.get_text() for text in ax.texts] for ax in fig.axes if ax.get_visible()]
+        self.assertTrue(texts[0][0].startswith("10.00 ± "))
+        self.assertEqual(texts[0][1], "◀ failed: less than half of the best")
+        self.assertEqual(texts[1][0], "diverged")
+        self.assertEqual(
+            [len(text) for text in texts], [3, 2, 2]
+        )  # nothing more is said of the others than their value
+        self.assertEqual([tick.get_text() for tick in fig.axes[0].get_yticklabels()], ["binary connect", "lbw net"])
+        self.assertGreater(fig.axes[0].get_xlim()[0], 50)  # a failure does not flatten the rest
+
+    def test_compare_methods_cost_and_search(self):
+        run = read_run(synthetic_cifar.compare_methods_log(self.folder / "run.h5"))
+        table = run.tables["summary"]
         lines = drawn(compare_methods.cost(run))
-        np.testing.assert_array_equal(lines["summary/size/lbw_net"], ([20, 24], 100 * table["test_best_mean"][[4, 5]]))
-        np.testing.assert_array_equal(lines["summary/speed/bcgd"][0], [1030, 1010, 1020])
+        np.testing.assert_array_equal(lines["summary/size/lbw_net"], ([12, 16], 100 * table["test_best_mean"][[2, 3]]))
+        np.testing.assert_array_equal(lines["summary/speed/bcgd"][0], [1040, 1050])
+        lines = drawn(compare_methods.search(run))
+        self.assertIn("search/test/pact/2W2A", lines)
+        self.assertEqual(len([gid for gid in lines if gid.endswith("/2W2A") and "/held_out/" in gid]), 3)
 
     def test_a_cell_that_diverged_says_so(self):
         run = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "run.h5"))
-        run.tables["summary"]["train_loss_mean"][0] = np.nan
+        run.tables["summary"]["train_loss_mean"][1] = np.nan
         texts = [[text.get_text() for text in ax.texts] for ax in ste_cifar10.comparison(run).axes]
         self.assertEqual(texts, [[], [" diverged"]])
 

@@ -88,7 +88,7 @@ class CoarseGradientTest(FigureTest):
             for name, table in self.run_log.tables.items()
             if np.isfinite(table.get("bound_ratio", np.nan)).any()
         }
-        self.assertEqual(len(expected), 3)
+        self.assertEqual(len(expected), 6)
         self.assert_drawn(coarse_gradient.bound_ratio(self.run_log), expected)
 
     def test_the_landscape_is_the_loss_over_the_angle(self):
@@ -170,6 +170,34 @@ class CoarseDescentTest(FigureTest):
                 self.assertAlmostEqual(share[f"{name}_runs/{end}"], count / 6)
         self.assertEqual([text.get_text() for text in fig.axes[0].texts].count("83.3 %\nof 6"), 3)
 
+    def test_theorem_2_is_drawn_for_every_run_with_the_longest_w_and_those_that_left_are_dashed(self):
+        table, ends = self.run_log.tables["theorem2"], self.run_log.tables["theorem2_runs"]
+        expected = {}
+        for k, name in enumerate(synthetic.STES):
+            for run in range(3):
+                rows = (table["ste"] == k) & (table["norm_w0"] == 5) & (table["run"] == run)
+                for quantity in ("cross", "theta", "slack"):
+                    expected[f"theorem2/{quantity}/{name}/{run}"] = (table["step"][rows], table[quantity][rows])
+        fig = coarse_descent.theorem2(self.run_log)
+        self.assert_drawn(fig, expected)
+        dashed = {line.get_gid() for ax in fig.axes for line in ax.get_lines() if line.get_linestyle() == "--"}
+        self.assertEqual(dashed, {f"theorem2/{quantity}/identity/0" for quantity in ("cross", "theta", "slack")})
+        self.assertEqual(np.sum(ends["kept"] == 0), 1)
+
+    def test_the_promises_of_theorem_2_are_drawn_as_shares_of_runs(self):
+        expected = {}
+        for name in synthetic.STES:
+            for what in ("end", "kept", "monotone"):
+                share = [1, 2 / 3] if name == "identity" else [1, 1]
+                expected[f"theorem2_runs/{what}/{name}"] = ([1, 5], share)
+        self.assert_drawn(coarse_descent.theorem2_shares(self.run_log), expected)
+
+    def test_a_log_without_such_runs_has_no_figures_of_theorem_2(self):
+        tables = {name: table for name, table in self.run_log.tables.items() if not name.startswith("theorem2")}
+        run = self.log("coarse_descent", tables=tables)
+        self.assertIsNone(coarse_descent.theorem2(run))
+        self.assertIsNone(coarse_descent.theorem2_shares(run))
+
     def test_the_one_step_curves_and_their_roughness_are_drawn(self):
         table = self.run_log.tables["one_step"]
         sizes = (10, 100, 1000, 20000)
@@ -226,7 +254,7 @@ class MnistSteTest(FigureTest):
         super().setUp()
         self.run_log = read_run(synthetic.mnist_ste_log(self.folder / "run.h5"))
 
-    def test_the_bars_are_the_means_and_their_ends_the_standard_deviations(self):
+    def test_the_bars_are_the_means_and_their_ends_those_of_the_intervals(self):
         fig = mnist_ste.comparison(self.run_log)
         table = self.run_log.tables["summary"]
         heights = {bar.get_gid(): bar.get_height() for ax in fig.axes for bar in ax.patches}
@@ -238,12 +266,17 @@ class MnistSteTest(FigureTest):
                     ends[bar.get_gid()] = segment[:, 1]
         for k in range(6):
             key = f"{synthetic.STES[int(table['ste'][k])]}/{int(table['bits'][k])}"
-            for gid, mean, deviation in (
-                (f"summary/test_best/{key}", 100 * (1 - table["test_best_mean"][k]), 100 * table["test_best_sd"][k]),
-                (f"summary/train_loss/{key}", table["train_loss_mean"][k], table["train_loss_sd"][k]),
+            for gid, mean, half in (
+                (
+                    f"summary/test_best/{key}",
+                    100 * (1 - table["test_best_mean"][k]),
+                    100 * table["test_best_half_width"][k],
+                ),
+                (f"summary/train_loss/{key}", table["train_loss_mean"][k], table["train_loss_half_width"][k]),
             ):
                 self.assertAlmostEqual(heights[gid], mean)
-                np.testing.assert_allclose(ends[gid], [mean - deviation, mean + deviation])
+                np.testing.assert_allclose(ends[gid], [mean - half, mean + half])
+        self.assertIn("mean, 95 % interval (t), n = 3", fig._suptitle.get_text())
 
     def test_the_curves_are_the_epochs_of_every_run(self):
         table = self.run_log.tables["epochs"]

@@ -173,6 +173,7 @@ class FindingsTest(FigureTest):
             r"descent with ReLU, 6 runs +50.0 % global minimum, 16.7 % spurious minimum, "
             r"16.7 % saddle, 16.7 % unsettled, loss never rose in 83.3 %",
         )
+        self.assertRegex(said, r"Theorem 2, \|w⁰\| = 5: .* identity 67 % \(67 %\), ReLU 100 % \(100 %\)")
         self.assertRegex(said, r"escape, identity, η = 0.01, .* +step 362, jump 0.3069 \(predicted 361, 0.3070\)")
         self.assertRegex(said, r"never escape +ReLU, clipped ReLU\n")
 

@@ -15,13 +15,14 @@ ENVIRONMENT = dict(os.environ, PYTHONPATH=str(EXPERIMENTS / "python"), PYTHONDON
 STES = ["identity", "relu", "clipped_relu"]
 ENDS = ["global_minimum", "spurious_minimum", "saddle", "unsettled"]
 LABELS = {"ste": STES, "end": ENDS}
+T = {1: np.nan, 2: 12.70620473617471, 3: 4.302652729911275}  # Student's t of that many values, 95 %
 
 
 def write_log(
     path, experiment, tables=None, series=None, inputs=None, schema="coarsegrad-run/1", config=None, labels=LABELS
 ):
     """tables: name -> column -> array; series: name -> (step, value); inputs: name -> array; config: setting -> value;
-    labels: column -> names that it indexes."""
+    labels: column, or table/column -> names that it indexes."""
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs.update(
             {
@@ -36,8 +37,8 @@ def write_log(
             for column, values in columns.items():
                 dataset = file.create_dataset(f"tables/{name}/{column}", data=values, maxshape=(None,), chunks=(64,))
                 dataset.attrs.update({"unit": "1", "description": column})
-                if column in labels:
-                    dataset.attrs["labels"] = labels[column]
+                if known := labels.get(f"{name}/{column}", labels.get(column)):
+                    dataset.attrs["labels"] = known
         for name, (step, value) in (series or {}).items():
             group = file.create_group(f"series/{name}")
             group.attrs.update({"unit": "1", "description": name})
@@ -48,24 +49,23 @@ def write_log(
     return path
 
 
-def estimator_table(rng, scale, closed_form=True, angles=25):
+def estimator_table(rng, scale, known=True, angles=25):
     """The columns of one estimator of coarse_gradient."""
     theta = np.linspace(0, np.pi, angles + 2)[1:-1]
     curves = {"correlation": scale * np.sin(theta), "norm": scale * np.cos(theta / 2), "loss": 0.2 + 0.1 * theta}
-    table = {"theta": theta, "bound_ratio": scale * np.exp(theta) if closed_form else np.full(angles, np.nan)}
+    table = {"theta": theta, "bound_ratio": scale * np.exp(theta) if known else np.full(angles, np.nan)}
     for name, curve in curves.items():
         table[f"{name}_se"] = np.full(angles, 0.01 * scale)
         table[f"{name}_mc"] = curve + table[f"{name}_se"] * rng.standard_normal(angles)
-        table[name] = curve if closed_form or name == "loss" else np.full(angles, np.nan)
+        table[name] = curve if known or name == "loss" else np.full(angles, np.nan)
     return table
 
 
 def coarse_gradient_log(path):
     rng = np.random.default_rng(1)
-    closed = {"identity": 0.4, "relu": 0.2, "clipped_relu": 0.12}
-    sampled = {"tanh": 0.25, "sigmoid": 0.1, "leaky_relu": 0.22, "swish_sign": 0.3}
-    tables = {name: estimator_table(rng, scale) for name, scale in closed.items()}
-    tables |= {name: estimator_table(rng, scale, closed_form=False) for name, scale in sampled.items()}
+    known = {"identity": 0.4, "relu": 0.2, "clipped_relu": 0.12, "tanh": 0.25, "sigmoid": 0.1, "leaky_relu": 0.22}
+    tables = {name: estimator_table(rng, scale) for name, scale in known.items()}
+    tables["swish_sign"] = estimator_table(rng, 0.3, known=False)  # as a log of 0.1 has it
     samples = np.tile([1e2, 1e3, 1e4, 1e5], 3)
     tables["sample_size"] = {
         "ste": np.repeat([0.0, 1, 2], 4),
@@ -74,6 +74,27 @@ def coarse_gradient_log(path):
         "rms_error_se": 0.1 / np.sqrt(samples),
     }
     return write_log(path, "coarse_gradient", tables, inputs={"v": np.ones(4), "v_star": np.array([1, 0.6, -0.4, 0.5])})
+
+
+def theorem2_tables(rng, lengths=(1.0, 5.0), runs=3, steps=40):
+    """Runs from starts that fulfil the conditions of Theorem 2; the first one of the identity leaves them at length 5."""
+    cells = [(ste, length, run) for ste in range(3) for length in lengths for run in range(runs)]
+    left = [ste == 0 and length == 5 and run == 0 for ste, length, run in cells]
+    step = np.arange(0.0, 10 * steps, 10)
+    keys = {name: np.array([cell[k] for cell in cells], float) for k, name in enumerate(("ste", "norm_w0", "run"))}
+    decay = np.array([np.exp(-rng.uniform(0.005, 0.02) * step) for _ in cells])
+    path = {name: np.repeat(values, steps) for name, values in keys.items()} | {
+        "step": np.tile(step, len(cells)),
+        "cross": (1.77 - decay).ravel(),
+        "theta": (np.where(left, 2.0, 1.4)[:, None] * decay).ravel(),
+        "slack": decay.ravel(),
+    }
+    ends = keys | {
+        "end": np.array([3.0 * is_left for is_left in left]),
+        "kept": np.array([float(not is_left) for is_left in left]),
+        "monotone": np.array([float(not is_left) for is_left in left]),
+    }
+    return {"theorem2": path, "theorem2_runs": ends}
 
 
 def coarse_descent_log(path):
@@ -96,6 +117,7 @@ def coarse_descent_log(path):
             "end": np.array([0.0, 0, 0, 1, 2, 3]),
             "monotone": np.array([1.0, 1, 1, 1, 0, 1]),
         }
+    tables |= theorem2_tables(rng)
     eta = np.linspace(0, 1, 51)
     sizes = np.array([10, 100, 1000, 20000])
     tables["one_step"] = {
@@ -168,7 +190,9 @@ def comparison_tables(variants, quality, seeds=3, epochs=5, level=0.99):
     summary["seeds"] = np.full(len(variants), float(seeds))
     for name, column in (("train_loss", "train_loss"), ("test_best", "test_accuracy"), ("test_last", "test_accuracy")):
         last = [[cell[column][-1] for cell in cells if variant.items() <= cell.items()] for variant in variants]
-        summary[f"{name}_mean"], summary[f"{name}_sd"] = np.mean(last, axis=1), np.std(last, axis=1)
+        deviation = np.std(last, axis=1, ddof=1) if seeds > 1 else np.full(len(variants), np.nan)
+        summary[f"{name}_mean"], summary[f"{name}_sd"] = np.mean(last, axis=1), deviation
+        summary[f"{name}_half_width"] = T[seeds] * deviation / np.sqrt(seeds)
     float_epochs = {
         "epoch": epoch,
         "loss": 0.1 / epoch,
@@ -179,10 +203,37 @@ def comparison_tables(variants, quality, seeds=3, epochs=5, level=0.99):
     return {"epochs": table, "float_epochs": float_epochs, "summary": summary}
 
 
-def ste_tables(**options):
-    """Three estimators at 2 and 4 bits."""
-    variants = [{"ste": ste, "bits": bits} for bits in (2, 4) for ste in (0, 1, 2)]
-    return comparison_tables(variants, lambda v: (v["ste"] == 0) / v["bits"], **options)
+def ste_tables(control=False, **options):
+    """Three estimators at 2 and 4 bits, and maybe the float control."""
+    variants = [{"ste": 3, "bits": 0}] if control else []
+    variants += [{"ste": ste, "bits": bits} for bits in (2, 4) for ste in (0, 1, 2)]
+    return comparison_tables(variants, lambda v: (v["ste"] == 0) / v["bits"] if v["bits"] else -0.1, **options)
+
+
+def search_table(variants, quality, rates, decays, level=0.9):
+    """A search of rates and decays: the variant `quality` names loses most at rates far from 0.1; the largest rate makes
+    the first variant diverge."""
+    rows = []
+    for number, variant in enumerate(variants):
+        trials = []
+        for rate in rates:
+            for decay in decays:
+                accuracy = level - 0.1 * quality(variant) - 0.03 * np.log10(rate / 0.1) ** 2 - 10 * decay
+                if number == 0 and rate == max(rates):
+                    accuracy = np.nan
+                trials.append(
+                    variant
+                    | {
+                        "lr": rate,
+                        "weight_decay": decay,
+                        "held_out_accuracy": accuracy,
+                        "test_accuracy": accuracy - 0.005,
+                        "chosen": 0.0,
+                    }
+                )
+        trials[int(np.nanargmax([trial["held_out_accuracy"] for trial in trials]))]["chosen"] = 1.0
+        rows += trials
+    return {column: np.array([row[column] for row in rows], float) for column in rows[0]}
 
 
 def mnist_ste_log(path):

@@ -1,7 +1,7 @@
 """Logs of the CIFAR experiments with made-up numbers."""
 import numpy as np
 
-from synthetic import LABELS, STES, comparison_tables, ste_tables, write_log
+from synthetic import LABELS, STES, comparison_tables, search_table, ste_tables, write_log
 
 CONFIG = {"net": "resnet20", "dataset": "cifar10", "lr": 0.1}
 LAYERS = [f"activation{k}" for k in range(1, 20)]
@@ -33,31 +33,48 @@ def train_log(path, held_out=True, config=CONFIG, epochs=8, level=0.9):
     )
 
 
-def ste_cifar10_log(path):
-    tables = ste_tables(seeds=1, level=0.91)
-    tables["epochs"]["loss"] *= 10
+def instability_table(seeds):
+    """Three estimators and the control from one minimum, at 2 and 4 bits."""
+    rng = np.random.default_rng(8)
     curve = np.arange(25.0, 1001, 25)
     epoch_ends = np.arange(0.0, 1001, 200)
-    columns = {name: [] for name in ("ste", "bits", "step", "loss", "held_out_accuracy", "test_accuracy", "train_loss")}
-    for k in range(len(STES)):
-        growth = 1 + (k == 0) * np.sqrt(epoch_ends) / 8
-        parts = (
-            {"step": curve, "loss": 0.04 * (1 + (k == 0) * np.sqrt(curve) / 10) + 0.002 * np.sin(curve)},
-            {
-                "step": epoch_ends,
-                "held_out_accuracy": 0.93 - 0.02 * growth,
-                "test_accuracy": 0.92 - 0.02 * growth,
-                "train_loss": 0.04 * growth,
-            },
-        )
-        for part in parts:
-            for name, values in columns.items():
-                constant = {"ste": k, "bits": 4}.get(name, np.nan)
-                values.extend(np.broadcast_to(part.get(name, constant), len(part["step"])))
-    tables["instability"] = {name: np.array(values, float) for name, values in columns.items()}
-    return write_log(
-        path, "ste_cifar10", tables, config=CONFIG | {"instability-from": "clipped_relu", "instability-lr": 1e-5}
+    rows = []
+    for bits in (2, 4):
+        for ste in range(4):
+            worse = {0: 1.0, 1: 0.2, 2: 0.0, 3: 0.1}[ste] * 4 / bits
+            for seed in range(1, seeds + 1):
+                noise = 1 + 0.02 * rng.standard_normal()
+                same = {"ste": ste, "bits": bits, "seed": seed, "lr": 9e-4 if ste == 3 else 1e-5}
+                for step in curve:
+                    loss = 0.04 * (1 + worse * np.sqrt(step) / 10) * noise + 0.002 * np.sin(step)
+                    rows.append(same | {"step": step, "loss": loss})
+                for step in epoch_ends:
+                    growth = (1 + worse * np.sqrt(step) / 8) * noise
+                    rows.append(
+                        same
+                        | {
+                            "step": step,
+                            "held_out_accuracy": 0.93 - 0.02 * growth,
+                            "test_accuracy": 0.92 - 0.02 * growth,
+                            "train_loss": 0.04 * growth,
+                        }
+                    )
+    columns = (*same, "step", "loss", "held_out_accuracy", "test_accuracy", "train_loss")
+    return {name: np.array([row.get(name, np.nan) for row in rows], float) for name in columns}
+
+
+def ste_cifar10_log(path, seeds=3):
+    """With a float control, a search of rates and the instability with its control."""
+    tables = ste_tables(control=True, seeds=seeds, level=0.91)
+    tables["epochs"]["loss"] *= 10
+    variants = [{"ste": ste, "bits": bits} for bits in (2, 4) for ste in (0, 1, 2)] + [{"ste": 3, "bits": 0}]
+    tables["search"] = search_table(
+        variants, lambda v: (3 - v["ste"]) ** 2 / 9 / max(v["bits"], 1), (1e-3, 1e-2, 1e-1, 1.0), (0.0, 1e-3)
     )
+    tables["instability"] = instability_table(seeds)
+    labels = {"ste": [*STES, "float"], "instability/ste": [*STES, "clipped_relu_equal_length"]}
+    config = {"instability": 5, "instability-from": "clipped_relu", "instability-lr": 1e-5, "search-epochs": 10}
+    return write_log(path, "ste_cifar10", tables, config=CONFIG | config, labels=labels)
 
 
 def bcgd_cifar10_log(path):
@@ -67,20 +84,29 @@ def bcgd_cifar10_log(path):
     return write_log(path, "bcgd_cifar10", tables, config=CONFIG, labels={"rule": RULES})
 
 
-def compare_methods_log(path):
-    methods = ["binary_connect", "bcgd", "lbw_net"]
+METHODS = ["binary_connect", "bcgd", "lbw_net", "pact", "float"]
+
+
+def compare_methods_log(path, seeds=3):
+    """1W and 2W2A have two methods each, the other bits one; the float control is the last method."""
     variants = [
         {"method": m, "weight_bits": w, "activation_bits": a}
-        for m, w, a in ((0, 1, 0), (1, 1, 4), (1, 4, 4), (1, 0, 4), (2, 2, 0), (2, 4, 0))
+        for m, w, a in ((4, 0, 0), (0, 1, 0), (2, 1, 0), (2, 4, 0), (1, 0, 4), (1, 2, 2), (3, 2, 2))
     ]
-    tables = comparison_tables(variants, lambda v: v["weight_bits"] == 1, seeds=3, level=0.9)
+
+    def quality(variant):
+        return 0 if variant["method"] == 4 else 1 + (variant["method"] == 2) - (variant["method"] == 3)
+
+    tables = comparison_tables(variants, quality, seeds=seeds, level=0.9)
     rows = np.arange(float(len(variants)))
     tables["summary"] |= {
         "images_per_second": 1000 + 10 * rows,
         "deployed_bytes": 4096 * (1 + rows),
         "stages": 1 + 0 * rows,
     }
-    return write_log(path, "compare_methods", tables, config=CONFIG | {"epochs": 5}, labels={"method": methods})
+    tables["search"] = search_table(variants, quality, (0.03, 0.1, 0.3), (1e-4,))
+    config = CONFIG | {"epochs": 5, "search-epochs": 2}
+    return write_log(path, "compare_methods", tables, config=config, labels={"method": METHODS})
 
 
 def ste_diagnostics_log(path):

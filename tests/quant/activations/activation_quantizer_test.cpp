@@ -8,8 +8,10 @@
 #include "core/base/check.h"
 #include "nn/init.h"
 #include "nn/networks.h"
+#include "quant/activations/clipped_relu.h"
 #include "quant/activations/trained.h"
 #include "quant/activations/uniform.h"
+#include "quant/method.h"
 
 using namespace coarsegrad;
 
@@ -19,7 +21,7 @@ std::unique_ptr<nn::Activation> made(const Part& part) { return quant::make_acti
 
 std::vector<std::string> quantized() {
   auto names = quant::activations().names();
-  std::erase(names, "relu");
+  std::erase_if(names, [](const auto& name) { return !quant::activations().part(name).options.has("bits"); });
   return names;
 }
 
@@ -35,7 +37,7 @@ TEST_SUITE("quant") {
       for (const int bits : {1, 2, 4}) {
         INFO(name, " with ", bits, " bits");
         const Part part = quant::activations().part(name);
-        if (name == "sign" && bits > 1) {
+        if ((name == "sign" && bits > 1) || (name == "mix" && bits > 3)) {
           CHECK_THROWS_AS(part.with("bits", bits), UsageError);
           continue;
         }
@@ -51,6 +53,34 @@ TEST_SUITE("quant") {
         CHECK(levels.size() > 1);
         CHECK(levels.size() <= static_cast<std::size_t>(1 << bits));
       }
+  }
+
+  TEST_CASE("activations by name: relu and hard_tanh are float, and a method keeps them so") {
+    const Tensor x({5}, {-2, Real(-0.5), 0, Real(0.5), 2});
+    const auto relu = made({"relu"}), hard_tanh = made({"hard_tanh"});
+    CHECK(std::ranges::equal((*relu)(x).value().view(), std::vector<Real>{0, 0, 0, Real(0.5), 2}));
+    CHECK(std::ranges::equal((*hard_tanh)(x).value().view(), std::vector<Real>{-1, Real(-0.5), 0, Real(0.5), 1}));
+    for (const char* name : {"relu", "hard_tanh"}) {
+      const quant::Method m{.activations = {name}};
+      CHECK(target(m).activation_bits == 0);
+      CHECK(with_bits(m, {0, 0}).activations.name == name);
+    }
+    CHECK(quant::with_bits({.activations = {"sign"}}, {0, 0}).activations.name == "relu");
+  }
+
+  TEST_CASE("activations by name: clipped_relu is a float ReLU that ends, and a method keeps it") {
+    const Part part{"clipped_relu", quant::ClippedReluOptions{.end = 0.75}};
+    const auto clipped = made(part);
+    const Var x = Var::leaf(Tensor({5}, {-2, Real(0.25), Real(0.5), Real(0.75), 2}));
+    const Var y = (*clipped)(x);
+    CHECK(std::ranges::equal(y.value().view(), std::vector<Real>{0, Real(0.25), Real(0.5), Real(0.75), Real(0.75)}));
+    y.backward(Tensor({5}, {1, 1, 1, 1, 1}));
+    CHECK(std::ranges::equal(x.grad().view(), std::vector<Real>{0, 1, 1, 1, 0}));
+    const quant::Method m{.activations = part};
+    CHECK(target(m).activation_bits == 0);
+    CHECK(with_bits(m, {0, 0}).activations == part);
+    for (const double end : {0., -1., std::nan("")})
+      CHECK_THROWS_AS(made({"clipped_relu", quant::ClippedReluOptions{.end = end}}), Error);
   }
 
   TEST_CASE("activations by name: uniform and trained are the modules of that kind, with their options") {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
 
 #include "core/base/check.h"
@@ -30,6 +31,14 @@ namespace {
 const std::vector<Real> kWeights{Real(.9),  Real(-.35), Real(.12), Real(-.05),
                                  Real(.02), Real(.6),   Real(-.2), Real(.01)};
 const std::vector<Real> kSlopes{1, -2, Real(.5), 3, -1, Real(.25), 2, Real(-.5)};
+
+const double kGolden = sizeof(Real) == sizeof(double) ? 1e-9 : 2e-6;
+
+// Equation 9 with one bit.
+std::unique_ptr<quant::WeightProjection> signs_through_tanh(bool detach_max) {
+  return quant::weight_projection(
+      {"dorefa", quant::DorefaWeightOptions{.bits = 1, .detach_max = detach_max, .through_tanh = true}});
+}
 
 std::unique_ptr<quant::WeightProjection> dorefa(int bits, bool detach_max = false) {
   return quant::weight_projection({"dorefa", quant::DorefaWeightOptions{.bits = bits, .detach_max = detach_max}});
@@ -147,6 +156,78 @@ TEST_SUITE("paper-dorefa") {
     quant::DorefaActivation bounded(2);
     bounded.quantize(false);
     check_close(bounded(Tensor({4}, {-1, Real(.3), 1, 7})).value(), {0, .3, 1, 1});
+  }
+}
+
+TEST_SUITE("paper-dorefa") {
+  TEST_CASE("paper-dorefa 7.11: quantize_k: golden levels, idempotent, monotone, and max pooling commutes with it") {
+    const std::vector<Real> golden{0, Real(.1), Real(.2), Real(.34), Real(.5), Real(.6), Real(.84), Real(.99), 1};
+    const std::vector<int> levels[] = {{0, 0, 0, 0, 0, 1, 1, 1, 1},
+                                       {0, 0, 1, 1, 2, 2, 3, 3, 3},
+                                       {0, 1, 1, 2, 4, 4, 6, 7, 7},
+                                       {0, 2, 3, 5, 8, 9, 13, 15, 15}};
+    for (int bits = 1; bits <= 8; ++bits) {
+      INFO(bits, " bits");
+      const int n = (1 << bits) - 1;
+      std::vector<Real> r(golden);
+      for (int j = 1; j <= n; ++j) r.push_back((j - Real(0.5)) / static_cast<Real>(n));  // ties
+      const Tensor random = nn::uniform({500}, Real(0.5), Rng(9));
+      for (const Real v : random.view()) r.push_back(v + Real(0.5));
+      const Tensor q = activated(r, bits);
+      for (std::size_t i = 0; bits <= 4 && i < golden.size(); ++i)
+        CHECK(std::lround(n * static_cast<double>(q.view()[i])) == levels[bits - 1][i]);
+      for (const Real v : q.view()) {
+        CHECK(std::abs(n * static_cast<double>(v) - std::round(n * static_cast<double>(v))) < 1e-4);
+        CHECK((v >= 0 && v <= 1));
+      }
+      const std::vector<Real> once(q.view().begin(), q.view().end());
+      CHECK(std::ranges::equal(activated(once, bits).view(), once));
+      std::vector<Real> ascending = r;
+      std::ranges::sort(ascending);
+      CHECK(std::ranges::is_sorted(activated(ascending, bits).view()));
+      std::vector<Real> other(r.rbegin(), r.rend()), largest;
+      std::ranges::transform(r, other, std::back_inserter(largest), [](Real a, Real b) { return std::max(a, b); });
+      const Tensor of_other = activated(other, bits), of_largest = activated(largest, bits);
+      bool same = true;
+      for (std::int64_t i = 0; i < q.numel(); ++i) same = same && of_largest[i] == std::max(q[i], of_other[i]);
+      CHECK(same);
+    }
+  }
+
+  TEST_CASE("paper-dorefa 7.11: quantize_k passes its gradient on as it is, at both ends, too") {
+    const Tensor r({6}, {0, Real(.2), Real(.5), Real(.7), Real(.99), 1}), g({6}, {1, -2, 3, Real(.5), 7, -1});
+    for (int bits = 1; bits <= 8; ++bits) {
+      quant::DorefaActivation quantize_k(bits, Bounding::clip, surrogate("identity"));
+      const Var leaf = Var::leaf(r);
+      quantize_k(leaf).backward(g);
+      CHECK(std::ranges::equal(leaf.grad().view(), g.view()));
+    }
+  }
+
+  TEST_CASE("paper-dorefa 7.12: binary weights: one scale for the layer, sgn(0) = +1, no mask on the gradient") {
+    const std::vector<Real> w{Real(.9), Real(-.35), Real(.12), Real(-.05), 0, Real(.6), Real(-.2), Real(.01)};
+    const double e = 0.27875;
+    check_close(dorefa(1)->project(Tensor({8}, w)), {e, -e, e, -e, e, e, -e, e}, kGolden);
+    const Tensor beyond({8}, {Real(1.9), Real(-1.35), Real(.12), Real(-.05), 0, Real(.6), -7, Real(.01)});
+    const Tensor g({8}, kSlopes);
+    CHECK(std::ranges::equal(dorefa(1)->gradient(beyond, g).weight.view(), g.view()));
+    const double one = 0.28125;  // 0.355 and 0.2075 filter by filter
+    check_close(dorefa(1)->project(Tensor({2, 4}, kWeights)), {one, -one, one, -one, one, one, -one, one}, kGolden);
+  }
+
+  TEST_CASE("paper-dorefa 7.12: binary weights through tanh: -1 and 1 without a scale, 0 becomes -1") {
+    const Tensor w({8}, {Real(.9), Real(-.35), Real(.12), Real(-.05), 0, Real(.6), Real(-.2), Real(.01)}),
+        g({8}, kSlopes);
+    const Tensor p = signs_through_tanh(false)->project(w);
+    check_close(p, {1, -1, 1, -1, -1, 1, -1, 1}, 0);
+    REQUIRE(p.coded() != nullptr);
+    CHECK(p.coded()->scales()[0] == 1);
+    CHECK(p.coded()->bits() == 1);
+    Values expected{-0.300930549996, -2.476208655838, 0.688077656919, 4.177748680843,
+                    -1.396067253030, 0.248352603083,  2.683361274547, -0.697963827806};
+    check_close(signs_through_tanh(false)->gradient(w, g).weight, expected, kGolden);
+    expected[0] = 0.679769382831;
+    check_close(signs_through_tanh(true)->gradient(w, g).weight, expected, kGolden);
   }
 }
 

@@ -53,6 +53,15 @@ TEST_SUITE("quant") {
     }
   }
 
+  TEST_CASE(
+      "pact: at the clip itself the derivatives with respect to x and alpha are 1 and 0, not the paper's 0 and 1") {
+    PactActivation act({.bits = 2, .alpha = 1.5});
+    const Var x = Var::leaf(Tensor({3}, {Real(1.25), Real(1.5), Real(1.75)}));
+    act(x).backward(Tensor({3}, {1, 2, 4}));
+    CHECK(std::ranges::equal(x.grad().view(), std::vector<Real>{1, 2, 0}));
+    CHECK(act.alpha.grad().item() == 4);
+  }
+
   TEST_CASE("pact: alpha takes weight decay and its own rate, and stays within bounds") {
     PactActivation act({.bits = 4, .alpha = 2, .rate_factor = 0.5});
     CHECK(act.alpha.decay);

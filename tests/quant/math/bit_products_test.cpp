@@ -3,10 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/check.h"
 #include "core/compute/random.h"
+#include "quant/math/level_set.h"
 #include "quant/math/power_of_two.h"
 
 using namespace coarsegrad;
@@ -33,7 +35,7 @@ struct Kind {
     return static_cast<std::int64_t>(std::ldexp(power_value(code, magnitudes), magnitudes - 1));
   }
 };
-// The level sets of 1, 2 and 3 bits (quant/math/level_set.h), and power-of-two weights of 4 to 6 bits.
+// The level sets of 1, 2 and 3 bits (quant/math/level_set.h), and power-of-two weights of 3, 4 and 6 bits.
 constexpr Kind kKinds[] = {{"signs", 1, false},       {"ternary", 1, true},     {"two powers", 2, true},
                            {"three powers", 3, true}, {"four powers", 4, true}, {"sixteen powers", 16, true}};
 
@@ -90,6 +92,83 @@ TEST_SUITE("quant") {
     CHECK_THROWS_AS(PowerVector(one, 33), Error);
     CHECK_THROWS_AS(dot(PowerVector(one, 32), PowerVector(one, 32)), Error);
     CHECK_THROWS_AS(bucket_dot(one, 1, std::vector<float>{1, 2}), Error);
+  }
+}
+
+namespace {
+
+Codes codes_of(const LevelSet& set, const std::vector<double>& x) {
+  Codes codes(x.size());
+  set.encode<double>(x, codes.data());
+  return codes;
+}
+
+/// How often each level is taken, ascending.
+std::vector<int> counts_of(const LevelSet& set, const Codes& codes) {
+  std::vector<int> counts;
+  for (const double level : set.levels())
+    counts.push_back(
+        static_cast<int>(std::ranges::count_if(codes, [&](int code) { return set.level(code) == level; })));
+  return counts;
+}
+
+/// 16 sum h h by the bit planes.
+std::int64_t sixteen_dot(const LevelSet& a, const Codes& x, const LevelSet& b, const Codes& w) {
+  const std::int64_t product = dot(PowerVector(x, a.magnitudes()), PowerVector(w, b.magnitudes()));
+  return product * (16 >> (a.magnitudes() + b.magnitudes() - 2));
+}
+
+}  // namespace
+
+TEST_SUITE("paper-aqe") {
+  TEST_CASE("paper-aqe 11.19: operation and precision of all pairs of bits") {
+    const char *const k1 = "1-bit fixed", *const k2 = "2-bit fixed", *const k16 = "16-bit floating";
+    const struct {
+      int inputs, weights;
+      ProductUnit unit;
+    } kTable[] = {{1, 1, {"XNOR", k1}},          {1, 2, {"XNOR", k1}},
+                  {1, 3, {"XNOR", k2}},          {1, 16, {"XNOR ADDER", k16}},
+                  {2, 1, {"XNOR", k1}},          {2, 2, {"XNOR", k1}},
+                  {2, 3, {"XNOR", k2}},          {2, 16, {"XNOR ADDER", k16}},
+                  {3, 1, {"XNOR", k2}},          {3, 2, {"XNOR", k2}},
+                  {3, 3, {"SHIFT", k2}},         {3, 16, {"SHIFT ADDER", k16}},
+                  {16, 1, {"XNOR ADDER", k16}},  {16, 2, {"XNOR ADDER", k16}},
+                  {16, 3, {"SHIFT ADDER", k16}}, {32, 32, {"MAC", "32-bit floating"}}};
+    for (const auto& row : kTable) {
+      INFO(row.inputs, " and ", row.weights, " bits");
+      CHECK(product_unit(row.inputs, row.weights) == row.unit);
+    }
+    for (const auto& [inputs, weights] : {std::pair{16, 16}, std::pair{1, 32}, std::pair{4, 4}, std::pair{0, 1}})
+      CHECK_THROWS_AS(product_unit(inputs, weights), UsageError);
+  }
+
+  TEST_CASE("paper-aqe 11.20: counts of the levels, and products by bits and shifts are the integer products") {
+    std::vector<double> x, w;
+    for (int i = 0; i < 64; ++i) {
+      x.push_back((2 * ((37 * i + 11) % 101) - 100) / 100.0);
+      w.push_back((2 * ((53 * i + 29) % 103) - 102) / 102.0);
+    }
+    CHECK(std::ranges::count(x, 0) == 1);
+    const std::vector<int> of_x[] = {{33, 31}, {31, 3, 30}, {8, 13, 7, 8, 8, 12, 8}},
+                           of_w[] = {{33, 31}, {31, 3, 30}, {9, 10, 9, 9, 8, 11, 8}};
+    constexpr int kProducts[3][3] = {{64, 16, -12}, {112, 64, 12}, {124, 84, 38}};
+    for (int m = 1; m <= 3; ++m)
+      for (int n = 1; n <= 3; ++n) {
+        INFO(m, " and ", n, " bits");
+        const LevelSet a = level_set(m), b = level_set(n);
+        const Codes cx = codes_of(a, x), cw = codes_of(b, w);
+        CHECK(counts_of(a, cx) == of_x[m - 1]);
+        CHECK(counts_of(b, cw) == of_w[n - 1]);
+        double product = 0;
+        std::vector<std::int32_t> four_x;
+        for (std::size_t i = 0; i < 64; ++i) {
+          product += a.level(cx[i]) * b.level(cw[i]);
+          four_x.push_back(static_cast<std::int32_t>(4 * a.level(cx[i])));
+        }
+        CHECK(16 * product == kProducts[m - 1][n - 1]);
+        CHECK(sixteen_dot(a, cx, b, cw) == kProducts[m - 1][n - 1]);
+        CHECK(shift_dot(cw, b.magnitudes(), four_x) * (4 >> (b.magnitudes() - 1)) == kProducts[m - 1][n - 1]);
+      }
   }
 }
 

@@ -11,6 +11,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "quant/theory/teacher.h"
+#include "tests/support/golden_point.h"
 #include "tests/support/random_points.h"
 
 using namespace coarsegrad;
@@ -21,36 +22,21 @@ namespace {
 
 constexpr double kPi = std::numbers::pi;
 
-const TwoLayer& golden_model() {
-  static const TwoLayer model({1, .25, -.5}, {.5, .5, .5, .5});
-  return model;
-}
-const Point kGoldenStart{{.5, -1, 2}, {.3, -.4, 1.2, 0}};
-
-// v* of item 8 with n = 6; w* is the first axis, the second is orthogonal to it.
-const TwoLayer& reference_model() {
-  static const TwoLayer model(reference_second_layer(4), {1, 0, 0, 0, 0, 0});
-  return model;
-}
-Vector reference_filter(double theta, double norm_w) {
-  return filter_at(reference_model().w_star(), {0, 1, 0, 0, 0, 0}, theta, norm_w);
-}
-
 struct Traced {
   Descent run;
   Vector losses;
 };
 
-Traced golden_run(Ste ste, std::int64_t steps) {
+Traced golden_run(const Ste& ste, std::int64_t steps) {
   Traced traced;
   DescentOptions options{.eta = 0.05, .steps = steps};
   options.observe = [&](const State& state) { traced.losses.push_back(state.loss); };
-  traced.run = population_descent(golden_model(), ste, kGoldenStart, options);
+  traced.run = population_descent(golden_model(), ste, kGoldenPoint, options);
   return traced;
 }
 
 // The 200 random starts of item 16: v ~ N(0, I), |w| = 5.
-std::vector<Descent> random_runs(Ste ste, std::int64_t steps) {
+std::vector<Descent> random_runs(const Ste& ste, std::int64_t steps) {
   std::vector<Descent> runs(200);
   parallel_for(200, [&](std::int64_t i) {
     const Rng rng = Rng(11).split(static_cast<std::uint64_t>(i));
@@ -93,21 +79,21 @@ TEST_SUITE("paper-ste") {
   TEST_CASE("paper-ste 8.11: golden population runs after 1 and 10 steps") {
     const double expected[3][2] = {
         {0.912494786876, 0.692628727709}, {0.913193150477, 0.707088087327}, {0.913465806299, 0.710655849893}};
-    for (const Ste ste : kAllStes) {
-      const Vector losses = golden_run(ste, 10).losses;
-      CHECK(std::abs(losses[1] - expected[static_cast<int>(ste)][0]) < 1e-10);
-      CHECK(std::abs(losses[10] - expected[static_cast<int>(ste)][1]) < 1e-10);
+    for (std::size_t k = 0; k < 3; ++k) {
+      const Vector losses = golden_run(paper_stes()[k], 10).losses;
+      CHECK(std::abs(losses[1] - expected[k][0]) < 1e-10);
+      CHECK(std::abs(losses[10] - expected[k][1]) < 1e-10);
     }
   }
 
   TEST_CASE("paper-ste 8.11: golden runs end at the spurious minimum, at the global one, and nowhere") {
-    const Descent relu = golden_run(Ste::relu, 5000).run, clipped = golden_run(Ste::clipped_relu, 5000).run;
+    const Descent relu = golden_run(ste("relu"), 5000).run, clipped = golden_run(ste("clipped_relu"), 5000).run;
     CHECK(std::abs(relu.last.loss - 0.0703125) < 1e-9);
     CHECK(relu.end == End::spurious_minimum);
     CHECK(clipped.last.loss < 1e-9);
     CHECK(clipped.monotone());
     CHECK(clipped.end == End::global_minimum);
-    const Traced identity = golden_run(Ste::identity, 5000);
+    const Traced identity = golden_run(ste("identity"), 5000);
     const auto [low, high] = std::minmax_element(identity.losses.begin() + 1000, identity.losses.end());
     CHECK(std::abs(*low - 0.0708) < 0.001);
     CHECK(std::abs(*high - 0.5527) < 0.01);
@@ -118,15 +104,15 @@ TEST_SUITE("paper-ste") {
   TEST_CASE("paper-ste 8.12: near the spurious minimum ReLU and clipped ReLU converge, the identity leaves") {
     Point start{reference_model().spurious_minimum().v, reference_filter(kPi - 0.2, 1)};
     for (double& x : start.v) x += 0.01;
-    const auto run = [&](Ste ste) { return population_descent(reference_model(), ste, start, {.steps = 4000}); };
-    for (const auto& [ste, norm_w] : {std::pair{Ste::relu, 1.1116}, std::pair{Ste::clipped_relu, 1.0362}}) {
+    const auto run = [&](const Ste& ste) { return population_descent(reference_model(), ste, start, {.steps = 4000}); };
+    for (const auto& [ste, norm_w] : {std::pair{ste("relu"), 1.1116}, std::pair{ste("clipped_relu"), 1.0362}}) {
       const Descent d = run(ste);
       CHECK(d.max_increase < 1e-12);
       CHECK(std::abs(d.last.loss - 0.289) < 1e-4);
       CHECK(std::abs(d.last.norm_w - norm_w) < 1e-3);
       CHECK(d.end == End::spurious_minimum);
     }
-    const Descent identity = run(Ste::identity);
+    const Descent identity = run(ste("identity"));
     CHECK(identity.max_increase > 0.01);
     CHECK(identity.min_theta < kPi / 2);
   }
@@ -149,7 +135,7 @@ TEST_SUITE("paper-ste") {
         }
         before = state.loss;
       };
-      population_descent(model, Ste::identity, {model.spurious_minimum().v, reference_filter(kPi - 1e-3, row.norm_w)},
+      population_descent(model, ste("identity"), {model.spurious_minimum().v, reference_filter(kPi - 1e-3, row.norm_w)},
                          options);
       CHECK(std::abs(static_cast<double>(step) - row.norm_w / (row.eta * model.identity_drift())) <= 2);
       CHECK(std::abs(step - row.step) <= 2);
@@ -160,9 +146,9 @@ TEST_SUITE("paper-ste") {
   TEST_CASE("paper-ste 8.16: ends and monotonicity of 200 random starts" * doctest::test_suite("paper-ste long")) {
     const auto monotone = [](const Descent& d) { return d.monotone(); };
     const auto broken = [](const Descent& d) { return d.min_norm_w >= 0.2 && !d.monotone(); };
-    const std::vector<Descent> relu = random_runs(Ste::relu, 15000);
-    const std::vector<Descent> clipped = random_runs(Ste::clipped_relu, 30000);
-    const std::vector<Descent> identity = random_runs(Ste::identity, 15000);
+    const std::vector<Descent> relu = random_runs(ste("relu"), 15000);
+    const std::vector<Descent> clipped = random_runs(ste("clipped_relu"), 30000);
+    const std::vector<Descent> identity = random_runs(ste("identity"), 15000);
     CHECK(count_if(relu, broken) == 0);
     CHECK(count_if(clipped, broken) == 0);
     CHECK(count_if(relu, monotone) >= 194);
@@ -214,7 +200,7 @@ TEST_SUITE("paper-bcgd") {
       Vector w = reference_filter(theta, 1);
       double before = theta;
       for (int step = 0; step < 4000; ++step) {
-        w = combine(1, w, -0.1 * scale, model.coarse_gradient(Ste::relu, v, w));
+        w = combine(1, w, -0.1 * scale, model.coarse_gradient(ste("relu"), v, w));
         const double now = angle(w, model.w_star());
         CHECK_UNARY(now <= before);
         before = now;
@@ -228,7 +214,7 @@ TEST_SUITE("theory") {
   TEST_CASE("rescaled filters make every estimator monotone and let the identity stay at the spurious minimum") {
     const TwoLayer& model = reference_model();
     const Point start{model.spurious_minimum().v, reference_filter(kPi - 0.2, 1)};
-    for (const Ste ste : kAllStes) {
+    for (const Ste& ste : paper_stes()) {
       const Descent run = population_descent(model, ste, start, {.steps = 4000, .rescale = true});
       CHECK(run.monotone());
       CHECK(run.end == End::spurious_minimum);
@@ -240,7 +226,7 @@ TEST_SUITE("theory") {
     const TwoLayer& model = reference_model();
     const Critical saddle = *model.saddle();
     const Point at_saddle{saddle.v, reference_filter(saddle.theta, 1)};
-    CHECK(population_descent(model, Ste::relu, at_saddle, {.steps = 50}).end == End::saddle);
+    CHECK(population_descent(model, ste("relu"), at_saddle, {.steps = 50}).end == End::saddle);
     CHECK(classify(model, {model.v_star(), reference_filter(0, 3)}, 1e-3) == End::global_minimum);
     CHECK(classify(model, {model.spurious_minimum().v, reference_filter(kPi, 3)}, 1e-3) == End::spurious_minimum);
     CHECK(classify(model, {model.v_star(), reference_filter(2, 3)}, 1e-3) == End::unsettled);
@@ -251,8 +237,8 @@ TEST_SUITE("theory") {
     const TwoLayer model({1, 1}, {1, 0});
     // With v = v_pi at theta = pi the identity moves w along itself: one step of the right size hits the origin.
     const Vector v = model.spurious_minimum().v, w{-1, 0};
-    const double drift = norm(model.coarse_gradient(Ste::identity, v, w));
-    const Descent run = population_descent(model, Ste::identity, {v, w}, {.eta = 1 / drift, .steps = 10});
+    const double drift = norm(model.coarse_gradient(ste("identity"), v, w));
+    const Descent run = population_descent(model, ste("identity"), {v, w}, {.eta = 1 / drift, .steps = 10});
     CHECK(run.vanished);
     CHECK(run.end == End::unsettled);
     CHECK(run.last.step == 0);
@@ -277,14 +263,14 @@ TEST_SUITE("theory") {
     CHECK(std::abs(curve[1] - empirical.gradients(surrogate("relu"), moved).loss) < 1e-3);
     CHECK(std::abs(one.loss - model.loss(start.v, start.w)) < 0.05 * (1 + one.loss));
     CHECK(distance(one.v, model.grad_v(start.v, start.w)) < 0.05);
-    CHECK(distance(one.w, model.coarse_gradient(Ste::relu, start.v, start.w)) < 0.1);
+    CHECK(distance(one.w, model.coarse_gradient(ste("relu"), start.v, start.w)) < 0.1);
     CHECK_THROWS_AS(EmpiricalLoss(model, 0, rng), Error);
   }
 
   TEST_CASE("descent: a step or a tolerance that is no finite number is refused") {
     for (const double bad : {std::nan(""), HUGE_VAL}) {
-      CHECK_THROWS_AS(population_descent(golden_model(), Ste::relu, kGoldenStart, {.eta = bad}), Error);
-      CHECK_THROWS_AS(population_descent(golden_model(), Ste::relu, kGoldenStart, {.tolerance = bad}), Error);
+      CHECK_THROWS_AS(population_descent(golden_model(), ste("relu"), kGoldenPoint, {.eta = bad}), Error);
+      CHECK_THROWS_AS(population_descent(golden_model(), ste("relu"), kGoldenPoint, {.tolerance = bad}), Error);
     }
   }
 

@@ -13,6 +13,7 @@
 #include "optim/sgd.h"
 #include "quant/quantized_optimizer.h"
 #include "quant/weights/binary_relax.h"
+#include "quant/weights/mix.h"
 #include "quant/weights/projection.h"
 #include "quant/weights/prox_quant.h"
 #include "tests/support/errors.h"
@@ -36,7 +37,7 @@ std::unique_ptr<quant::WeightProjection> binary() { return quant::weight_project
 // The relaxation of this name, with a strength of 1/2 where it has one, all along the training.
 Part half_strong(const std::string& name) {
   Part part = quant::relaxations().part(name);
-  for (const char* strength : {"rho", "lambda", "rate"})
+  for (const char* strength : {"rho", "lambda", "rate", "first", "last"})
     if (part.options.has(strength)) part.options.set(strength, 0.5);
   for (const auto& [option, value] : {std::pair{"growth", 1.0}, std::pair{"hard-from", 1.0}})
     if (part.options.has(option)) part.options.set(option, value);
@@ -76,6 +77,31 @@ TEST_SUITE("quant") {
       const Tensor g({6}, {1, 2, 3, 4, 5, 6});
       CHECK(values(relax->gradient(*projection, some_weights(), g).weight) == values(g));
     }
+  }
+
+  TEST_CASE("mix: a proj(w) + (1 - a) w, with any projection, and the gradient of the projection where |w| <= 1") {
+    for (const char* name : {"binary", "xnor"}) {
+      const auto projection = quant::weight_projection({name});
+      const Tensor w = some_weights().reshaped({2, 3}), g({2, 3}, {1, 2, 3, 4, 5, 6});
+      const Tensor p = projection->project(w), of_projection = projection->gradient(w, g).weight;
+      for (const auto factor : {quant::MixFactor::paper, quant::MixFactor::one})
+        for (const double a : {0.0, 0.25, 1.0}) {
+          INFO(name, ", a = ", a);
+          const auto mix = quant::relaxation({"mix", quant::MixOptions{.first = a, .last = a, .factor = factor}});
+          CHECK(mix->strength() == a);
+          const Tensor x = mix->effective(*projection, w), d = mix->gradient(*projection, w, g).weight;
+          CHECK((x.coded() != nullptr) == (a == 1));
+          const Real f = factor == quant::MixFactor::one ? 1 : static_cast<Real>(2 * a);
+          for (std::int64_t i = 0; i < 6; ++i) {
+            CHECK(x[i] == (a == 0 ? w[i] : static_cast<Real>(a) * p[i] + static_cast<Real>(1 - a) * w[i]));
+            CHECK(d[i] == (std::abs(w[i]) <= 1 ? f * of_projection[i] : 0));
+          }
+        }
+    }
+    Tensor nan({2}, {std::numeric_limits<Real>::quiet_NaN(), 3});
+    quant::relaxation({"mix"})->after_step(*binary(), 1, nan);
+    CHECK(std::isnan(nan[0]));
+    CHECK(nan[1] == 1);
   }
 
   TEST_CASE("relax: lambda may grow every half epoch, up to a cap, options out of range are refused") {
@@ -216,7 +242,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("relaxations have the same bits for 1 and 2 threads and take the projection's codes as they are") {
     const Tensor w = nn::uniform({64, 3, 3, 200}, 1, Rng(5));
-    for (const char* name : {"relax", "prox", "prox_squared", "clip", "blend"})
+    for (const char* name : {"relax", "prox", "prox_squared", "clip", "blend", "mix"})
       CHECK(same_with_two_threads([&] {
         const auto r = quant::relaxation(half_strong(name));
         const auto projection = quant::weight_projection({"ternary", quant::TernaryOptions{.bits = 2}});
@@ -233,7 +259,7 @@ TEST_SUITE("quant") {
 
   TEST_CASE("relaxations: names, unknown ones list the known") {
     CHECK_SAYS(complaint_of([] { quant::relaxation({"relaxed"}); }),
-               "relaxation: given 'relaxed', expected one of: none blend clip relax prox prox_squared");
+               "relaxation: given 'relaxed', expected one of: none blend clip mix relax prox prox_squared");
     for (const std::string& name : quant::relaxations().names()) CHECK(quant::relaxation({name})->name() == name);
   }
 }

@@ -9,7 +9,6 @@
 
 #include "core/base/check.h"
 #include "quant/method.h"
-#include "quant/weights/fixed_levels.h"
 #include "quant/weights/projection.h"
 
 using namespace coarsegrad;
@@ -128,7 +127,7 @@ std::vector<Part> settings_of(const std::string& name) {
         if (plain.options.has("per-channel")) plain.options.set("per-channel", per_channel);
         all.push_back(plain);
         for (const auto& [option, value] : std::vector<std::pair<const char*, OptionValue>>{
-                 {"sign-of-zero", 0}, {"steps", 3}, {"scale", "unit"}, {"scale", "mean"}, {"powers", 3}})
+                 {"sign-of-zero", 0}, {"steps", 3}, {"ternary-above", 0.3}, {"one-above", 0.5}, {"through-tanh", true}})
           if (plain.options.has(option)) all.push_back(plain.with(option, value));
       } catch (const UsageError&) {  // it does not have these bits
       }
@@ -141,8 +140,7 @@ bool is(const Part& part, const char* option, const OptionValue& value) {
 
 // Whether the grid grows and shrinks with the weights. That of a test program's own projection may stand still.
 bool follows_weights(const Part& part) {
-  return part.name != "sign" && part.name != "dorefa" && part.name != "halves_of_test" &&
-         (part.name != "fixed_levels" || is(part, "scale", "fitted"));
+  return part.name != "sign" && part.name != "dorefa" && part.name != "halves_of_test" && part.name != "fixed_levels";
 }
 
 std::vector<std::string> quantized() {
@@ -181,11 +179,10 @@ TEST_SUITE("quant") {
         // A step of twice the mean puts a constant on the tie between the codes 0 and 1.
         const bool keeps_constants = follows && !(name == "lsq" && is(part, "bits", 2));
         const Make make = [&] { return quant::weight_projection(part); };
-        // Levels -1 and +1 that know nothing of the weights have no place for 0 but the one that sign(0) names.
-        const bool no_zero = name == "fixed_levels" && is(part, "bits", 1) && is(part, "scale", "unit");
+        // Levels -1 and +1 that know nothing of the weights have no place for 0 but sign(0).
+        const Real of_zero = name == "fixed_levels" && is(part, "bits", 1) ? -1 : 0;
         for (const Special& s : specials()) {
           INFO(s.name);
-          const Real of_zero = no_zero && is(part, "sign-of-zero", 1) ? 1 : 0;
           CHECK(fault(make, s.weights, of_zero, keeps_constants) == "");
           CHECK(gradient_fault(make, s.weights) == "");
           if (zeros(s.weights) || !finite(s.weights)) CHECK(memory_fault(make, s.weights) == "");
@@ -216,24 +213,6 @@ TEST_SUITE("quant") {
           CHECK(finite({p.data(), p.data() + 4}) == finite(s.weights));
         }
       }
-  }
-
-  TEST_CASE("1-bit fixed levels: a channel of zeros gives zeros, and with a unit scale what sign(0) is") {
-    const Tensor w({2, 3}, {0, 0, 0, Real(0.02), Real(-0.03), Real(0.01)});
-    const auto first = [&](LevelScale scale, int sign_of_zero) {
-      const Tensor p =
-          quant::weight_projection(
-              {"fixed_levels",
-               quant::FixedLevelsOptions{.bits = 1, .sign_of_zero = sign_of_zero, .per_channel = true, .scale = scale}})
-              ->project(w);
-      CHECK(p[3] > 0);
-      CHECK(p[4] == -p[3]);
-      return std::vector<Real>(p.data(), p.data() + 3);
-    };
-    CHECK(first(LevelScale::fitted, 1) == std::vector<Real>{0, 0, 0});
-    CHECK(first(LevelScale::mean, 1) == std::vector<Real>{0, 0, 0});
-    CHECK(first(LevelScale::unit, 1) == std::vector<Real>{1, 1, 1});
-    CHECK(first(LevelScale::unit, 0) == std::vector<Real>{0, 0, 0});
   }
 
   TEST_CASE("the checks of special weights find planted faults") {

@@ -1,7 +1,7 @@
 """The figures: one module for each experiment, called like it, whose FIGURES maps names of figures to functions.
 
-A function takes a Run and returns a matplotlib Figure. One that takes any number of runs (`*runs`) also draws several
-of one experiment over each other.
+A function takes a Run and returns a matplotlib Figure, or None where the run left out what it shows. One that takes any
+number of runs (`*runs`) also draws several of one experiment over each other.
 """
 import importlib
 import inspect

@@ -1,9 +1,10 @@
-"""Figures of `coarse_descent`: how runs move, where they end, and what one step does at a finite number of samples."""
+"""Figures of `coarse_descent`: how runs move, where they end, what Theorem 2 says of runs that fulfil its conditions, and
+what one step does at a finite number of samples."""
 import numpy as np
 from matplotlib.figure import Figure
 
 from ..logs import LogError, Run
-from .style import BLACK, CYCLE, GREY, estimator_style, figure, in_order
+from .style import BLACK, CYCLE, GREY, draw_line, estimator_style, figure, in_order
 
 QUANTITIES = {
     "loss": r"loss $f(v,w)$ (1)",
@@ -17,6 +18,13 @@ ENDS = {
     "spurious_minimum": ("spurious minimum", "#E69F00", "//"),
     "saddle": ("saddle", "#56B4E9", ".."),
     "unsettled": ("unsettled", "#FFFFFF", "xx"),
+}
+
+# The quantities of Theorem 2: label, the edge that a run may not cross, and whether it stays above it.
+CONDITIONS = {
+    "cross": (r"$v^\top v^*$ (1)", 0.0, True),
+    "theta": (r"angle $\theta$ (rad)", np.pi / 2, False),
+    "slack": (r"$S^2 - S\,1^\top v$ (1)", 0.0, True),
 }
 
 
@@ -91,6 +99,90 @@ def ends(run: Run) -> Figure:
     return fig
 
 
+def theorem2(run: Run) -> Figure | None:
+    """The three quantities of Theorem 2 along runs whose starts fulfil its conditions, with the longest w: one column for
+    each estimator. Where a run may not be is grey, and runs that were there are dashed."""
+    if "theorem2" not in run.tables:
+        return None
+    number, step, length = run.table("theorem2", "run", "step", "norm_w0")
+    ste = run.names("theorem2", "ste")
+    longest = length == np.max(length)
+    kept = dict(
+        zip(
+            zip(run.names("theorem2_runs", "ste"), *run.table("theorem2_runs", "norm_w0", "run")),
+            run.table("theorem2_runs", "kept")[0],
+        )
+    )
+    names = in_order(dict.fromkeys(ste[longest]))
+    fig, axes = figure(
+        columns=len(names), rows=3, sharex="col", sharey="row", squeeze=False, width=3.2 * len(names) + 0.8, height=6.6
+    )
+    for column, name in zip(axes.T, names):
+        label, colour, _, _ = estimator_style(name)
+        mine = longest & (ste == name)
+        runs = np.unique(number[mine])
+        for ax, (quantity, (axis_label, edge, above)) in zip(column, CONDITIONS.items()):
+            (values,) = run.table("theorem2", quantity)
+            for k in runs:
+                rows = mine & (number == k)
+                stays = kept[name, length[rows][0], k]
+                look = (
+                    {"color": colour, "alpha": 0.7}
+                    if stays
+                    else {"color": BLACK, "linestyle": (0, (3, 1.5)), "alpha": 0.6}
+                )
+                (line,) = ax.plot(step[rows], values[rows], linewidth=1, **look)
+                line.set_gid(f"theorem2/{quantity}/{name}/{int(k)}")
+            low, high = min(np.min(values[longest]), edge), max(np.max(values[longest]), edge)
+            low, high = low - 0.08 * (high - low), high + 0.08 * (high - low)
+            ax.axhspan(*((low, edge) if above else (edge, high)), color="#E4E4E4", linewidth=0, zorder=0)
+            ax.set_ylim(low, high)
+            if ax in axes[:, 0]:
+                ax.set_ylabel(axis_label)
+        column[1].set_yticks([0, np.pi / 4, np.pi / 2], ["0", "π/4", "π/2"])
+        stayed = sum(kept[name, np.max(length), k] for k in runs)
+        column[0].set_title(f"{label}: {stayed:.0f} of {len(runs)} stay,\n" + rf"$\|w^0\|$ = {np.max(length):g}")
+        column[-1].set_xscale("symlog", linthresh=10)
+        column[-1].set_xlim(0, max(1, np.max(step)))
+        column[-1].set_xlabel("step")
+    return fig
+
+
+def theorem2_shares(run: Run) -> Figure | None:
+    """Of the starts that fulfil the conditions of Theorem 2 the share with what it promises, over the length of w there."""
+    if "theorem2_runs" not in run.tables:
+        return None
+    length, kept, monotone = run.table("theorem2_runs", "norm_w0", "kept", "monotone")
+    ste, end = run.names("theorem2_runs", "ste"), run.names("theorem2_runs", "end")
+    promises = {
+        "end": ("ends in a global minimum", end == "global_minimum"),
+        "kept": ("keeps the three inequalities", kept > 0),
+        "monotone": ("loss never rises", monotone > 0),
+    }
+    lengths = np.unique(length)
+    fig, axes = figure(columns=len(promises), squeeze=False, sharey=True, width=9.6, height=3.4)
+    for ax, (what, (title, fulfilled)) in zip(axes[0], promises.items()):
+        for name in in_order(dict.fromkeys(ste)):
+            style = estimator_style(name)
+            shares = np.array([np.mean(fulfilled[(ste == name) & (length == at)]) for at in lengths])
+            draw_line(
+                ax,
+                lengths,
+                shares,
+                style,
+                f"theorem2_runs/{what}/{name}",
+                marker=style[2],
+                markerfacecolor="none",
+                markersize=7,
+            )
+        ax.set(xscale="log", xlabel=r"$\|w^0\|$ (1)", title=title, ylim=(0, 1.05))
+        ax.set_xticks(lengths, [f"{at:g}" for at in lengths])
+        ax.minorticks_off()
+    axes[0][0].set_ylabel(f"share of {np.sum((ste == ste[0]) & (length == lengths[0]))} runs (1)")
+    axes[0][0].legend(loc="lower right", handlelength=3.4)
+    return fig
+
+
 def one_step(run: Run) -> Figure:
     """Empirical loss after one coarse-gradient step against its size, one panel for each number of samples."""
     samples, eta, loss = run.table("one_step", "samples", "eta", "loss")
@@ -136,4 +228,11 @@ def one_step_variation(run: Run) -> Figure:
     return fig
 
 
-FIGURES = {"trajectories": trajectories, "ends": ends, "one_step": one_step, "one_step_variation": one_step_variation}
+FIGURES = {
+    "trajectories": trajectories,
+    "ends": ends,
+    "theorem2": theorem2,
+    "theorem2_shares": theorem2_shares,
+    "one_step": one_step,
+    "one_step_variation": one_step_variation,
+}

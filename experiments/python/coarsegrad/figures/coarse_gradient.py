@@ -1,15 +1,16 @@
-"""Figures of `coarse_gradient`: expected coarse gradients over the angle, in closed form and by Monte Carlo."""
+"""Figures of `coarse_gradient`: expected coarse gradients over the angle, in closed form or by quadrature and by Monte
+Carlo."""
 import numpy as np
 from matplotlib.figure import Figure
 
 from ..logs import LogError, Run
 from .style import BLACK, GREY, angle_axis, draw_line, draw_points, estimator_style, figure, in_order, legend_entry
 
-CLOSED_FORM = ("identity", "relu", "clipped_relu")
+OF_PAPER = ("identity", "relu", "clipped_relu")
 
 
 def estimators(run: Run) -> list[str]:
-    """The estimators that the log has a table of, those with closed forms first."""
+    """The estimators that the log has a table of, those of the paper first."""
     names = [name for name, table in run.tables.items() if "theta" in table and "correlation_mc" in table]
     if not names:
         raise LogError(f"{run.path}: no table of an estimator (columns theta, correlation_mc)")
@@ -17,24 +18,24 @@ def estimators(run: Run) -> list[str]:
 
 
 def _over_angle(run: Run, quantity: str, label: str) -> Figure:
-    """One panel for the estimators with closed forms, a second one for those known by sampling alone."""
+    """One panel for the estimators of the paper, a second one for all others: lines where the expectation was computed."""
     names = estimators(run)
-    groups = {
-        "closed form (lines), Monte Carlo (points, ±2 SE)": [n for n in names if n in CLOSED_FORM],
-        "Monte Carlo (points, ±2 SE)": [n for n in names if n not in CLOSED_FORM],
-    }
-    panels = {title: group for title, group in groups.items() if group}
+    groups = [[n for n in names if n in OF_PAPER], [n for n in names if n not in OF_PAPER]]
+    panels = [group for group in groups if group]
     fig, axes = figure(columns=len(panels), squeeze=False, sharey=True, height=4.6)
-    for ax, (title, group) in zip(axes[0], panels.items()):
+    for ax, group in zip(axes[0], panels):
         handles = []
         for name in group:
-            theta, closed, mean, error = run.table(name, "theta", quantity, f"{quantity}_mc", f"{quantity}_se")
+            theta, expected, mean, error = run.table(name, "theta", quantity, f"{quantity}_mc", f"{quantity}_se")
             style = estimator_style(name)
-            known = np.isfinite(closed).any()
+            known = np.isfinite(expected).any()
             if known:
-                draw_line(ax, theta, closed, style, f"{name}/{quantity}")
+                draw_line(ax, theta, expected, style, f"{name}/{quantity}")
             draw_points(ax, theta, mean, error, style, f"{name}/{quantity}_mc", markersize=3.5, alpha=0.75)
             handles.append(legend_entry(style, with_line=known))
+        computed = "closed form" if group is groups[0] else "closed form or quadrature"
+        points = "Monte Carlo (points, ±2 SE)"
+        title = f"{computed} (lines), {points}" if any(h.get_linestyle() != "None" for h in handles) else points
         ax.legend(
             handles=handles,
             title=title,
@@ -67,7 +68,7 @@ def norm(run: Run) -> Figure:
 
 
 def bound_ratio(run: Run) -> Figure:
-    """Squared length over the descent that it buys: bounded for ReLU and clipped ReLU, not for the identity."""
+    """Squared length over the descent that it buys: bounded for ReLU and clipped ReLU alone."""
     fig, ax = figure(width=7.6, height=4.2)
     for name in estimators(run):
         theta, ratio = run.table(name, "theta", "bound_ratio")

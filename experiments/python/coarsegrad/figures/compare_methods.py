@@ -1,19 +1,34 @@
 """Figures of `compare_methods`: what every method reaches at which bits, from one float net with one budget."""
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..logs import Run
-from .comparison import float_net, net_on_data
-from .style import BLACK, figure, numbered_style
+from . import comparison as compared
+from .comparison import CONTROL, net_on_data
+from .style import BLUE, Style, figure, numbered_style
 
-FLOAT = 32
+FAILED = "◀ failed: less than half of the best"
+OTHERS = "other bits, one method each"
+COLUMNS = 3
 
 
-def _place(weights: float, activations: float) -> tuple[tuple[float, float], str]:
-    """Where a cell stands on an axis, fewer bits first and float last, and what the axis says there, 2W4A."""
-    return (weights or FLOAT, activations or FLOAT), "".join(
-        f"{int(bits)}{what}" for bits, what in ((weights, "W"), (activations, "A")) if bits > 0
-    )
+def _setting(weights: float, activations: float) -> str:
+    """The bits of a cell in words, 2W4A; what is float is not named."""
+    return "".join(f"{int(bits)}{what}" for bits, what in ((weights, "W"), (activations, "A")) if bits > 0)
+
+
+def _settings(run: Run, table: str) -> np.ndarray:
+    """The bits of each row of a table in words; "" for the float control."""
+    return np.array([_setting(*bits) for bits in zip(*run.table(table, "weight_bits", "activation_bits"))])
+
+
+def _style(name: str, index: int) -> Style:
+    """The label, colour, marker and dashes of a method."""
+    return name.replace("_", " "), *numbered_style(index)
+
+
+KIND = compared.Kind("method", _settings, str, net_on_data, "bits of weights (W) and activations (A)", _style)
 
 
 def _limits(percent: np.ndarray) -> tuple[float, float]:
@@ -23,60 +38,124 @@ def _limits(percent: np.ndarray) -> tuple[float, float]:
     return floor, top + 0.05 * (top - floor)
 
 
-def accuracy(run: Run) -> Figure:
-    """Test accuracy against bits, with float activations on the left and quantized ones on the right."""
-    names = run.names("summary", "method")
-    weights, activations, seeds, mean, deviation = run.table(
-        "summary", "weight_bits", "activation_bits", "seeds", "test_best_mean", "test_best_sd"
+def _questions(run: Run) -> dict[str, list[int]]:
+    """The rows of the summary that answer one question: which method at these bits? Weights alone come first, fewer bits
+    before more; bits that one method alone has are gathered behind them."""
+    names, settings = run.names("summary", "method"), _settings(run, "summary")
+    weights, activations = run.table("summary", "weight_bits", "activation_bits")
+    order = sorted(np.flatnonzero(names != CONTROL), key=lambda row: (activations[row], weights[row]))
+    questions: dict[str, list[int]] = {}
+    for row in order:
+        alone = np.sum(settings == settings[row]) == 1
+        questions.setdefault(OTHERS if alone else settings[row], []).append(int(row))
+    if OTHERS in questions:
+        questions[OTHERS] = questions.pop(OTHERS)
+    return questions
+
+
+def _heading(setting: str) -> str:
+    """What stands above a panel."""
+    if setting == OTHERS:
+        return OTHERS
+    return (
+        f"{setting}: weights only"
+        if "A" not in setting
+        else f"{setting}: activations too"
+        if "W" in setting
+        else (f"{setting}: activations only")
     )
-    float_test, _ = float_net(run)
-    methods = list(dict.fromkeys(names))
-    floor, top = _limits(100 * np.append(mean, float_test))
-    kinds = [kind for kind in (False, True) if np.any((activations > 0) == kind)]
-    ratios = [3 if quantized else 2 for quantized in kinds]
-    fig, axes = figure(columns=len(kinds), height=5.4, sharey=True, squeeze=False, gridspec_kw={"width_ratios": ratios})
-    axes = axes[0]
-    fig.set_figwidth(2.8 * sum(ratios))
-    for ax, quantized in zip(axes, kinds):
-        shown = [row for row in range(len(names)) if (activations[row] > 0) == quantized]
-        places = sorted({_place(weights[row], activations[row]) for row in shown})
-        here = [method for method in methods if method in names[shown]]
-        for i, method in enumerate(here):
-            colour, marker, dashes = numbered_style(methods.index(method))
-            place = {row: places.index(_place(weights[row], activations[row])) for row in shown if names[row] == method}
-            rows = sorted(place, key=place.get)
-            x = np.array([place[row] for row in rows]) + 0.6 * ((i + 0.5) / len(here) - 0.5)
-            (line,) = ax.plot(
-                x,
-                100 * mean[rows],
-                color=colour,
-                marker=marker,
-                linestyle=dashes,
-                linewidth=0.8,
-                markersize=6,
-                label=method.replace("_", " "),
-            )
-            line.set_gid(f"summary/test_best/{method}/{'quantized' if quantized else 'float'}")
-            if np.max(seeds[rows]) > 1:
-                ax.errorbar(x, 100 * mean[rows], 100 * deviation[rows], fmt="none", ecolor=colour, capsize=3)
-            for at, value in zip(x, 100 * mean[rows]):
-                if not value >= floor:
-                    text = f"{method.replace('_', ' ')} {value:.0f} %" if np.isfinite(value) else f"{method} diverged"
-                    ax.text(at, 0.02, text, rotation=90, va="bottom", fontsize=7, transform=ax.get_xaxis_transform())
-        if np.isfinite(float_test):
-            ax.axhline(100 * float_test, color=BLACK, linestyle=(0, (5, 2)), linewidth=1.2, label="float")
-        ax.set_xticks(range(len(places)), [text for _, text in places])
-        ax.set_xlim(-0.5, len(places) - 0.5)
-        ax.set_xlabel("bits of weights (W) and activations (A)" if quantized else "bits of the weights (W)")
-        ax.legend(
-            fontsize=8, ncol=6 if quantized else 4, handlelength=3, loc="upper center", bbox_to_anchor=(0.5, -0.14)
-        )
-    axes[0].set_ylim(floor, top)
-    axes[0].set_ylabel("test accuracy, best held-out epoch (%)")
-    runs = int(max(seeds))
-    spread = f"mean ± standard deviation over {runs} seeds" if runs > 1 else "one run each"
-    fig.suptitle(f"{net_on_data(run)}, {int(run.config['epochs'])} epochs from one float net, {spread}", fontsize=10.5)
+
+
+def accuracy(run: Run) -> Figure:
+    """Test accuracy of the methods, the best one on top, with one panel for each question; the float net beside them."""
+    questions = _questions(run)
+    mean, seeds = run.table("summary", "test_best_mean", "seeds")
+    columns = min(COLUMNS, len(questions))
+    lines = [list(questions.items())[at : at + columns] for at in range(0, len(questions), columns)]
+    heights = [1.2 + max(len(rows) for _, rows in line) for line in lines]
+    fig, axes = figure(
+        columns=columns,
+        rows=len(lines),
+        squeeze=False,
+        width=5.2 * columns,
+        height=1.3 + 0.3 * sum(heights),
+        gridspec_kw={"height_ratios": heights},
+    )
+    for ax in axes.flat[len(questions) :]:
+        ax.set_visible(False)
+    for ax, (setting, rows) in zip(axes.flat, questions.items()):
+        _draw_question(ax, run, setting, sorted(rows, key=lambda row: (np.isnan(mean[row]), -mean[row])))
+    handles = axes.flat[0].get_legend_handles_labels()
+    fig.legend(*handles, ncol=2, loc="lower center", fontsize=9)
+    bottom = 0.3 / fig.get_figheight()
+    fig.get_layout_engine().set(rect=(0, bottom, 1, 1 - bottom))
+    fig.suptitle(
+        f"{net_on_data(run)}, {int(run.config['epochs'])} epochs from one float net; {compared.spread(seeds)}; "
+        "test accuracy, best held-out epoch",
+        fontsize=10.5,
+    )
     return fig
+
+
+def _draw_question(ax: Axes, run: Run, setting: str, rows: list[int]) -> None:
+    """Draws the methods of one question, the first row on top."""
+    names, settings = run.names("summary", "method"), _settings(run, "summary")
+    (mean,) = run.table("summary", "test_best_mean")
+    around = 100 * compared.half_widths(run, "test_best")
+    percent = 100 * mean
+    float_test, _ = compared.float_net(run)
+    beside = percent[names == CONTROL]
+    best = max((percent[row] for row in rows if np.isfinite(percent[row])), default=np.nan)
+    failed = np.isnan(percent) | ((percent < best / 2) & (setting != OTHERS))
+    shown = [row for row in rows if not failed[row]]
+    ax.set_xlim(*_ends(percent[shown], np.nan_to_num(around[shown]), np.array([*beside, 100 * float_test])))
+    compared.draw_float(ax, run, "method", "test_best", float_test, lambda share: 100 * share, across=True)
+    for y, row in enumerate(reversed(rows)):
+        if not failed[row]:
+            bars = ax.errorbar(
+                percent[row],
+                y,
+                xerr=around[row] if np.isfinite(around[row]) else None,
+                color=BLUE,
+                marker="o",
+                markersize=5,
+                capsize=3,
+                linestyle="none",
+            )
+            bars.lines[0].set_gid(f"summary/test_best/{names[row]}/{settings[row]}")
+        ax.text(1.02, y, _value(percent[row], around[row]), transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+        if failed[row] and np.isfinite(percent[row]):
+            ax.text(0.01, y, FAILED, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+    labels = [names[row].replace("_", " ") + (f" {settings[row]}" if setting == OTHERS else "") for row in rows]
+    ax.set_yticks(range(len(rows)), labels[::-1])
+    ax.set_ylim(-0.7, len(rows) - 0.3)
+    ax.grid(axis="y", visible=False)
+    ax.set_title(_heading(setting))
+    ax.set_xlabel("test accuracy (%)")
+
+
+def _ends(percent: np.ndarray, around: np.ndarray, beside: np.ndarray) -> tuple[float, float]:
+    """Ends of an axis on which accuracies, their intervals and the float net are seen; wide intervals are cut off."""
+    points = np.concatenate([percent, beside])
+    if not np.isfinite(points).any():
+        return 0, 100
+    lowest, highest = np.nanmin(points), np.nanmax(points)
+    margin = max(0.1, (highest - lowest) / 2)
+    low = max(min(percent - around, default=lowest), lowest - margin)
+    high = min(max(percent + around, default=highest), highest + margin)
+    return max(0, min(low, lowest) - 0.1 * margin), min(100.5, max(high, highest) + 0.1 * margin)
+
+
+def _value(percent: float, around: float) -> str:
+    """A mean with half the width of its interval in words."""
+    if np.isnan(percent):
+        return "diverged"
+    return f"{percent:.2f} ± {around:.2f}" if np.isfinite(around) else f"{percent:.2f}"
+
+
+def search(run: Run) -> Figure | None:
+    """The accuracies of every method at every rate, with one column for each bits."""
+    return compared.search(run, KIND)
 
 
 def cost(run: Run) -> Figure:
@@ -114,4 +193,4 @@ def cost(run: Run) -> Figure:
     return fig
 
 
-FIGURES = {"accuracy": accuracy, "cost": cost}
+FIGURES = {"accuracy": accuracy, "search": search, "cost": cost}
