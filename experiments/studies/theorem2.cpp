@@ -62,10 +62,11 @@ std::string Theorem2Runs::run(const TwoLayer& model, const DescentOptions& optio
   double draws = 0, starts = 0;
   for (std::size_t k = 0; k < stes_.size(); ++k)
     for (const double norm_w0 : flags_.norm_w0) {
-      const auto start = [&](int number) {
-        return start_where(model, norm_w0, rng.split(static_cast<std::uint64_t>(number)),
-                           [](const GlobalRegion& region) { return region.holds(); });
-      };
+      std::vector<DrawnStart> drawn;
+      for (int number = 0; number < flags_.runs; ++number)
+        drawn.push_back(start_where(model, norm_w0, rng.split(static_cast<std::uint64_t>(number)),
+                                    [](const GlobalRegion& region) { return region.holds(); }));
+      const auto start = [&](int number) -> const DrawnStart& { return drawn[static_cast<std::size_t>(number)]; };
       const auto one = [&](int number) {
         return recorded(
             [&](const DescentOptions& o) { return population_descent(model, stes_[k], start(number).point, o); },
@@ -77,11 +78,11 @@ std::string Theorem2Runs::run(const TwoLayer& model, const DescentOptions& optio
         for (const State& s : r.states)
           paths_.add({double(k), norm_w0, double(number), double(s.step), s.cross, s.theta, s.slack, s.norm_w, s.loss});
         const Descent& d = r.run;
-        const int drawn = start(number).draws;
-        runs_.add({double(k), norm_w0, double(number), double(drawn), double(static_cast<int>(d.end)),
+        const int tried = start(number).draws;
+        runs_.add({double(k), norm_w0, double(number), double(tried), double(static_cast<int>(d.end)),
                    double(d.worst.holds()), double(d.monotone()), d.worst.cross, d.worst.theta, d.worst.slack,
                    d.min_norm_w, d.max_increase, d.last.loss});
-        draws += drawn;
+        draws += tried;
         ++starts;
         least = std::min(least, d.min_norm_w);
         all.push_back(d);
