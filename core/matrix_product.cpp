@@ -7,6 +7,7 @@
 #include <limits>
 #include <mutex>
 #include <type_traits>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/kernels/kernels.h"
@@ -98,12 +99,18 @@ void multiply_parts_by_blas(const Product<T>& p) {
   });
 }
 
+thread_local bool as_deployed = false;
+
 }  // namespace
+
+DeployedProducts::DeployedProducts() : before_(std::exchange(as_deployed, true)) {}
+DeployedProducts::~DeployedProducts() { as_deployed = before_; }
 
 template <class T>
 void matrix_product(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* c, std::int64_t ldc,
                     bool accumulate) {
-  if (real_kernels<T>().matmul.lanes > 0) return gemm<T>(m, n, k, a, b, c, ldc, accumulate);
+  const bool own = std::is_same_v<T, float> && as_deployed;
+  if (own || real_kernels<T>().matmul.lanes > 0) return gemm<T>(m, n, k, a, b, c, ldc, accumulate);
   multiply_in_pieces(Product<T>{m, n, k, a, b, c, ldc, accumulate}, multiply_parts_by_blas<T>);
 }
 

@@ -15,4 +15,20 @@ template <class T>
 void matrix_product(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* c, std::int64_t ldc,
                     bool accumulate = false);
 
+/// While it lives, matrix_product() of floats on this thread is gemm() with every table: a network in evaluation
+/// computes as it is deployed, where there is no OpenBLAS.
+class DeployedProducts {
+ public:
+  /// Begins here.
+  DeployedProducts();
+  /// Brings back what was there before.
+  ~DeployedProducts();
+  /// Not copied: each scope restores what it has found.
+  DeployedProducts(const DeployedProducts&) = delete;
+  DeployedProducts& operator=(const DeployedProducts&) = delete;
+
+ private:
+  const bool before_;
+};
+
 }  // namespace coarsegrad

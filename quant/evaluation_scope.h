@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/matrix_product.h"
 #include "nn/module.h"
 #include "quant/weights/weight_rule.h"
 
@@ -16,8 +17,9 @@ namespace quant {
 
 /// For as long as it lives, weights are the projections of the float copies, and the network is in evaluation mode. At
 /// its end the weights that the network computes with, what the projections remember and the mode are what they were,
-/// so that a scope may stand anywhere in a training. (Float copies, running statistics and random streams are the
-/// network's own: whoever changes them within the scope brings them back.)
+/// so that a scope may stand anywhere in a training. Its thread multiplies as a deployed network does
+/// (DeployedProducts). (Float copies, running statistics and random streams are the network's own: whoever changes them
+/// within the scope brings them back.)
 class EvaluationScope {
  public:
   /// Both must outlive the scope; null: float weights. A network under a weight rule cannot be evaluated without it.
@@ -29,6 +31,7 @@ class EvaluationScope {
   EvaluationScope& operator=(const EvaluationScope&) = delete;
 
  private:
+  const DeployedProducts products_;
   std::vector<std::pair<nn::Module*, bool>> training_;  // of each module: some may have been in evaluation mode before
   WeightRule* rule_;
   WeightRule::Made made_;

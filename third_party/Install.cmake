@@ -9,8 +9,12 @@ install(DIRECTORY core nn quant optim datasets DESTINATION ${headers} FILES_MATC
 install(DIRECTORY experiments/support experiments/training DESTINATION ${headers}/experiments
         FILES_MATCHING PATTERN "*.h" PATTERN hdf5_objects.h EXCLUDE)
 
-set(libraries coarsegrad coarsegrad_f64)
-foreach(name base kernels compute quant_math theory core nn optim quant datasets)
+# An export of its own: what runs a packed model needs neither OpenBLAS nor anything else of the engine.
+install(TARGETS coarsegrad_runtime coarsegrad_base coarsegrad_kernels coarsegrad_compute coarsegrad_packed
+        EXPORT CoarseGradRuntime)
+install(EXPORT CoarseGradRuntime NAMESPACE CoarseGrad:: DESTINATION ${package})
+set(libraries coarsegrad coarsegrad_f64 coarsegrad_export)
+foreach(name quant_math theory core nn optim quant datasets)
   list(APPEND libraries coarsegrad_${name})
   if(TARGET coarsegrad_${name}_f64)
     list(APPEND libraries coarsegrad_${name}_f64)

@@ -8,21 +8,22 @@
 #include "core/kernels/kernels.h"
 
 namespace coarsegrad {
+
+void PoolShape::validate() const {
+  check(batch >= 0 && channels >= 0 && height >= 1 && width >= 1, "pool: given images of ", height, " x ", width,
+        " pixels, expected at least 1 x 1");
+  check(kernel_h >= 1 && kernel_w >= 1 && stride_h >= 1 && stride_w >= 1 && kernel_h * kernel_w <= 65536,
+        "pool: given a window of ", kernel_h, " x ", kernel_w, " with stride ", stride_h, " x ", stride_w,
+        ", expected at least 1 each and at most 65536 places");
+  check(pad_h >= 0 && pad_w >= 0 && 2 * pad_h <= kernel_h && 2 * pad_w <= kernel_w, "pool: given padding ", pad_h,
+        " x ", pad_w, ", expected at most half of the window ", kernel_h, " x ", kernel_w);
+  check(out_height() > 0 && out_width() > 0, "pool: given a window of ", kernel_h, " x ", kernel_w,
+        ", expected one that fits into the padded image of ", height + 2 * pad_h, " x ", width + 2 * pad_w);
+}
+
 namespace {
 
 using kernels::PoolRun;
-
-void check_shape(const PoolShape& s) {
-  check(s.batch >= 0 && s.channels >= 0 && s.height >= 1 && s.width >= 1, "pool: given images of ", s.height, " x ",
-        s.width, " pixels, expected at least 1 x 1");
-  check(s.kernel_h >= 1 && s.kernel_w >= 1 && s.stride_h >= 1 && s.stride_w >= 1 && s.kernel_h * s.kernel_w <= 65536,
-        "pool: given a window of ", s.kernel_h, " x ", s.kernel_w, " with stride ", s.stride_h, " x ", s.stride_w,
-        ", expected at least 1 each and at most 65536 places");
-  check(s.pad_h >= 0 && s.pad_w >= 0 && 2 * s.pad_h <= s.kernel_h && 2 * s.pad_w <= s.kernel_w, "pool: given padding ",
-        s.pad_h, " x ", s.pad_w, ", expected at most half of the window ", s.kernel_h, " x ", s.kernel_w);
-  check(s.out_height() > 0 && s.out_width() > 0, "pool: given a window of ", s.kernel_h, " x ", s.kernel_w,
-        ", expected one that fits into the padded image of ", s.height + 2 * s.pad_h, " x ", s.width + 2 * s.pad_w);
-}
 
 // The part of a window that lies in the image: `begin` is the first pixel, `first` its place in the window.
 struct Cut {
@@ -84,7 +85,7 @@ void for_each_input_run(const PoolShape& s, bool written_entirely, T* dx, F f) {
 
 template <class T>
 void max_pool_forward(const PoolShape& s, const T* x, T* y, std::uint16_t* number) {
-  check_shape(s);
+  s.validate();
   const auto forward = real_kernels<T>().pool.max_forward;
   for_each_output_run(s, [&](const PoolRun& run, std::int64_t in, std::int64_t out) {
     forward(run, x + in, y + out, number ? number + out : nullptr);
@@ -93,7 +94,7 @@ void max_pool_forward(const PoolShape& s, const T* x, T* y, std::uint16_t* numbe
 
 template <class T>
 void max_pool_backward(const PoolShape& s, const T* dy, const std::uint16_t* number, T* dx) {
-  check_shape(s);
+  s.validate();
   const bool disjoint = s.stride_h >= s.kernel_h && s.stride_w >= s.kernel_w;
   const bool tiled = s.stride_h == s.kernel_h && s.stride_w == s.kernel_w && s.pad_h == 0 && s.pad_w == 0 &&
                      s.height % s.kernel_h == 0 && s.width % s.kernel_w == 0;
@@ -106,7 +107,7 @@ void max_pool_backward(const PoolShape& s, const T* dy, const std::uint16_t* num
 
 template <class T>
 void average_pool_forward(const PoolShape& s, const T* x, bool count_padding, T* y) {
-  check_shape(s);
+  s.validate();
   const auto forward = real_kernels<T>().pool.average_forward;
   for_each_output_run(s, [&](const PoolRun& run, std::int64_t in, std::int64_t out) {
     forward(run, x + in, static_cast<T>(count_padding ? s.kernel_h * s.kernel_w : run.rows * run.cols), y + out);
@@ -115,7 +116,7 @@ void average_pool_forward(const PoolShape& s, const T* x, bool count_padding, T*
 
 template <class T>
 void average_pool_backward(const PoolShape& s, const T* dy, bool count_padding, T* dx) {
-  check_shape(s);
+  s.validate();
   const auto backward = real_kernels<T>().pool.average_backward;
   for_each_input_run(s, false, dx, [&](const PoolRun& run, std::int64_t in, std::int64_t out) {
     backward(run, dy + out, static_cast<T>(count_padding ? s.kernel_h * s.kernel_w : run.rows * run.cols), dx + in);

@@ -21,6 +21,9 @@ struct PoolShape {
   /// Extents of y in pixels; 0 where the window does not fit into the padded image.
   std::int64_t out_height() const { return out_extent(height, kernel_h, stride_h, pad_h); }
   std::int64_t out_width() const { return out_extent(width, kernel_w, stride_w, pad_w); }
+  /// Throws Error unless kernels and strides are >= 1, 0 <= 2 * pad <= kernel, kernel_h * kernel_w <= 65536 and the
+  /// window fits into the padded image.
+  void validate() const;
 
  private:
   static constexpr std::int64_t out_extent(std::int64_t in, std::int64_t kernel, std::int64_t stride,
@@ -29,8 +32,7 @@ struct PoolShape {
   }
 };
 
-// The functions of a PoolShape throw Error unless kernels and strides are >= 1, 0 <= 2 * pad <= kernel,
-// kernel_h * kernel_w <= 65536 and the window fits into the padded image.
+// The functions of a PoolShape throw Error as PoolShape::validate() does.
 
 /// y = the largest value of each window; padding never wins. number (may be null): which of the kernel_h *
 /// kernel_w places of the window it had, row by row: the first of several equal ones. A window with a NaN gives NaN.

@@ -69,13 +69,25 @@ const Kernels& avx512vnni_table() {
   return table;
 }
 
+const Kernels& avx512vpopcntdq_table() {
+  static const Kernels table = [] {
+    Kernels t = avx512vnni_table();
+    t.name = "avx512vpopcntdq";
+    t.bits = kernels::avx512vpopcntdq::bits;
+    return t;
+  }();
+  return table;
+}
+
 void add_runnable(std::vector<const Kernels*>& tables) {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
     tables.push_back(&avx2_table());
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl")) {
     tables.push_back(&avx512_table());
-    if (__builtin_cpu_supports("avx512vnni")) tables.push_back(&avx512vnni_table());
+    if (!__builtin_cpu_supports("avx512vnni")) return;
+    tables.push_back(&avx512vnni_table());
+    if (__builtin_cpu_supports("avx512vpopcntdq")) tables.push_back(&avx512vpopcntdq_table());
   }
 }
 #else

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/kernels/activation.h"
+#include "core/kernels/bits.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/math.h"
 #include "core/kernels/matmul.h"
@@ -32,7 +33,7 @@ struct RealKernels {
 
 /// One table: the entry points of every family for one instruction set.
 struct Kernels {
-  const char* name;         ///< "scalar", "avx2", "avx512", "avx512vnni"
+  const char* name;         ///< "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq"
   RealKernels<float> real;  ///< the families that compute with tensors
 #define REAL_FAMILY(Type, name)
 #define FAMILY(Type, name) kernels::Type name;

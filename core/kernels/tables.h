@@ -23,4 +23,7 @@ namespace avx512 {
 namespace avx512vnni {  // the families that have instructions of their own; the others are those of avx512
 extern const MatmulCodes matmul_codes;
 }  // namespace avx512vnni
+namespace avx512vpopcntdq {  // likewise; the others are those of avx512vnni
+extern const Bits bits;
+}  // namespace avx512vpopcntdq
 }  // namespace coarsegrad::kernels

@@ -3,7 +3,7 @@
 //   bench_kernels --filter norm
 // Every kernel is timed on one thread with its arrays in the second-level cache, where a task of a training
 // step has them; then the layers of LeNet-5 on all threads with theirs in main memory or the last-level
-// cache. To time a new family: one function of jobs here, one line in all_jobs().
+// cache. Layers of bits follow, a line for each, with --filter bits alone. To time a new family: one function of jobs here, one line in all_jobs().
 #include <algorithm>
 #include <cstdio>
 #include <functional>
@@ -13,6 +13,7 @@
 #include "core/base/parallel.h"
 #include "core/compute/random.h"
 #include "core/kernels/kernels.h"
+#include "experiments/bench/bit_layers.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/support/timing.h"
@@ -186,6 +187,38 @@ void matmul_codes_jobs(Jobs& jobs, Arrays& a) {
                   }});
 }
 
+// Six pixels of 3x3 taps of 128 channels times a panel of filters.
+void bit_tile(const kernels::BitProduct& bits, Arrays& a) {
+  constexpr std::int64_t taps = 3, channels = 128;
+  const std::int64_t run = taps * channels / bits.channels_per_step;
+  const std::uint8_t* pixels[kernels::kMaxBitPixels];
+  std::int32_t* sums[kernels::kMaxBitPixels];
+  for (int i = 0; i < kernels::kMaxBitPixels; ++i) {
+    pixels[i] = a.codes.data() + i * kernels::kBitStepBytes;
+    sums[i] = reinterpret_cast<std::int32_t*>(a.y.data()) + i * bits.lanes;
+  }
+  const auto* offset = reinterpret_cast<const std::int32_t*>(a.words.data());
+  const int count = std::min(bits.max_pixels, 6);
+  bits.tile({pixels, count, taps, run, run * 32, 0, a.mask.data(), 0, 1, 1, kernels::BitMatch::equal, 1, offset, sums,
+             bits.lanes});
+}
+
+void bits_jobs(Jobs& jobs, Arrays& a) {
+  auto* words = reinterpret_cast<std::uint64_t*>(a.words.data());
+  const auto job = [&](const char* name, double bytes, auto call) { jobs.push_back({name, bytes, 0, call}); };
+  job("bits.split", kCount * 5 / 4,
+      [&a, words](const Kernels& k) { k.bits.split(2, kRows, kCols, a.codes.data(), words); });
+  job("bits.threshold", 5 * kCount, [&a](const Kernels& k) {
+    const auto* sums = reinterpret_cast<const std::int32_t*>(a.x.data());
+    k.bits.threshold(kElements, 1, sums, sums, sums, 0, a.codes.data());
+  });
+  job("bits.expand", 4.25 * kCount / 4, [&a, words](const Kernels& k) {
+    const kernels::BitProduct& bits = k.bits.one_bit;
+    bits.expand(kernels::BitMatch::equal, 1, kRows / 4, kCols, words, reinterpret_cast<std::uint8_t*>(a.y.data()));
+  });
+  job("bits.tile", 0, [&a](const Kernels& k) { bit_tile(k.bits.one_bit, a); });
+}
+
 void norm_jobs(Jobs& jobs, Arrays& a) {
   jobs.push_back({"norm.moments", kArray, 3 * kCount, [&](const Kernels& k) {
                     k.real.norm.moments(kRows, kCols, a.x.data(), a.sums.data(), a.sums2.data());
@@ -350,6 +383,7 @@ Jobs all_jobs(Arrays& a) {
   math_jobs(jobs, a);
   matmul_jobs(jobs, a);
   matmul_codes_jobs(jobs, a);
+  bits_jobs(jobs, a);
   norm_jobs(jobs, a);
   pool_jobs(jobs, a);
   projection_jobs(jobs, a);
@@ -410,5 +444,6 @@ int main(int argc, char** argv) {
     run_jobs(jobs, filter, [&](double kernel, double table, const Job& job, const Timing& t) {
       results.add({kernel, table, t.median, t.min, t.max, job.bytes, job.flops});
     });
+    experiments::time_bit_layers(filter);
   });
 }

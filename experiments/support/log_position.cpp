@@ -1,6 +1,6 @@
 #include "experiments/support/log_position.h"
 
-#include "experiments/support/json_text.h"
+#include "core/base/json_text.h"
 
 namespace coarsegrad::experiments {
 

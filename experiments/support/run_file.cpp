@@ -12,11 +12,11 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/json_text.h"
 #include "core/kernels/kernels.h"
 #include "experiments/support/disk_room.h"
 #include "experiments/support/file_place.h"
 #include "experiments/support/hdf5_objects.h"
-#include "experiments/support/json_text.h"
 #include "experiments/support/provenance.h"
 
 namespace coarsegrad::experiments {

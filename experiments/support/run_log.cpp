@@ -18,8 +18,8 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/json_text.h"
 #include "experiments/support/file_place.h"
-#include "experiments/support/json_text.h"
 #include "experiments/support/output_lock.h"
 #include "experiments/support/output_name.h"
 #include "experiments/support/run_file.h"

@@ -13,10 +13,9 @@
 
 #include "core/base/check.h"
 #include "core/base/regular_file.h"
-#include "core/base/sha256.h"
 #include "core/base/short_text.h"
+#include "core/base/tensor_header.h"
 #include "experiments/support/file_place.h"
-#include "experiments/support/tensor_header.h"
 
 namespace coarsegrad::experiments {
 namespace {
@@ -36,12 +35,10 @@ TensorHeader header_of(const TensorFile& file) {
   return header;
 }
 
-// SHA-256 of the header without its entry of the checksum, followed by the values.
-std::string checksum_of(const TensorHeader& header, const std::vector<StoredTensor>& tensors) {
-  const std::string text = header_text(header);
-  std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(text))};
+std::vector<std::span<const std::byte>> values_of(const std::vector<StoredTensor>& tensors) {
+  std::vector<std::span<const std::byte>> parts;
   for (const StoredTensor& t : tensors) parts.push_back(std::as_bytes(std::span(t.values)));
-  return sha256(parts);
+  return parts;
 }
 
 // The end of a message that says what a tensor file is, for somebody who gave another file.
@@ -63,14 +60,13 @@ TensorHeader read_header(RegularFile& file) {
 
 TensorFile parse(RegularFile& file) {
   TensorHeader header = read_header(file);
-  const auto checksum = header.metadata.extract("sha256");
   TensorFile contents;
   for (const TensorEntry& e : header.tensors) {
     std::vector<float> values(static_cast<std::size_t>(e.shape.numel()));
     file.read(std::as_writable_bytes(std::span(values)));
     contents.tensors.push_back({e.name, e.shape, std::move(values)});
   }
-  check(!checksum.empty() && checksum.mapped() == checksum_of(header, contents.tensors), "the checksum does not match");
+  take_checksum(header, values_of(contents.tensors));
   contents.metadata = std::move(header.metadata);
   return contents;
 }
@@ -129,18 +125,9 @@ void write_file_atomically(const std::filesystem::path& path, const std::string&
 }
 
 void write_tensor_file(const std::filesystem::path& path, const TensorFile& file) {
-  check(!file.metadata.contains("sha256"), "tensor file: given metadata 'sha256', which is taken");
-  TensorHeader header = header_of(file);
-  header.metadata["sha256"] = checksum_of(header, file.tensors);
-  std::string text = header_text(header);
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // the values begin at a multiple of 8 bytes
-  const std::uint64_t length = text.size();
-  check(length <= kMaxHeaderBytes, "tensor file ", path.string(), ": given names and metadata of ", length,
-        " bytes, expected at most ", kMaxHeaderBytes);
-  std::string contents(reinterpret_cast<const char*>(&length), sizeof length);
-  contents += text;
-  for (const StoredTensor& t : file.tensors)
-    contents.append(reinterpret_cast<const char*>(t.values.data()), t.values.size() * sizeof(float));
+  const auto values = values_of(file.tensors);
+  std::string contents = header_bytes(header_of(file), values);
+  for (const auto part : values) contents.append(reinterpret_cast<const char*>(part.data()), part.size());
   write_file_atomically(path, contents);
 }
 

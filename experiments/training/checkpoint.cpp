@@ -4,9 +4,9 @@
 #include <span>
 
 #include "core/base/check.h"
+#include "core/base/json_text.h"
 #include "core/base/sha256.h"
 #include "core/base/short_text.h"
-#include "experiments/support/json_text.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/training/json_values.h"
 

@@ -6,9 +6,9 @@
 #include <span>
 
 #include "core/base/check.h"
+#include "core/base/json_text.h"
 #include "core/base/regular_file.h"
 #include "experiments/support/file_place.h"
-#include "experiments/support/json_text.h"
 #include "experiments/support/output_name.h"
 #include "experiments/support/run.h"
 #include "experiments/support/tensor_file.h"

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
-#include "experiments/support/json_text.h"
+#include "core/base/json_text.h"
 #include "quant/activations/trained.h"
 #include "quant/assembly.h"
 #include "quant/evaluation_scope.h"

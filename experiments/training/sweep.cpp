@@ -1,8 +1,8 @@
 #include "experiments/training/sweep.h"
 
 #include "core/base/check.h"
+#include "core/base/json_text.h"
 #include "core/base/regular_file.h"
-#include "experiments/support/json_text.h"
 #include "experiments/support/tensor_file.h"
 #include "experiments/training/json_values.h"
 

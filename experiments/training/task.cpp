@@ -5,6 +5,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/matrix_product.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/state_scope.h"
@@ -47,6 +48,7 @@ void for_each_batch(nn::Module& net, const datasets::Dataset& data,
                     const std::function<void(const datasets::Batch& batch)>& see) {
   const NoGrad constant;
   const FlushDenormals flush;
+  const DeployedProducts products;
   const ModeScope mode(net, false);
   datasets::DataLoader loader(data, {.batch_size = std::min<std::int64_t>(500, data.size()), .shuffle = false});
   for (const datasets::Batch& batch : loader.epoch(0)) {

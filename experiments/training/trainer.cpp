@@ -5,9 +5,9 @@
 #include <iterator>
 
 #include "core/base/check.h"
+#include "core/base/json_text.h"
 #include "core/base/parallel.h"
 #include "core/ops.h"
-#include "experiments/support/json_text.h"
 #include "experiments/support/progress.h"
 #include "experiments/support/provenance.h"
 #include "experiments/support/run.h"

@@ -28,6 +28,7 @@ MAY_INCLUDE = {
     "optim": {"core", "optim"},
     "quant/math": {"core/base", "core/kernels", "core/compute", "quant/math"},
     "quant/theory": {"core/base", "core/kernels", "core/compute", "quant/math", "quant/theory"},
+    "quant/packed": {"core/base", "core/kernels", "core/compute", "quant/packed"},
     "quant": {"core", "nn", "optim", "quant"},
     "datasets": {"core", "datasets"},
     "experiments/support": {"core/base", "core/kernels", "core/compute", "core/real.h", "experiments/support"},
@@ -51,6 +52,8 @@ TESTED_THROUGH = {
     "activation.alpha_gradient": "quantize_alpha_gradient",
     "activation.alpha_gradient_codes": "quantize_alpha_gradient",
     "activation.step_gradient": "quantize_step_gradient",
+    "bits.expand": "product.expand",
+    "bits.tile": "product.tile",
     "math.softmax": "softmax_forward",
     "math.log_softmax": "log_softmax_forward",
     **{
@@ -329,6 +332,9 @@ class Symbols(unittest.TestCase):
     def test_avx512vnni_objects_export_their_tables_only(self):
         self.check_build("avx512vnni")
 
+    def test_avx512vpopcntdq_objects_export_their_tables_only(self):
+        self.check_build("avx512vpopcntdq")
+
     def test_a_planted_inline_function_is_found(self):
         source = (
             "namespace coarsegrad::kernels::avx2 { extern const int norm; const int norm = 3; }\n"
@@ -346,7 +352,7 @@ class SymbolsUnoptimised(unittest.TestCase):
 
     def test_kernel_sources_compiled_without_optimisation_export_their_tables_only(self):
         commands = json.loads((BUILD / "compile_commands.json").read_text())
-        for target in ("avx2", "avx512", "avx512vnni"):
+        for target in ("avx2", "avx512", "avx512vnni", "avx512vpopcntdq"):
             jobs = [c for c in commands if f"coarsegrad_kernels_{target}.dir" in c["command"]]
             self.assertEqual(len(jobs), len(declared_families(ROOT, target)))
             with tempfile.TemporaryDirectory() as folder:

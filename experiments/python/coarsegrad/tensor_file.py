@@ -36,7 +36,7 @@ DTYPES = {
     "BOOL": np.dtype("?"),
 }
 
-# The limits of experiments/support/tensor_header.cpp.
+# The limits of core/base/tensor_header.cpp.
 MAX_HEADER = 32 << 20
 MAX_DEPTH = 3
 MAX_INNER = 1024  # entries of each list or object inside the header's own

@@ -1,10 +1,11 @@
-#include "experiments/support/tensor_header.h"
+#include "core/base/tensor_header.h"
 
 #include <algorithm>
 
-#include "experiments/support/json_text.h"
+#include "core/base/json_text.h"
+#include "core/base/sha256.h"
 
-namespace coarsegrad::experiments {
+namespace coarsegrad {
 namespace {
 
 using nlohmann::json;
@@ -20,9 +21,11 @@ std::string list_text(const Numbers& numbers) {
   return cat('[', text, ']');
 }
 
+const char* dtype_of(ElementType type) { return type == ElementType::uint8 ? "U8" : "F32"; }
+
 std::string entry_text(const TensorEntry& e) {
-  return cat(R"({"data_offsets":)", list_text(std::initializer_list{e.begin, e.end}), R"(,"dtype":"F32","shape":)",
-             list_text(e.shape), '}');
+  return cat(R"({"data_offsets":)", list_text(std::initializer_list{e.begin, e.end}), R"(,"dtype":")", dtype_of(e.type),
+             R"(","shape":)", list_text(e.shape), '}');
 }
 
 /// The whole numbers >= 0 of a list.
@@ -34,20 +37,21 @@ std::vector<std::int64_t> numbers_of(const std::string& name, const json& item, 
   return numbers;
 }
 
-TensorEntry entry_of(const std::string& name, const json& item, std::uint64_t value_bytes) {
+TensorEntry entry_of(const std::string& name, const json& item, std::uint64_t value_bytes, bool with_bytes) {
   check(item.is_object() && item.size() == 3 && item.contains("dtype") && item.contains("shape") &&
             item.contains("data_offsets"),
         in_quotes(name), ": expected dtype, shape and data_offsets");
   const auto shape = numbers_of(name, item, "shape"), offsets = numbers_of(name, item, "data_offsets");
   check(offsets.size() == 2, in_quotes(name), ": given ", offsets.size(), " data_offsets, expected 2");
-  check(item.at("dtype") == "F32", in_quotes(name), ": given the dtype ", shortened(item.at("dtype").dump()),
-        ", expected \"F32\"");
+  const bool bytes = with_bytes && item.at("dtype") == "U8";
+  check(bytes || item.at("dtype") == "F32", in_quotes(name), ": given the dtype ", shortened(item.at("dtype").dump()),
+        ", expected \"F32\"", with_bytes ? " or \"U8\"" : "");
   check(std::ssize(shape) <= Shape::kMaxRank, in_quotes(name), ": given ", shape.size(), " axes, expected at most ",
         Shape::kMaxRank);
   TensorEntry e{name, Shape(shape.data(), static_cast<int>(shape.size())), static_cast<std::uint64_t>(offsets[0]),
-                static_cast<std::uint64_t>(offsets[1])};
+                static_cast<std::uint64_t>(offsets[1]), bytes ? ElementType::uint8 : ElementType::float32};
   check(e.begin <= e.end && e.end <= value_bytes &&
-            e.end - e.begin == static_cast<std::uint64_t>(e.shape.numel()) * sizeof(float),
+            e.end - e.begin == static_cast<std::uint64_t>(e.shape.numel()) * element_size(e.type),
         in_quotes(name), ": the offsets do not fit the shape or the file");
   return e;
 }
@@ -63,8 +67,7 @@ void check_cover(std::vector<TensorEntry>& entries, std::uint64_t value_bytes) {
   check(covered == value_bytes, "given ", value_bytes, " bytes of values, expected ", covered);
 }
 
-}  // namespace
-
+/// The one text of a header: JSON without white space, names in order.
 std::string header_text(const TensorHeader& header) {
   std::map<std::string_view, const TensorEntry*> by_name{{kMetadata, nullptr}};
   for (const TensorEntry& e : header.tensors) {
@@ -78,12 +81,22 @@ std::string header_text(const TensorHeader& header) {
   return text + '}';
 }
 
-TensorHeader parse_header(std::string_view text, std::uint64_t value_bytes) {
+// SHA-256 of the header without its entry of the checksum, followed by the values.
+std::string checksum_of(const TensorHeader& header, ValueBytes values) {
+  const std::string text = header_text(header);
+  std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(text))};
+  parts.insert(parts.end(), values.begin(), values.end());
+  return sha256(parts);
+}
+
+}  // namespace
+
+TensorHeader parse_header(std::string_view text, std::uint64_t value_bytes, bool with_bytes) {
   TensorHeader header;
   bool described = false;
   const auto take = [&](const std::string& name, const json& item) {
     if (name != kMetadata) {
-      header.tensors.push_back(entry_of(name, item, value_bytes));
+      header.tensors.push_back(entry_of(name, item, value_bytes, with_bytes));
       return true;
     }
     check(item.is_object() && std::ranges::all_of(item, [](const json& v) { return v.is_string(); }),
@@ -98,4 +111,20 @@ TensorHeader parse_header(std::string_view text, std::uint64_t value_bytes) {
   return header;
 }
 
-}  // namespace coarsegrad::experiments
+std::string header_bytes(TensorHeader header, ValueBytes values) {
+  check(!header.metadata.contains("sha256"), "tensor file: given metadata 'sha256', which is taken");
+  header.metadata["sha256"] = checksum_of(header, values);
+  std::string text = header_text(header);
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t length = text.size();
+  check(length <= kMaxHeaderBytes, "tensor file: given names and metadata of ", length, " bytes, expected at most ",
+        kMaxHeaderBytes);
+  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + text;
+}
+
+void take_checksum(TensorHeader& header, ValueBytes values) {
+  const auto checksum = header.metadata.extract("sha256");
+  check(!checksum.empty() && checksum.mapped() == checksum_of(header, values), "the checksum does not match");
+}
+
+}  // namespace coarsegrad

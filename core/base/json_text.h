@@ -14,7 +14,7 @@
 #include "core/base/check.h"
 #include "core/base/short_text.h"
 
-namespace coarsegrad::experiments {
+namespace coarsegrad {
 
 /// Bounds on what is read into memory.
 struct JsonLimits {
@@ -46,4 +46,4 @@ T integer_from_json(const nlohmann::json& value, std::string_view what, T least 
                   ", expected a whole number from ", least, " to ", most));
 }
 
-}  // namespace coarsegrad::experiments
+}  // namespace coarsegrad

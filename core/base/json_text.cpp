@@ -1,10 +1,10 @@
-#include "experiments/support/json_text.h"
+#include "core/base/json_text.h"
 
 #include <algorithm>
 #include <set>
 #include <vector>
 
-namespace coarsegrad::experiments {
+namespace coarsegrad {
 namespace {
 
 using nlohmann::json;
@@ -71,4 +71,4 @@ json parse_json(std::string_view text, const std::string& what, const JsonLimits
   }
 }
 
-}  // namespace coarsegrad::experiments
+}  // namespace coarsegrad

@@ -1,0 +1,89 @@
+#pragma once
+// Convolutions and dense layers on planes of bits, in integers throughout: exact 32-bit sums, or what thresholds make
+// of them for the next layer. Images are read as they lie, without a column matrix; padding is zero, not a level: taps
+// outside an image count nothing. Bitwise the same for any number of threads and on every kernel table, and equal to
+// the products of bytes (core/compute/conv_codes.h) of the same codes.
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/base/memory.h"
+#include "core/compute/bit_planes.h"
+#include "core/compute/conv.h"
+#include "core/kernels/bits.h"
+
+namespace coarsegrad {
+
+/// The weights of a layer in the order in which the kernels of the table that is active now read them: pack them once
+/// for every change. They know the activations' code, too, because it decides that order.
+class BitWeights {
+ public:
+  /// values: (out_channels, kernel_h, kernel_w, in_channels). Weights have up to 8 bits (unsigned ones 7), activations
+  /// up to 4. Throws Error for other codes, for a value that the code has not, for sizes below 1, and where a sum could
+  /// reach 2^30.
+  BitWeights(const BitCode& weight, const BitCode& activation, std::int64_t out_channels, std::int64_t kernel_h,
+             std::int64_t kernel_w, std::int64_t in_channels, const std::int8_t* values);
+
+  /// What the activations are.
+  const BitCode& activation() const { return activation_; }
+  /// Throws Error in the name of `op` unless the weights are those of a convolution of this shape, without groups and
+  /// dilation.
+  void validate(const char* op, const ConvShape& s) const;
+
+ private:
+  friend class BitConvolution;
+
+  void pack(const std::uint64_t* planes);
+  void sum_taps(const std::int8_t* values);
+
+  const kernels::BitProduct* product_;
+  BitCode weight_, activation_;
+  std::int64_t out_channels_, kernel_h_, kernel_w_, in_channels_;
+  kernels::BitMatch match_;
+  std::int64_t panels_, steps_;     // panels of filters, steps of a tap
+  std::int64_t step_bytes_;         // of a panel
+  Scratch<std::uint8_t> packed_;    // (panel, plane, tap, step, filter)
+  Scratch<std::int32_t> tap_sums_;  // (tap, filter up to the end of the last panel): what a tap adds beside its matches
+};
+
+/// Integer thresholds of each channel: what batch normalisation, bias and quantizer become. A channel's level is the
+/// number of its thresholds t with sum >= t, or sum <= t where it is descending. The smallest and the largest
+/// std::int32_t as thresholds make levels that are always, or never, reached.
+class BitThresholds {
+ public:
+  /// thresholds: (channels, count), descending: one flag for each channel. Throws Error unless there are as many of
+  /// both, and 1 <= count <= 255.
+  BitThresholds(int count, std::span<const std::int32_t> thresholds, std::span<const std::uint8_t> descending);
+
+  /// Thresholds of a channel.
+  int count() const { return count_; }
+  /// Channels.
+  std::int64_t channels() const { return static_cast<std::int64_t>(flip_.size()); }
+  /// Planes that hold the levels.
+  int bits() const;
+
+ private:
+  friend class BitConvolution;
+
+  int count_;
+  std::vector<std::int32_t> flip_, bounds_;  // (channels), (count, channels): bits.threshold's
+};
+
+/// y = the sums. x: planes of w.activation(); y: (batch, out_height(), out_width(), out_channels). Throws Error as
+/// ConvShape::validate() and BitWeights::validate() do.
+void bit_conv2d(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, std::int32_t* y);
+/// The levels of the sums as a byte each, laid out like y; throws Error also where `t` has not a channel for each
+/// output.
+void bit_conv2d_levels(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, const BitThresholds& t,
+                       std::uint8_t* levels);
+/// The levels of the sums as t.bits() planes, 1 to 8; throws as bit_conv2d_levels() does.
+void bit_conv2d_planes(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, const BitThresholds& t,
+                       std::uint64_t* planes);
+
+/// The shape of a dense layer, and of a product of matrices of codes: x (batch, in) times weight (out, in) transposed.
+constexpr ConvShape bit_linear_shape(std::int64_t batch, std::int64_t in, std::int64_t out) {
+  return {
+      .batch = batch, .height = 1, .width = 1, .in_channels = in, .out_channels = out, .kernel_h = 1, .kernel_w = 1};
+}
+
+}  // namespace coarsegrad

@@ -1,0 +1,19 @@
+#pragma once
+// Which kernel multiplies codes by codes: planes of bits (core/compute/bit_conv.h) or bytes (core/compute/conv_codes.h).
+// Both are exact, so the choice changes no number, only the time.
+#include <cstdint>
+
+#include "core/compute/bit_planes.h"
+#include "core/compute/conv.h"
+
+namespace coarsegrad {
+
+/// What multiplies codes.
+enum class CodeKernel : std::uint8_t { bytes, bits };
+
+/// The kernel that is the faster one for these codes and this shape in the table that is active now, among those that
+/// can: bits have neither groups nor dilation, activations of up to 4 and weights of up to 8 bits, and sums below 2^30;
+/// bytes have unsigned activations. Chosen by measurement (core/kernels/README.md). Throws Error where neither can.
+CodeKernel fastest_code_kernel(const BitCode& weight, const BitCode& activation, const ConvShape& s);
+
+}  // namespace coarsegrad

@@ -1,0 +1,130 @@
+#include "experiments/bench/ports.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+namespace coarsegrad::experiments {
+
+#if defined(__x86_64__)
+
+namespace {
+
+constexpr long kRounds = 4000;
+constexpr int kSamples = 400;
+constexpr double kPerRound = 12;
+
+alignas(4096) char buffer[4096];
+
+// Seconds of the fastest of some samples: what else runs on the machine makes the others longer.
+template <class F>
+double fastest(F loop) {
+  using Clock = std::chrono::steady_clock;
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < kSamples; ++i) {
+    const auto start = Clock::now();
+    loop();
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return best;
+}
+
+// A loop of twelve instructions: four kinds a, b, c, d in turn, into twelve registers.
+#define COARSEGRAD_LOOP(a, b, c, d)                                                                                  \
+  [] {                                                                                                               \
+    long n = kRounds;                                                                                                \
+    asm volatile("1:\n" a("0") b("1") c("2") d("3") a("4") b("5") c("6") d("7") a("8") b("9") c("10")                \
+                     d("11") "dec %0\njnz 1b\n"                                                                      \
+                 : "+r"(n)                                                                                           \
+                 : "r"(buffer)                                                                                       \
+                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", \
+                   "memory", "cc");                                                                                  \
+  }
+
+#define YMM_XOR(i) "vpxor %%ymm14,%%ymm15,%%ymm" i "\n"
+#define YMM_ADD(i) "vpaddb %%ymm14,%%ymm15,%%ymm" i "\n"
+#define YMM_SHUFFLE(i) "vpshufb %%ymm14,%%ymm15,%%ymm" i "\n"
+#define YMM_SHIFT(i) "vpsrlw $4,%%ymm15,%%ymm" i "\n"
+#define YMM_LOAD(i) "vmovdqa (%1),%%ymm" i "\n"
+#define YMM_BROADCAST(i) "vbroadcasti128 (%1),%%ymm" i "\n"
+#define ZMM_XOR(i) "vpxorq %%zmm14,%%zmm15,%%zmm" i "\n"
+#define ZMM_ADD(i) "vpaddb %%zmm14,%%zmm15,%%zmm" i "\n"
+#define ZMM_SHUFFLE(i) "vpshufb %%zmm14,%%zmm15,%%zmm" i "\n"
+#define ZMM_SHIFT(i) "vpsrlw $4,%%zmm15,%%zmm" i "\n"
+#define ZMM_LOAD(i) "vmovdqa64 (%1),%%zmm" i "\n"
+#define ZMM_BROADCAST(i) "vbroadcasti32x4 (%1),%%zmm" i "\n"
+#define ZMM_COUNT(i) "vpopcntq %%zmm15,%%zmm" i "\n"
+
+double clock_rate() {
+  const double seconds = fastest([] {
+    long n = kRounds;
+    asm volatile("1:\nimul %%rax,%%rax\nimul %%rax,%%rax\nimul %%rax,%%rax\nimul %%rax,%%rax\ndec %0\njnz 1b\n"
+                 : "+r"(n)
+                 :
+                 : "rax", "cc");
+  });
+  return kPerRound * kRounds / seconds;
+}
+
+double count_ones_rate(double hz) {
+  if (!__builtin_cpu_supports("popcnt")) return 0;
+  const double seconds = fastest([] {
+    long n = kRounds;
+    asm volatile(
+        "1:\npopcnt %1,%%rax\npopcnt %1,%%rcx\npopcnt %1,%%rdx\npopcnt %1,%%rsi\npopcnt %1,%%rax\npopcnt %1,%%rcx\n"
+        "popcnt %1,%%rdx\npopcnt %1,%%rsi\npopcnt %1,%%rax\npopcnt %1,%%rcx\npopcnt %1,%%rdx\npopcnt %1,%%rsi\n"
+        "dec %0\njnz 1b\n"
+        : "+r"(n)
+        : "r"(kRounds)
+        : "rax", "rcx", "rdx", "rsi", "cc");
+  });
+  return kPerRound * kRounds / seconds / hz;
+}
+
+template <class F>
+double rate(double hz, F loop) {
+  return kPerRound * kRounds / fastest(loop) / hz;
+}
+
+VectorPorts ymm_ports(double hz) {
+  if (!__builtin_cpu_supports("avx2")) return {};
+  return {rate(hz, COARSEGRAD_LOOP(YMM_XOR, YMM_XOR, YMM_XOR, YMM_XOR)),
+          rate(hz, COARSEGRAD_LOOP(YMM_ADD, YMM_ADD, YMM_ADD, YMM_ADD)),
+          rate(hz, COARSEGRAD_LOOP(YMM_SHUFFLE, YMM_ADD, YMM_XOR, YMM_XOR)),
+          std::min(rate(hz, COARSEGRAD_LOOP(YMM_SHUFFLE, YMM_SHUFFLE, YMM_SHUFFLE, YMM_SHUFFLE)),
+                   rate(hz, COARSEGRAD_LOOP(YMM_SHUFFLE, YMM_SHIFT, YMM_SHUFFLE, YMM_SHIFT))),
+          rate(hz, COARSEGRAD_LOOP(YMM_LOAD, YMM_LOAD, YMM_LOAD, YMM_LOAD)),
+          rate(hz, COARSEGRAD_LOOP(YMM_BROADCAST, YMM_BROADCAST, YMM_BROADCAST, YMM_BROADCAST)),
+          0};
+}
+
+VectorPorts zmm_ports(double hz) {
+  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw")) return {};
+  const double ones = __builtin_cpu_supports("avx512vpopcntdq")
+                          ? rate(hz, COARSEGRAD_LOOP(ZMM_COUNT, ZMM_COUNT, ZMM_COUNT, ZMM_COUNT))
+                          : 0;
+  return {rate(hz, COARSEGRAD_LOOP(ZMM_XOR, ZMM_XOR, ZMM_XOR, ZMM_XOR)),
+          rate(hz, COARSEGRAD_LOOP(ZMM_ADD, ZMM_ADD, ZMM_ADD, ZMM_ADD)),
+          rate(hz, COARSEGRAD_LOOP(ZMM_SHUFFLE, ZMM_ADD, ZMM_XOR, ZMM_XOR)),
+          std::min(rate(hz, COARSEGRAD_LOOP(ZMM_SHUFFLE, ZMM_SHUFFLE, ZMM_SHUFFLE, ZMM_SHUFFLE)),
+                   rate(hz, COARSEGRAD_LOOP(ZMM_SHUFFLE, ZMM_SHIFT, ZMM_SHUFFLE, ZMM_SHIFT))),
+          rate(hz, COARSEGRAD_LOOP(ZMM_LOAD, ZMM_LOAD, ZMM_LOAD, ZMM_LOAD)),
+          rate(hz, COARSEGRAD_LOOP(ZMM_BROADCAST, ZMM_BROADCAST, ZMM_BROADCAST, ZMM_BROADCAST)),
+          ones};
+}
+
+}  // namespace
+
+Ports measure_ports() {
+  const double hz = clock_rate();
+  return {hz, count_ones_rate(hz), ymm_ports(hz), zmm_ports(hz)};
+}
+
+#else
+
+Ports measure_ports() { return {std::nan(""), 0, {}, {}}; }
+
+#endif
+
+}  // namespace coarsegrad::experiments

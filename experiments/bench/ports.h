@@ -1,0 +1,31 @@
+#pragma once
+// What the processor at hand can start in a cycle, measured: bounds of kernels follow from it, not from a table of another
+// machine.
+#include <vector>
+
+namespace coarsegrad::experiments {
+
+/// Instructions per cycle of one core for vectors of one width: independent, operands in registers, loads from the
+/// first-level cache. 0 where the processor has no such vectors or no such instruction.
+struct VectorPorts {
+  double logic,  ///< exclusive or
+      add,       ///< addition of bytes
+      mixed,  ///< shuffles, additions and exclusive ors in turn, one shuffle in four: all vector instructions together
+      shuffle,     ///< of bytes by a register, and in turn with shifts, which share its pipes
+      load,        ///< whole vectors
+      broadcast,   ///< 16 bytes to every part of a vector
+      count_ones;  ///< of 64-bit lanes
+};
+
+/// The processor.
+struct Ports {
+  double hz,       ///< the clock under this load, from a chain of multiplications of three cycles each
+      count_ones;  ///< of a 64-bit register, per cycle
+  VectorPorts ymm, zmm;
+};
+
+/// Measures for about half a second, on the thread that calls; on other processors than x86-64 everything but hz is 0,
+/// and hz is NaN.
+Ports measure_ports();
+
+}  // namespace coarsegrad::experiments

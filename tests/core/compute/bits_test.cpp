@@ -1,0 +1,283 @@
+// The kernels of bits, each by itself, against their definitions.
+#include "core/kernels/bits.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/compute/bit_planes.h"
+#include "tests/support/tables.h"
+
+using namespace coarsegrad;
+using namespace coarsegrad::testing;
+using kernels::BitMatch, kernels::BitProduct, kernels::BitTile;
+
+namespace {
+
+std::vector<std::uint8_t> random_bytes(std::int64_t n, unsigned seed, unsigned below = 256) {
+  std::mt19937 bits(seed);
+  std::vector<std::uint8_t> values(static_cast<std::size_t>(n));
+  for (auto& v : values) v = static_cast<std::uint8_t>(bits() / 8 % below);
+  return values;
+}
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+// A tile with everything that it points to, in the form of one product.
+struct TileCase {
+  const BitProduct& product;
+  std::int64_t rows, taps, steps, channels;  // rows of `taps` taps of `channels` channels
+  int count, columns, planes, bits;
+  BitMatch match;
+  std::vector<std::uint8_t> levels, weights;  // (pixel, row, tap, channel); (plane, row, step of a row, lane, byte)
+  std::vector<std::int32_t> offset;
+
+  TileCase(const BitProduct& p, BitMatch m, int pixels, int filters, int weight_planes, int activation_bits,
+           std::int64_t row_taps, std::int64_t in)
+      : product(p),
+        rows(2),
+        taps(row_taps),
+        steps((in + p.channels_per_step - 1) / p.channels_per_step),
+        channels(in),
+        count(pixels),
+        columns(filters),
+        planes(weight_planes),
+        bits(activation_bits),
+        match(m),
+        levels(random_bytes(count * rows * taps * channels, 1, 1u << bits)),
+        weights(random_bytes(planes * rows * taps * steps * step_bytes(), 2)) {
+    for (int j = 0; j < product.lanes; ++j) offset.push_back(7 * j - 50);
+  }
+
+  std::int64_t step_bytes() const { return product.lanes * product.channels_per_step / 8; }
+
+  // The bit of a weight for a channel of a step.
+  int weight_bit(int plane, std::int64_t row, std::int64_t step, int lane, std::int64_t c) const {
+    const std::int64_t from = ((plane * rows + row) * taps * steps + step) * step_bytes();
+    return weights[at(from + lane * product.channels_per_step / 8 + c / 8)] >> c % 8 & 1;
+  }
+
+  std::int32_t expected(int pixel, int lane) const {
+    std::int32_t sum = 0;
+    for (int q = 0; q < planes; ++q)
+      for (std::int64_t r = 0; r < rows; ++r)
+        for (std::int64_t s = 0; s < taps * steps; ++s)
+          for (std::int64_t c = 0; c < product.channels_per_step; ++c) {
+            const std::int64_t channel = s % steps * product.channels_per_step + c;
+            const int level =
+                channel < channels ? levels[at(((pixel * rows + r) * taps + s / steps) * channels + channel)] : 0;
+            const int w = weight_bit(q, r, s, lane, c), most = (1 << bits) - 1;
+            sum += (3 - 5 * q) * (w ? level : match == BitMatch::equal ? most - level : 0);
+          }
+    return 2 * sum + offset[at(lane)];
+  }
+
+  std::vector<std::int32_t> run(const Kernels& k) const {
+    const std::int64_t pixels = count * rows * taps, row = taps * steps * kernels::kBitStepBytes;
+    std::vector<std::uint64_t> packed(at(packed_words(bits, pixels, channels)));
+    k.bits.split(bits, pixels, channels, levels.data(), packed.data());
+    std::vector<std::uint8_t> prepared(at(count * rows * row));
+    product.expand(match, bits, pixels, channels, packed.data(), prepared.data());
+    std::vector<std::int32_t> sums = output<std::int32_t>(count * columns);
+    std::vector<const std::uint8_t*> from;
+    std::vector<std::int32_t*> to;
+    for (int i = 0; i < count; ++i) {
+      from.push_back(prepared.data() + i * rows * row);
+      to.push_back(sums.data() + i * columns);
+    }
+    BitTile tile{};
+    tile.pixels = from.data();
+    tile.count = count;
+    tile.rows = rows;
+    tile.run = taps * steps;
+    tile.pixel_row = row;
+    tile.weight_row = taps * steps * step_bytes();
+    tile.weights = weights.data();
+    tile.plane = rows * tile.weight_row;
+    tile.planes = planes;
+    tile.bits = bits;
+    tile.match = match;
+    for (int q = 0; q < planes; ++q) tile.coefficient[q] = 3 - 5 * q;
+    tile.scale = 2;
+    tile.offset = offset.data();
+    tile.sums = to.data();
+    tile.columns = columns;
+    product.tile(tile);
+    return sums;
+  }
+
+  void check(const Kernels& k) const {
+    INFO("match ", static_cast<int>(match), " pixels ", count, " filters ", columns, " planes ", planes, " bits ", bits,
+         " taps ", taps, " channels ", channels);
+    std::vector<std::int32_t> sums = output<std::int32_t>(count * columns);
+    for (int i = 0; i < count; ++i)
+      for (int j = 0; j < columns; ++j) sums[at(i * columns + j)] = expected(i, j);
+    CHECK(run(k) == sums);
+  }
+};
+
+// What tests of the tables cannot try here.
+void name_missing_tables() {
+  for (const char* name : {"avx2", "avx512", "avx512vnni", "avx512vpopcntdq"})
+    if (std::ranges::none_of(all_kernels(), [&](const Kernels* k) { return std::string(k->name) == name; }))
+      MESSAGE("skipped: this processor does not run the table ", std::string(name));
+}
+
+}  // namespace
+
+TEST_SUITE("bits") {
+  TEST_CASE("planes of codes: every table packs them as defined, and they come back") {
+    name_missing_tables();
+    with_each_table([] {
+      for (const std::int64_t channels : {1, 3, 31, 32, 63, 64, 65, 100, 128, 200})
+        for (int bits = 1; bits <= 8; ++bits) {
+          constexpr std::int64_t pixels = 3;
+          const auto codes = random_bytes(pixels * channels, static_cast<unsigned>(channels));
+          const std::int64_t words = plane_words(channels);
+          std::vector<std::uint64_t> planes = output<std::uint64_t>(packed_words(bits, pixels, channels));
+          std::vector<std::uint64_t> expected = planes;
+          std::fill_n(expected.begin(), packed_words(bits, pixels, channels), 0);
+          for (std::int64_t i = 0; i < pixels * channels; ++i)
+            for (int k = 0; k < bits; ++k)
+              expected[at((i / channels * bits + k) * words + i % channels / 64)] |=
+                  std::uint64_t{codes[at(i)]} >> k << 63 >> 63 << i % channels % 64;
+          pack_planes(bits, pixels, channels, codes.data(), planes.data());
+          CHECK(planes == expected);
+          std::vector<std::uint8_t> back(codes.size());
+          unpack_planes(bits, pixels, channels, planes.data(), back.data());
+          for (std::size_t i = 0; i < back.size(); ++i) REQUIRE(back[i] == (codes[i] & ((1 << bits) - 1)));
+        }
+    });
+  }
+
+  TEST_CASE("thresholds: every table counts those that a sum is above, the extremes of 32 bits included") {
+    with_each_table([] {
+      for (const std::int64_t channels : {1, 7, 8, 16, 31, 33, 64, 100})
+        for (const int count : {1, 3, 15, 255}) {
+          std::mt19937 bits(5);
+          const auto small = [&] { return static_cast<std::int32_t>(bits() % 9) - 4; };
+          std::vector<std::int32_t> sums(at(channels)), flip(at(channels)), bounds(at(channels * count));
+          for (auto& v : sums) v = small();
+          for (auto& v : flip) v = bits() % 2 ? -1 : 0;
+          for (auto& v : bounds)
+            v = bits() % 8 == 0   ? std::numeric_limits<std::int32_t>::min()
+                : bits() % 8 == 0 ? std::numeric_limits<std::int32_t>::max()
+                                  : small();
+          std::vector<std::uint8_t> codes = output<std::uint8_t>(channels), expected = codes;
+          for (std::int64_t c = 0; c < channels; ++c) {
+            int passed = 0;
+            for (int k = 0; k < count; ++k) passed += (sums[at(c)] ^ flip[at(c)]) > bounds[at(k * channels + c)];
+            expected[at(c)] = static_cast<std::uint8_t>(passed);
+          }
+          active_kernels().bits.threshold(channels, count, sums.data(), flip.data(), bounds.data(), channels,
+                                          codes.data());
+          CHECK(codes == expected);
+        }
+    });
+  }
+
+  TEST_CASE("tiles of bits of every size equal the definition, on every kernel table") {
+    with_each_table([] {
+      const Kernels& k = active_kernels();
+      for (int bits = 1; bits <= kernels::kMaxActivationBits; ++bits) {
+        const BitProduct& product = bits == 1 ? k.bits.one_bit : k.bits.planes;
+        for (const BitMatch match : {BitMatch::equal, BitMatch::both})
+          for (int count = 1; count <= product.max_pixels; ++count)
+            for (const int columns : {1, product.lanes / 2 + 3, product.lanes})
+              for (const int planes : {1, 2})
+                TileCase(product, match, count, columns, planes, bits, 1 + count % 3, 20 + 37 * (count % 4)).check(k);
+      }
+    });
+  }
+
+  TEST_CASE("sums of bits that overflow bytes and halves of words on the way are exact") {
+    with_each_table([] {
+      const Kernels& k = active_kernels();
+      for (int bits = 1; bits <= kernels::kMaxActivationBits; ++bits) {
+        const BitProduct& product = bits == 1 ? k.bits.one_bit : k.bits.planes;
+        for (const BitMatch match : {BitMatch::equal, BitMatch::both}) {
+          TileCase c(product, match, 1, 2, 1, bits, 3, 50000);
+          std::ranges::fill(c.levels, static_cast<std::uint8_t>((1 << bits) - 1));
+          std::ranges::fill(c.weights, std::uint8_t{255});
+          c.check(k);
+        }
+      }
+    });
+  }
+
+  TEST_CASE("the comparison of tiles catches one bit that is wrong") {
+    const Kernels& k = active_kernels();
+    TileCase c(k.bits.one_bit, BitMatch::equal, 2, 3, 1, 1, 3, 64);
+    const auto sums = c.run(k);
+    c.weights.front() ^= 1;
+    CHECK(sums != c.run(k));
+  }
+
+  TEST_CASE("the highest level of a window and the sum over an image are those of the codes") {
+    with_each_table([] {
+      for (const std::int64_t channels : {1, 33, 64, 130})
+        for (int bits = 1; bits <= 4; ++bits) {
+          INFO("channels ", channels, " bits ", bits);
+          const PoolShape s{.batch = 2,
+                            .height = 7,
+                            .width = 6,
+                            .channels = channels,
+                            .kernel_h = 3,
+                            .kernel_w = 2,
+                            .stride_h = 2,
+                            .stride_w = 2,
+                            .pad_h = 1,
+                            .pad_w = 1};
+          const std::int64_t pixels = s.batch * s.height * s.width, outputs = s.batch * s.out_height() * s.out_width();
+          const auto levels = random_bytes(pixels * channels, 3, 1u << bits);
+          std::vector<std::uint64_t> x(at(packed_words(bits, pixels, channels)));
+          pack_planes(bits, pixels, channels, levels.data(), x.data());
+          const std::vector<float> reals(levels.begin(), levels.end());
+          std::vector<float> highest(at(outputs * channels));
+          max_pool_forward(s, reals.data(), highest.data(), nullptr);
+          std::vector<std::uint64_t> y(at(packed_words(bits, outputs, channels)));
+          max_pool_planes(s, bits, x.data(), y.data());
+          std::vector<std::uint8_t> got(highest.size());
+          unpack_planes(bits, outputs, channels, y.data(), got.data());
+          CHECK(std::vector<float>(got.begin(), got.end()) == highest);
+          std::vector<std::int32_t> sums(at(2 * channels)), expected(sums.size());
+          sum_planes(bits, 2, s.height * s.width, channels, x.data(), sums.data());
+          for (std::int64_t i = 0; i < pixels * channels; ++i)
+            expected[at(i / (channels * s.height * s.width) * channels + i % channels)] += levels[at(i)];
+          CHECK(sums == expected);
+        }
+    });
+  }
+
+  TEST_CASE("values that a code has not, impossible codes and impossible sizes are errors") {
+    std::uint64_t words[8] = {};
+    std::uint8_t levels[8] = {};
+    std::int32_t sums[1];
+    for (const std::int8_t value : {-2, 0, 2})
+      CHECK_THROWS_AS(pack_values(BitCode::signs(), 1, 1, &value, words), Error);
+    for (const std::int8_t value : {-2, 2})
+      CHECK_THROWS_AS(pack_values(BitCode::ternary(), 1, 1, &value, words), Error);
+    const std::int8_t two = 2;
+    CHECK_THROWS_AS(pack_values(BitCode::signed_bits(2), 1, 1, &two, words), Error);
+    pack_values(BitCode::unsigned_bits(2), 1, 1, &two, words);
+    CHECK(words[0] == 0);
+    CHECK(words[1] == 1);
+    CHECK_THROWS_AS(pack_values({2, 4, 1, -7}, 1, 1, &two, words), Error);
+    CHECK_THROWS_AS(pack_planes(0, 1, 1, levels, words), Error);
+    CHECK_THROWS_AS(pack_planes(9, 1, 1, levels, words), Error);
+    CHECK_THROWS_AS(pack_planes(1, -1, 1, levels, words), Error);
+    CHECK_THROWS_AS(unpack_planes(1, 1, -1, words, levels), Error);
+    CHECK_THROWS_AS(sum_planes(4, 1, std::int64_t{1} << 30, 1, words, sums), Error);
+    CHECK_THROWS_AS(max_pool_planes({.batch = 1,
+                                     .height = 1,
+                                     .width = 1,
+                                     .channels = 1,
+                                     .kernel_h = 2,
+                                     .kernel_w = 2,
+                                     .stride_h = 1,
+                                     .stride_w = 1},
+                                    1, words, words),
+                    Error);
+  }
+}
