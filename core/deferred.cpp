@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/compute/code_weights.h"
 #include "core/kernels/kernels.h"
 
 namespace coarsegrad {
@@ -26,6 +27,25 @@ void Coded::read(std::int64_t begin, std::int64_t end, Real* out) const {
       real_kernels<Real>().activation.decode(next - i, codes() + i, scale, out + (i - begin));
     i = next;
   }
+}
+
+BitCode Coded::code() const {
+  if (!is_signed()) return BitCode::unsigned_bits(bits_);
+  return bits_ == 1 ? BitCode::signs() : BitCode::signed_bits(bits_);
+}
+
+std::shared_ptr<const CodeWeights> Coded::packed_for(const BitCode& activation, const ConvShape& layer) const {
+  check(is_signed(), "coded tensor: given unsigned codes as weights, expected signed ones");
+  const std::lock_guard lock(packing_);
+  if (!packed_ || !packed_->serve(activation, layer))
+    packed_ = std::make_shared<const CodeWeights>(activation, layer, signed_codes());
+  return packed_;
+}
+
+void* Coded::writable() {
+  const std::lock_guard lock(packing_);
+  packed_.reset();
+  return codes_.data();
 }
 
 }  // namespace COARSEGRAD_REAL

@@ -1,6 +1,8 @@
 #pragma once
 // Tensors whose elements are not kept but made when they are read (Tensor::deferred).
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
@@ -10,6 +12,11 @@
 #include "core/real.h"
 
 namespace coarsegrad {
+
+class CodeWeights;
+struct BitCode;
+struct ConvShape;
+
 inline namespace COARSEGRAD_REAL {
 
 class Coded;
@@ -43,7 +50,8 @@ class Deferred {
 };
 
 /// Elements on a grid: scale times a code of one byte. Quantized activations have unsigned codes and one
-/// scale, quantized weights signed ones and one scale or one for each slice of the first axis (output channel).
+/// scale, or signed ones (an activation of 1 bit with a sign is -1 or 1, never 0), quantized weights signed ones and one
+/// scale or one for each slice of the first axis (output channel).
 class Coded : public Deferred {
  public:
   /// How a byte is read.
@@ -58,8 +66,12 @@ class Coded : public Deferred {
   const Coded* coded() const override { return this; }
 
   int bits() const override { return bits_; }
+  /// How a byte is read.
+  Sign sign() const { return sign_; }
   /// Whether codes have a sign.
   bool is_signed() const { return sign_ == Sign::two_s_complement; }
+  /// What the codes of an activation mean: unsigned or signed ones of bits() bits, or signs.
+  BitCode code() const;
   /// Number of elements.
   std::int64_t size() const { return size_; }
   /// The scales, to be written before the tensor is made.
@@ -69,18 +81,27 @@ class Coded : public Deferred {
   /// The memory that the codes are in, one byte each.
   const MemoryBlock& block() const { return codes_; }
   /// The codes, one per element, to be written before the tensor is made.
-  std::uint8_t* codes() { return static_cast<std::uint8_t*>(codes_.data()); }
+  std::uint8_t* codes() { return static_cast<std::uint8_t*>(writable()); }
   const std::uint8_t* codes() const { return static_cast<const std::uint8_t*>(codes_.data()); }
   /// The bytes of codes() as numbers with a sign. Only for signed codes.
-  std::int8_t* signed_codes() { return static_cast<std::int8_t*>(codes_.data()); }
+  std::int8_t* signed_codes() { return static_cast<std::int8_t*>(writable()); }
   const std::int8_t* signed_codes() const { return static_cast<const std::int8_t*>(codes_.data()); }
 
+  /// The signed codes as the weights of a layer, packed for the kernel that multiplies them by activations of this code
+  /// (core/compute/code_weights.h). Packed when somebody asks first, and again only for another layer or kernel table,
+  /// or after codes() or signed_codes() were asked for to write them. Thread safe.
+  std::shared_ptr<const CodeWeights> packed_for(const BitCode& activation, const ConvShape& layer) const;
+
  private:
+  void* writable();
+
   std::int64_t size_;
   int bits_;
   Sign sign_;
   std::vector<Real> scales_;
   MemoryBlock codes_;
+  mutable std::mutex packing_;                         // held while packed_ is made, read or let go
+  mutable std::shared_ptr<const CodeWeights> packed_;  // null until somebody asks
 };
 
 }  // namespace COARSEGRAD_REAL

@@ -33,28 +33,35 @@ Tensor pooled(const PoolShape& s) {
   return Tensor::uninitialized({s.batch, s.out_height(), s.out_width(), s.channels});
 }
 
+// The bytes of codes as the numbers that they are.
+void read_codes(const Coded& x, std::int64_t begin, std::int64_t n, Real* numbers) {
+  if (x.is_signed())
+    real_kernels<Real>().projection.decode(n, x.signed_codes() + begin, 1, numbers);
+  else
+    real_kernels<Real>().activation.decode(n, x.codes() + begin, 1, numbers);
+}
+
 // Pools codes as the numbers that they are, image by image; the largest code is that of the largest value.
 Tensor max_pooled_codes(const PoolShape& s, const Coded& x, std::uint16_t* place) {
   const Shape shape{s.batch, s.out_height(), s.out_width(), s.channels};
-  const auto out =
-      std::make_shared<Coded>(shape.numel(), x.bits(), Coded::Sign::none, std::vector<Real>{x.scales()[0]});
+  const auto out = std::make_shared<Coded>(shape.numel(), x.bits(), x.sign(), std::vector<Real>{x.scales()[0]});
+  std::uint8_t* const codes = out->codes();
   const std::int64_t in_image = s.height * s.width * s.channels,
                      out_image = shape.numel() / std::max<std::int64_t>(s.batch, 1);
-  const auto& kernel = real_kernels<Real>().activation;
   PoolShape one = s;
   one.batch = 1;
   parallel_for(s.batch, [&](std::int64_t n) {
     const Scratch<Real> numbers(static_cast<std::size_t>(in_image)), largest(static_cast<std::size_t>(out_image));
-    kernel.decode(in_image, x.codes() + n * in_image, 1, numbers.data());
+    read_codes(x, n * in_image, in_image, numbers.data());
     max_pool_forward<Real>(one, numbers.data(), largest.data(), place + n * out_image);
-    kernel.quantize(out_image, largest.data(), {1, 255}, {0, 255}, nullptr, out->codes() + n * out_image, nullptr);
+    std::transform(largest.data(), largest.data() + out_image, codes + n * out_image,
+                   [](Real code) { return static_cast<std::uint8_t>(static_cast<int>(code)); });
   });
   return Tensor::deferred(shape, out);
 }
 
 Tensor max_pooled(const PoolShape& s, const Tensor& x, std::uint16_t* place) {
-  if (const Coded* coded = x.coded(); coded && !coded->is_signed() && coded->scales().size() == 1)
-    return max_pooled_codes(s, *coded, place);
+  if (const Coded* coded = x.coded(); coded && coded->scales().size() == 1) return max_pooled_codes(s, *coded, place);
   Tensor y = pooled(s);
   max_pool_forward<Real>(s, x.data(), y.mutable_data(), place);
   return y;
@@ -111,11 +118,12 @@ class Subsampled : public Deferred {
 
 Tensor subsampled(const Subsample& s, const Tensor& x) {
   if (const Coded* coded = x.coded(); coded && coded->scales().size() == 1) {
-    const auto y = std::make_shared<Coded>(s.out_shape().numel(), coded->bits(),
-                                           coded->is_signed() ? Coded::Sign::two_s_complement : Coded::Sign::none,
-                                           std::vector<Real>{coded->scales()[0]});
+    const int bits = coded->is_signed() && s.out_channels > s.channels ? std::max(coded->bits(), 2) : coded->bits();
+    const auto y =
+        std::make_shared<Coded>(s.out_shape().numel(), bits, coded->sign(), std::vector<Real>{coded->scales()[0]});
+    std::uint8_t* const codes = y->codes();
     parallel_for(s.batch,
-                 [&](std::int64_t n) { s.forward(coded->codes() + n * s.image(), y->codes() + n * s.out_image()); });
+                 [&](std::int64_t n) { s.forward(coded->codes() + n * s.image(), codes + n * s.out_image()); });
     return Tensor::deferred(s.out_shape(), y);
   }
   if (!x.source()) return Tensor::deferred(s.out_shape(), std::make_shared<const Subsampled>(s, x));

@@ -4,10 +4,11 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/compute/code_weights.h"
 #include "core/compute/conv.h"
-#include "core/compute/conv_codes.h"
+#include "core/compute/conv_codes_backward.h"
 #include "core/compute/elementwise.h"
-#include "core/kernels/matmul_codes.h"
+#include "core/leveled.h"
 #include "core/matrix_product.h"
 #include "core/ops.h"
 
@@ -31,36 +32,17 @@ Tensor sum_rows(const Tensor& g) {
   return sums;
 }
 
-// The scales of products of codes, one, or one per output channel; empty where x and w are not both codes, or where the
-// sums are too long to be exact. Not used in double.
-[[maybe_unused]] std::vector<Real> scales_of_products(const Tensor& x, const Tensor& w, std::int64_t depth) {
-  const Coded *a = x.coded(), *b = w.coded();
-  std::vector<Real> scales;
-  if (a && b && !a->is_signed() && a->scales().size() == 1 && b->is_signed() && depth <= kernels::kMaxCodeDepth)
-    for (const Real scale : b->scales()) scales.push_back(a->scales()[0] * scale);
-  return scales;
-}
-
-// Integer codes are multiplied as integers, in training as in deployment. The kernels for that are float:
-// false where these are not codes, or T is double.
+// Integer codes are multiplied as integers, in training as in deployment, with weights that are packed once for every
+// change. The kernels for that are float: false where x and w are not both codes, where no kernel multiplies these, or
+// T is double.
 template <class T>
-bool convolve_codes(const ConvShape& s, const Tensor& x, const Tensor& w, const T* bias, T* y) {
+bool multiply_codes(const ConvShape& s, const Tensor& x, const Tensor& w, const T* bias, T* y) {
   if constexpr (std::is_same_v<T, float>) {
-    const auto scales = scales_of_products(x, w, w.numel() / std::max<std::int64_t>(s.out_channels, 1));
-    if (scales.empty()) return false;
-    conv2d_forward_codes(s, x.coded()->codes(), w.coded()->signed_codes(), scales, bias, y);
-    return true;
-  }
-  return false;
-}
-
-template <class T>
-bool multiply_codes(const Tensor& x, const Tensor& w, const T* bias, T* y) {
-  if constexpr (std::is_same_v<T, float>) {
-    const auto scales = scales_of_products(x, w, w.size(1));
-    if (scales.empty()) return false;
-    linear_forward_codes(x.size(0), x.size(1), w.size(0), x.coded()->codes(), w.coded()->signed_codes(), scales, bias,
-                         y);
+    const Coded *a = x.coded(), *b = w.coded();
+    if (!a || !b || a->scales().size() != 1 || !b->is_signed() || !multiplies_codes(a->code(), s)) return false;
+    std::vector<T> scales;
+    for (const T scale : b->scales()) scales.push_back(a->scales()[0] * scale);
+    b->packed_for(a->code(), s)->forward(s, a->codes(), scales, bias, y);
     return true;
   }
   return false;
@@ -68,17 +50,73 @@ bool multiply_codes(const Tensor& x, const Tensor& w, const T* bias, T* y) {
 
 Tensor convolved(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias) {
   Tensor y = Tensor::uninitialized({s.batch, s.out_height(), s.out_width(), s.out_channels});
-  if (!convolve_codes<Real>(s, x, w, bias.data(), y.mutable_data()))
+  if (!multiply_codes<Real>(s, x, w, bias.data(), y.mutable_data()))
     conv2d_forward<Real>(s, x.elements(), w.data(), bias.data(), y.mutable_data());
   return y;
 }
 
 Tensor dense(const Tensor& x, const Tensor& w, const Tensor& bias) {
   Tensor y = Tensor::uninitialized({x.size(0), w.size(0)});
-  if (multiply_codes<Real>(x, w, bias.data(), y.mutable_data())) return y;
+  if (multiply_codes<Real>(bit_linear_shape(x.size(0), x.size(1), w.size(0)), x, w, bias.data(), y.mutable_data()))
+    return y;
   y = multiplied(x, false, w, true);
   if (bias.defined()) add_row<Real>(y.size(0), w.size(0), bias.data(), y.data(), y.mutable_data());
   return y;
+}
+
+// The products of the backward pass are integer ones, too, where a gradient map leaves codes. As above.
+template <class T>
+bool convolve_back_codes(const ConvShape& s, const Tensor& dy, const Tensor& w, T* dx) {
+  if constexpr (std::is_same_v<T, float>) {
+    const auto g = leveled_codes(dy), weight = leveled_codes(w);
+    if (!g || !weight || !backward_data_on_codes(s, *g, *weight)) return false;
+    conv2d_backward_data_codes(s, *g, *weight, dx);
+    return true;
+  }
+  return false;
+}
+
+template <class T>
+bool weigh_back_codes(const ConvShape& s, const Tensor& x, const Tensor& dy, T* dw) {
+  if constexpr (std::is_same_v<T, float>) {
+    const auto g = leveled_codes(dy), in = leveled_codes(x);
+    if (!g || !in || !backward_weight_on_codes(s, *in, *g)) return false;
+    conv2d_backward_weight_codes(s, *in, *g, dw);
+    return true;
+  }
+  return false;
+}
+
+Tensor input_gradient(const ConvShape& s, const Tensor& dy, const Tensor& w, const Shape& shape) {
+  Tensor dx = Tensor::uninitialized(shape);
+  if (!convolve_back_codes<Real>(s, dy, w, dx.mutable_data()))
+    conv2d_backward_data<Real>(s, dy.data(), w.data(), dx.mutable_data());
+  return dx;
+}
+
+Tensor weight_gradient(const ConvShape& s, const Tensor& x, const Tensor& dy, const Shape& shape) {
+  Tensor dw = Tensor::uninitialized(shape);
+  if (!weigh_back_codes<Real>(s, x, dy, dw.mutable_data()))
+    conv2d_backward_weight<Real>(s, x.elements(), dy.data(), dw.mutable_data());
+  return dw;
+}
+
+// A dense layer as the convolution of images of one pixel.
+ConvShape dense_shape(std::int64_t batch, std::int64_t in, std::int64_t out) {
+  return {
+      .batch = batch, .height = 1, .width = 1, .in_channels = in, .out_channels = out, .kernel_h = 1, .kernel_w = 1};
+}
+
+Tensor dense_input_gradient(const Tensor& dy, const Tensor& w) {
+  Tensor dx = Tensor::uninitialized({dy.size(0), w.size(1)});
+  const ConvShape s = dense_shape(dy.size(0), w.size(1), w.size(0));
+  return convolve_back_codes<Real>(s, dy, w, dx.mutable_data()) ? dx : multiplied(dy, false, w, false);
+}
+
+Tensor dense_weight_gradient(const Tensor& x, const Tensor& dy) {
+  Tensor dw = Tensor::uninitialized({dy.size(1), x.size(1)});
+  const ConvShape s = dense_shape(x.size(0), x.size(1), dy.size(1));
+  return weigh_back_codes<Real>(s, x, dy, dw.mutable_data()) ? dw : multiplied(dy, true, x, false);
 }
 
 // The gradient of an output as the two products of the backward pass see it.
@@ -136,10 +174,10 @@ Var linear(const Var& x, const Var& weight, const Var& bias, const OutputGradien
   return record("linear", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
     Gradients grads(3);
     MappedGradient mapped(map, g);
-    if (need_x) grads[0] = multiplied(mapped.for_input(), false, w, false);
+    if (need_x) grads[0] = dense_input_gradient(mapped.for_input(), w);
     if (!need_w && !need_b) return grads;
     const Tensor dy = mapped.for_weight();
-    if (need_w) grads[1] = multiplied(dy, true, in, false);
+    if (need_w) grads[1] = dense_weight_gradient(in, dy);
     if (need_b) grads[2] = sum_rows(dy);
     return grads;
   });
@@ -168,16 +206,10 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
   auto backward = [=, map = o.map](const Tensor& g) -> Gradients {
     Gradients grads(3);
     MappedGradient mapped(map, g);
-    if (need_x) {
-      grads[0] = Tensor::uninitialized(in.shape());
-      conv2d_backward_data<Real>(s, mapped.for_input().data(), w.data(), grads[0].mutable_data());
-    }
+    if (need_x) grads[0] = input_gradient(s, mapped.for_input(), w, in.shape());
     if (!need_w && !need_b) return grads;
     const Tensor dy = mapped.for_weight();
-    if (need_w) {
-      grads[1] = Tensor::uninitialized(w.shape());
-      conv2d_backward_weight<Real>(s, in.elements(), dy.data(), grads[1].mutable_data());
-    }
+    if (need_w) grads[1] = weight_gradient(s, in, dy, w.shape());
     if (need_b) grads[2] = sum_rows(dy);
     return grads;
   };

@@ -5,7 +5,7 @@ set(headers ${CMAKE_INSTALL_INCLUDEDIR}/coarsegrad)
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/CoarseGrad)
 
 install(DIRECTORY core nn quant optim datasets DESTINATION ${headers} FILES_MATCHING PATTERN "*.h" PATTERN "*.inc"
-        PATTERN simd EXCLUDE PATTERN scalar EXCLUDE)
+        PATTERN simd EXCLUDE PATTERN scalar EXCLUDE PATTERN onnx EXCLUDE)
 install(DIRECTORY experiments/support experiments/training DESTINATION ${headers}/experiments
         FILES_MATCHING PATTERN "*.h" PATTERN hdf5_objects.h EXCLUDE)
 

@@ -37,6 +37,25 @@ thread_local int team = 1;
 // One region at a time has a team; its threads' numbers are theirs alone.
 std::atomic_flag team_is_busy;
 
+std::atomic<void (*)()> release_of_thread{nullptr};
+// Shares of tasks that this thread works at: more than one where calls are nested.
+thread_local int shares = 0;
+
+// What a thread's share of some tasks needs of the processor, and gives back.
+class ThreadMode {
+ public:
+  ThreadMode() { ++shares; }
+  ~ThreadMode() {
+    void (*const release)() = release_of_thread.load(std::memory_order_relaxed);
+    if (--shares == 0 && release) release();
+  }
+  ThreadMode(const ThreadMode&) = delete;
+  ThreadMode& operator=(const ThreadMode&) = delete;
+
+ private:
+  const FlushDenormals flush_;
+};
+
 // The system's own count, which its limits are about: a thread that was joined may still be among
 // them for a moment.
 std::uintmax_t threads_of_process() {
@@ -91,20 +110,15 @@ void prepare_fork() {
   team = 1;
 }
 
-void take_note_of_forks() {
-  [[maybe_unused]] static const bool done = [] {
-    const int error = pthread_atfork(prepare_fork, nullptr, [] { team_is_busy.clear(); });
-    check(error == 0, "parallel_for: given a process that cannot take note of forks, error ", error,
-          ", expected memory for that");
-    return true;
-  }();
-}
+// Registered before there are threads: another one that registered it in front of its first tasks could be in the midst
+// of that, or of those, when this one forks.
+const int error_of_registration = pthread_atfork(prepare_fork, nullptr, [] { team_is_busy.clear(); });
 
 void share_tasks(std::int64_t tasks, void (*call)(void*, std::int64_t), void* context, int threads) {
   std::exception_ptr first_error;
 #pragma omp parallel num_threads(threads)
   {
-    const FlushDenormals flush;
+    const ThreadMode mode;
     thread_of_region = omp_get_thread_num();
 #pragma omp for schedule(dynamic) nowait
     for (std::int64_t t = 0; t < tasks; ++t) {
@@ -127,7 +141,8 @@ bool shared(std::int64_t tasks, void (*call)(void*, std::int64_t), void* context
   struct Busy {
     ~Busy() { team_is_busy.clear(std::memory_order_release); }
   } const busy;
-  take_note_of_forks();
+  check(error_of_registration == 0, "parallel_for: given a process that cannot take note of forks, error ",
+        error_of_registration, ", expected memory for that");
   // Also where there are fewer tasks: a smaller team costs GNU's OpenMP the threads that it leaves out.
   const int threads = threads_to_be_had();
   if (threads == 1) return false;
@@ -146,6 +161,8 @@ void set_num_threads(int n) {
   thread_count().asked_for = true;
 }
 
+void at_end_of_tasks(void (*release)()) { release_of_thread = release; }
+
 FlushDenormals::FlushDenormals() : saved_(float_control::read()) {
   float_control::write(saved_ | float_control::kFlush);
 }
@@ -160,7 +177,7 @@ namespace detail {
 
 void run_tasks(std::int64_t tasks, void (*call)(void*, std::int64_t), void* context) {
   if (tasks <= 0 || shared(tasks, call, context)) return;
-  const FlushDenormals flush;
+  const ThreadMode mode;
   for (std::int64_t t = 0; t < tasks; ++t) call(context, t);
 }
 

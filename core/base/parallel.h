@@ -38,6 +38,11 @@ class FlushDenormals {
   unsigned saved_;
 };
 
+/// Has each thread call `release` when its share of the tasks of an outermost parallel_for is done, to give back what
+/// it holds of the processor for them; null for nothing to be called. There is one such function in a process. Not to
+/// be called while tasks run.
+void at_end_of_tasks(void (*release)());
+
 namespace detail {
 /// parallel_for() of the function `call`, which is handed `context` with each task.
 void run_tasks(std::int64_t tasks, void (*call)(void* context, std::int64_t task), void* context);

@@ -24,8 +24,8 @@ std::string list_text(const Numbers& numbers) {
 const char* dtype_of(ElementType type) { return type == ElementType::uint8 ? "U8" : "F32"; }
 
 std::string entry_text(const TensorEntry& e) {
-  return cat(R"({"data_offsets":)", list_text(std::initializer_list{e.begin, e.end}), R"(,"dtype":")", dtype_of(e.type),
-             R"(","shape":)", list_text(e.shape), '}');
+  return cat(R"({"data_offsets":)", list_text(std::initializer_list<std::uint64_t>{e.begin, e.end}), R"(,"dtype":")",
+             dtype_of(e.type), R"(","shape":)", list_text(e.shape), '}');
 }
 
 /// The whole numbers >= 0 of a list.

@@ -27,8 +27,9 @@ void check_quantizer(kernels::Quantizer<T> q) {
   check(q.alpha >= limits::min() && q.alpha <= limits::max(), "activation quantizer: given alpha = ", q.alpha,
         ", expected a positive number that is neither infinite nor subnormal");
   check(q.levels >= 1 && q.levels <= 255, "activation quantizer: given ", q.levels, " levels, expected 1 to 255");
-  check(q.steps > 0 && q.scale() >= limits::min() && q.scale() <= limits::max(), "activation quantizer: given ",
-        q.steps, " steps within alpha = ", q.alpha, ", expected a quotient that is a normal number");
+  check(q.steps >= limits::min() && q.scale() >= limits::min() && q.scale() <= limits::max(),
+        "activation quantizer: given ", q.steps, " steps within alpha = ", q.alpha,
+        ", expected a quotient that is a normal number");
 }
 
 template <class T>

@@ -24,7 +24,7 @@ void mask_backward(std::int64_t n, const std::uint8_t* mask, const T* dy, T* dx)
 
 using kernels::AlphaRule;
 
-/// Throws Error unless the quantizer has 1 to 255 levels, and alpha and alpha / steps are positive normal numbers.
+/// Throws Error unless the quantizer has 1 to 255 levels, and alpha, steps and their quotient are normal and above 0.
 template <class T>
 void check_quantizer(kernels::Quantizer<T> quantizer);
 

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <limits>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/compute/channel_scales.h"
 #include "core/compute/conv_bands.h"
 #include "core/kernels/kernels.h"
 
@@ -27,9 +27,11 @@ constexpr std::int64_t whole(std::int64_t n, std::int64_t step) { return (n + st
 
 // Weights in two's complement: every value of the range has a level.
 void check_range(const BitCode& code, std::int64_t n, const std::int8_t* values) {
-  bool fits = true;
-  for (std::int64_t i = 0; i < n; ++i) fits &= values[i] >= code.low && values[i] <= code.high();
-  check(fits, "BitWeights: given a value that the code has not, expected ", code.low, " to ", code.high());
+  parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+    bool fits = true;
+    for (std::int64_t i = begin; i < end; ++i) fits &= values[i] >= code.low && values[i] <= code.high();
+    check(fits, "BitWeights: given a value that the code has not, expected ", code.low, " to ", code.high());
+  });
 }
 
 // to(step, filter) = from(filter, step) for `lanes` filters, of which the first `filters` exist and the others are 0; a
@@ -67,7 +69,7 @@ BitWeights::BitWeights(const BitCode& weight, const BitCode& activation, std::in
   activation.validate("BitWeights", kernels::kMaxActivationBits);
   check(weight.high() <= std::numeric_limits<std::int8_t>::max(), "BitWeights: given weights up to ", weight.high(),
         ", expected signed bytes");
-  constexpr std::int64_t most = std::int64_t{1} << 20;
+  constexpr std::int64_t most = kMostBitExtent;
   check(out_channels >= 1 && kernel_h >= 1 && kernel_w >= 1 && in_channels >= 1 && out_channels <= most &&
             kernel_h <= most && kernel_w <= most && in_channels <= most,
         "BitWeights: given ", out_channels, " filters of ", kernel_h, " x ", kernel_w, " x ", in_channels,
@@ -112,16 +114,18 @@ void BitWeights::sum_taps(const std::int8_t* values) {
   const std::int32_t most = (1 << activation_.bits) - 1;
   tap_sums_ = Scratch<std::int32_t>(static_cast<std::size_t>(taps * row));
   std::fill_n(tap_sums_.data(), taps * row, 0);
-  for (std::int64_t o = 0; o < out_channels_; ++o)
-    for (std::int64_t tap = 0; tap < taps; ++tap) {
-      const std::int8_t* w = values + (o * taps + tap) * in_channels_;
+  const std::int64_t together = std::max(kTaskElements / in_channels_, std::int64_t{1});
+  parallel_ranges(out_channels_ * taps, together, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int8_t* w = values + i * in_channels_;
       std::int32_t sum = 0;
       for (std::int64_t c = 0; c < in_channels_; ++c) sum += w[c];
       const auto positive = static_cast<std::int32_t>((in_channels_ + sum) / 2);  // of signs
       const auto zeros = static_cast<std::int32_t>(steps_ * product_->channels_per_step) - positive;
-      tap_sums_.data()[tap * row + o] =
+      tap_sums_.data()[i % taps * row + i / taps] =
           activation_.low * sum - (match_ == BitMatch::equal ? activation_.step * most * zeros : 0);
     }
+  });
 }
 
 void BitWeights::validate(const char* op, const ConvShape& s) const {
@@ -133,26 +137,6 @@ void BitWeights::validate(const char* op, const ConvShape& s) const {
         op, ": given weights of ", out_channels_, " x ", kernel_h_, " x ", kernel_w_, " x ", in_channels_,
         ", expected ", s.out_channels, " x ", s.kernel_h, " x ", s.kernel_w, " x ", s.in_channels);
 }
-
-BitThresholds::BitThresholds(int count, std::span<const std::int32_t> thresholds,
-                             std::span<const std::uint8_t> descending)
-    : count_(count) {
-  check(count >= 1 && count <= 255 && thresholds.size() == descending.size() * static_cast<std::size_t>(count),
-        "BitThresholds: given ", thresholds.size(), " thresholds, ", count, " for each of ", descending.size(),
-        " channels, expected 1 to 255 for each");
-  constexpr std::int32_t lowest = std::numeric_limits<std::int32_t>::min();
-  flip_.resize(descending.size());
-  bounds_.resize(thresholds.size());
-  for (std::size_t c = 0; c < flip_.size(); ++c) {
-    flip_[c] = descending[c] != 0 ? -1 : 0;  // sum <= t where ~sum >= ~t
-    for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k) {
-      const std::int32_t t = thresholds[c * static_cast<std::size_t>(count) + k] ^ flip_[c];
-      bounds_[k * flip_.size() + c] = t == lowest ? lowest : t == -1 - lowest ? t : t - 1;
-    }
-  }
-}
-
-int BitThresholds::bits() const { return std::bit_width(static_cast<unsigned>(count_)); }
 
 /// One convolution, cut into tasks: a few images, or a few rows of one, times a part of the filters. What a task prepares
 /// of the images and the sums that it writes stay in the second-level cache, a panel of filters in the first.
@@ -168,6 +152,16 @@ class BitConvolution {
 
   void sums(std::int32_t* y) const {
     for_each_task([&](const Task& t) { compute(t, y + t.first_pixel * s_.out_channels, 0, s_.out_channels); });
+  }
+
+  void floats(const float* scale, const float* bias, float* y) const {
+    const auto to_floats = active_kernels().bits.scale;
+    for_each_sum([&](const Task& task, std::int64_t n, const std::int32_t* sums) {
+      const std::int64_t first = task.filters.begin;
+      float* pixel = y + task.first_pixel * s_.out_channels + first;
+      for (std::int64_t p = 0; p < task.pixels; ++p, sums += n, pixel += s_.out_channels)
+        to_floats(n, sums, scale + first, bias ? bias + first : nullptr, pixel);
+    });
   }
 
   void levels(const BitThresholds& t, std::uint8_t* levels) const {
@@ -248,20 +242,26 @@ class BitConvolution {
     parallel_for(pixel_tasks_ * parts_, [&](std::int64_t number) { f(task(number)); });
   }
 
+  // f(task, its filters, sums of its pixels and filters) for all tasks.
+  template <class F>
+  void for_each_sum(F&& f) const {
+    for_each_task([&](const Task& task) {
+      const std::int64_t n = task.filters.end - task.filters.begin;
+      const Scratch<std::int32_t> sums(static_cast<std::size_t>(task.pixels * n));
+      compute(task, sums.data(), task.filters.begin, n);
+      f(task, n, sums.data());
+    });
+  }
+
   // f(task, levels of its pixels and filters) for all tasks.
   template <class F>
   void for_each_level(const BitThresholds& t, F&& f) const {
     check(t.channels() == s_.out_channels, "bit_conv2d: given thresholds for ", t.channels(), " channels, expected ",
           s_.out_channels);
-    const auto threshold = active_kernels().bits.threshold;
-    for_each_task([&](const Task& task) {
-      const std::int64_t n = task.filters.end - task.filters.begin;
-      const Scratch<std::int32_t> sums(static_cast<std::size_t>(task.pixels * n));
+    for_each_sum([&](const Task& task, std::int64_t n, const std::int32_t* sums) {
       const Scratch<std::uint8_t> levels(static_cast<std::size_t>(task.pixels * n));
-      compute(task, sums.data(), task.filters.begin, n);
       for (std::int64_t p = 0; p < task.pixels; ++p)
-        threshold(n, t.count_, sums.data() + p * n, t.flip_.data() + task.filters.begin,
-                  t.bounds_.data() + task.filters.begin, t.channels(), levels.data() + p * n);
+        t.levels_of(task.filters.begin, n, sums + p * n, levels.data() + p * n);
       f(task, levels.data());
     });
   }
@@ -363,6 +363,12 @@ class BitConvolution {
 
 void bit_conv2d(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, std::int32_t* y) {
   BitConvolution("bit_conv2d", s, x, w).sums(y);
+}
+
+void bit_conv2d_scaled(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, std::span<const float> scale,
+                       const float* bias, float* y) {
+  const BitConvolution convolution("bit_conv2d_scaled", s, x, w);
+  convolution.floats(scales_of_channels("bit_conv2d_scaled", s.out_channels, scale).data(), bias, y);
 }
 
 void bit_conv2d_levels(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, const BitThresholds& t,

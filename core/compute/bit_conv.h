@@ -9,10 +9,14 @@
 
 #include "core/base/memory.h"
 #include "core/compute/bit_planes.h"
+#include "core/compute/bit_thresholds.h"
 #include "core/compute/conv.h"
 #include "core/kernels/bits.h"
 
 namespace coarsegrad {
+
+/// Filters of a layer on bits, their height, width and input channels, at most.
+inline constexpr std::int64_t kMostBitExtent = std::int64_t{1} << 20;
 
 /// The weights of a layer in the order in which the kernels of the table that is active now read them: pack them once
 /// for every change. They know the activations' code, too, because it decides that order.
@@ -46,32 +50,14 @@ class BitWeights {
   Scratch<std::int32_t> tap_sums_;  // (tap, filter up to the end of the last panel): what a tap adds beside its matches
 };
 
-/// Integer thresholds of each channel: what batch normalisation, bias and quantizer become. A channel's level is the
-/// number of its thresholds t with sum >= t, or sum <= t where it is descending. The smallest and the largest
-/// std::int32_t as thresholds make levels that are always, or never, reached.
-class BitThresholds {
- public:
-  /// thresholds: (channels, count), descending: one flag for each channel. Throws Error unless there are as many of
-  /// both, and 1 <= count <= 255.
-  BitThresholds(int count, std::span<const std::int32_t> thresholds, std::span<const std::uint8_t> descending);
-
-  /// Thresholds of a channel.
-  int count() const { return count_; }
-  /// Channels.
-  std::int64_t channels() const { return static_cast<std::int64_t>(flip_.size()); }
-  /// Planes that hold the levels.
-  int bits() const;
-
- private:
-  friend class BitConvolution;
-
-  int count_;
-  std::vector<std::int32_t> flip_, bounds_;  // (channels), (count, channels): bits.threshold's
-};
-
 /// y = the sums. x: planes of w.activation(); y: (batch, out_height(), out_width(), out_channels). Throws Error as
 /// ConvShape::validate() and BitWeights::validate() do.
 void bit_conv2d(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, std::int32_t* y);
+/// y = scale * the sums + bias as floats, as conv2d_forward_codes() has them (core/compute/conv_codes.h): the sum is
+/// rounded to float, then one fused multiply-add. One scale, or one for each output channel; bias (out_channels) may be
+/// null. Throws Error also for another number of scales.
+void bit_conv2d_scaled(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, std::span<const float> scale,
+                       const float* bias, float* y);
 /// The levels of the sums as a byte each, laid out like y; throws Error also where `t` has not a channel for each
 /// output.
 void bit_conv2d_levels(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, const BitThresholds& t,

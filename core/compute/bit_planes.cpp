@@ -1,6 +1,8 @@
 #include "core/compute/bit_planes.h"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <limits>
 
 #include "core/base/check.h"
@@ -22,6 +24,22 @@ void check_sizes(const char* op, int bits, std::int64_t pixels, std::int64_t cha
 // Pixels of a task.
 std::int64_t pixels_together(std::int64_t channels) {
   return std::max(kTaskElements / std::max(channels, std::int64_t{1}), std::int64_t{1});
+}
+
+// The levels of values, where all have one: whether they do. Bytes throughout, since those fill vectors.
+bool to_levels(const BitCode& code, std::int64_t n, const std::int8_t* values, std::uint8_t* levels) {
+  const int shift = code.step - 1;  // steps are 1 or 2
+  const auto low = static_cast<std::uint8_t>(code.low), between = static_cast<std::uint8_t>(shift);
+  const auto most = static_cast<std::uint8_t>(
+      std::min(code.levels - 1, std::numeric_limits<std::int8_t>::max() - code.low));  // those below `low` lie above it
+  std::uint8_t wrong = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto above = static_cast<std::uint8_t>(static_cast<std::uint8_t>(values[i]) - low);
+    const auto level = static_cast<std::uint8_t>(above >> shift);
+    wrong = static_cast<std::uint8_t>(wrong | (above & between) | (level > most ? 1 : 0));
+    levels[i] = level;
+  }
+  return wrong == 0;
 }
 
 int level_of(const std::uint64_t* pixel, int bits, std::int64_t words, std::int64_t channel) {
@@ -57,6 +75,22 @@ void BitCode::validate(const char* op, int most_bits) const {
         " in steps of ", step, ", expected signs, ternary, unsigned or signed codes of 1 to ", most_bits, " bits");
 }
 
+BitCode narrowest_code(std::int64_t n, const std::int8_t* values) {
+  std::atomic<unsigned> any_sizes = 0, any_others = 0;
+  parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+    std::uint8_t sizes = 0, others = 0;  // v or -1 - v; not 0 unless all are -1 or 1
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto byte = static_cast<std::uint8_t>(values[i]);
+      sizes = static_cast<std::uint8_t>(sizes | (values[i] < 0 ? ~byte : byte));
+      others = static_cast<std::uint8_t>(others | ((byte + 1) & ~2));
+    }
+    any_sizes |= sizes;
+    any_others |= others;
+  });
+  return any_others == 0 ? BitCode::signs()
+                         : BitCode::signed_bits(static_cast<int>(std::bit_width(any_sizes.load())) + 1);
+}
+
 void pack_planes(int bits, std::int64_t pixels, std::int64_t channels, const std::uint8_t* levels,
                  std::uint64_t* planes) {
   check_sizes("pack_planes", bits, pixels, channels);
@@ -70,18 +104,14 @@ void pack_values(const BitCode& code, std::int64_t pixels, std::int64_t channels
                  std::uint64_t* planes) {
   code.validate("pack_values", kernels::kMaxWeightPlanes);
   check_sizes("pack_values", code.bits, pixels, channels);
-  const Scratch<std::uint8_t> levels(static_cast<std::size_t>(pixels * channels));
-  parallel_ranges(pixels * channels, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
-    bool fits = true;
-    for (std::int64_t i = begin; i < end; ++i) {
-      const int above = values[i] - code.low;
-      fits &= above >= 0 && values[i] <= code.high() && (above & (code.step - 1)) == 0;
-      levels.data()[i] = static_cast<std::uint8_t>(above >> (code.step - 1));  // steps are 1 or 2
-    }
-    check(fits, "pack_values: given a value that has no level, expected ", code.low, " to ", code.high(),
-          " in steps of ", code.step);
+  const auto split = active_kernels().bits.split;
+  parallel_ranges(pixels, pixels_together(channels), [&](std::int64_t begin, std::int64_t end) {
+    const Scratch<std::uint8_t> levels(static_cast<std::size_t>((end - begin) * channels));
+    check(to_levels(code, (end - begin) * channels, values + begin * channels, levels.data()),
+          "pack_values: given a value that has no level, expected ", code.low, " to ", code.high(), " in steps of ",
+          code.step);
+    split(code.bits, end - begin, channels, levels.data(), planes + packed_words(code.bits, begin, channels));
   });
-  pack_planes(code.bits, pixels, channels, levels.data(), planes);
 }
 
 void unpack_planes(int bits, std::int64_t pixels, std::int64_t channels, const std::uint64_t* planes,
@@ -92,6 +122,19 @@ void unpack_planes(int bits, std::int64_t pixels, std::int64_t channels, const s
     for (std::int64_t p = begin; p < end; ++p)
       for (std::int64_t c = 0; c < channels; ++c)
         levels[p * channels + c] = static_cast<std::uint8_t>(level_of(planes + p * bits * words, bits, words, c));
+  });
+}
+
+void unpack_values(const BitCode& code, std::int64_t pixels, std::int64_t channels, const std::uint64_t* planes,
+                   std::int8_t* values) {
+  code.validate("unpack_values", kernels::kMaxWeightPlanes);
+  check_sizes("unpack_values", code.bits, pixels, channels);
+  const std::int64_t words = plane_words(channels);
+  parallel_ranges(pixels, pixels_together(channels), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t p = begin; p < end; ++p)
+      for (std::int64_t c = 0; c < channels; ++c)
+        values[p * channels + c] = static_cast<std::int8_t>(
+            code.low + code.step * level_of(planes + p * code.bits * words, code.bits, words, c));
   });
 }
 

@@ -32,6 +32,9 @@ struct BitCode {
   friend bool operator==(const BitCode& a, const BitCode& b) = default;
 };
 
+/// The code with the fewest planes that has all of n values: signs(), or signed_bits().
+BitCode narrowest_code(std::int64_t n, const std::int8_t* values);
+
 /// Words of one plane of a pixel.
 constexpr std::int64_t plane_words(std::int64_t channels) { return (channels + 63) / 64; }
 /// Words of so many pixels.
@@ -48,6 +51,10 @@ void pack_values(const BitCode& code, std::int64_t pixels, std::int64_t channels
 /// What pack_planes() was given, from its planes.
 void unpack_planes(int bits, std::int64_t pixels, std::int64_t channels, const std::uint64_t* planes,
                    std::uint8_t* levels);
+
+/// What pack_values() was given, from its planes.
+void unpack_values(const BitCode& code, std::int64_t pixels, std::int64_t channels, const std::uint64_t* planes,
+                   std::int8_t* values);
 
 /// y = the highest level of each window of x, both as planes; padding never wins. Throws Error as PoolShape::validate()
 /// does.

@@ -52,4 +52,22 @@ inline std::vector<Band> bands_of_taps(std::int64_t outputs, std::int64_t stride
   return found;
 }
 
+/// Backward data, along one axis: the pixels i of x with (i + pad) % stride == residue meet the taps residue, residue +
+/// stride, ... alone, and the gradient with respect to them is a correlation of the output's gradient with these taps,
+/// the last one first.
+struct Residue {
+  std::int64_t first_pixel,  ///< the first of these pixels; the others follow at distances of the stride
+      pixels,                ///< how many there are
+      taps,                  ///< taps that they meet
+      origin;                ///< the output that the first of the reversed taps meets at the first pixel
+
+  /// For an axis of `inputs` pixels and a kernel of `kernel_size` taps.
+  Residue(std::int64_t residue, std::int64_t inputs, std::int64_t kernel_size, std::int64_t stride, std::int64_t pad) {
+    first_pixel = ((residue - pad) % stride + stride) % stride;
+    pixels = first_pixel < inputs ? (inputs - first_pixel + stride - 1) / stride : 0;
+    taps = residue < kernel_size ? (kernel_size - residue + stride - 1) / stride : 0;
+    origin = (first_pixel + pad - residue) / stride - (taps - 1);  // the last tap comes first: outputs ascend
+  }
+};
+
 }  // namespace coarsegrad

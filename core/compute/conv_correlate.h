@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -52,7 +53,7 @@ struct Correlation {
       height,                      ///< pixels of `in` from top to bottom
       width,                       ///< pixels of `in` from left to right
       channels;                    ///< of `in`
-  float* out;                      ///< the first pixel that is computed
+  float* out;                      ///< the first pixel that is computed; null where `sums` are wanted
   std::int64_t rows,               ///< rows of output pixels
       columns,                     ///< output pixels of a row
       out_image,                   ///< elements of `out` from image to image
@@ -69,6 +70,7 @@ struct Correlation {
       step_channels = 1;           ///< channels of one step of the innermost loop
   const float *scale = nullptr,    ///< one per output channel, where the kernel's tile has scales
       *bias = nullptr;             ///< one per output channel, or null
+  std::int32_t* sums = nullptr;    ///< the first pixel where integers are to be left as they are, laid out like `out`
 
   /// Products that one output sums.
   std::int64_t depth() const { return taps_h * taps_w * channels; }
@@ -102,6 +104,30 @@ Correlation<In, Packed> forward_pass(const ConvShape& s, Elements<In> images, st
           .origin_w = -s.pad_w};
 }
 
+/// Backward data of `s`, without groups and dilation, for the pixels of two residues, from the gradient dy with so many
+/// channels; where the result goes and the panels, the kernel turned round, are left to be filled in.
+template <class In, class Packed>
+Correlation<In, Packed> backward_pass(const ConvShape& s, const Residue& h, const Residue& w, Elements<In> dy,
+                                      std::int64_t channels) {
+  return {.in = dy,
+          .batch = s.batch,
+          .height = s.out_height(),
+          .width = s.out_width(),
+          .channels = channels,
+          .out = nullptr,
+          .rows = h.pixels,
+          .columns = w.pixels,
+          .out_image = 0,
+          .out_row = 0,
+          .out_pixel = 0,
+          .taps_h = h.taps,
+          .taps_w = w.taps,
+          .stride_h = 1,
+          .stride_w = 1,
+          .origin_h = h.origin,
+          .origin_w = w.origin};
+}
+
 /// One of the three directions (images, rows, columns) in which the pixels of a rectangle are neighbours.
 struct Axis {
   std::int64_t count,  ///< pixels along it
@@ -109,22 +135,32 @@ struct Axis {
       c_distance;      ///< elements of the output from pixel to pixel
 };
 
-/// Time that a row of a tile costs, in half cycles of the vector units: that of the products, but at least that of the
-/// loads and of the latency of a chain of additions. `pixels` are cut into tiles of `most` rows at most.
-inline double cost_per_row(std::int64_t pixels, int vectors, std::int64_t most) {
+/// Time that a row of a tile costs, in half cycles of the vector units: that of the products, but at least that of
+/// the loads and of the latency of a chain of additions. `pixels` are cut into tiles of `most` rows at most, which
+/// are computed in blocks of `block` rows.
+inline double cost_per_row(std::int64_t pixels, int vectors, std::int64_t most, int block) {
   const std::int64_t tiles = (pixels + most - 1) / most;
   const double rows = static_cast<double>(pixels) / static_cast<double>(tiles);
-  return std::max({rows * vectors, rows + vectors, 8.0}) / rows;
+  const double computed = block > 1 ? std::ceil(rows / block) * block : rows;
+  return std::max({computed * vectors, rows + vectors, 8.0}) / rows;
 }
 
 /// The axis that fills tiles best, along which the rows of a tile lie; near draws go to the closest neighbours.
-inline int best_axis(const std::array<Axis, 3>& axes, int vectors, std::int64_t most) {
+inline int best_axis(const std::array<Axis, 3>& axes, int vectors, std::int64_t most, int block) {
+  const auto cost = [&](int i) { return cost_per_row(axes[static_cast<std::size_t>(i)].count, vectors, most, block); };
   int best = 2;
   for (int i = 1; i >= 0; --i)
-    if (cost_per_row(axes[static_cast<std::size_t>(i)].count, vectors, most) <
-        0.95 * cost_per_row(axes[static_cast<std::size_t>(best)].count, vectors, most))
-      best = i;
+    if (cost(i) < 0.95 * cost(best)) best = i;
   return best;
+}
+
+/// Rows that a kernel computes together.
+template <class Kernel>
+int block_of(const Kernel& kernel) {
+  if constexpr (requires { kernel.block; })
+    return kernel.block;
+  else
+    return 1;
 }
 
 /// Outputs larger than this leave the last-level cache before anybody reads them: they are written past it.
@@ -143,6 +179,8 @@ bool streams(const Correlation<In, Packed>& c, const Panels& panels) {
 
 /// Threads are not woken for fewer elements to be packed, or for fewer products, than this.
 inline constexpr std::int64_t kElementsPerTask = std::int64_t{1} << 16, kProductsPerTask = std::int64_t{1} << 20;
+/// Tasks beyond which none are cut once more.
+inline constexpr std::int64_t kEnoughTasks = 8;
 
 /// Calls pack(panel) for all panels, which have `elements` elements each, in parallel.
 template <class Pack>
@@ -155,11 +193,17 @@ void pack_panels(const Panels& panels, std::int64_t elements, Pack&& pack) {
   });
 }
 
+/// Element `i` of an array that may not be there.
+template <class T>
+T* at(T* array, std::int64_t i) {
+  return array ? array + i : nullptr;
+}
+
 /// Computes all pixels of a box; `first` is the tile of its first pixel.
 template <class Kernel>
 void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors, const typename Kernel::Tile& first) {
   const std::int64_t most = kernel.max_rows[vectors];
-  const int along = best_axis(axes, vectors, most);
+  const int along = best_axis(axes, vectors, most, block_of(kernel));
   const Axis& rows = axes[static_cast<std::size_t>(along)];
   const Axis& outer = axes[along == 0 ? 1 : 0];
   const Axis& inner = axes[along == 2 ? 1 : 2];
@@ -172,7 +216,9 @@ void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors, c
       for (std::int64_t k = 0; k < tiles; ++k) {
         const TaskRange part = part_of(rows.count, tiles, k);
         t.a = first.a + i * outer.a_distance + j * inner.a_distance + part.begin * rows.a_distance;
-        t.c = first.c + i * outer.c_distance + j * inner.c_distance + part.begin * rows.c_distance;
+        const std::int64_t c = i * outer.c_distance + j * inner.c_distance + part.begin * rows.c_distance;
+        t.c = at(first.c, c);
+        if constexpr (requires { t.sums; }) t.sums = at(first.sums, c);
         t.rows = static_cast<int>(part.end - part.begin);
         kernel.tile(t);
       }
@@ -189,32 +235,34 @@ void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c,
   const std::int64_t in_x = x.begin * c.stride_w + c.origin_w + x.first_tap;
   const std::int64_t first_tap = y.first_tap * c.taps_w + x.first_tap;
   const std::int64_t first_channel = panel * panels.width;
-  typename Kernel::Tile tile{
-      .a = in + in_y * c.in_row() + in_x * c.channels,
-      .a_row = 0,
-      .b = c.panels + (panel * c.depth() + first_tap * c.channels) * c.panel_row,
-      .steps = {1, y.taps(), x.taps() * c.channels / c.step_channels},
-      .a_step = {0, c.in_row(), c.step_channels},
-      .b_step = {0, c.taps_w * c.channels * c.panel_row, c.panel_row * c.step_channels},
-      .c = c.out + images.begin * c.out_image + y.begin * c.out_row + x.begin * c.out_pixel + first_channel,
-      .c_row = 0,
-      .rows = 0,
-      .columns = panels.columns(panel),
-      .bias = c.bias ? c.bias + first_channel : nullptr};
-  if constexpr (requires { tile.scale; }) tile.scale = c.scale + first_channel;
+  const std::int64_t first = images.begin * c.out_image + y.begin * c.out_row + x.begin * c.out_pixel + first_channel;
+  typename Kernel::Tile tile{.a = in + in_y * c.in_row() + in_x * c.channels,
+                             .a_row = 0,
+                             .b = c.panels + (panel * c.depth() + first_tap * c.channels) * c.panel_row,
+                             .steps = {1, y.taps(), x.taps() * c.channels / c.step_channels},
+                             .a_step = {0, c.in_row(), c.step_channels},
+                             .b_step = {0, c.taps_w * c.channels * c.panel_row, c.panel_row * c.step_channels},
+                             .c = at(c.out, first),
+                             .c_row = 0,
+                             .rows = 0,
+                             .columns = panels.columns(panel),
+                             .bias = at(c.bias, first_channel)};
+  if constexpr (requires { tile.scale; }) tile.scale = at(c.scale, first_channel);
+  if constexpr (requires { tile.sums; }) tile.sums = at(c.sums, first);
   if constexpr (requires { tile.stream; }) tile.stream = streams(c, panels);
   sweep(kernel, axes, panels.vectors, tile);
 }
 
 /// Computes the correlation. Tasks are groups of panels times groups of images: the weights of one and the images of
-/// the other share the second-level cache.
+/// the other share the second-level cache. Where that makes few tasks of much work, they are cut once more: between
+/// panels where the weights take more bytes than the images, between rows of pixels otherwise.
 template <class Kernel, class In, class Packed>
 void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels) {
   constexpr std::int64_t kPanelBytes = std::int64_t{384} << 10, kImageBytes = std::int64_t{512} << 10;
   const auto bytes = [](std::int64_t elements, std::size_t size) { return elements * static_cast<std::int64_t>(size); };
   const std::int64_t together = std::max(
       kPanelBytes / std::max(bytes(c.panel_row * c.depth(), sizeof(Packed)), std::int64_t{1}), std::int64_t{1});
-  const std::int64_t groups = (panels.count + together - 1) / together;
+  std::int64_t groups = (panels.count + together - 1) / together;
   const std::int64_t image_bytes =
       bytes(c.in_image(), sizeof(In)) + bytes(c.rows * c.columns * panels.channels / groups, sizeof(float));
   const std::int64_t products = c.rows * c.columns * c.depth() * panels.channels / groups;
@@ -222,15 +270,29 @@ void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Pan
       std::max(std::clamp(kImageBytes / std::max(image_bytes, std::int64_t{1}), std::int64_t{1}, std::int64_t{64}),
                kProductsPerTask / std::max(products, std::int64_t{1}));
   const std::int64_t chunks = (c.batch + chunk - 1) / chunk;
+  const std::int64_t all_products = c.batch * c.rows * c.columns * c.depth() * panels.channels;
+  const std::int64_t wanted = std::min(kEnoughTasks, (all_products + kProductsPerTask - 1) / kProductsPerTask);
+  std::int64_t parts = 1;  // of the rows
+  if (c.in.there() && groups * chunks < wanted) {
+    const std::int64_t more = (wanted + groups * chunks - 1) / (groups * chunks);
+    if (bytes(c.panel_row * c.depth() * panels.count, sizeof(Packed)) > c.batch * bytes(c.in_image(), sizeof(In)))
+      groups = std::min(groups * more, panels.count);
+    else
+      parts = std::clamp(more, std::int64_t{1}, std::max(c.rows, std::int64_t{1}));
+  }
   const std::vector<Band> rows = bands(c.rows, c.stride_h, c.origin_h, c.taps_h, c.height);
   const std::vector<Band> columns = bands(c.columns, c.stride_w, c.origin_w, c.taps_w, c.width);
-  parallel_for(groups * chunks, [&](std::int64_t task) {
-    const TaskRange some = part_of(panels.count, groups, task / chunks),
-                    images = part_of(c.batch, chunks, task % chunks);
+  parallel_for(groups * chunks * parts, [&](std::int64_t task) {
+    const TaskRange some = part_of(panels.count, groups, task / parts / chunks),
+                    images = part_of(c.batch, chunks, task / parts % chunks),
+                    lines = part_of(c.rows, parts, task % parts);
     const ElementWindow<In> in(c.in, images.begin * c.in_image(), images.end * c.in_image());
     for (std::int64_t panel = some.begin; panel < some.end; ++panel)
-      for (const Band& y : rows)
-        for (const Band& x : columns) correlate_rectangle(kernel, c, panels, panel, in.data(), images, y, x);
+      for (const Band& y : rows) {
+        const Band some_y{std::max(y.begin, lines.begin), std::min(y.end, lines.end), y.first_tap, y.last_tap};
+        if (some_y.begin >= some_y.end) continue;
+        for (const Band& x : columns) correlate_rectangle(kernel, c, panels, panel, in.data(), images, some_y, x);
+      }
     std::atomic_thread_fence(std::memory_order_seq_cst);  // streamed writes are not ordered otherwise
   });
 }

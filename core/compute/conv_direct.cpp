@@ -11,18 +11,6 @@ namespace {
 
 const kernels::Matmul<float>& kernel() { return real_kernels<float>().matmul; }
 
-// The kernel positions that meet the pixels i with (i + pad) % stride == residue: residue, residue + stride, ...
-struct Residue {
-  std::int64_t first_pixel, pixels, taps, origin;
-
-  Residue(std::int64_t residue, std::int64_t inputs, std::int64_t kernel_size, std::int64_t stride, std::int64_t pad) {
-    first_pixel = ((residue - pad) % stride + stride) % stride;
-    pixels = first_pixel < inputs ? (inputs - first_pixel + stride - 1) / stride : 0;
-    taps = residue < kernel_size ? (kernel_size - residue + stride - 1) / stride : 0;
-    origin = (first_pixel + pad - residue) / stride - (taps - 1);  // the last tap comes first: outputs ascend
-  }
-};
-
 // Panels of the kernel turned round: [tap row][tap column][output channel] x input channels, taps from last to first.
 void pack_turned(const ConvShape& s, const float* weight, std::int64_t residue_h, std::int64_t residue_w,
                  const Residue& h, const Residue& w, const Panels& panels, float* to) {
@@ -47,30 +35,14 @@ void backward_data_of(const ConvShape& s, const float* dy, const float* weight, 
   const Scratch<float> packed(static_cast<std::size_t>(panels.count * panels.width * h.taps * w.taps * s.out_channels));
   pack_turned(s, weight, residue_h, residue_w, h, w, panels, packed.data());
   const std::int64_t row = s.width * s.in_channels;
-  correlate<kernels::Matmul<float>, float, float>(kernel(),
-                                                  {.in = dy,
-                                                   .batch = s.batch,
-                                                   .height = s.out_height(),
-                                                   .width = s.out_width(),
-                                                   .channels = s.out_channels,
-                                                   .out = dx + h.first_pixel * row + w.first_pixel * s.in_channels,
-                                                   .rows = h.pixels,
-                                                   .columns = w.pixels,
-                                                   .out_image = s.height * row,
-                                                   .out_row = s.stride_h * row,
-                                                   .out_pixel = s.stride_w * s.in_channels,
-                                                   .taps_h = h.taps,
-                                                   .taps_w = w.taps,
-                                                   .stride_h = 1,
-                                                   .stride_w = 1,
-                                                   .origin_h = h.origin,
-                                                   .origin_w = w.origin,
-                                                   .panels = packed.data(),
-                                                   .panel_row = panels.width,
-                                                   .step_channels = 1,
-                                                   .scale = nullptr,
-                                                   .bias = nullptr},
-                                                  panels);
+  auto c = backward_pass<float, float>(s, h, w, dy, s.out_channels);
+  c.out = dx + h.first_pixel * row + w.first_pixel * s.in_channels;
+  c.out_image = s.height * row;
+  c.out_row = s.stride_h * row;
+  c.out_pixel = s.stride_w * s.in_channels;
+  c.panels = packed.data();
+  c.panel_row = panels.width;
+  correlate(kernel(), c, panels);
 }
 
 }  // namespace

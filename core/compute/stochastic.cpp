@@ -1,6 +1,7 @@
 #include "core/compute/stochastic.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -65,20 +66,28 @@ void round_wide(std::int64_t n, Interval<T> range, int bins, const std::uint16_t
   for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(wide[i]);
 }
 
+// f(first, n, draws) for the elements [first, first + n) that columns [begin, end) of a row consist of.
+template <class F>
+void for_draws(std::int64_t row, std::int64_t cols, std::int64_t begin, std::int64_t end, const Rng* rng, F f) {
+  for (std::int64_t column = begin; column < end; column += RoundingDraws::kMost) {
+    const std::int64_t n = std::min(RoundingDraws::kMost, end - column);
+    const RoundingDraws draws(rng, row, cols, column, n);
+    f(row * cols + column, n, draws.data());
+  }
+}
+
 // Columns [begin, end) of a row of x, rounded.
 template <class T>
 void round_piece(std::int64_t row, std::int64_t cols, std::int64_t begin, std::int64_t end, Interval<T> range, int bins,
                  const Rng* rng, const T* x, T* y) {
   const bool narrow = fits(range, bins);
   const Grid<T> grid = grid_over(range, bins);
-  for (std::int64_t column = begin; column < end; column += RoundingDraws::kMost) {
-    const std::int64_t first = row * cols + column, n = std::min(RoundingDraws::kMost, end - column);
-    const RoundingDraws draws(rng, row, cols, column, n);
+  for_draws(row, cols, begin, end, rng, [&](std::int64_t first, std::int64_t n, const std::uint16_t* draws) {
     if (narrow)
-      real_kernels<T>().stochastic.round(n, grid, draws.data(), x + first, y + first);
+      real_kernels<T>().stochastic.round(n, grid, draws, x + first, y + first);
     else
-      round_wide(n, range, bins, draws.data(), x + first, y + first);
-  }
+      round_wide(n, range, bins, draws, x + first, y + first);
+  });
 }
 
 }  // namespace
@@ -153,12 +162,30 @@ void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Interval
   });
 }
 
+template <class T>
+bool has_codes(Interval<T> range, int bins) {
+  return std::isfinite(range.low) && std::isfinite(range.high) && fits(range, bins);
+}
+
+template <class T>
+void encode_onto(std::int64_t rows, std::int64_t cols, const T* x, const Interval<T>* ranges, int bins, const Rng* rng,
+                 std::uint8_t* codes) {
+  for_pieces(rows, cols, [&](std::int64_t row, std::int64_t begin, std::int64_t end) {
+    const Grid<T> grid = grid_over(ranges[row], bins);
+    for_draws(row, cols, begin, end, rng, [&](std::int64_t first, std::int64_t n, const std::uint16_t* draws) {
+      real_kernels<T>().stochastic.encode(n, grid, draws, x + first, codes + first);
+    });
+  });
+}
+
 #define COARSEGRAD_INSTANTIATE(T)                                                                              \
   template Interval<T> hull(Interval<T>, Interval<T>);                                                         \
   template Grid<T> grid_over(Interval<T>, int);                                                                \
   template void row_ranges(std::int64_t, std::int64_t, const T*, RowRange, Interval<T>*);                      \
   template void round_rows(std::int64_t, std::int64_t, const T*, RowRange, int, const Rng*, T*, Interval<T>*); \
-  template void round_onto(std::int64_t, std::int64_t, const T*, const Interval<T>*, int, const Rng*, T*);
+  template void round_onto(std::int64_t, std::int64_t, const T*, const Interval<T>*, int, const Rng*, T*);     \
+  template bool has_codes(Interval<T>, int);                                                                   \
+  template void encode_onto(std::int64_t, std::int64_t, const T*, const Interval<T>*, int, const Rng*, std::uint8_t*);
 COARSEGRAD_INSTANTIATE(float)
 COARSEGRAD_INSTANTIATE(double)
 #undef COARSEGRAD_INSTANTIATE

@@ -82,4 +82,13 @@ template <class T>
 void round_onto(std::int64_t rows, std::int64_t cols, const T* x, const Interval<T>* ranges, int bins, const Rng* rng,
                 T* y);
 
+/// Whether the points of the grid over this interval, and what is rounded onto them, can be written as codes: it is
+/// finite, and T holds what a grid over it needs.
+template <class T>
+bool has_codes(Interval<T> range, int bins);
+/// The indices of the points that round_onto() gives; has_codes() for all intervals.
+template <class T>
+void encode_onto(std::int64_t rows, std::int64_t cols, const T* x, const Interval<T>* ranges, int bins, const Rng* rng,
+                 std::uint8_t* codes);
+
 }  // namespace coarsegrad

@@ -64,6 +64,13 @@ struct Bits {
   /// 1 <= count <= 255.
   void (*threshold)(std::int64_t channels, int count, const std::int32_t* sums, const std::int32_t* flip,
                     const std::int32_t* bounds, std::int64_t bounds_row, std::uint8_t* codes);
+  /// codes[c] = min(levels, max(0, ceil(slope[c] * sums[c] + start[c]))), for c < channels: the sum as a float, then one
+  /// fused multiply-add, which has to give finite numbers; 1 <= levels <= 255.
+  void (*line)(std::int64_t channels, int levels, const std::int32_t* sums, const float* slope, const float* start,
+               std::uint8_t* codes);
+  /// y[c] = factors[c] * sums[c] + (bias[c] or 0), for c < channels: the sum is rounded to float (above 2^24), then one
+  /// fused multiply-add follows. bias may be null.
+  void (*scale)(std::int64_t channels, const std::int32_t* sums, const float* factors, const float* bias, float* y);
 };
 
 }  // namespace coarsegrad::kernels

@@ -2,8 +2,16 @@
 #include <cstdlib>
 #include <string>
 #include <vector>
+#if defined(COARSEGRAD_X86)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "core/base/check.h"
+#include "core/base/parallel.h"
 #include "core/kernels/kernels.h"
 #include "core/kernels/tables.h"
 
@@ -79,6 +87,30 @@ const Kernels& avx512vpopcntdq_table() {
   return table;
 }
 
+const Kernels& amx_table() {
+  static const Kernels table = [] {
+    Kernels t = avx512vpopcntdq_table();
+    t.name = "amx";
+    t.matmul_codes = kernels::amx::matmul_codes;
+    return t;
+  }();
+  return table;
+}
+
+// Whether the processor has tiles of bytes, and the operating system saves them for this process: Linux does that for
+// those who have asked. (clang 14 has no name for these features.)
+bool tiles_are_granted() {
+#if defined(__linux__)
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kTile) && (d & kInt8) &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 void add_runnable(std::vector<const Kernels*>& tables) {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
     tables.push_back(&avx2_table());
@@ -87,7 +119,9 @@ void add_runnable(std::vector<const Kernels*>& tables) {
     tables.push_back(&avx512_table());
     if (!__builtin_cpu_supports("avx512vnni")) return;
     tables.push_back(&avx512vnni_table());
-    if (__builtin_cpu_supports("avx512vpopcntdq")) tables.push_back(&avx512vpopcntdq_table());
+    if (!__builtin_cpu_supports("avx512vpopcntdq")) return;
+    tables.push_back(&avx512vpopcntdq_table());
+    if (tiles_are_granted()) tables.push_back(&amx_table());
   }
 }
 #else
@@ -106,6 +140,7 @@ const Kernels* by_name(std::string_view name) {
     if (name == table->name) return table;
     known += cat(" ", table->name);
   }
+  if (name == plain_tiles_kernels().name) return &plain_tiles_kernels();
   throw UsageError(cat("kernels: given '", name, "', expected one that this CPU runs:", known));
 }
 
@@ -114,8 +149,14 @@ const Kernels* choose() {
   return forced && *forced ? by_name(forced) : all_kernels().back();
 }
 
+// The table, whose tiles threads give back from now on.
+const Kernels* made_ready(const Kernels* table) {
+  at_end_of_tasks(table->matmul_codes.release);
+  return table;
+}
+
 std::atomic<const Kernels*>& active() {
-  static std::atomic<const Kernels*> table{choose()};
+  static std::atomic<const Kernels*> table{made_ready(choose())};
   return table;
 }
 
@@ -128,7 +169,20 @@ std::span<const Kernels* const> all_kernels() {
 
 const Kernels& active_kernels() { return *active().load(std::memory_order_relaxed); }
 
-void use_kernels(std::string_view name) { active() = name == "auto" ? choose() : by_name(name); }
+void use_kernels(std::string_view name) {
+  std::atomic<const Kernels*>& table = active();  // made before the new one is made ready: it makes one ready itself
+  table = made_ready(name == "auto" ? choose() : by_name(name));
+}
+
+const Kernels& plain_tiles_kernels() {
+  static const Kernels table = [] {
+    Kernels t = scalar_table();
+    t.name = "plain_tiles";
+    t.matmul_codes = kernels::plain_tiles::matmul_codes;
+    return t;
+  }();
+  return table;
+}
 
 template <>
 const RealKernels<float>& real_kernels<float>() {

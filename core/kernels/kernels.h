@@ -8,6 +8,7 @@
 
 #include "core/kernels/activation.h"
 #include "core/kernels/bits.h"
+#include "core/kernels/codes.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/math.h"
 #include "core/kernels/matmul.h"
@@ -33,7 +34,7 @@ struct RealKernels {
 
 /// One table: the entry points of every family for one instruction set.
 struct Kernels {
-  const char* name;         ///< "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq"
+  const char* name;         ///< "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"
   RealKernels<float> real;  ///< the families that compute with tensors
 #define REAL_FAMILY(Type, name)
 #define FAMILY(Type, name) kernels::Type name;
@@ -44,10 +45,13 @@ struct Kernels {
 /// COARSEGRAD_KERNELS. Throws UsageError for a name that does not exist or that this CPU cannot run.
 const Kernels& active_kernels();
 /// Makes the table called `name` the active one; "auto" restores the choice made at start. Throws
-/// UsageError for a name that does not exist or that this CPU cannot run.
+/// UsageError for a name that does not exist or that this CPU cannot run. Not to be called while tasks run.
 void use_kernels(std::string_view name);
 /// The tables that this CPU can run, the scalar reference first, the best last.
 std::span<const Kernels* const> all_kernels();
+/// One more that every CPU runs and none needs: "plain_tiles", the scalar one whose products of codes go through the
+/// loops of "amx" over tiles in plain C++, so that they are tested where there are no tiles.
+const Kernels& plain_tiles_kernels();
 
 /// The kernels for tensors of T: those of the active table for float, the scalar reference for double.
 template <class T>

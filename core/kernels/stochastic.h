@@ -33,6 +33,10 @@ struct Stochastic {
   /// 1/2 (fused), which happens with that probability rounded to a multiple of 2^-16. Without draws (null) k
   /// is the integer nearest to q, the even one of two. NaN for NaN. y may be x.
   void (*round)(std::int64_t n, const Grid<T>& grid, const std::uint16_t* draws, const T* x, T* y);
+  /// codes = the indices k of the points that round() gives, for x without NaN.
+  void (*encode)(std::int64_t n, const Grid<T>& grid, const std::uint16_t* draws, const T* x, std::uint8_t* codes);
+  /// y = the points with these indices: what round() gives.
+  void (*decode)(std::int64_t n, const Grid<T>& grid, const std::uint8_t* codes, T* y);
   /// y = the combination of x and t; y may be one of them.
   void (*combine)(std::int64_t n, const Combination<T>& factors, const T* x, const T* t, T* y);
   /// range() of what combine() gives.

@@ -134,7 +134,8 @@ int main(int argc, char** argv) {
   args.add("net", net, "the network", {"lenet5", "resnet20", "vgg11"});
   args.add("batch", batch, "images", {1, 65536});
   args.add("repeats", repeats, "timed runs of each product, the median counts", {1, 100000});
-  args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
+  args.add("kernels", kernels, "kernel table",
+           {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"});
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto table = log.table(

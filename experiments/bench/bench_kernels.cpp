@@ -1,9 +1,10 @@
 // How fast is each hand-written kernel, in each table that this processor runs, and how far from what the
 // memory could do?
 //   bench_kernels --filter norm
-// Every kernel is timed on one thread with its arrays in the second-level cache, where a task of a training
-// step has them; then the layers of LeNet-5 on all threads with theirs in main memory or the last-level
-// cache. Layers of bits follow, a line for each, with --filter bits alone. To time a new family: one function of jobs here, one line in all_jobs().
+// Every kernel is timed on one thread with its arrays in the second-level cache, where a task of a training step has
+// them. Then follow what the ports of the processor can do, and layers of codes, as bits and as bytes, a line for each
+// (--filter bits or --filter bytes: these alone), and both side by side (--filter "product of" alone). To time a new
+// family: one function of jobs here, one line in all_jobs().
 #include <algorithm>
 #include <cstdio>
 #include <functional>
@@ -14,50 +15,18 @@
 #include "core/compute/random.h"
 #include "core/kernels/kernels.h"
 #include "experiments/bench/bit_layers.h"
+#include "experiments/bench/byte_layers.h"
+#include "experiments/bench/kernel_jobs.h"
+#include "experiments/bench/ports.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/support/timing.h"
 
 using namespace coarsegrad;
+using namespace experiments::kernel_jobs;
 using experiments::number, experiments::Timing;
 
 namespace {
-
-// One kernel on one problem. bytes: what it reads and writes, each array once. flops: 0 where nobody counts them.
-struct Job {
-  std::string kernel;
-  double bytes, flops;
-  std::function<void(const Kernels&)> call;
-};
-using Jobs = std::vector<Job>;
-
-constexpr std::int64_t kElements = kTaskElements, kCols = 64, kRows = kElements / kCols;
-constexpr double kCount = kElements, kArray = 4.0 * kElements;  // bytes of one array of floats
-
-// Arrays that the jobs share. Small random numbers; steps repeated a million times neither overflow nor die out.
-struct Arrays {
-  std::vector<float> x, dy, y, w, buf, m, v, row, row2, row3, row4;
-  std::vector<std::uint8_t> codes, mask;
-  std::vector<std::int8_t> signed_codes;
-  std::vector<std::uint16_t> number;
-  std::vector<std::uint32_t> words;
-  std::vector<double> sums, sums2;
-
-  explicit Arrays(Rng rng)
-      : codes(kElements, 1),
-        mask(kElements / 8, 0x5A),
-        signed_codes(kElements, -1),
-        number(kElements, 1),
-        words(kElements) {
-    for (auto* array : {&x, &dy, &y, &w, &buf, &m, &v}) {
-      array->resize(kElements);
-      rng.normal(array->data(), array->size(), 1.f, 0.1f);
-    }
-    for (auto* array : {&row, &row2, &row3, &row4}) array->assign(kElements, 0.5f);
-    sums.resize(kElements);
-    sums2.resize(kElements);
-  }
-};
 
 void activation_jobs(Jobs& jobs, Arrays& a) {
   const double mask = kCount / 8, codes = kCount;
@@ -158,67 +127,6 @@ void matmul_jobs(Jobs& jobs, Arrays& a) {
                   }});
 }
 
-// A product of codes, 84 x 256 and 256 x 96.
-void code_product(const kernels::MatmulCodes& family, Arrays& a) {
-  constexpr int kM = 84, kN = 96, kK = 256, kStep = kernels::kCodesPerStep;
-  const int vectors = family.max_rows[2] > 0 ? 2 : 1;
-  const int rows = family.max_rows[vectors], columns = vectors * family.lanes;
-  for (int i = 0; i < kM; i += rows)
-    for (int j = 0; j < kN; j += columns)
-      family.tile({.a = a.codes.data() + i * kK,
-                   .a_row = kK,
-                   .b = a.signed_codes.data() + j * kK,
-                   .steps = {1, 1, kK / kStep},
-                   .a_step = {0, 0, kStep},
-                   .b_step = {0, 0, columns * kStep},
-                   .c = a.y.data() + i * kN + j,
-                   .c_row = kN,
-                   .rows = std::min(rows, kM - i),
-                   .columns = std::min(columns, kN - j),
-                   .scale = a.row.data()});
-}
-
-void matmul_codes_jobs(Jobs& jobs, Arrays& a) {
-  jobs.push_back(
-      {"matmul_codes.tile", 0, 2.0 * 84 * 96 * 256, [&](const Kernels& k) { code_product(k.matmul_codes, a); }});
-  jobs.push_back({"matmul_codes.pack", 2.0 * 32 * 576, 0, [&](const Kernels& k) {
-                    k.matmul_codes.pack(32, 32, 576 / kernels::kCodesPerStep, a.signed_codes.data(), 576,
-                                        reinterpret_cast<std::int8_t*>(a.y.data()));
-                  }});
-}
-
-// Six pixels of 3x3 taps of 128 channels times a panel of filters.
-void bit_tile(const kernels::BitProduct& bits, Arrays& a) {
-  constexpr std::int64_t taps = 3, channels = 128;
-  const std::int64_t run = taps * channels / bits.channels_per_step;
-  const std::uint8_t* pixels[kernels::kMaxBitPixels];
-  std::int32_t* sums[kernels::kMaxBitPixels];
-  for (int i = 0; i < kernels::kMaxBitPixels; ++i) {
-    pixels[i] = a.codes.data() + i * kernels::kBitStepBytes;
-    sums[i] = reinterpret_cast<std::int32_t*>(a.y.data()) + i * bits.lanes;
-  }
-  const auto* offset = reinterpret_cast<const std::int32_t*>(a.words.data());
-  const int count = std::min(bits.max_pixels, 6);
-  bits.tile({pixels, count, taps, run, run * 32, 0, a.mask.data(), 0, 1, 1, kernels::BitMatch::equal, 1, offset, sums,
-             bits.lanes});
-}
-
-void bits_jobs(Jobs& jobs, Arrays& a) {
-  auto* words = reinterpret_cast<std::uint64_t*>(a.words.data());
-  const auto job = [&](const char* name, double bytes, auto call) { jobs.push_back({name, bytes, 0, call}); };
-  job("bits.split", kCount * 5 / 4,
-      [&a, words](const Kernels& k) { k.bits.split(2, kRows, kCols, a.codes.data(), words); });
-  job("bits.threshold", 5 * kCount, [&a](const Kernels& k) {
-    const auto* sums = reinterpret_cast<const std::int32_t*>(a.x.data());
-    k.bits.threshold(kElements, 1, sums, sums, sums, 0, a.codes.data());
-  });
-  job("bits.expand", 4.25 * kCount / 4, [&a, words](const Kernels& k) {
-    const kernels::BitProduct& bits = k.bits.one_bit;
-    bits.expand(kernels::BitMatch::equal, 1, kRows / 4, kCols, words, reinterpret_cast<std::uint8_t*>(a.y.data()));
-  });
-  job("bits.tile", 0, [&a](const Kernels& k) { bit_tile(k.bits.one_bit, a); });
-}
-
 void norm_jobs(Jobs& jobs, Arrays& a) {
   jobs.push_back({"norm.moments", kArray, 3 * kCount, [&](const Kernels& k) {
                     k.real.norm.moments(kRows, kCols, a.x.data(), a.sums.data(), a.sums2.data());
@@ -299,6 +207,12 @@ void stochastic_jobs(Jobs& jobs, Arrays& a) {
   const double draws = 2 * kCount;
   jobs.push_back({"stochastic.round", 2 * kArray + draws, 0, [&, grid](const Kernels& k) {
                     k.real.stochastic.round(kElements, grid, a.number.data(), a.x.data(), a.y.data());
+                  }});
+  jobs.push_back({"stochastic.encode", kArray + draws + kCount, 0, [&, grid](const Kernels& k) {
+                    k.real.stochastic.encode(kElements, grid, a.number.data(), a.x.data(), a.codes.data());
+                  }});
+  jobs.push_back({"stochastic.decode", kArray + kCount, 0, [&, grid](const Kernels& k) {
+                    k.real.stochastic.decode(kElements, grid, a.codes.data(), a.y.data());
                   }});
   jobs.push_back({"stochastic.combine", 3 * kArray, 5 * kCount, [&, mix](const Kernels& k) {
                     k.real.stochastic.combine(kElements, mix, a.x.data(), a.dy.data(), a.y.data());
@@ -384,6 +298,7 @@ Jobs all_jobs(Arrays& a) {
   matmul_jobs(jobs, a);
   matmul_codes_jobs(jobs, a);
   bits_jobs(jobs, a);
+  codes_jobs(jobs, a);
   norm_jobs(jobs, a);
   pool_jobs(jobs, a);
   projection_jobs(jobs, a);
@@ -444,6 +359,10 @@ int main(int argc, char** argv) {
     run_jobs(jobs, filter, [&](double kernel, double table, const Job& job, const Timing& t) {
       results.add({kernel, table, t.median, t.min, t.max, job.bytes, job.flops});
     });
-    experiments::time_bit_layers(filter);
+    const experiments::Ports ports = experiments::measure_ports();
+    experiments::print_ports(ports);
+    experiments::time_bit_layers(ports, filter);
+    experiments::time_byte_layers(ports, filter);
+    experiments::compare_bits_and_bytes(ports, filter);
   });
 }

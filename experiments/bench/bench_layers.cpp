@@ -101,7 +101,8 @@ int main(int argc, char** argv) {
   int batch = 128;
   experiments::Args args("bench_layers", "Speed of the pooling, normalisation and activation layers of LeNet-5.");
   args.add("batch", batch, "images", {1, 4096});
-  args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
+  args.add("kernels", kernels, "kernel table",
+           {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"});
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     LeNetLayers net(batch, Rng(args.seed()));

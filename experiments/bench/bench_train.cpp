@@ -1,5 +1,9 @@
-// How many images a second does a training step take in, and how much memory?
+// How many images a second does a training step take in, in which pass does the time go, and how much memory?
 //   bench_train --net lenet5 --batch 128 --steps 10 --activations 2
+//   bench_train --net vgg11 --weights 1 --activations 1 --activation sign
+//   bench_train --net resnet20 --weights 8 --activations 8 --gradients ptq --gradients.bits 8
+// The last one multiplies integers in all three products of a layer; with --no-gradients.integer in the forward pass
+// alone.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -19,6 +23,7 @@
 #include "optim/sgd.h"
 #include "quant/activations/activation_quantizer.h"
 #include "quant/evaluation_scope.h"
+#include "quant/gradients/gradient_rule.h"
 #include "quant/quantized_optimizer.h"
 #include "quant/summary.h"
 #include "quant/weights/projection.h"
@@ -39,9 +44,10 @@ nn::MakeActivation activation_for(const std::string& name, const std::string& bi
   return quant::make_activation(quant::activations().part(name).with("bits", std::stoi(bits)));
 }
 
-std::vector<std::string> quantized_activations() {
-  auto names = quant::activations().names();
-  std::erase_if(names, [](const std::string& name) { return !quant::activations().part(name).options.has("bits"); });
+// Names of the parts of a catalogue that have bits.
+std::vector<std::string> with_bits(const PartCatalogue& parts) {
+  auto names = parts.names();
+  std::erase_if(names, [&parts](const std::string& name) { return !parts.part(name).options.has("bits"); });
   return names;
 }
 
@@ -52,21 +58,23 @@ struct Problem {
   Tensor labels;
 };
 
-std::unique_ptr<quant::WeightRule> rule_for(nn::Module& net, const std::string& bits) {
+std::unique_ptr<quant::WeightRule> rule_for(nn::Module& net, const std::string& bits, const std::string& projection) {
   if (bits == "float") return nullptr;
   const int b = std::stoi(bits);
+  if (projection != "bcgd")
+    return std::make_unique<quant::WeightRule>(net, quant::weight_projections().part(projection).with("bits", b));
   return std::make_unique<quant::WeightRule>(
       net, quant::weight_projections().part(b <= 2 ? "exact" : "lloyd").with("bits", b), Part{"blend"},
       quant::LayerExceptions({"last: weights=float"}));
 }
 
-Problem make_problem(const std::string& net, int batch, const std::string& weights,
+Problem make_problem(const std::string& net, int batch, const std::string& weights, const std::string& projection,
                      const nn::MakeActivation& activation, const Rng& rng) {
   const Shape image = nn::network_input(net);
   Problem p{nn::make_network(net, activation, rng.split("net")), nullptr,
             Tensor::uninitialized({batch, image[0], image[1], image[2]}),
             Tensor::uninitialized({batch}, ElementType::int32)};
-  p.rule = rule_for(*p.net, weights);
+  p.rule = rule_for(*p.net, weights, projection);
   rng.split("images").normal(p.images.mutable_data(), static_cast<std::size_t>(p.images.numel()));
   Rng labels = rng.split("labels");
   for (int i = 0; i < batch; ++i)
@@ -74,14 +82,32 @@ Problem make_problem(const std::string& net, int batch, const std::string& weigh
   return p;
 }
 
-double step_seconds(Problem& p, optim::Optimizer& optimizer) {
-  const auto start = std::chrono::steady_clock::now();
+// Seconds of a training step, and of its passes.
+struct StepTime {
+  double step, forward, backward;
+};
+
+StepTime time_step(Problem& p, optim::Optimizer& optimizer) {
+  using Clock = std::chrono::steady_clock;
+  const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
+  const auto start = Clock::now();
   optimizer.zero_grad();
+  const auto before = Clock::now();
   const Var loss = cross_entropy((*p.net)(p.images), p.labels);
+  const auto between = Clock::now();
   loss.backward();
+  const auto after = Clock::now();
   optimizer.step();
   experiments::check_finite("loss", loss.item());
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {seconds(Clock::now() - start), seconds(between - before), seconds(after - between)};
+}
+
+// The median of f(time) over all steps.
+template <class F>
+double median_of(const std::vector<StepTime>& times, F f) {
+  std::vector<double> values;
+  for (const StepTime& t : times) values.push_back(f(t));
+  return experiments::timing_of(std::move(values)).median;
 }
 
 // Operations of a step, in units of 1e9: a multiplication and an addition for each of the three products of a
@@ -94,6 +120,12 @@ double step_gflop(const Problem& p, const Shape& image, int batch) {
     macs += static_cast<double>(layer.macs);
   }
   return 2e-9 * batch * (3 * macs - first);
+}
+
+std::vector<std::string> kernel_tables() {
+  std::vector<std::string> names{"auto"};
+  for (const Kernels* table : all_kernels()) names.emplace_back(table->name);
+  return names;
 }
 
 // GFLOP/s of the float matrix product of this size, all sides alike.
@@ -110,42 +142,69 @@ double sgemm_rate(std::int64_t n) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string net = "lenet5", weights = "float", activations = "float", activation = "uniform", kernels = "auto";
+  std::string net = "lenet5", weights = "float", projection = "bcgd", activations = "float", activation = "uniform",
+              kernels = "auto";
+  Part gradients{"none"};
   int batch = 128, steps = 10;
   bool sgemm = false;
   experiments::Args args("bench_train", "Training throughput of a network on random images: one process, one figure.");
   args.add("net", net, "the network", nn::network_names());
   args.add("batch", batch, "images per step", {1, 65536});
   args.add("steps", steps, "timed steps, after 3 that are not", {1, 100000});
-  args.add("weights", weights, "bits of the weights (BCGD)", {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
+  std::vector<std::string> projections = with_bits(quant::weight_projections());
+  projections.insert(projections.begin(), "bcgd");
+  args.add("weights", weights, "bits of the weights", {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
+  args.add("projection", projection, "kind of the quantized weights; bcgd: of the inner layers, blended", projections);
+  args.add_need({"projection"}, "weights", "without --weights", [&weights] { return weights != "float"; });
   args.add("activations", activations, "bits of the activations", {"float", "1", "2", "3", "4", "5", "6", "7", "8"});
-  args.add("activation", activation, "kind of the quantized activations", quantized_activations());
+  args.add("activation", activation, "kind of the quantized activations", with_bits(quant::activations()));
   args.add_need({"activation"}, "activations", "without --activations",
                 [&activations] { return activations != "float"; });
-  args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512", "avx512vnni"});
+  args.add("gradients", gradients, "how gradients are quantized on their way back through layers",
+           quant::gradient_rules());
+  args.add("kernels", kernels, "kernel table", kernel_tables());
   args.add("sgemm", sgemm, "also the rate of a large float matrix product, as a scale");
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto seconds = log.series("step_seconds", "s", "duration of one training step");
+    const auto forward = log.series("forward_seconds", "s", "duration of its forward pass, the loss included");
+    const auto backward = log.series("backward_seconds", "s", "duration of its backward pass");
     const double before = peak_mib();
-    Problem problem = make_problem(net, batch, weights, activation_for(activation, activations), Rng(args.seed()));
+    Problem problem =
+        make_problem(net, batch, weights, projection, activation_for(activation, activations), Rng(args.seed()));
+    std::unique_ptr<quant::GradientRule> gradient_rule;
+    if (gradients.name != "none")
+      gradient_rule = std::make_unique<quant::GradientRule>(*problem.net, quant::gradient_rules().make(gradients),
+                                                            Rng(args.seed()).split("gradients"));
     optim::Sgd sgd(problem.net->parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4});
-    quant::QuantizedOptimizer optimizer(sgd, *problem.net, {.weights = problem.rule.get()}, {3 + steps, 1});
+    quant::QuantizedOptimizer optimizer(
+        sgd, *problem.net, {.weights = problem.rule.get(), .gradients = gradient_rule.get()}, {3 + steps, 1});
     const FlushDenormals flush;
-    for (int i = 0; i < 3; ++i) step_seconds(problem, optimizer);
-    std::vector<double> times;
-    for (int i = 0; i < steps; ++i) times.push_back(step_seconds(problem, optimizer));
+    for (int i = 0; i < 3; ++i) time_step(problem, optimizer);
+    std::vector<StepTime> times;
+    for (int i = 0; i < steps; ++i) times.push_back(time_step(problem, optimizer));
     log.start();
-    for (int i = 0; i < steps; ++i) seconds.add(i, times[static_cast<std::size_t>(i)]);
-    const experiments::Timing t = experiments::timing_of(std::move(times));
+    std::vector<double> whole;
+    for (int i = 0; i < steps; ++i) {
+      const StepTime& step = times[static_cast<std::size_t>(i)];
+      seconds.add(i, step.step);
+      forward.add(i, step.forward);
+      backward.add(i, step.backward);
+      whole.push_back(step.step);
+    }
+    const experiments::Timing t = experiments::timing_of(std::move(whole));
     const double peak = peak_mib() - before;
     std::printf(
-        "%s batch %d weights=%s activations=%s kernels=%s threads=%d: median step %.2f ms, min %.2f, max "
+        "%s batch %d weights=%s activations=%s gradients=%s kernels=%s threads=%d: median step %.2f ms, min %.2f, max "
         "%.2f, "
-        "gflop_per_second=%.1f images_per_second=%.1f peak_mib=%.1f\n",
-        net.c_str(), batch, weights.c_str(), activations.c_str(), active_kernels().name, args.threads(), t.median * 1e3,
-        t.min * 1e3, t.max * 1e3, step_gflop(problem, nn::network_input(net), batch) / t.median, batch / t.median,
-        peak);
+        "gflop_per_second=%.1f images_per_second=%.1f peak_mib=%.1f forward_ms=%.2f backward_ms=%.2f "
+        "of_free_forward=%.3f\n",
+        net.c_str(), batch, weights.c_str(), activations.c_str(), gradients.name.c_str(), active_kernels().name,
+        args.threads(), t.median * 1e3, t.min * 1e3, t.max * 1e3,
+        step_gflop(problem, nn::network_input(net), batch) / t.median, batch / t.median, peak,
+        1e3 * median_of(times, [](const StepTime& s) { return s.forward; }),
+        1e3 * median_of(times, [](const StepTime& s) { return s.backward; }),
+        median_of(times, [](const StepTime& s) { return (s.step - s.forward) / s.step; }));
     if (sgemm) std::printf("sgemm_gflop_per_second=%.1f\n", sgemm_rate(2048));
   });
 }

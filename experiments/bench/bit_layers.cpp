@@ -2,16 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <functional>
 #include <random>
 #include <vector>
 
 #include "core/base/check.h"
-#include "core/base/parallel.h"
 #include "core/compute/bit_conv.h"
+#include "core/compute/code_kernel.h"
+#include "core/compute/conv_codes.h"
+#include "core/compute/power_conv.h"
 #include "core/kernels/kernels.h"
-#include "experiments/bench/ports.h"
+#include "experiments/bench/code_problems.h"
 #include "experiments/support/run.h"
 #include "experiments/support/timing.h"
 
@@ -25,39 +26,16 @@ struct Codes {
 
 const std::vector<Codes> kCodes = {{"1x1", BitCode::signs(), BitCode::signs()},
                                    {"1x2", BitCode::signs(), BitCode::unsigned_bits(2)},
+                                   {"1x3", BitCode::signs(), BitCode::unsigned_bits(3)},
                                    {"1x4", BitCode::signs(), BitCode::unsigned_bits(4)},
                                    {"ternary x 1", BitCode::ternary(), BitCode::signs()},
                                    {"ternary x ternary", BitCode::ternary(), BitCode::ternary()},
+                                   {"2x1", BitCode::signed_bits(2), BitCode::unsigned_bits(1)},
+                                   {"3x1", BitCode::signed_bits(3), BitCode::unsigned_bits(1)},
                                    {"2x2", BitCode::signed_bits(2), BitCode::unsigned_bits(2)},
-                                   {"4x4", BitCode::signed_bits(4), BitCode::unsigned_bits(4)}};
-
-ConvShape layer(std::int64_t batch, std::int64_t size, std::int64_t channels) {
-  return {.batch = batch,
-          .height = size,
-          .width = size,
-          .in_channels = channels,
-          .out_channels = channels,
-          .kernel_h = 3,
-          .kernel_w = 3,
-          .pad_h = 1,
-          .pad_w = 1};
-}
-
-struct Problem {
-  std::string name;
-  ConvShape shape;
-};
-
-std::vector<Problem> problems() {
-  std::vector<Problem> all;
-  for (const auto& [channels, size] : {std::pair{16, 32}, {64, 8}, {128, 16}, {256, 8}, {512, 4}})
-    for (const std::int64_t batch : {1, 8})
-      all.push_back(
-          {cat("3x3 ", channels, " channels ", size, "x", size, " batch ", batch), layer(batch, size, channels)});
-  all.push_back({"product 512x4608x64", bit_linear_shape(512, 4608, 64)});
-  all.push_back({"product 256x1152x1024", bit_linear_shape(256, 1152, 1024)});
-  return all;
-}
+                                   {"4x4", BitCode::signed_bits(4), BitCode::unsigned_bits(4)},
+                                   {"2 powers x 4", power_bits(2), BitCode::unsigned_bits(4)},
+                                   {"4 powers x 4", power_bits(4), BitCode::unsigned_bits(4)}};
 
 // Cycles that the ports need for a step of a tile of `pixels` pixels by looking up, and what shares of further vector
 // instructions its sums of bytes cost every few steps.
@@ -93,26 +71,18 @@ std::vector<std::int8_t> values_of(const BitCode& code, std::int64_t n) {
   return values;
 }
 
-void print_ports(const Ports& p) {
-  std::printf("clock %.2f GHz; a cycle: %.2f population counts of registers\n", p.hz / 1e9, p.count_ones);
-  for (const auto& [name, v] : {std::pair{"ymm", p.ymm}, {"zmm", p.zmm}})
-    if (v.logic > 0)
-      std::printf("%s a cycle: logic %.2f add %.2f mixed %.2f shuffle %.2f load %.2f broadcast %.2f vpopcntq %.2f\n",
-                  name, v.logic, v.add, v.mixed, v.shuffle, v.load, v.broadcast, v.count_ones);
-}
-
-std::string name_of(const Problem& problem, const Codes& codes, const char* output) {
+std::string name_of(const CodeProblem& problem, const Codes& codes, const char* output) {
   return cat("bits ", codes.name, " ", problem.name, " ", output);
 }
 
-bool matches(const Problem& problem, const Codes& codes, const std::string& filter) {
+bool matches(const CodeProblem& problem, const Codes& codes, const std::string& filter) {
   for (const char* output : {"to sums", "to bits"})
     if (name_of(problem, codes, output).find(filter) != std::string::npos) return true;
   return false;
 }
 
 // Times the sums, and a threshold for each channel to packed bits.
-void time_layer(const Ports& ports, const Problem& problem, const Codes& codes, const std::string& filter) {
+void time_layer(const Ports& ports, const CodeProblem& problem, const Codes& codes, const std::string& filter) {
   if (!matches(problem, codes, filter)) return;
   const ConvShape& s = problem.shape;
   const std::int64_t pixels = s.batch * s.height * s.width, outputs = s.batch * s.out_height() * s.out_width();
@@ -129,31 +99,82 @@ void time_layer(const Ports& ports, const Problem& problem, const Codes& codes, 
   const auto line = [&](const char* output, const std::function<void()>& call) {
     const std::string name = name_of(problem, codes, output);
     if (name.find(filter) == std::string::npos) return;
-    const double most = bound(ports, active_kernels(), codes);
-    const double rate = time_of(call).rate(static_cast<double>(outputs * s.out_channels * depth));
-    std::printf("%s %s: mac_per_cycle=%.1f gmac_per_second=%.1f bound=%.1f\n", name.c_str(), active_kernels().name,
-                rate * 1e9 / ports.hz, rate, most);
+    print_rate(ports, cat(name, " ", active_kernels().name),
+               time_of(call).rate(static_cast<double>(outputs * s.out_channels * depth)),
+               bound(ports, active_kernels(), codes));
   };
   line("to sums", [&] { bit_conv2d(s, x.data(), w, sums.data()); });
   line("to bits", [&] { bit_conv2d_planes(s, x.data(), w, thresholds, planes.data()); });
 }
 
-}  // namespace
+// Both kernels from the same bytes to the same floats.
+void compare_layer(double hz, const CodeProblem& problem, const BitCode& weight, const BitCode& activation,
+                   const std::string& filter) {
+  const std::string name = cat("product of ", weight.bits, "x", activation.bits, " ", problem.name);
+  if (name.find(filter) == std::string::npos) return;
+  const ConvShape& s = problem.shape;
+  const std::int64_t pixels = s.batch * s.height * s.width, outputs = s.batch * s.out_height() * s.out_width();
+  const std::int64_t depth = s.kernel_h * s.kernel_w * s.in_channels;
+  const std::vector<std::int8_t> x = values_of(activation, pixels * s.in_channels),
+                                 w = values_of(weight, s.out_channels * depth);
+  const std::vector<std::uint8_t> codes(x.begin(), x.end());
+  std::vector<std::uint64_t> planes(static_cast<std::size_t>(packed_words(activation.bits, pixels, s.in_channels)));
+  const BitWeights bits(weight, activation, s.out_channels, s.kernel_h, s.kernel_w, s.in_channels, w.data());
+  const ByteWeights bytes(s, w.data());
+  const float scale = 0.5F;
+  std::vector<float> y(static_cast<std::size_t>(outputs * s.out_channels));
+  const auto rate = [&](const std::function<void()>& call) {
+    return time_of(call).rate(static_cast<double>(outputs * s.out_channels * depth)) * 1e9 / hz;
+  };
+  const double on_bits = rate([&] {
+    pack_values(activation, pixels, s.in_channels, x.data(), planes.data());
+    bit_conv2d_scaled(s, planes.data(), bits, {&scale, 1}, nullptr, y.data());
+  });
+  const double on_bytes = rate([&] { conv2d_forward_codes(s, codes.data(), bytes, {&scale, 1}, nullptr, y.data()); });
+  std::printf("%s %s: bits_mac_per_cycle=%.1f bytes_mac_per_cycle=%.1f bits_over_bytes=%.2f chosen=%s\n", name.c_str(),
+              active_kernels().name, on_bits, on_bytes, on_bits / on_bytes,
+              fastest_code_kernel(weight, activation, s) == CodeKernel::bits ? "bits" : "bytes");
+}
 
-void time_bit_layers(const std::string& filter) {
-  const Ports ports = measure_ports();
-  print_ports(ports);
+std::vector<CodeProblem> compared_problems() {
+  std::vector<CodeProblem> all;
+  for (const auto& [channels, size] : {std::pair{16, 32}, {32, 16}, {48, 16}, {64, 8}, {128, 8}, {512, 4}})
+    all.push_back(layer_3x3(8, size, channels));
+  all.push_back({"dense 128x512x512", bit_linear_shape(128, 512, 512)});
+  return all;
+}
+
+// Calls f() with each table from number `first` on as the active one, on one thread.
+template <class F>
+void with_tables(std::size_t first, F f) {
   const int threads = num_threads();
   set_num_threads(1);
-  for (const Problem& problem : problems())
-    for (const Codes& codes : kCodes)
-      for (const Kernels* table : all_kernels()) {
-        check_stop();
-        use_kernels(table->name);
-        time_layer(ports, problem, codes, filter);
-      }
+  for (const Kernels* table : all_kernels().subspan(first)) {
+    check_stop();
+    use_kernels(table->name);
+    f();
+  }
   use_kernels("auto");
   set_num_threads(threads);
+}
+
+}  // namespace
+
+void compare_bits_and_bytes(const Ports& ports, const std::string& filter) {
+  constexpr int kMostPlanes = 5;
+  for (const CodeProblem& problem : compared_problems())
+    for (int planes = 1; planes <= kMostPlanes; ++planes)
+      for (int bits = 1; bits <= kernels::kMaxActivationBits; ++bits)
+        with_tables(1, [&] {
+          compare_layer(ports.hz, problem, planes == 1 ? BitCode::signs() : BitCode::signed_bits(planes),
+                        BitCode::unsigned_bits(bits), filter);
+        });
+}
+
+void time_bit_layers(const Ports& ports, const std::string& filter) {
+  for_each_problem([&](const CodeProblem& problem) {
+    for (const Codes& codes : kCodes) with_tables(0, [&] { time_layer(ports, problem, codes, filter); });
+  });
 }
 
 }  // namespace coarsegrad::experiments

@@ -3,7 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/kernels/kernels.h"
 
 namespace coarsegrad::experiments {
 
@@ -54,7 +60,12 @@ double fastest(F loop) {
 #define ZMM_SHIFT(i) "vpsrlw $4,%%zmm15,%%zmm" i "\n"
 #define ZMM_LOAD(i) "vmovdqa64 (%1),%%zmm" i "\n"
 #define ZMM_BROADCAST(i) "vbroadcasti32x4 (%1),%%zmm" i "\n"
+#define YMM_COUNT(i) "vpopcntq %%ymm15,%%ymm" i "\n"
+#define YMM_MULTIPLY(i) "vpmaddwd %%ymm14,%%ymm15,%%ymm" i "\n"
+#define YMM_DOT(i) "vpdpbusd %%ymm14,%%ymm15,%%ymm" i "\n"
 #define ZMM_COUNT(i) "vpopcntq %%zmm15,%%zmm" i "\n"
+#define ZMM_MULTIPLY(i) "vpmaddwd %%zmm14,%%zmm15,%%zmm" i "\n"
+#define ZMM_DOT(i) "vpdpbusd %%zmm14,%%zmm15,%%zmm" i "\n"
 
 double clock_rate() {
   const double seconds = fastest([] {
@@ -87,8 +98,29 @@ double rate(double hz, F loop) {
   return kPerRound * kRounds / fastest(loop) / hz;
 }
 
+double multiply_rate(double hz) {
+  const double seconds = fastest([] {
+    long n = kRounds;
+    asm volatile(
+        "1:\nimul $3,%1,%%rax\nimul $3,%1,%%rcx\nimul $3,%1,%%rdx\nimul $3,%1,%%rsi\nimul $3,%1,%%rax\n"
+        "imul $3,%1,%%rcx\nimul $3,%1,%%rdx\nimul $3,%1,%%rsi\nimul $3,%1,%%rax\nimul $3,%1,%%rcx\n"
+        "imul $3,%1,%%rdx\nimul $3,%1,%%rsi\ndec %0\njnz 1b\n"
+        : "+r"(n)
+        : "r"(kRounds)
+        : "rax", "rcx", "rdx", "rsi", "cc");
+  });
+  return kPerRound * kRounds / seconds / hz;
+}
+
+bool has_wide(bool one_more) {
+  return one_more && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl");
+}
+
 VectorPorts ymm_ports(double hz) {
   if (!__builtin_cpu_supports("avx2")) return {};
+  const bool counts = has_wide(__builtin_cpu_supports("avx512vpopcntdq"));
+  const bool dots = has_wide(__builtin_cpu_supports("avx512vnni"));
   return {rate(hz, COARSEGRAD_LOOP(YMM_XOR, YMM_XOR, YMM_XOR, YMM_XOR)),
           rate(hz, COARSEGRAD_LOOP(YMM_ADD, YMM_ADD, YMM_ADD, YMM_ADD)),
           rate(hz, COARSEGRAD_LOOP(YMM_SHUFFLE, YMM_ADD, YMM_XOR, YMM_XOR)),
@@ -96,14 +128,14 @@ VectorPorts ymm_ports(double hz) {
                    rate(hz, COARSEGRAD_LOOP(YMM_SHUFFLE, YMM_SHIFT, YMM_SHUFFLE, YMM_SHIFT))),
           rate(hz, COARSEGRAD_LOOP(YMM_LOAD, YMM_LOAD, YMM_LOAD, YMM_LOAD)),
           rate(hz, COARSEGRAD_LOOP(YMM_BROADCAST, YMM_BROADCAST, YMM_BROADCAST, YMM_BROADCAST)),
-          0};
+          counts ? rate(hz, COARSEGRAD_LOOP(YMM_COUNT, YMM_COUNT, YMM_COUNT, YMM_COUNT)) : 0,
+          rate(hz, COARSEGRAD_LOOP(YMM_MULTIPLY, YMM_MULTIPLY, YMM_MULTIPLY, YMM_MULTIPLY)),
+          dots ? rate(hz, COARSEGRAD_LOOP(YMM_DOT, YMM_DOT, YMM_DOT, YMM_DOT)) : 0};
 }
 
 VectorPorts zmm_ports(double hz) {
-  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw")) return {};
-  const double ones = __builtin_cpu_supports("avx512vpopcntdq")
-                          ? rate(hz, COARSEGRAD_LOOP(ZMM_COUNT, ZMM_COUNT, ZMM_COUNT, ZMM_COUNT))
-                          : 0;
+  if (!has_wide(true)) return {};
+  const bool counts = __builtin_cpu_supports("avx512vpopcntdq"), dots = __builtin_cpu_supports("avx512vnni");
   return {rate(hz, COARSEGRAD_LOOP(ZMM_XOR, ZMM_XOR, ZMM_XOR, ZMM_XOR)),
           rate(hz, COARSEGRAD_LOOP(ZMM_ADD, ZMM_ADD, ZMM_ADD, ZMM_ADD)),
           rate(hz, COARSEGRAD_LOOP(ZMM_SHUFFLE, ZMM_ADD, ZMM_XOR, ZMM_XOR)),
@@ -111,20 +143,74 @@ VectorPorts zmm_ports(double hz) {
                    rate(hz, COARSEGRAD_LOOP(ZMM_SHUFFLE, ZMM_SHIFT, ZMM_SHUFFLE, ZMM_SHIFT))),
           rate(hz, COARSEGRAD_LOOP(ZMM_LOAD, ZMM_LOAD, ZMM_LOAD, ZMM_LOAD)),
           rate(hz, COARSEGRAD_LOOP(ZMM_BROADCAST, ZMM_BROADCAST, ZMM_BROADCAST, ZMM_BROADCAST)),
-          ones};
+          counts ? rate(hz, COARSEGRAD_LOOP(ZMM_COUNT, ZMM_COUNT, ZMM_COUNT, ZMM_COUNT)) : 0,
+          rate(hz, COARSEGRAD_LOOP(ZMM_MULTIPLY, ZMM_MULTIPLY, ZMM_MULTIPLY, ZMM_MULTIPLY)),
+          dots ? rate(hz, COARSEGRAD_LOOP(ZMM_DOT, ZMM_DOT, ZMM_DOT, ZMM_DOT)) : 0};
+}
+
+// Four products into four tiles of sums, of two tiles of A and two of B. That the table runs says that tiles are
+// granted.
+double tile_rate(double hz) {
+  if (std::ranges::none_of(all_kernels(), [](const Kernels* k) { return std::string_view(k->name) == "amx"; }))
+    return 0;
+  alignas(64) unsigned char shapes[64] = {1};
+  for (int t = 0; t < 8; ++t) {
+    shapes[16 + 2 * t] = 64;
+    shapes[48 + t] = 16;
+  }
+  asm volatile(
+      "ldtilecfg %0\ntilezero %%tmm0\ntilezero %%tmm1\ntilezero %%tmm2\ntilezero %%tmm3\ntilezero %%tmm4\n"
+      "tilezero %%tmm5\ntilezero %%tmm6\ntilezero %%tmm7\n"
+      :
+      : "m"(shapes));
+  const double seconds = fastest([] {
+    long n = kRounds;
+    asm volatile(
+        "1:\ntdpbusd %%tmm6,%%tmm4,%%tmm0\ntdpbusd %%tmm7,%%tmm4,%%tmm1\ntdpbusd %%tmm6,%%tmm5,%%tmm2\n"
+        "tdpbusd %%tmm7,%%tmm5,%%tmm3\ndec %0\njnz 1b\n"
+        : "+r"(n)
+        :
+        : "cc");
+  });
+  asm volatile("tilerelease");
+  return 4 * kRounds / seconds / hz;
 }
 
 }  // namespace
 
 Ports measure_ports() {
   const double hz = clock_rate();
-  return {hz, count_ones_rate(hz), ymm_ports(hz), zmm_ports(hz)};
+  return {hz, count_ones_rate(hz), multiply_rate(hz), tile_rate(hz), ymm_ports(hz), zmm_ports(hz)};
 }
 
 #else
 
-Ports measure_ports() { return {std::nan(""), 0, {}, {}}; }
+Ports measure_ports() { return {std::nan(""), 0, 0, 0, {}, {}}; }
 
 #endif
+
+void print_ports(const Ports& p) {
+  std::printf("clock %.2f GHz\n", p.hz / 1e9);
+  const auto line = [](const char* name, double rate) {
+    if (rate > 0)
+      std::printf("port %s: %.2f a cycle\n", name, rate);
+    else
+      std::printf("skipped: port %s, which this processor has not\n", name);
+  };
+  line("popcnt", p.count_ones);
+  line("imul", p.multiply);
+  for (const auto& [width, v] : {std::pair<std::string, const VectorPorts&>{"ymm", p.ymm}, {"zmm", p.zmm}})
+    for (const auto& [name, rate] : {std::pair{"logic", v.logic},
+                                     {"vpaddb", v.add},
+                                     {"vpshufb, vpaddb and logic mixed", v.mixed},
+                                     {"vpshufb and shifts", v.shuffle},
+                                     {"load", v.load},
+                                     {"broadcast load", v.broadcast},
+                                     {"vpopcntq", v.count_ones},
+                                     {"vpmaddwd", v.multiply},
+                                     {"vpdpbusd", v.dot}})
+      line((width + " " + name).c_str(), rate);
+  line("tdpbusd", p.tile);
+}
 
 }  // namespace coarsegrad::experiments

@@ -1,8 +1,6 @@
 #pragma once
-// What the processor at hand can start in a cycle, measured: bounds of kernels follow from it, not from a table of another
-// machine.
-#include <vector>
-
+// What the processor at hand can start in a cycle, measured: bounds of kernels follow from it, not from a table of
+// another machine.
 namespace coarsegrad::experiments {
 
 /// Instructions per cycle of one core for vectors of one width: independent, operands in registers, loads from the
@@ -14,18 +12,25 @@ struct VectorPorts {
       shuffle,     ///< of bytes by a register, and in turn with shifts, which share its pipes
       load,        ///< whole vectors
       broadcast,   ///< 16 bytes to every part of a vector
-      count_ones;  ///< of 64-bit lanes
+      count_ones,  ///< of 64-bit lanes
+      multiply,    ///< pairs of 16 bits, added in pairs
+      dot;         ///< four products of bytes, added to 32 bits
 };
 
 /// The processor.
 struct Ports {
-  double hz,       ///< the clock under this load, from a chain of multiplications of three cycles each
-      count_ones;  ///< of a 64-bit register, per cycle
-  VectorPorts ymm, zmm;
+  double hz,        ///< the clock under this load, from a chain of multiplications of three cycles each
+      count_ones,   ///< of a 64-bit register, per cycle
+      multiply,     ///< of 64-bit registers, per cycle
+      tile;         ///< products of whole tiles of bytes, 16 x 16 x 64, per cycle; 0 where the table `amx` does not run
+  VectorPorts ymm,  ///< of 256 bits
+      zmm;          ///< of 512 bits
 };
 
 /// Measures for about half a second, on the thread that calls; on other processors than x86-64 everything but hz is 0,
 /// and hz is NaN.
 Ports measure_ports();
+/// Prints them, and a line that begins with `skipped` for each instruction that this processor lacks.
+void print_ports(const Ports& ports);
 
 }  // namespace coarsegrad::experiments

@@ -23,7 +23,7 @@ struct Settings {
 };
 
 void declare(Args& args, Settings& s) {
-  args.add("network", s.network, "tensor file with the network");
+  args.add("network", s.network, "tensor file with the network, or a checkpoint of its training");
   args.add_positional("network");
   args.add("data", s.data.folder, "folder that holds the images (datasets/download makes it)");
   Choices datasets = dataset_names();
@@ -67,7 +67,7 @@ void print_stated(const TensorFile& file) {
 
 void judge(const Settings& s, const Args& args, RunLog& log) {
   check_usage(!s.network.empty(), args.experiment(), ": expected a network: evaluate FILE --data FOLDER");
-  const TensorFile file = read_tensor_file(s.network);
+  const TensorFile file = read_network_file(s.network);
   const NetworkSettings settings = expect_settings_in(file, s.network);
   const auto split = split_in(file, s.network);
   const SplitData data = load_images(s.data, s.dataset, split, args);

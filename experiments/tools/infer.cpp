@@ -7,8 +7,11 @@
 #include <bit>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <set>
 
 #include "core/compute/random.h"
 #include "core/ops.h"
@@ -46,7 +49,8 @@ void declare(Args& args, Settings& s) {
   args.add("batch", s.batch, "images of the large batch that is timed, and of those that are judged", {1, 100'000});
   args.add("seconds", s.seconds, "how long each batch is timed", {0, 1000});
   args.add("json", s.json, "print one line of JSON and nothing else");
-  args.add("verify", s.verify, "network file that the model was frozen from: compare both, layer by layer");
+  args.add("verify", s.verify,
+           "network file that the model was frozen from: compare both on all images, layer by layer");
 }
 
 std::vector<float> made_up(const Shape& sample, std::int64_t count, std::uint64_t seed) {
@@ -55,17 +59,33 @@ std::vector<float> made_up(const Shape& sample, std::int64_t count, std::uint64_
   return images;
 }
 
-// Latencies of a batch, sorted, and the mean time of each step.
+// A step of a run: how its layer multiplies, if it does, and the time that threads spend in it, on average over runs.
+struct StepTime {
+  std::string name, kernel;
+  double seconds;
+};
+
+// Latencies of a batch, sorted, and its steps.
 struct Speed {
   std::int64_t batch;
   std::vector<double> seconds = {};
-  std::vector<std::pair<std::string, double>> steps = {};
+  std::vector<StepTime> steps = {};
 
   double percentile(double share) const {
     return seconds[static_cast<std::size_t>(share * static_cast<double>(seconds.size() - 1) + 0.5)];
   }
   double images_per_second() const { return static_cast<double>(batch) / percentile(0.5); }
 };
+
+// By the name of the step that a layer ends with: its own, or that of the quantizer whose codes it writes.
+std::map<std::string, std::string> kernels_of(const packed::Runtime& net) {
+  std::map<std::string, std::string> kernels;
+  for (const packed::LayerPlan& l : net.plan())
+    kernels[l.thresholds.empty() ? l.name : l.thresholds] =
+        l.thresholds.empty() ? packed::name_of(l.kernel)
+                             : cat(packed::name_of(l.kernel), " to ", packed::name_of(l.writes), ", ", l.name);
+  return kernels;
+}
 
 Speed speed_of(const packed::Runtime& net, std::int64_t batch, double seconds, std::uint64_t seed) {
   using Clock = std::chrono::steady_clock;
@@ -83,28 +103,36 @@ Speed speed_of(const packed::Runtime& net, std::int64_t batch, double seconds, s
   } while (since(start) < seconds);
   std::ranges::sort(speed.seconds);
   const int runs = static_cast<int>(std::min<std::size_t>(speed.seconds.size(), 20));
-  std::map<std::string, double> total;
-  std::vector<std::string> order;
+  std::map<const packed::Node*, double> total;
   for (int i = 0; i < runs; ++i)
-    net.run(batch, images, outputs, [&](const packed::Node& node, const packed::Value&, double took) {
-      if (i == 0) order.push_back(node.name);
-      total[node.name] += took / runs;
-    });
-  for (const std::string& name : order) speed.steps.emplace_back(name, total[name]);
+    net.run(batch, images, outputs,
+            [&](const packed::Runtime::Step& step) { total[&step.node] += step.seconds / runs; });
+  const std::map<std::string, std::string> kernels = kernels_of(net);
+  for (const packed::Node& node : net.model().nodes)
+    if (const auto found = total.find(&node); found != total.end())
+      speed.steps.push_back({node.name, kernels.contains(node.name) ? kernels.at(node.name) : "", found->second});
   return speed;
 }
 
-// The share of the test images that the model gets right.
-double accuracy_of(const packed::Runtime& net, const datasets::Dataset& data, int batch_size) {
-  datasets::DataLoader loader(data, {.batch_size = std::min<std::int64_t>(batch_size, data.size()), .shuffle = false});
-  std::int64_t right = 0;
+// Calls f with all samples, batch by batch, in their order.
+void for_each_batch(const datasets::Dataset& data, std::int64_t size,
+                    const std::function<void(const datasets::Batch&)>& f) {
+  datasets::DataLoader loader(data, {.batch_size = std::min(size, data.size()), .shuffle = false});
   for (const datasets::Batch& batch : loader.epoch(0)) {
     check_stop();
+    f(batch);
+  }
+}
+
+// The share of the test images that the model gets right.
+double accuracy_of(const packed::Runtime& net, const datasets::Dataset& data, std::int64_t batch_size) {
+  std::int64_t right = 0;
+  for_each_batch(data, batch_size, [&](const datasets::Batch& batch) {
     const Tensor& images = batch["image"];
     Tensor logits = Tensor::uninitialized({images.size(0), net.output().numel()});
     net.run(images.size(0), images.view(), logits.mut());
     right += count_correct(logits, batch["label"]);
-  }
+  });
   return static_cast<double>(right) / static_cast<double>(data.size());
 }
 
@@ -144,33 +172,54 @@ class Outputs {
   std::map<std::string, Tensor> all_;
 };
 
-// Runs model and network on the same images. Throws Error, naming the layer, where a number differs.
-void verify(const packed::Runtime& net, const Settings& s, std::uint64_t seed) {
-  const TensorFile file = read_tensor_file(s.verify);
+// Runs model and network on the same images and returns how many layers were compared. Throws Error, naming the layer,
+// where a number differs.
+int compare(const packed::Runtime& net, nn::Module& network, const Tensor& images, const std::string& path) {
+  const NoGrad constant;
+  const Outputs theirs(network);
+  const Tensor logits = network(images).value();
+  std::vector<float> own(static_cast<std::size_t>(logits.numel()));
+  std::set<std::string> compared;
+  net.run(images.size(0), images.view(), own, [&](const packed::Runtime::Step& step) {
+    const Tensor* const expected = theirs.find(step.node.name);
+    if (!expected) return;
+    const packed::Value floats = step.value.decoded();
+    const auto count = static_cast<std::size_t>(floats.shape().numel());
+    const auto first = static_cast<std::size_t>(step.first * (expected->numel() / images.size(0)));
+    check(equal({floats.data(), count}, expected->view().subspan(first, count)), path, ": the layer ", step.node.name,
+          " differs from the model's");
+    compared.insert(step.node.name);
+  });
+  check(equal(own, logits.view()), path, ": the outputs differ from the model's");
+  return static_cast<int>(compared.size());
+}
+
+// What was compared.
+struct Verified {
+  int layers = 0;
+  std::int64_t images = 0;
+};
+
+// Compares model and network on the test images or, where there are none, on a batch of made-up ones.
+Verified verify(const packed::Runtime& net, const Settings& s, const datasets::Dataset* test, std::uint64_t seed) {
+  const TensorFile file = read_network_file(s.verify);
   const NetworkSettings settings = expect_settings_in(file, s.verify);
   datasets::ImageDataset images;
   images.image = nn::network_input(settings.net.net);
   images.classes = settings.classes;
+  check(images.image == net.input() && Shape{settings.classes} == net.output(), s.verify, ": a network from ",
+        images.image, " to ", Shape{settings.classes}, ", given a model from ", net.input(), " to ", net.output());
   const DeployedNetwork network = deployed(file, s.verify, settings, images);
   const quant::EvaluationScope scope(*network.net, network.rule.get());
-  const NoGrad constant;
-  const Outputs theirs(*network.net);
-  const std::vector<float> samples = made_up(net.input(), s.batch, seed);
-  const Tensor logits = (*network.net)(Tensor(packed::batch_of(s.batch, net.input()), samples)).value();
-  std::vector<float> own(static_cast<std::size_t>(s.batch * net.output().numel()));
-  int compared = 0;
-  net.run(s.batch, samples, own, [&](const packed::Node& node, const packed::Value& value, double) {
-    const Tensor* const expected = theirs.find(node.name);
-    if (!expected) return;
-    const packed::Value floats = value.decoded();
-    check(equal({floats.data(), static_cast<std::size_t>(floats.shape().numel())}, expected->view()), s.verify,
-          ": the layer ", node.name, " differs from the model's");
-    ++compared;
+  if (!test) {
+    const Tensor batch(packed::batch_of(s.batch, net.input()), made_up(net.input(), s.batch, seed));
+    return {compare(net, *network.net, batch, s.verify), s.batch};
+  }
+  Verified all{0, test->size()};
+  for_each_batch(*test, s.batch, [&](const datasets::Batch& batch) {
+    all.layers = compare(net, *network.net, batch["image"], s.verify);
   });
-  check(equal(own, logits.view()), s.verify, ": the outputs differ from the model's");
-  if (!s.json)
-    std::printf("%s: %d layers and %zu outputs of %d made-up images are equal bit for bit\n", s.verify.c_str(),
-                compared, own.size(), s.batch);
+  return all;
 }
 
 void print(const Speed& one, const Speed& many) {
@@ -179,10 +228,26 @@ void print(const Speed& one, const Speed& many) {
     table.row(s->batch, s->images_per_second(), 1e3 * s->percentile(0.5), 1e3 * s->percentile(0.9),
               1e3 * s->percentile(0.99));
   std::fputs(table.str().c_str(), stdout);
-  TextTable steps({"step", "ms with 1", cat("ms with ", many.batch)});
+  const auto sum = [](const Speed& s) {
+    return std::accumulate(s.steps.begin(), s.steps.end(), 0.0,
+                           [](double all, const StepTime& t) { return all + t.seconds; });
+  };
+  const double all_one = sum(one), all_many = sum(many);
+  TextTable steps({"step", "kernel", "ms with 1", "%", cat("ms of threads with ", many.batch), "% "});
   for (std::size_t i = 0; i < one.steps.size(); ++i)
-    steps.row(one.steps[i].first, 1e3 * one.steps[i].second, 1e3 * many.steps[i].second);
+    steps.row(one.steps[i].name, one.steps[i].kernel, 1e3 * one.steps[i].seconds, 100 * one.steps[i].seconds / all_one,
+              1e3 * many.steps[i].seconds, 100 * many.steps[i].seconds / all_many);
   std::fputs(steps.str().c_str(), stdout);
+}
+
+// The test images; null for made-up ones.
+SplitData::Samples test_images(Settings& s, const packed::Runtime& net, std::uint64_t seed) {
+  if (s.dataset == "none") return nullptr;
+  s.data.dataset = s.dataset;
+  s.data.held_out = 0;
+  SplitData::Samples test = load_data(s.data, seed).test;
+  check(image_of(*test) == net.input(), s.model, ": takes ", net.input(), ", given images of ", image_of(*test));
+  return test;
 }
 
 void infer(Settings& s, const Args& args, RunLog& log) {
@@ -196,18 +261,21 @@ void infer(Settings& s, const Args& args, RunLog& log) {
                                            {"seconds_90", "s", "latency that 90 % of the batches keep"},
                                            {"seconds_99", "s", "latency that 99 % of the batches keep"}});
   nlohmann::json said{{"model", s.model}, {"threads", args.threads()}};
+  const SplitData::Samples test = test_images(s, net, args.seed());
   log.start();
-  if (!s.verify.empty()) verify(net, s, args.seed());
-  if (!s.verify.empty()) said["equal"] = true;
-  if (s.dataset != "none") {
-    s.data.dataset = s.dataset;
-    s.data.held_out = 0;
-    const SplitData data = load_data(s.data, args.seed());
-    check(image_of(*data.test) == net.input(), s.model, ": takes ", net.input(), ", given images of another shape");
-    said["accuracy"] = accuracy_of(net, *data.test, s.batch);
+  if (!s.verify.empty()) {
+    const Verified all = verify(net, s, test.get(), args.seed());
+    said.update({{"equal", true}, {"images_compared", all.images}, {"layers_compared", all.layers}});
+    if (!s.json)
+      std::printf("%s: %d layers and %lld outputs of %lld %s images are equal bit for bit\n", s.verify.c_str(),
+                  all.layers, static_cast<long long>(all.images * net.output().numel()),
+                  static_cast<long long>(all.images), test ? "test" : "made-up");
+  }
+  if (test) {
+    said["accuracy"] = accuracy_of(net, *test, s.batch);
     if (!s.json)
       std::printf("%s %% of %lld test images right\n", number(100 * said["accuracy"].get<double>()).c_str(),
-                  static_cast<long long>(data.test->size()));
+                  static_cast<long long>(test->size()));
   }
   const Speed one = speed_of(net, 1, s.seconds, args.seed()), many = speed_of(net, s.batch, s.seconds, args.seed());
   for (const Speed* speed : {&one, &many})

@@ -1,5 +1,6 @@
 #include "experiments/training/checkpoint.h"
 
+#include <algorithm>
 #include <set>
 #include <span>
 
@@ -7,7 +8,6 @@
 #include "core/base/json_text.h"
 #include "core/base/sha256.h"
 #include "core/base/short_text.h"
-#include "experiments/support/tensor_file.h"
 #include "experiments/training/json_values.h"
 
 namespace coarsegrad::experiments {
@@ -18,6 +18,7 @@ using nlohmann::json;
 constexpr const char* kFormat = "coarsegrad-checkpoint";
 /// Version of the format. Version 2 is that of CoarseGrad 0.1, which lists a training's parts by fixed names.
 constexpr int kVersion = 3;
+constexpr std::string_view kOwnKeys[] = {"format", "version", "config", "config_sha256", "git_commit", "state"};
 
 // ---- a part: its tensors are called "part/name" in the file, everything else stands in its JSON
 
@@ -103,6 +104,8 @@ Checkpoint from_file(TensorFile file) {
   c.config = word("config");
   check(word("config_sha256") == config_digest(c.config), "the checksum of the configuration does not match");
   c.commit = word("git_commit");
+  for (const auto& [key, text] : meta)
+    if (std::ranges::find(kOwnKeys, key) == std::end(kOwnKeys)) c.about[key] = text;
   const json parts = parse_json(word("state"), "the state");
   Tensors tensors(std::move(file.tensors));
   for (const auto& [name, part] : object(parts, "state").items())
@@ -146,6 +149,11 @@ void load_states(const std::vector<StatefulPart>& parts, const States& states) {
 
 std::string config_digest(const std::string& config) { return sha256({std::as_bytes(std::span(config))}); }
 
+bool is_checkpoint(const TensorFile& file) {
+  const auto format = file.metadata.find("format");
+  return format != file.metadata.end() && format->second == kFormat;
+}
+
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
   TensorFile file;
   json state = json::object();
@@ -153,6 +161,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
   file.metadata = {{"format", kFormat},      {"version", std::to_string(kVersion)},
                    {"config", c.config},     {"config_sha256", config_digest(c.config)},
                    {"git_commit", c.commit}, {"state", state.dump()}};
+  file.metadata.insert(c.about.begin(), c.about.end());
   write_tensor_file(path, file);
 }
 

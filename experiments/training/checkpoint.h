@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/state.h"
+#include "experiments/support/tensor_file.h"
 
 namespace coarsegrad::experiments {
 
@@ -41,10 +42,15 @@ struct Checkpoint {
   std::string config = "{}";  ///< everything that the results depend on: a JSON object
   std::string commit;         ///< of the program that wrote it
   States parts;               ///< of all parts of the training
+  /// What else the file says, in texts by key: that of a network's file (network_file.h), where one can be made of it.
+  std::map<std::string, std::string> about = {};
 };
 
 /// The SHA-256 of a configuration, 64 hex digits, which identifies a training in its files.
 std::string config_digest(const std::string& config);
+
+/// Whether a tensor file says that it is a checkpoint, of whatever version.
+bool is_checkpoint(const TensorFile& file);
 
 /// Writes the file in place of what was there. Throws Error when it cannot be written; what was there stays then.
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);

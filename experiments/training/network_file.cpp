@@ -7,6 +7,7 @@
 #include "core/kernels/kernels.h"
 #include "experiments/support/provenance.h"
 #include "experiments/support/text_table.h"
+#include "experiments/training/checkpoint.h"
 #include "experiments/training/network_state.h"
 #include "experiments/training/settings_of_0_1.h"
 #include "quant/activations/activation_quantizer.h"
@@ -96,6 +97,19 @@ std::optional<Split> split_in(const TensorFile& file, const std::filesystem::pat
   check(!split || nlohmann::json::parse(file.metadata.at("split")) == json_of(*split), path.string(),
         ": split: expected dataset, images, held-out, data-seed, indices-sha256 and independent");
   return split;
+}
+
+TensorFile read_network_file(const std::filesystem::path& path) {
+  TensorFile file = read_tensor_file(path);
+  if (!is_checkpoint(file)) return file;
+  const Checkpoint checkpoint = read_checkpoint(path);
+  const auto training = checkpoint.parts.find("training");
+  check(training != checkpoint.parts.end() && checkpoint.about.contains("settings"), path.string(),
+        ": a checkpoint that says nothing of its network's settings: of an earlier version, or of a stage before the ",
+        "last one of its training");
+  const nn::StateDict best = training->second.part("best").tensors;
+  check(!best.empty(), path.string(), ": a checkpoint of a training whose first epoch has not ended, expected one");
+  return file_of(best, checkpoint.about);
 }
 
 NetworkSettings expect_settings_in(const TensorFile& file, const std::filesystem::path& path) {

@@ -40,6 +40,12 @@ Metadata measured(double test_accuracy);
 std::optional<NetworkSettings> settings_in(const TensorFile& file, const std::filesystem::path& path);
 std::optional<Split> split_in(const TensorFile& file, const std::filesystem::path& path);
 
+/// The network in a file: what its tensors are and what it says of itself. In a checkpoint of `train` that is the
+/// network of the best epoch so far, the one that FILE.best.safetensors will hold if no later one is better. Throws
+/// Error, which begins with the file's name, as read_tensor_file() and read_checkpoint() do, and for a checkpoint in
+/// which no network is: before the first epoch has ended, and in a stage before the last one.
+TensorFile read_network_file(const std::filesystem::path& path);
+
 /// settings_in() of a file that must have them. Throws Error, which names the tool that adds them, when it has none.
 NetworkSettings expect_settings_in(const TensorFile& file, const std::filesystem::path& path);
 

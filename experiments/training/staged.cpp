@@ -56,6 +56,7 @@ std::unique_ptr<StagedTraining::Stage> StagedTraining::assembled(std::size_t num
   TrainerOptions options = plan_.options;
   options.epochs = optim.epochs;
   options.rate = make_schedule(optim, a->loader->batches_per_epoch());
+  if (number + 1 < stages_.size()) options.about.clear();
   if (stages_.size() > 1) {
     options.label = cat(options.label, ", stage ", number + 1, " of ", stages_.size());
     auto config = nlohmann::json::parse(options.config);

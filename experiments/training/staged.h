@@ -17,7 +17,8 @@ struct TrainingPlan {
   OptimSettings optim = {};                  ///< for each stage; the optimizer that the method demands
   datasets::Augmentation augmentation = {};  ///< of the training images
   std::uint64_t seed = 1;                    ///< of the order of the images, their augmentation, random gradients
-  /// Label, checkpoint and what is judged; epochs and rate come from `optim`.
+  /// Label, checkpoint and what is judged; epochs and rate come from `optim`. What is said of the network holds in the
+  /// last stage, and is left out of the checkpoints of the others.
   TrainerOptions options = {};
   std::shared_ptr<Task> task = {};  ///< null: Classification, with the label smoothing of `optim`
 };

@@ -57,7 +57,14 @@ void check_outputs(const Settings& s, const Args& args) {
   }
 }
 
-TrainingPlan plan_of(const Settings& s, const Args& args) {
+// What the files of the network say of it.
+Metadata about(const Settings& s, const SplitData& data) {
+  Metadata entries = metadata_of({s.net, s.method, classes_of(*data.train)}, data.split);
+  entries["method"] = s.method.name;
+  return entries;
+}
+
+TrainingPlan plan_of(const Settings& s, const SplitData& data, const Args& args) {
   TrainingPlan plan{s.method, s.optim, augmentation_of(s.data), args.seed(), {}};
   TrainerOptions& o = plan.options;
   o.label = s.net.net;
@@ -66,6 +73,7 @@ TrainingPlan plan_of(const Settings& s, const Args& args) {
   o.average_decay = s.average_decay;
   o.norm_batches = s.norm_batches;
   o.checkpoint = beside(args.out(), kCheckpoint);
+  o.about = about(s, data);
   o.save_steps = s.keep.save_steps;
   o.save_minutes = s.keep.save_minutes;
   o.quiet = args.quiet();
@@ -79,12 +87,11 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data, 
   TextTable table({"network", "epoch", "training loss", "held out %", "test %"});
   const auto keep = [&](const char* name, const char* ending, const EpochResult& r, const nn::StateDict& state) {
     table.row(name, static_cast<int>(r.epoch), r.loss, 100 * r.held_out["accuracy"], 100 * r.test["accuracy"]);
-    Metadata about = metadata_of({s.net, s.method, classes_of(*data.train)}, data.split);
-    about.merge(measured(r.test["accuracy"]));
-    about[kTrainingKey] = digest;
-    about["method"] = s.method.name;
-    about["epoch"] = std::to_string(static_cast<int>(r.epoch));
-    save_network(beside(args.out(), ending), state, about);
+    Metadata entries = about(s, data);
+    entries.merge(measured(r.test["accuracy"]));
+    entries[kTrainingKey] = digest;
+    entries["epoch"] = std::to_string(static_cast<int>(r.epoch));
+    save_network(beside(args.out(), ending), state, entries);
   };
   keep("best", kBest, trainer.best(), trainer.best_network());
   keep("last", kLast, trainer.results().back(), trainer.judged_network());
@@ -92,10 +99,10 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data, 
     const Evaluation held_out = evaluate(*partner, *data.held_out), test = evaluate(*partner, *data.test);
     table.row("float partner", static_cast<int>(trainer.results().back().epoch), std::nan(""), 100 * held_out.accuracy,
               100 * test.accuracy);
-    Metadata about = metadata_of({s.net, {}, classes_of(*data.train)}, data.split);
-    about.merge(measured(test.accuracy));
-    about[kTrainingKey] = digest;
-    save_network(beside(args.out(), kPartner), partner->state_dict(), about);
+    Metadata entries = metadata_of({s.net, {}, classes_of(*data.train)}, data.split);
+    entries.merge(measured(test.accuracy));
+    entries[kTrainingKey] = digest;
+    save_network(beside(args.out(), kPartner), partner->state_dict(), entries);
   }
   std::printf("%s%s minutes of training\n", table.str().c_str(), number(trainer.seconds() / 60).c_str());
 }
@@ -105,7 +112,7 @@ void train(const Settings& s, const Args& args, RunLog& log) {
   SplitData data = load_data(s.data, args.seed());
   if (!s.init.empty()) go_on_with(s.init, data.split);
   std::printf("trains %s; %s\n", s.net.net.c_str(), words(s.method).c_str());
-  StagedTraining training(plan_of(s, args), data, network_maker(s.net, *data.train, args.seed(), s.init));
+  StagedTraining training(plan_of(s, data, args), data, network_maker(s.net, *data.train, args.seed(), s.init));
   const Series loss = log.series("loss", "1", "cross entropy of the batch, training mode");
   const Series rate = log.series("learning_rate", "1", "learning rate of the step");
   const Table epochs = log.table("epochs", EpochResult::columns(training.task()));

@@ -201,7 +201,7 @@ void Trainer::save(const TrainerEvents& events) {
   saved_ = now;
   if (options_.checkpoint.empty()) return;
   if (events.sync_log) log_ = events.sync_log();
-  write_checkpoint(options_.checkpoint, {options_.config, build_commit(), states_of(parts_)});
+  write_checkpoint(options_.checkpoint, {options_.config, build_commit(), states_of(parts_), options_.about});
 }
 
 bool Trainer::due() const {

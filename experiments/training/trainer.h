@@ -36,10 +36,12 @@ struct TrainerOptions {
   std::int64_t loss_window = 0;           ///< steps that an entry of loss_curve() is the mean of; 0: no curve
   Rows earlier = {};                      ///< EpochResult::row() of stages before this training
   std::filesystem::path checkpoint = {};  ///< empty: none is kept
-  std::int64_t save_steps = 0;            ///< steps between two checkpoints; 0: by time, and at the end of each epoch
-  double save_minutes = 5;                ///< most minutes between two checkpoints, > 0
-  std::vector<StatefulPart> parts = {};   ///< a user's own, whose state is saved and restored with the others
-  bool quiet = false;                     ///< no progress bar
+  /// Checkpoint::about: what a network's file says beside its values.
+  std::map<std::string, std::string> about = {};
+  std::int64_t save_steps = 0;           ///< steps between two checkpoints; 0: by time, and at the end of each epoch
+  double save_minutes = 5;               ///< most minutes between two checkpoints, > 0
+  std::vector<StatefulPart> parts = {};  ///< a user's own, whose state is saved and restored with the others
+  bool quiet = false;                    ///< no progress bar
 };
 
 /// What a training has come to after an epoch.

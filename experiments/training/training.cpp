@@ -101,12 +101,16 @@ nn::StateDict state_in(const TensorFile& file) {
   return state;
 }
 
-void save_network(const std::filesystem::path& path, const nn::StateDict& state,
-                  const std::map<std::string, std::string>& metadata) {
+TensorFile file_of(const nn::StateDict& state, const std::map<std::string, std::string>& metadata) {
   TensorFile file{{}, metadata};
   for (const auto& [name, value] : state)
     file.tensors.push_back({name, value.shape(), std::vector<float>(value.view().begin(), value.view().end())});
-  write_tensor_file(path, file);
+  return file;
+}
+
+void save_network(const std::filesystem::path& path, const nn::StateDict& state,
+                  const std::map<std::string, std::string>& metadata) {
+  write_tensor_file(path, file_of(state, metadata));
 }
 
 void check_replaceable(const std::filesystem::path& path, const std::string& training) {

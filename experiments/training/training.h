@@ -73,10 +73,11 @@ void expect_finite_gradients(const std::vector<std::pair<std::string, Parameter*
 /// once and without recording gradients.
 std::string first_not_finite(nn::Module& net, const NamedTensors& batch, const std::function<void()>& run);
 
-/// The tensors of a network file.
+/// The tensors of a network file, and the file of a state dict, float whatever Real is, with the entries of
+/// network_file.h as `metadata`.
 nn::StateDict state_in(const TensorFile& file);
-/// Writes the state dict of a network as a tensor file, float whatever Real is, with the entries of network_file.h as
-/// `metadata`. Throws Error when it cannot be written.
+TensorFile file_of(const nn::StateDict& state, const std::map<std::string, std::string>& metadata);
+/// Writes file_of() a network. Throws Error when it cannot be written.
 void save_network(const std::filesystem::path& path, const nn::StateDict& state,
                   const std::map<std::string, std::string>& metadata);
 /// Key of the metadata's entry with the config_digest() of the training that a network came from.

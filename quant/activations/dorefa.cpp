@@ -8,6 +8,7 @@
 #include "core/base/check.h"
 #include "core/map.h"
 #include "core/ops.h"
+#include "core/tracer.h"
 #include "nn/graph.h"
 #include "quant/activations/option_text.h"
 #include "quant/math/unit_interval.h"
@@ -30,6 +31,12 @@ Var quantize_values(const Var& r, int bits) {
       });
 }
 
+// (tanh(x) + 1) / 2, one op of a graph.
+Var unit_tanh(const Var& x) {
+  return as_one_op(
+      "unit_tanh", {}, [&] { return (tanh(x) + Real(1)) * Real(0.5); }, x);
+}
+
 }  // namespace
 
 DorefaActivation::DorefaActivation(int bits, Bounding h, const Surrogate& surrogate)
@@ -48,7 +55,7 @@ ActivationMap DorefaActivation::map() const {
 }
 
 Var DorefaActivation::forward(const Var& x) {
-  const Var bounded = h_ == Bounding::clip ? x : h_ == Bounding::absolute ? abs(x) : (tanh(x) + Real(1)) * Real(0.5);
+  const Var bounded = h_ == Bounding::clip ? x : h_ == Bounding::absolute ? abs(x) : unit_tanh(x);
   if (quantizing_ && bits_ <= kMostCodedUnitBits) return GridActivation::forward(bounded);
   const Var clipped = clamp(bounded, 0, 1);
   return quantizing_ ? quantize_values(clipped, bits_) : clipped;

@@ -19,8 +19,11 @@ MinMaxActivation::MinMaxActivation(int bits) : bits_(bits) { highest_level(bits)
 // Whatever is in the batch, it is one op of a graph. Its grid has no scale before the batch is there.
 Var MinMaxActivation::forward(const Var& x) {
   const auto attributes = [this] {
-    return Attributes{
-        {"bits", bits_}, {"levels", highest_level(bits_)}, {"rounding", "nearest"}, {"surrogate", "relu"}};
+    return Attributes{{"bits", bits_},
+                      {"levels", highest_level(bits_)},
+                      {"range", "batch"},
+                      {"rounding", "nearest"},
+                      {"surrogate", "relu"}};
   };
   return as_one_op(
       "quantize_activation", attributes, [&] { return quantized(x); }, x);
@@ -32,10 +35,10 @@ Var MinMaxActivation::quantized(const Var& x) const {
   Real high = value_range<Real>(x.numel(), x.value().data()).high;
   if (std::isnan(high)) high = value_range<Real>(x.numel(), relu(x.detach()).value().data()).high;  // -inf is no more
   if (std::isnan(high)) return x * Var(high);
-  if (!(high >= std::numeric_limits<Real>::min())) return relu(x);  // zeros
   const int levels = highest_level(bits_);
-  return activate(
-      x, onto_grid({high, levels, kernels::Rounding::nearest, static_cast<Real>(levels)}, bits_, surrogate("relu")));
+  const kernels::Quantizer<Real> grid{high, levels, kernels::Rounding::nearest, static_cast<Real>(levels)};
+  if (!(grid.scale() >= std::numeric_limits<Real>::min())) return relu(x);  // zeros, or next to it
+  return activate(x, onto_grid(grid, bits_, surrogate("relu")));
 }
 
 void describe(OptionVisitor& v, MinMaxOptions& o) { v.integer(option_text::activation_bits(), o.bits, {1, 8}); }

@@ -56,6 +56,10 @@ kernels::Rounding rounding_of(const std::string& name) {
 }
 
 packed::Quantize quantize(const Graph::Node& node) {
+  const auto* range = find_attribute<std::string>(node.attributes, "range");
+  check(!range || *range != "batch",
+        "given levels that follow the largest element of the batch, expected fixed ones: a ",
+        "packed model computes each sample by itself");
   const auto levels = attribute<std::int64_t>(node, "levels"), bits = attribute<std::int64_t>(node, "bits");
   check(levels <= 255, "given ", bits, " bits, expected at most 8");
   return {{static_cast<float>(attribute<double>(node, "alpha")), static_cast<int>(levels),
@@ -163,6 +167,7 @@ class Freezer {
     if (n.op == "batch_norm") return norm(n);
     if (n.op == "quantize_activation") return quantize(n);
     if (n.op == "mix_activation") return levels(n);
+    if (n.op == "unit_tanh") return packed::UnitTanh{};
     if (n.op == "relu") return packed::Relu{};
     if (n.op == "abs") return packed::Abs{};
     if (n.op == "clamp")

@@ -9,6 +9,7 @@
 #include "core/base/memory.h"
 #include "core/base/registry.h"
 #include "core/in_range.h"
+#include "quant/gradients/coded_gradient.h"
 #include "quant/math/block_householder.h"
 #include "quant/math/gradient_variance.h"
 
@@ -39,8 +40,11 @@ class Rounding : public GradientQuantizer {
   }
   Tensor quantize_with(SampleRanges& known, const Tensor& g, Rng rng) const override {
     const Matrix m = matrix(g);
+    const Rng* const draws = options_.stochastic ? &rng : nullptr;
+    if (options_.codes && g.numel() > 0)
+      if (Tensor q = encoded(m, g, draws, known); q.defined()) return q;
     Tensor q = Tensor::uninitialized(g.shape());
-    if (g.numel() > 0) round(m, g.data(), options_.stochastic ? &rng : nullptr, known, q.mutable_data());
+    if (g.numel() > 0) round(m, g.data(), draws, known, q.mutable_data());
     return q;
   }
   std::vector<double> variance(const Tensor& g) const override {
@@ -62,8 +66,24 @@ class Rounding : public GradientQuantizer {
   }
   virtual void round(Matrix m, const Real* g, const Rng* rng, SampleRanges& known, Real* q) const = 0;
   virtual std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const = 0;
+  // The intervals of the grids that round() rounds onto, one for all elements or one for each sample; none where what it
+  // gives lies on no grids.
+  virtual SampleRanges grid_ranges(Matrix m, const Real* g, SampleRanges& known) const = 0;
 
  private:
+  // What round() gives, by codes; not defined where there are none.
+  Tensor encoded(Matrix m, const Tensor& g, const Rng* rng, SampleRanges& known) const {
+    const SampleRanges ranges = grid_ranges(m, g.data(), known);
+    const auto rows = static_cast<std::int64_t>(ranges.size());
+    if (rows == 0 || !std::ranges::all_of(ranges, [this](const auto& range) { return has_codes(range, bins()); }))
+      return {};
+    std::vector<Grid<Real>> grids;
+    for (const Interval<Real>& range : ranges) grids.push_back(grid_over(range, bins()));
+    const auto coded = std::make_shared<CodedGradient>(g.numel(), std::move(grids));
+    encode_onto(rows, g.numel() / rows, g.data(), ranges.data(), bins(), rng, coded->codes());
+    return Tensor::deferred(g.shape(), coded);
+  }
+
   std::string name_;
   GradientQuantizerOptions options_;
 };
@@ -82,6 +102,11 @@ class DoReFa : public Rounding {
   void round(Matrix m, const Real* g, const Rng* rng, SampleRanges&, Real* q) const override {
     round_rows(m.rows, m.cols, g, RowRange::symmetric, bins(), rng, q);
   }
+  SampleRanges grid_ranges(Matrix m, const Real* g, SampleRanges&) const override {
+    SampleRanges ranges(static_cast<std::size_t>(m.rows));
+    row_ranges(m.rows, m.cols, g, RowRange::symmetric, ranges.data());
+    return ranges;
+  }
   std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const override {
     return rounding_variance(m.rows, m.cols, g, RowRange::symmetric, bins(), noise);
   }
@@ -93,10 +118,14 @@ class PerTensor : public Rounding {
 
  protected:
   void round(Matrix m, const Real* g, const Rng* rng, SampleRanges& known, Real* q) const override {
+    const SampleRanges all = grid_ranges(m, g, known);
+    round_onto(1, m.rows * m.cols, g, all.data(), bins(), rng, q);
+  }
+  SampleRanges grid_ranges(Matrix m, const Real* g, SampleRanges& known) const override {
     find_ranges(m, g, known);
     Interval<Real> all = known[0];
     for (const Interval<Real>& range : known) all = hull(all, range);
-    round_onto(1, m.rows * m.cols, g, &all, bins(), rng, q);
+    return {all};
   }
   std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const override {
     return rounding_variance(1, m.rows * m.cols, g, RowRange::min_max, bins(), noise);
@@ -113,6 +142,10 @@ class PerSample : public Rounding {
     if (!known.empty()) return round_onto(m.rows, m.cols, g, known.data(), bins(), rng, q);
     known.resize(static_cast<std::size_t>(m.rows));
     round_rows(m.rows, m.cols, g, RowRange::min_max, bins(), rng, q, known.data());
+  }
+  SampleRanges grid_ranges(Matrix m, const Real* g, SampleRanges& known) const override {
+    find_ranges(m, g, known);
+    return known;
   }
   std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const override {
     return rounding_variance(m.rows, m.cols, g, RowRange::min_max, bins(), noise);
@@ -137,6 +170,8 @@ class BlockHouseholder : public PerSample {
     else
       round_householder<Real>(m.rows, m.cols, g, known, householder_groups(lengths), bins(), rng, q);
   }
+  // What is rounded there are mixed samples, and they are mixed back.
+  SampleRanges grid_ranges(Matrix, const Real*, SampleRanges&) const override { return {}; }
   std::vector<double> variance(Matrix m, std::span<const double> g, RoundingNoise noise) const override {
     std::vector<Interval<double>> ranges(static_cast<std::size_t>(m.rows));
     row_ranges(m.rows, m.cols, g.data(), RowRange::min_max, ranges.data());

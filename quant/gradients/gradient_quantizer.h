@@ -46,6 +46,8 @@ class GradientQuantizer {
 struct GradientQuantizerOptions {
   int bits = 8;            ///< 1 to 8
   bool stochastic = true;  ///< false: to the nearest level, which is biased; a control
+  bool codes = false;      ///< whether a result has its codes (quant/gradients/coded_gradient.h); its elements are the
+                           ///< same. None where there is no grid: bhq, what is empty, or not finite, or below 1e-33
 };
 
 /// The quantizer of that name. Those shipped round up with a probability that is a multiple of 2^-16, have

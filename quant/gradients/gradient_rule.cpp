@@ -57,7 +57,8 @@ class Draws {
 OptionText bits_text() { return {"bits", "bit", "bits of a quantized gradient"}; }
 
 GradientRuleOptions bifurcated(const char* name, const BifurcatedGradientOptions& o) {
-  return {gradient_quantizer(name, {.bits = o.bits}), gradient_quantizer("ptq", {.bits = o.weight_bits})};
+  return {gradient_quantizer(name, {.bits = o.bits, .codes = o.integer}),
+          gradient_quantizer("ptq", {.bits = o.weight_bits, .codes = o.integer})};
 }
 
 void add_shipped(PartRegistry<GradientRuleOptions>& all) {
@@ -86,6 +87,7 @@ void describe(OptionVisitor& v, DorefaGradientOptions& o) { v.integer(bits_text(
 void describe(OptionVisitor& v, BifurcatedGradientOptions& o) {
   v.integer(bits_text(), o.bits, {1, 8});
   v.integer({"weight-bits", "bit", "bits of the gradient behind the gradient of the weights"}, o.weight_bits, {1, 8});
+  v.flag({"integer", "1", "multiply the codes of gradients, weights and activations as integers"}, o.integer);
 }
 
 PartRegistry<GradientRuleOptions>& gradient_rules() {

@@ -38,6 +38,7 @@ void describe(OptionVisitor& v, DorefaGradientOptions& o);
 struct BifurcatedGradientOptions {
   int bits = 5;         ///< 1 to 8, of the gradient that becomes the input's
   int weight_bits = 8;  ///< 1 to 8, of the gradient that becomes the weight's
+  bool integer = true;  ///< products of codes where both factors have them (core/ops_linear.cpp); false: in float
 };
 void describe(OptionVisitor& v, BifurcatedGradientOptions& o);
 

@@ -15,30 +15,36 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "numbers are written as they lie in memory");
 
-std::span<const std::byte> values_of(const Array& a) {
-  return a.bytes.empty() ? std::as_bytes(std::span(a.floats)) : std::as_bytes(std::span(a.bytes));
+std::span<const std::byte> bytes_in(const Array& a) {
+  return std::visit([](const auto& numbers) { return std::as_bytes(std::span(numbers)); }, a);
+}
+
+ElementType type_of(const Array& a) {
+  return std::holds_alternative<std::vector<float>>(a) ? ElementType::float32 : ElementType::uint8;
 }
 
 // Floats come first: they lie at multiples of their size then.
 std::vector<std::pair<std::string, const Array*>> in_file_order(const Arrays& arrays) {
   std::vector<std::pair<std::string, const Array*>> order;
-  for (const bool bytes : {false, true})
+  for (const ElementType type : {ElementType::float32, ElementType::uint8})
     for (const auto& [name, array] : arrays)
-      if (array.bytes.empty() != bytes) order.emplace_back(name, &array);
+      if (type_of(array) == type) order.emplace_back(name, &array);
   return order;
 }
 
-// A copy of the values of an entry, which the header has been checked for.
+template <class Number>
+Array copied(std::span<const std::byte> bytes) {
+  std::vector<Number> numbers(bytes.size() / sizeof(Number));
+  std::memcpy(numbers.data(), bytes.data(), bytes.size());
+  return numbers;
+}
+
+// A copy of the values of an entry that fits the file (parse_header()).
 Array array_of(const TensorEntry& e, std::span<const std::byte> values) {
-  const auto from = values.subspan(e.begin, e.end - e.begin);
-  Array a{.shape = e.shape};
-  if (e.type == ElementType::uint8)
-    a.bytes.resize(from.size());
-  else
-    a.floats.resize(from.size() / sizeof(float));
-  void* const to = e.type == ElementType::uint8 ? static_cast<void*>(a.bytes.data()) : a.floats.data();
-  if (!from.empty()) std::memcpy(to, from.data(), from.size());
-  return a;
+  check(e.shape.rank() == 1 && e.begin < e.end, "given the numbers ", in_quotes(e.name), " in the shape ", e.shape,
+        ", expected one axis, and not of 0");
+  const auto bytes = values.subspan(e.begin, e.end - e.begin);
+  return e.type == ElementType::uint8 ? copied<std::uint8_t>(bytes) : copied<float>(bytes);
 }
 
 std::string taken(std::map<std::string, std::string>& metadata, const char* name) {
@@ -60,10 +66,11 @@ std::string bytes_of(const Model& model) {
   std::vector<std::span<const std::byte>> values;
   std::uint64_t offset = 0;
   for (const auto& [name, array] : in_file_order(arrays)) {
-    values.push_back(values_of(*array));
-    const ElementType type = array->bytes.empty() ? ElementType::float32 : ElementType::uint8;
-    header.tensors.push_back({name, array->shape, offset, offset + values.back().size(), type});
-    offset += values.back().size();
+    values.push_back(bytes_in(*array));
+    const std::uint64_t begin = offset, size = values.back().size();
+    const ElementType type = type_of(*array);
+    const Shape shape{static_cast<std::int64_t>(size / element_size(type))};
+    header.tensors.push_back({name, shape, begin, offset += size, type});
   }
   std::string bytes = header_bytes(std::move(header), values);
   for (const auto part : values) bytes.append(reinterpret_cast<const char*>(part.data()), part.size());

@@ -20,9 +20,9 @@ inline constexpr std::uint64_t kMostFileBytes = std::uint64_t{1} << 31;
 std::string bytes_of(const Model& model);
 
 /// The model in the bytes of a file, which are taken as hostile: nothing is allocated before sizes are checked, and it
-/// takes memory of the order of the bytes. Throws Error for anything that bytes_of() does not write: bytes that are cut
-/// off, flipped or left over, a header that is too long, malformed or of another format, offsets that overlap, shapes
-/// that do not fit, a wrong checksum, and a graph that check_model() refuses.
+/// takes memory of the order of the bytes. Throws Error for what is no such file: bytes that are cut off, flipped or
+/// left over, a header that is too long, malformed or of another format, offsets that overlap, numbers that no node
+/// reads, a wrong checksum, and a graph that parse_graph() or check_model() refuses.
 Model parse_model(std::span<const std::byte> bytes);
 
 /// parse_model() of a file. Throws Error "packed model PATH: ..." as that does, for what is no regular file, and for

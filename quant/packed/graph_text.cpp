@@ -12,8 +12,27 @@
 namespace coarsegrad::packed {
 namespace {
 
-constexpr std::int64_t kMostNodes = 1 << 14;
+constexpr std::int64_t kMostWords = 16;
 constexpr std::string_view kRoundings[] = {"up", "nearest", "sign"};
+constexpr const char* kNorms = "norms";
+
+// Up to the last dot, that included.
+std::string_view module_of(std::string_view name) { return name.substr(0, name.rfind('.') + 1); }
+// A name as it is written on or behind a line whose name is `line`: from the dot on where both are in one module.
+std::string short_name(std::string_view name, std::string_view line) {
+  const std::string_view module = module_of(line);
+  const bool shared = !module.empty() && name.starts_with(module);
+  return std::string(shared ? name.substr(module.size() - 1) : name);
+}
+std::string full_name(std::string_view name, std::string_view line) {
+  const bool goes_on = name.starts_with('.');
+  const std::string_view module = goes_on ? module_of(line) : "", rest = name.substr(goes_on ? 1 : 0);
+  check(!goes_on || !module.empty(), "given the name ", in_quotes(name), " behind ", in_quotes(line),
+        ", expected a dot there, too");
+  check(module.size() + rest.size() <= kMostNameBytes, "given the name ", in_quotes(name), ", expected at most ",
+        kMostNameBytes, " bytes");
+  return cat(module, rest);
+}
 
 // The shortest text that is read back as this number.
 template <class Number>
@@ -28,10 +47,16 @@ std::string text_of(const Shape& shape) {
 }
 std::string text_of(const Extents& e) { return e.h == e.w ? text_of(e.h) : cat(e.h, ',', e.w); }
 
+void add_array(Arrays& arrays, const std::string& name, Array values) {
+  const bool is_new = arrays.emplace(name, std::move(values)).second;
+  check(is_new, "packed model: two nodes want numbers of the name ", in_quotes(name));
+}
+
 // Writes the keys of an operation.
 class Writer {
  public:
-  Writer(const std::string& name, Arrays& arrays) : name_(name), arrays_(arrays) {}
+  Writer(const std::string& name, std::vector<float>& norms, Arrays& arrays)
+      : name_(name), norms_(norms), arrays_(arrays) {}
   const std::string& text() const { return text_; }
 
   void operator()(const Input& o) { put("shape", text_of(o.sample)); }
@@ -44,10 +69,9 @@ class Writer {
   }
   void operator()(const Linear& o) { add_weight(o.weight, o.bias); }
   void operator()(const Norm& o) {
-    Array rows{.shape = {o.shift.empty() ? 2 : 3, std::ssize(o.mean)}};
-    for (const auto* row : {&o.mean, &o.factor, &o.shift})
-      rows.floats.insert(rows.floats.end(), row->begin(), row->end());
-    arrays_[name_] = std::move(rows);
+    put("channels", text_of(o.mean.size()));
+    if (o.shift.empty()) put("rows", "2");
+    for (const auto* row : {&o.mean, &o.factor, &o.shift}) norms_.insert(norms_.end(), row->begin(), row->end());
   }
   void operator()(const Quantize& o) {
     const kernels::Quantizer<float> plain{1, (1 << o.bits) - 1};
@@ -84,20 +108,20 @@ class Writer {
   void extents(std::string_view key, const Extents& value, const Extents& plain) {
     if (value != plain) put(key, text_of(value));
   }
-  void add_floats(const std::string& name, const std::vector<float>& values) {
-    if (!values.empty()) arrays_[name] = {.shape = {std::ssize(values)}, .floats = values};
+  void add(const std::string& name, const auto& values) {
+    if (!values.empty()) add_array(arrays_, name, values);
   }
   void add_weight(const Weight& w, const std::vector<float>& bias) {
     put("weight", text_of(w.shape));
     if (w.codebook != Codebook::signs) put("codes", name_of(w.codebook));
-    add_floats(name_ + ".bias", bias);
-    if (w.codebook == Codebook::floats) return add_floats(name_, w.values);
+    add(name_ + ".bias", bias);
+    if (w.codebook == Codebook::floats) return add(name_, w.values);
     if (w.bits != 1) put("bits", text_of(w.bits));
     if (w.magnitudes != 0) put("magnitudes", text_of(w.magnitudes));
     if (w.scales.size() == 1) put("scale", text_of(w.scales[0]));
-    if (w.scales.size() > 1) add_floats(name_ + ".scale", w.scales);
-    add_floats(name_ + ".table", w.values);
-    arrays_[name_] = {.shape = {std::ssize(w.fields)}, .bytes = w.fields};
+    if (w.scales.size() > 1) add(name_ + ".scale", w.scales);
+    add(name_ + ".table", w.values);
+    add(name_, w.fields);
   }
   void add_window(const Window& o) {
     extents("kernel", o.kernel, {2, 2});
@@ -106,14 +130,17 @@ class Writer {
   }
 
   const std::string& name_;
+  std::vector<float>& norms_;
   Arrays& arrays_;
   std::string text_;
 };
 
-// The pieces of a text between separators.
-std::vector<std::string_view> pieces(std::string_view text, char separator) {
+// The pieces of a text between separators. Throws Error, before memory is taken for them, where there are more than
+// `most`.
+std::vector<std::string_view> pieces(std::string_view text, char separator, std::int64_t most) {
   std::vector<std::string_view> all;
   for (std::size_t begin = 0;;) {
+    check(std::ssize(all) < most, "given ", in_quotes(text), ", expected at most ", most, " pieces");
     const std::size_t end = text.find(separator, begin);
     all.push_back(text.substr(begin, end - begin));
     if (end == std::string_view::npos) return all;
@@ -130,9 +157,9 @@ Number number_in(std::string_view text) {
 }
 
 template <class Number>
-std::vector<Number> numbers_in(std::string_view text) {
+std::vector<Number> numbers_in(std::string_view text, std::int64_t most) {
   std::vector<Number> all;
-  for (const std::string_view piece : pieces(text, ',')) all.push_back(number_in<Number>(piece));
+  for (const std::string_view piece : pieces(text, ',', most)) all.push_back(number_in<Number>(piece));
   return all;
 }
 
@@ -142,7 +169,8 @@ class Words {
   explicit Words(std::span<const std::string_view> words) {
     for (const std::string_view word : words) {
       const std::size_t sign = word.find('=');
-      check(sign != std::string_view::npos, "given ", in_quotes(word), ", expected KEY=VALUE");
+      check(sign != std::string_view::npos && sign + 1 < word.size(), "given ", in_quotes(word),
+            ", expected KEY=VALUE");
       const bool is_new = values_.emplace(word.substr(0, sign), word.substr(sign + 1)).second;
       check(is_new, "given ", in_quotes(word.substr(0, sign)), " twice");
     }
@@ -159,14 +187,11 @@ class Words {
   void take(std::string_view key, Extents& to) {
     const std::string_view text = take(key);
     if (text.empty()) return;
-    const auto numbers = numbers_in<std::int64_t>(text);
-    check(numbers.size() <= 2, "given ", numbers.size(), " extents of ", key, ", expected 1 or 2");
+    const auto numbers = numbers_in<std::int64_t>(text, 2);
     to = {numbers.front(), numbers.back()};
   }
   Shape take_shape(std::string_view key) {
-    const auto extents = numbers_in<std::int64_t>(take(key));
-    check(std::ssize(extents) <= Shape::kMaxRank, "given ", extents.size(), " extents, expected at most ",
-          Shape::kMaxRank);
+    const auto extents = numbers_in<std::int64_t>(take(key), Shape::kMaxRank);
     return {extents.data(), static_cast<int>(extents.size())};
   }
   void expect_none() const {
@@ -178,10 +203,47 @@ class Words {
   std::map<std::string_view, std::string_view> values_;
 };
 
+// Numbers that one line after another takes its share of.
+class Row {
+ public:
+  explicit Row(std::vector<float> numbers) : numbers_(std::move(numbers)) {}
+  std::vector<float> take(std::int64_t count) {
+    check(count >= 1 && count <= left(), "given ", count, " channels, expected 1 to ", left(),
+          ", the numbers that are left in ", in_quotes(kNorms));
+    const auto begin = numbers_.begin() + taken_;
+    taken_ += count;
+    return {begin, begin + count};
+  }
+  std::int64_t left() const { return std::ssize(numbers_) - taken_; }
+
+ private:
+  std::vector<float> numbers_;
+  std::int64_t taken_ = 0;
+};
+
+// The array of that name, taken out; empty where there is none and none is needed.
+template <class Number>
+std::vector<Number> array_in(Arrays& arrays, const std::string& name, bool needed) {
+  auto entry = arrays.extract(name);
+  check(!entry.empty() || !needed, "given no numbers ", in_quotes(name));
+  if (entry.empty()) return {};
+  auto* const numbers = std::get_if<std::vector<Number>>(&entry.mapped());
+  constexpr bool bytes = sizeof(Number) == 1;
+  check(numbers != nullptr, "given ", in_quotes(name), " as ",
+        bytes ? "floats, expected bytes" : "bytes, expected floats");
+  return std::move(*numbers);
+}
+
+// What the lines of a graph take from.
+struct Source {
+  Arrays& arrays;
+  Row norms;
+};
+
 // Reads the keys of an operation.
 class Reader {
  public:
-  Reader(std::string name, Words& words, Arrays& arrays) : name_(std::move(name)), words_(words), arrays_(arrays) {}
+  Reader(const std::string& name, Words& words, Source& source) : name_(name), words_(words), source_(source) {}
 
   void operator()(Input& o) { o.sample = words_.take_shape("shape"); }
   void operator()(Conv2d& o) {
@@ -193,14 +255,14 @@ class Reader {
   }
   void operator()(Linear& o) { read_weight(o.weight, o.bias); }
   void operator()(Norm& o) {
-    const Array rows = array(name_, false, true);
-    check(rows.shape.rank() == 2 && (rows.shape[0] == 2 || rows.shape[0] == 3), "given numbers of shape ", rows.shape,
-          ", expected (2, C) or (3, C)");
-    const auto row = [&rows](std::int64_t i) {
-      const auto begin = rows.floats.begin() + i * rows.shape[1];
-      return std::vector<float>(begin, begin + rows.shape[1]);
-    };
-    o = {row(0), row(1), rows.shape[0] == 3 ? row(2) : std::vector<float>()};
+    std::int64_t channels = 0;
+    int rows = 3;
+    words_.take("channels", channels);
+    words_.take("rows", rows);
+    check(rows == 2 || rows == 3, "given ", rows, " rows, expected 2 or 3");
+    o.mean = source_.norms.take(channels);
+    o.factor = source_.norms.take(channels);
+    if (rows == 3) o.shift = source_.norms.take(channels);
   }
   void operator()(Quantize& o) {
     words_.take("bits", o.bits);
@@ -216,10 +278,11 @@ class Reader {
     o.quantizer.rounding = static_cast<kernels::Rounding>(found - std::begin(kRoundings));
   }
   void operator()(Levels& o) {
-    o.sizes = numbers_in<float>(words_.take("sizes"));
+    o.sizes = numbers_in<float>(words_.take("sizes"), kMostLinear);
     int binary = 0;
     words_.take("binary", binary);
-    o.binary = binary != 0;
+    check(binary == 0 || binary == 1, "given binary = ", binary, ", expected 0 or 1");
+    o.binary = binary == 1;
   }
   void operator()(Clamp& o) {
     words_.take("lower", o.lower);
@@ -237,30 +300,29 @@ class Reader {
   void operator()(Plain&) {}
 
  private:
-  Array array(const std::string& name, bool bytes, bool needed) {
-    auto entry = arrays_.extract(name);
-    check(!entry.empty() || !needed, "given no numbers ", in_quotes(name));
-    if (entry.empty()) return {};
-    check(bytes ? entry.mapped().floats.empty() : entry.mapped().bytes.empty(), "given ", in_quotes(name), " as ",
-          bytes ? "floats, expected bytes" : "bytes, expected floats");
-    return std::move(entry.mapped());
+  template <class Number>
+  std::vector<Number> array(const char* ending, bool needed) {
+    return array_in<Number>(source_.arrays, name_ + ending, needed);
   }
   void read_weight(Weight& w, std::vector<float>& bias) {
     w.shape = words_.take_shape("weight");
     const std::string_view codes = words_.take("codes");
     w.codebook = codes.empty() ? Codebook::signs : codebook_named(codes);
-    bias = array(name_ + ".bias", false, false).floats;
+    bias = array<float>(".bias", false);
     if (w.codebook == Codebook::floats) {
-      w.values = array(name_, false, true).floats;
+      w.values = array<float>("", true);
       return;
     }
     w.bits = 1;
     words_.take("bits", w.bits);
     words_.take("magnitudes", w.magnitudes);
-    w.scales = array(name_ + ".scale", false, false).floats;
-    if (const std::string_view scale = words_.take("scale"); !scale.empty()) w.scales = {number_in<float>(scale)};
-    w.values = array(name_ + ".table", false, false).floats;
-    w.fields = array(name_, true, true).bytes;
+    w.scales = array<float>(".scale", false);
+    if (const std::string_view scale = words_.take("scale"); !scale.empty()) {
+      check(w.scales.empty(), "given a scale in its line and in its numbers");
+      w.scales = {number_in<float>(scale)};
+    }
+    w.values = array<float>(".table", false);
+    w.fields = array<std::uint8_t>("", true);
   }
   void read_window(Window& o) {
     words_.take("kernel", o.kernel);
@@ -269,65 +331,69 @@ class Reader {
     words_.take("padding", o.padding);
   }
 
-  const std::string name_;
+  const std::string& name_;
   Words& words_;
-  Arrays& arrays_;
+  Source& source_;
 };
 
 // The numbers of nodes, by their names.
 using Numbers = std::map<std::string, int, std::less<>>;
 
-std::vector<int> inputs_in(std::string_view from, const Numbers& numbers) {
+std::vector<int> inputs_in(std::string_view from, const std::string& line, const Numbers& numbers) {
   const int number = static_cast<int>(numbers.size());
   if (from.empty()) return number == 0 ? std::vector<int>() : std::vector<int>{number - 1};
   std::vector<int> inputs;
-  for (const std::string_view name : pieces(from, ',')) {
+  for (const std::string_view name : pieces(from, ',', 2)) {
     if (name.empty() && number > 0) {
       inputs.push_back(number - 1);
       continue;
     }
-    const auto found = numbers.find(name);
+    const auto found = numbers.find(full_name(name, line));
     check(found != numbers.end(), "given the input ", in_quotes(name), ", expected the name of an earlier node");
     inputs.push_back(found->second);
   }
   return inputs;
 }
 
-Node node_in(std::string_view line, const Numbers& numbers, Arrays& arrays) {
-  const std::vector<std::string_view> all = pieces(line, ' ');
+Node node_in(std::string_view line, const std::string& before, const Numbers& numbers, Source& source) {
+  const std::vector<std::string_view> all = pieces(line, ' ', kMostWords);
   check(all.size() >= 2, "expected an operation and a name");
   Words words{std::span(all).subspan(2)};
-  Node node{.name = std::string(all[1]), .operation = operation_named(all[0])};
+  Node node{.name = full_name(all[1], before), .operation = operation_named(all[0])};
   check(!numbers.contains(node.name), "given the name ", in_quotes(node.name), " twice");
-  node.inputs = inputs_in(words.take("from"), numbers);
-  std::visit(Reader(node.name, words, arrays), node.operation);
+  node.inputs = inputs_in(words.take("from"), node.name, numbers);
+  std::visit(Reader(node.name, words, source), node.operation);
   words.expect_none();
   return node;
 }
 
 // The names of a node's inputs, "" for the node before; nothing where that is the only one.
-std::string inputs_text(const Model& model, int number) {
+std::string inputs_text(const Model& model, std::size_t number) {
+  const Node& node = model.nodes[number];
   std::string from;
-  const std::vector<int>& inputs = model.nodes[static_cast<std::size_t>(number)].inputs;
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    from +=
-        cat(i == 0 ? "" : ",", inputs[i] + 1 == number ? "" : model.nodes[static_cast<std::size_t>(inputs[i])].name);
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    const auto input = static_cast<std::size_t>(node.inputs[i]);
+    from += cat(i == 0 ? "" : ",", input + 1 == number ? "" : short_name(model.nodes[input].name, node.name));
+  }
   return from;
 }
 
 }  // namespace
 
 std::string graph_text(const Model& model, Arrays& arrays) {
-  std::string text;
+  std::string text, before;
+  std::vector<float> norms;
   for (std::size_t number = 0; number < model.nodes.size(); ++number) {
     const Node& node = model.nodes[number];
-    text += cat(number == 0 ? "" : "\n", name_of(node.operation), ' ', node.name);
-    const std::string from = inputs_text(model, static_cast<int>(number));
+    text += cat(number == 0 ? "" : "\n", name_of(node.operation), ' ', short_name(node.name, before));
+    before = node.name;
+    const std::string from = inputs_text(model, number);
     if (!from.empty()) text += " from=" + from;
-    Writer writer(node.name, arrays);
+    Writer writer(node.name, norms, arrays);
     std::visit(writer, node.operation);
     text += writer.text();
   }
+  if (!norms.empty()) add_array(arrays, kNorms, std::move(norms));
   return text;
 }
 
@@ -336,13 +402,16 @@ std::vector<Node> parse_graph(std::string_view text, Arrays& arrays) {
   check(lines < kMostNodes, "given a graph of ", lines + 1, " lines, expected at most ", kMostNodes);
   std::vector<Node> nodes;
   Numbers numbers;
-  for (const std::string_view line : pieces(text, '\n')) try {
-      nodes.push_back(node_in(line, numbers, arrays));
+  Source source{arrays, Row(array_in<float>(arrays, kNorms, false))};
+  for (const std::string_view line : pieces(text, '\n', kMostNodes)) try {
+      nodes.push_back(node_in(line, nodes.empty() ? "" : nodes.back().name, numbers, source));
       const int number = static_cast<int>(numbers.size());
       numbers.emplace(nodes.back().name, number);
     } catch (const Error& e) {
       throw Error(cat("line ", nodes.size() + 1, " of its graph: ", e.what()));
     }
+  check(source.norms.left() == 0, "given ", source.norms.left(), " numbers in ", in_quotes(kNorms),
+        " that no node reads");
   return nodes;
 }
 

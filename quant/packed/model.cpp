@@ -14,9 +14,9 @@
 namespace coarsegrad::packed {
 namespace {
 
-constexpr std::string_view kNames[] = {"input",    "conv2d",       "linear", "norm",      "quantize",
-                                       "levels",   "relu",         "abs",    "clamp",     "add",
-                                       "max_pool", "average_pool", "mean",   "subsample", "reshape"};
+constexpr std::string_view kNames[] = {"input",        "conv2d", "linear",    "norm",   "quantize", "levels",
+                                       "unit_tanh",    "relu",   "abs",       "clamp",  "add",      "max_pool",
+                                       "average_pool", "mean",   "subsample", "reshape"};
 static_assert(std::size(kNames) == std::variant_size_v<Operation>);
 
 constexpr std::int64_t kMostElements = std::int64_t{1} << 28, kMostPixels = std::int64_t{1} << 20;
@@ -115,6 +115,7 @@ class OutputShape {
           ", expected as many elements");
     return o.sample;
   }
+  Shape operator()(const UnitTanh&) const { return inputs_[0]; }
   Shape operator()(const Relu&) const { return inputs_[0]; }
   Shape operator()(const Abs&) const { return inputs_[0]; }
 
@@ -140,8 +141,10 @@ class OutputShape {
 void check_name(const std::string& name, std::set<std::string>& names) {
   const bool is_new = names.insert(name).second;
   check(is_new, "given a name that another node has");
-  check(!name.empty() && name.find_first_of(" \n,=") == std::string::npos,
-        "given such a name, expected one without blanks, commas and signs of equality");
+  check(!name.empty() && name.size() <= kMostNameBytes && name[0] != '.' &&
+            name.find_first_of(" \n,=") == std::string::npos,
+        "given such a name, expected 1 to ", kMostNameBytes,
+        " bytes without blanks, line breaks, commas and '=', and no dot in front");
 }
 
 Shape shape_of(const Node& node, int number, const std::vector<Shape>& shapes) {
@@ -193,7 +196,8 @@ const Weight* weight_of(const Operation& operation) {
 }
 
 std::vector<Shape> check_model(const Model& model) {
-  check(model.nodes.size() >= 2, "packed model: given ", model.nodes.size(), " nodes, expected an input and an output");
+  check(model.nodes.size() >= 2 && std::ssize(model.nodes) <= kMostNodes, "packed model: given ", model.nodes.size(),
+        " nodes, expected an input, an output and at most ", kMostNodes);
   std::vector<Shape> shapes;
   std::set<std::string> names;
   for (const Node& node : model.nodes) try {

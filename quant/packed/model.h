@@ -61,6 +61,8 @@ struct Levels {
   std::vector<float> sizes = {};  ///< ascending, 1 to 4 of them
   bool binary = false;            ///< one size, 0 is left out: -1 where x does not reach it
 };
+/// (tanh(x) + 1) / 2.
+struct UnitTanh {};
 /// max(x, 0).
 struct Relu {};
 /// |x|.
@@ -96,12 +98,16 @@ struct Reshape {
 };
 
 /// What a node does.
-using Operation = std::variant<Input, Conv2d, Linear, Norm, Quantize, Levels, Relu, Abs, Clamp, Add, MaxPool,
+using Operation = std::variant<Input, Conv2d, Linear, Norm, Quantize, Levels, UnitTanh, Relu, Abs, Clamp, Add, MaxPool,
                                AveragePool, GlobalAveragePool, Subsample, Reshape>;
 /// "conv2d", "norm", ...: the name of the operation in a file.
 std::string_view name_of(const Operation& operation);
 /// The operation of that name, with nothing set. Throws Error for an unknown name.
 Operation operation_named(std::string_view name);
+
+/// Nodes of the largest model, and bytes of the longest name of a node.
+inline constexpr std::int64_t kMostNodes = 1 << 14;
+inline constexpr std::size_t kMostNameBytes = 256;
 
 /// A value and the operation that it comes from.
 struct Node {
@@ -124,8 +130,9 @@ ConvShape conv_shape(const Conv2d& o, std::int64_t batch, const Shape& x);
 PoolShape pool_shape(const Window& o, std::int64_t batch, const Shape& x);
 
 /// The shape of every node's value without the axis of the batch. Throws Error, naming the node, unless the model is
-/// sound: the operations have as many inputs as they take, all of them earlier nodes; names are unique; shapes,
-/// numbers and ranges fit together; every float is finite; and no value has more than 2^28 elements.
+/// sound: it has 2 to kMostNodes nodes; the operations have as many inputs as they take, all of them earlier nodes;
+/// names are unique, have 1 to kMostNameBytes bytes, none of them blank, line break, comma or '=', and do not begin with
+/// a dot; shapes, numbers and ranges fit together; every float is finite; and no value has more than 2^28 elements.
 std::vector<Shape> check_model(const Model& model);
 
 /// overloaded{...}: one function of several lambdas, for std::visit.

@@ -4,72 +4,94 @@
 #include <cmath>
 
 #include "core/base/parallel.h"
-#include "core/compute/conv_codes.h"
+#include "core/compute/code_kernel.h"
 #include "core/compute/elementwise.h"
 #include "core/compute/gemm.h"
-#include "core/kernels/matmul_codes.h"
 
 namespace coarsegrad::packed {
 namespace {
-
-Shape sample_of(const Shape& batch) { return {batch.begin() + 1, batch.rank() - 1}; }
 
 const float* data_or_null(const std::vector<float>& values) { return values.empty() ? nullptr : values.data(); }
 
 }  // namespace
 
-const char* name_of(ProductKernel kernel) { return kernel == ProductKernel::bytes ? "bytes" : "floats"; }
-
-InputKind kind_of(const Value& x) {
-  return !x.is_coded() ? InputKind::floats : x.with_sign() ? InputKind::signed_codes : InputKind::codes;
+const char* name_of(ProductKernel kernel) {
+  constexpr const char* names[] = {"floats", "bytes", "bits"};
+  return names[static_cast<std::size_t>(kernel)];
 }
 
-Product::Product(const Operation& operation, InputKind expected) : operation_(operation) {
-  if (has_codes(weight())) codes_ = weight_codes(weight());
-  if (kernel_for(expected) == ProductKernel::floats) values_ = weight_values(weight());
+Product::Product(const Operation& operation, const Kind& expected, const Shape& sample)
+    : operation_(operation), expected_(expected), sample_(sample) {
+  const ConvShape s = shape_of(1);
+  if (!expected.is_coded() || !has_codes(weight()) || !coarsegrad::multiplies_codes(expected.code, s)) {
+    values_ = weight_values(weight());
+    return;
+  }
+  codes_ = weight_codes(weight());
+  for (const float scale : codes_.scales) factors_.push_back(expected.scale * scale);
+  const BitCode code = narrowest_code(std::ssize(codes_.codes), codes_.codes.data());
+  if (fastest_code_kernel(code, expected.code, s) == CodeKernel::bytes)
+    packed_.emplace<ByteWeights>(s, codes_.codes.data(), expected.code.high());
+  else
+    packed_.emplace<BitWeights>(code, expected.code, s.out_channels, s.kernel_h, s.kernel_w, s.in_channels,
+                                codes_.codes.data());
 }
 
-ProductKernel Product::kernel_for(InputKind input) const {
-  const bool integers = input == InputKind::codes && has_codes(weight()) && depth() <= kernels::kMaxCodeDepth;
-  return integers ? ProductKernel::bytes : ProductKernel::floats;
+Value Product::run(const Value& x, const Target& to) const {
+  if (!multiplies_codes(x)) return multiply_floats(x.decoded(), to);
+  const std::int64_t batch = x.shape()[0];
+  const Value from = x.as(reads());
+  Value y = to.value(output_shape(batch), {});
+  if (const auto* bits = std::get_if<BitWeights>(&packed_))
+    bit_conv2d_scaled(shape_of(batch), from.planes(), *bits, factors_, data_or_null(bias()), y.data());
+  else
+    conv2d_forward_codes(shape_of(batch), from.codes(), std::get<ByteWeights>(packed_), factors_, data_or_null(bias()),
+                         y.data());
+  return y;
 }
 
-Value Product::run(const Value& x) const {
-  if (kernel_for(kind_of(x)) == ProductKernel::bytes) return multiply_codes(x, scales(x.scale()), data_or_null(bias()));
-  return multiply_floats(x.decoded());
-}
-
-Product::Range Product::sums_of(int highest_code) const {
-  Range all{0, 0};
+SumRange Product::sums() const {
+  const std::int64_t depth = weight().shape.numel() / channels(), low = expected_.code.low,
+                     high = expected_.code.high();
+  SumRange all{0, 0};
   for (std::int64_t o = 0; o < channels(); ++o) {
-    std::int64_t positive = 0, negative = 0;
-    for (std::int64_t i = o * depth(); i < (o + 1) * depth(); ++i) {
-      const int code = codes_.codes[static_cast<std::size_t>(i)];
-      (code > 0 ? positive : negative) += code;
+    SumRange own{0, 0};
+    for (std::int64_t i = o * depth; i < (o + 1) * depth; ++i) {
+      const std::int64_t code = codes_.codes[static_cast<std::size_t>(i)];
+      own.lowest += std::min({code * low, code * high, std::int64_t{0}});
+      own.highest += std::max({code * low, code * high, std::int64_t{0}});
     }
-    all = {std::min(all.lowest, highest_code * negative), std::max(all.highest, highest_code * positive)};
+    all = {std::min(all.lowest, own.lowest), std::max(all.highest, own.highest)};
   }
   return all;
 }
 
-Value Product::sums(const Value& x) const {
-  constexpr float one = 1;
-  return multiply_codes(x, std::span(&one, 1), nullptr);
-}
-
 // The epilogue of the kernels of core/kernels/matmul_codes.h.
-void Product::outputs_of_sums(std::int64_t rows, const float* sums, float input_scale, float* outputs) const {
+void Product::outputs_of_sums(std::int64_t rows, const float* sums, float* outputs) const {
   const FlushDenormals flush;
-  const std::vector<float> factors = scales(input_scale);
   const std::int64_t n = channels();
   for (std::int64_t i = 0; i < rows * n; ++i) {
     const auto c = static_cast<std::size_t>(i % n);
-    outputs[i] = std::fma(factors[factors.size() == 1 ? 0 : c], sums[i], bias().empty() ? 0.f : bias()[c]);
+    outputs[i] = std::fma(factors_[factors_.size() == 1 ? 0 : c], sums[i], bias().empty() ? 0.f : bias()[c]);
   }
 }
 
-bool Product::rises() const {
-  return std::ranges::all_of(codes_.scales, [](float scale) { return scale >= 0; });
+void Product::levels(const Value& x, const BitThresholds& t, std::uint8_t* levels) const {
+  const ConvShape s = shape_of(x.shape()[0]);
+  const Value from = x.as(reads());
+  if (const auto* bits = std::get_if<BitWeights>(&packed_))
+    bit_conv2d_levels(s, from.planes(), *bits, t, levels);
+  else
+    conv2d_levels_of_codes(s, from.codes(), std::get<ByteWeights>(packed_), t, levels);
+}
+
+void Product::planes(const Value& x, const BitThresholds& t, std::uint64_t* planes) const {
+  const ConvShape s = shape_of(x.shape()[0]);
+  const Value from = x.as(reads());
+  if (const auto* bits = std::get_if<BitWeights>(&packed_))
+    bit_conv2d_planes(s, from.planes(), *bits, t, planes);
+  else
+    conv2d_planes_of_codes(s, from.codes(), std::get<ByteWeights>(packed_), t, planes);
 }
 
 const std::vector<float>& Product::bias() const {
@@ -77,41 +99,27 @@ const std::vector<float>& Product::bias() const {
   return std::get<Linear>(operation_).bias;
 }
 
-Shape Product::output_shape(const Shape& input) const {
-  if (const auto* conv = std::get_if<Conv2d>(&operation_)) {
-    const ConvShape s = conv_shape(*conv, input[0], sample_of(input));
-    return {s.batch, s.out_height(), s.out_width(), s.out_channels};
-  }
-  return {input[0], channels()};
+ConvShape Product::shape_of(std::int64_t batch) const {
+  if (const auto* conv = std::get_if<Conv2d>(&operation_)) return conv_shape(*conv, batch, sample_);
+  return bit_linear_shape(batch, weight().shape[1], channels());
 }
 
-std::vector<float> Product::scales(float input_scale) const {
-  std::vector<float> all;
-  for (const float scale : codes_.scales) all.push_back(input_scale * scale);
-  return all;
+Shape Product::output_shape(std::int64_t batch) const {
+  const ConvShape s = shape_of(batch);
+  if (std::holds_alternative<Linear>(operation_)) return {batch, channels()};
+  return {batch, s.out_height(), s.out_width(), s.out_channels};
 }
 
-Value Product::multiply_codes(const Value& x, std::span<const float> scales, const float* bias) const {
-  Value y = Value::floats(output_shape(x.shape()));
-  if (const auto* conv = std::get_if<Conv2d>(&operation_))
-    conv2d_forward_codes(conv_shape(*conv, x.shape()[0], sample_of(x.shape())), x.codes(), codes_.codes.data(), scales,
-                         bias, y.data());
-  else
-    linear_forward_codes(x.shape()[0], x.shape()[1], channels(), x.codes(), codes_.codes.data(), scales, bias,
-                         y.data());
-  return y;
-}
-
-Value Product::multiply_floats(const Value& x) const {
+Value Product::multiply_floats(const Value& x, const Target& to) const {
   const std::vector<float> made = values_.empty() ? weight_values(weight()) : std::vector<float>();
   const float* const w = values_.empty() ? made.data() : values_.data();
-  Value y = Value::floats(output_shape(x.shape()));
-  if (const auto* conv = std::get_if<Conv2d>(&operation_)) {
-    conv2d_forward<float>(conv_shape(*conv, x.shape()[0], sample_of(x.shape())), x.data(), w, data_or_null(bias()),
-                          y.data());
+  const std::int64_t rows = x.shape()[0];
+  Value y = to.value(output_shape(rows), {});
+  if (std::holds_alternative<Conv2d>(operation_)) {
+    conv2d_forward<float>(shape_of(rows), x.data(), w, data_or_null(bias()), y.data());
     return y;
   }
-  const std::int64_t rows = x.shape()[0], in = x.shape()[1], out = channels();
+  const std::int64_t in = x.shape()[1], out = channels();
   gemm<float>(rows, out, in, {x.data(), in, false}, {w, in, true}, y.data(), out);
   if (!bias().empty()) add_row<float>(rows, out, bias().data(), y.data(), y.data());
   return y;

@@ -1,72 +1,70 @@
 #pragma once
 // Convolutions and dense layers of a packed model: their weights as kernels read them, and the choice of the kernel.
 #include <cstdint>
-#include <span>
+#include <variant>
 #include <vector>
 
+#include "core/compute/bit_conv.h"
+#include "core/compute/conv_codes.h"
 #include "quant/packed/model.h"
 #include "quant/packed/value.h"
 
 namespace coarsegrad::packed {
 
-/// What multiplies in a layer. A further kernel is a further entry, chosen in Product::kernel_for().
+/// What multiplies in a layer.
 enum class ProductKernel {
   floats,  ///< conv2d_forward and gemm (core/compute/conv.h, gemm.h)
-  bytes    ///< conv2d_forward_codes (core/compute/conv_codes.h): unsigned codes by signed ones
+  bytes,   ///< conv2d_forward_codes (core/compute/conv_codes.h): unsigned codes by signed ones
+  bits     ///< bit_conv2d_* (core/compute/bit_conv.h): planes of bits
 };
-/// "floats", "bytes".
+/// "floats", "bytes", "bits".
 const char* name_of(ProductKernel kernel);
 
-/// How values come in, as far as the choice of a kernel depends on it.
-enum class InputKind {
-  floats,       ///< numbers
-  codes,        ///< 0 to 255, times a scale
-  signed_codes  ///< -128 to 127, times a scale
-};
-
-/// One convolution or dense layer.
+/// One convolution or dense layer, its weights packed for the kernel table that is active when it is made. The kernel is
+/// the fastest one for the codes that are expected (core/compute/code_kernel.h); a training multiplies as integers under
+/// the same condition (core/ops_linear.cpp).
 class Product {
  public:
-  /// Refers to the operation, a Conv2d or Linear that check_model() found sound.
-  Product(const Operation& operation, InputKind expected);
+  /// Refers to the operation, a Conv2d or Linear that check_model() found sound. What comes in is expected to be of this
+  /// kind, in samples of this shape.
+  Product(const Operation& operation, const Kind& expected, const Shape& sample);
 
-  /// The kernel for such an input. A training multiplies as integers under the same condition (core/ops_linear.cpp),
-  /// and both have to change together.
-  ProductKernel kernel_for(InputKind input) const;
+  /// The kernel for what is expected.
+  ProductKernel kernel() const { return static_cast<ProductKernel>(packed_.index()); }
+  /// The form in which that kernel reads its input.
+  Form reads() const { return static_cast<Form>(packed_.index()); }
+  /// Whether this value is what was expected, and codes: it is floats where there is a NaN.
+  bool multiplies_codes(const Value& x) const { return kernel() != ProductKernel::floats && x.is_coded(); }
   /// The output, with scales and bias.
-  Value run(const Value& x) const;
+  Value run(const Value& x, const Target& to) const;
 
-  // What thresholds need, where the kernel multiplies codes.
+  // What thresholds need, where codes are multiplied.
 
-  /// The least and the largest sum of products of these weights with codes from 0 to `highest_code`.
-  struct Range {
-    std::int64_t lowest, highest;
-  };
-  Range sums_of(int highest_code) const;
-  /// The sums alone, as floats: scale 1, no bias. x has codes.
-  Value sums(const Value& x) const;
-  /// The output for sums of inputs of this scale, (rows, channels) both.
-  void outputs_of_sums(std::int64_t rows, const float* sums, float input_scale, float* outputs) const;
-  /// Whether outputs never fall while sums rise.
-  bool rises() const;
+  /// The range of the sums of products of these weights with any expected codes.
+  SumRange sums() const;
+  /// The output for sums, (rows, channels) both.
+  void outputs_of_sums(std::int64_t rows, const float* sums, float* outputs) const;
+  /// The levels of the sums, one to a byte, or as t.bits() planes. x has codes.
+  void levels(const Value& x, const BitThresholds& t, std::uint8_t* levels) const;
+  void planes(const Value& x, const BitThresholds& t, std::uint64_t* planes) const;
   /// Output channels.
   std::int64_t channels() const { return weight().shape[0]; }
+  /// The shape of the output of so many samples.
+  Shape output_shape(std::int64_t batch) const;
 
  private:
   const Weight& weight() const { return *weight_of(operation_); }
   const std::vector<float>& bias() const;
-  std::int64_t depth() const { return weight().shape.numel() / weight().shape[0]; }
-  Shape output_shape(const Shape& input) const;
-  std::vector<float> scales(float input_scale) const;
-  Value multiply_codes(const Value& x, std::span<const float> scales, const float* bias) const;
-  Value multiply_floats(const Value& x) const;
+  ConvShape shape_of(std::int64_t batch) const;
+  Value multiply_floats(const Value& x, const Target& to) const;
 
   const Operation& operation_;
-  WeightCodes codes_;          // empty where the weights have none
-  std::vector<float> values_;  // empty where codes are expected to be multiplied
+  const Kind expected_;
+  const Shape sample_;
+  WeightCodes codes_;                                             // empty where floats are multiplied
+  std::vector<float> values_,                                     // empty where codes are
+      factors_;                                                   // of the sums
+  std::variant<std::monostate, ByteWeights, BitWeights> packed_;  // in the order of ProductKernel and Form
 };
-
-/// The kind of a value.
-InputKind kind_of(const Value& x);
 
 }  // namespace coarsegrad::packed

@@ -1,22 +1,20 @@
 #include "quant/packed/runtime.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
-#include <cmath>
+#include <mutex>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
-#include "core/compute/activation.h"
-#include "core/compute/norm.h"
 #include "quant/packed/operations.h"
+#include "quant/packed/plan.h"
 
 namespace coarsegrad::packed {
 namespace {
 
-// Codes of more bits have so many thresholds that the float expression is shorter.
-constexpr int kMostThresholds = 15;
-constexpr std::int64_t kMostChannels = 1 << 16;                 // that thresholds are found for
-constexpr std::int64_t kMostSum = (std::int64_t{1} << 24) - 1;  // floats hold all whole numbers up to it
+constexpr std::int64_t kMostTogether = 8;                    // samples that fill the tiles of small images
+constexpr std::int64_t kGroupBytes = std::int64_t{8} << 20;  // of the values of a group
 
 std::int64_t bytes_in_file(const Weight& w, std::size_t bias) {
   return std::ssize(w.fields) + 4 * static_cast<std::int64_t>(w.values.size() + w.scales.size() + bias);
@@ -27,160 +25,110 @@ std::size_t bias_of(const Operation& operation) {
   return std::get<Linear>(operation).bias.size();
 }
 
+// Some samples on their way through the steps. Values are let go behind their last reader.
+class Pass {
+ public:
+  Pass(const Plan& plan, TaskRange samples, const float* input, const Runtime::Observer& observer)
+      : plan_(plan),
+        nodes_(plan.nodes),
+        samples_(samples),
+        memory_(static_cast<std::size_t>(plan.bytes * count())),
+        values_(nodes_.shapes.size()),
+        observer_(observer) {
+    values_[0] = Value(batch_of(count(), nodes_.shapes[0]), {}, const_cast<float*>(input));  // nobody writes there
+  }
+
+  void run(float* outputs) {
+    for (const Step& step : plan_.steps) carry_out(step);
+    const Value last = values_.back().decoded();
+    std::copy_n(last.data(), last.shape().numel(), outputs);
+  }
+  /// Whether a quantizer has read NaN.
+  bool met_nan() const { return met_nan_; }
+
+ private:
+  std::int64_t count() const { return samples_.end - samples_.begin; }
+  Value& value(int number) { return values_[Nodes::at(number)]; }
+
+  void carry_out(const Step& step) {
+    const auto start = std::chrono::steady_clock::now();
+    const Value made = value_of(step);
+    if (observer_) {
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+      observer_({nodes_.node(step.node), made, samples_.begin, took.count()});
+    }
+    if (nodes_.kinds[Nodes::at(step.node)].is_coded() && !made.is_coded()) met_nan_ = true;
+    value(step.node) = made;
+    for (const int from : step.last) value(from) = Value();
+  }
+
+  Value value_of(const Step& step) {
+    const Target to = plan_.target(step.node, memory_.data(), count());
+    Value made;
+    if (step.thresholds) {
+      if (const Value& x = value(step.reads[0]); nodes_.product(step.thresholds->product)->multiplies_codes(x))
+        made = step.thresholds->run(nodes_, x, to);
+    } else if (step.expression) {
+      const ExpressionFold& fold = *step.expression;
+      made = normalized_quantized(std::get<Norm>(nodes_.node(fold.norm).operation),
+                                  std::get<Quantize>(nodes_.node(step.node).operation), value(fold.from),
+                                  fold.add < 0 ? nullptr : &value(fold.add), to);
+    }
+    return made.defined() ? made : computed(step.node, to);
+  }
+
+  // The value of a node inside of a fold that could not be carried out as one is made when it is asked for.
+  Value read(int number) { return value(number).defined() ? value(number) : computed(number, {}); }
+
+  Value computed(int number, const Target& to) {
+    const Node& node = nodes_.node(number);
+    const Value x = read(node.inputs[0]);
+    const auto product = [&] { return nodes_.product(number)->run(x, to); };
+    return std::visit(
+        overloaded{[](const Input&) { return Value(); }, [&](const Conv2d&) { return product(); },
+                   [&](const Linear&) { return product(); }, [&](const Norm& o) { return normalized(o, x, to); },
+                   [&](const Quantize& o) { return quantized(o, x, to); },
+                   [&](const Levels& o) { return on_levels(o, x, to); },
+                   [&](const UnitTanh&) { return unit_tanh(x, to); }, [&](const Relu&) { return rectified(x, to); },
+                   [&](const Abs&) { return absolute(x, to); }, [&](const Clamp& o) { return clamped(o, x, to); },
+                   [&](const Add&) { return sum(x, read(node.inputs[1]), to); },
+                   [&](const MaxPool& o) { return max_pooled(o, x, to); },
+                   [&](const AveragePool& o) { return average_pooled(o, x, to); },
+                   [&](const GlobalAveragePool&) { return channel_means(x, to); },
+                   [&](const Subsample& o) { return subsampled(o, x, to); },
+                   [&](const Reshape& o) { return reshaped(x, batch_of(count(), o.sample), to); }},
+        node.operation);
+  }
+
+  const Plan& plan_;
+  const Nodes& nodes_;
+  const TaskRange samples_;
+  const MemoryBlock memory_;
+  std::vector<Value> values_;
+  const Runtime::Observer& observer_;
+  bool met_nan_ = false;
+};
+
+// How many groups samples are cut into: one, where that leaves threads without one.
+std::int64_t groups_of(std::int64_t batch, std::int64_t bytes_per_sample) {
+  const std::int64_t threads = num_threads();
+  if (batch < threads) return 1;
+  const std::int64_t fit = std::max(kGroupBytes / std::max(bytes_per_sample, std::int64_t{1}), std::int64_t{1});
+  const std::int64_t together = std::min({kMostTogether, fit, batch / threads});
+  return (batch + together - 1) / together;
+}
+
 }  // namespace
 
-Runtime::Runtime(Model model)
-    : model_(std::make_unique<const Model>(std::move(model))),
-      shapes_(check_model(*model_)),
-      uses_(model_->nodes.size()),
-      products_(model_->nodes.size()),
-      folds_(model_->nodes.size()) {
-  for (const Node& node : model_->nodes) {
-    for (const int from : node.inputs) ++uses_[static_cast<std::size_t>(from)];
-    kinds_.push_back(kind_of_node(node));
-  }
-  for (std::size_t i = 0; i < products_.size(); ++i)
-    if (const Node& n = model_->nodes[i]; weight_of(n.operation))
-      products_[i] = std::make_unique<Product>(n.operation, kinds_[static_cast<std::size_t>(n.inputs[0])].kind);
-  for (std::size_t i = 0; i < products_.size(); ++i)
-    if (std::holds_alternative<Quantize>(model_->nodes[i].operation)) find_fold(static_cast<int>(i));
+Runtime::Runtime(Model model) : model_(std::make_unique<const Model>(std::move(model))) {
+  plan_ = std::make_unique<const Plan>(*model_, check_model(*model_));
 }
+Runtime::Runtime(Runtime&& other) noexcept = default;
+Runtime::~Runtime() = default;
 
-Runtime::Kind Runtime::kind_of_node(const Node& n) const {
-  const auto input = [&] { return kinds_[static_cast<std::size_t>(n.inputs[0])]; };
-  return std::visit(overloaded{[](const Quantize& o) {
-                                 const bool sign = o.quantizer.rounding == kernels::Rounding::sign;
-                                 return Kind{sign ? InputKind::signed_codes : InputKind::codes, o.bits,
-                                             o.quantizer.levels, o.quantizer.scale()};
-                               },
-                               [](const Levels& o) {
-                                 const int bits = o.binary ? 1 : static_cast<int>(o.sizes.size()) > 1 ? 3 : 2;
-                                 return Kind{InputKind::signed_codes, bits};
-                               },
-                               [&](const MaxPool&) { return input().kind == InputKind::codes ? input() : Kind{}; },
-                               [&](const Subsample&) { return input(); }, [&](const Reshape&) { return input(); },
-                               [](const auto&) { return Kind{}; }},
-                    n.operation);
-}
-
-// Backwards from a quantizer through values that nobody else reads.
-void Runtime::find_fold(int quantize) {
-  Fold fold{.quantize = quantize};
-  int at = node(quantize).inputs[0];
-  const auto alone = [&] { return uses_[static_cast<std::size_t>(at)] == 1; };
-  if (std::holds_alternative<Norm>(node(at).operation) && alone()) {
-    fold.norm = at;
-    at = node(at).inputs[0];
-  }
-  if (std::holds_alternative<MaxPool>(node(at).operation) && alone()) {
-    fold.pool = at;
-    at = node(at).inputs[0];
-  }
-  if (!products_[static_cast<std::size_t>(at)] || !alone()) return;
-  fold.product = at;
-  if (!fits(fold)) return;
-  const Product& product = *products_[static_cast<std::size_t>(at)];
-  const Quantize& q = std::get<Quantize>(node(quantize).operation);
-  const auto range = product.sums_of(kinds_[static_cast<std::size_t>(node(at).inputs[0])].levels);
-  const std::int64_t channels = product.channels();
-  fold.thresholds = find_thresholds(
-      channels, q.quantizer.levels, q.quantizer.rounding == kernels::Rounding::sign, range.lowest, range.highest,
-      [&](std::int64_t rows, const float* sums, std::uint8_t* codes) {
-        std::vector<float> values(static_cast<std::size_t>(rows * channels));
-        values_of_sums(fold, rows, sums, values.data());
-        quantize_forward<float>(rows * channels, values.data(), q.quantizer, {}, nullptr, codes, nullptr);
-      });
-  folds_[static_cast<std::size_t>(at)] = std::make_unique<Fold>(std::move(fold));
-}
-
-// Whether codes of its inputs are multiplied as integers, sums are small enough for floats, and what the quantizer
-// reads is finite for all of them, so that no NaN decides anything.
-bool Runtime::fits(const Fold& fold) const {
-  const Product& product = *products_[static_cast<std::size_t>(fold.product)];
-  const Kind& input = kinds_[static_cast<std::size_t>(node(fold.product).inputs[0])];
-  const auto& quantizer = std::get<Quantize>(node(fold.quantize).operation).quantizer;
-  if (product.kernel_for(input.kind) != ProductKernel::bytes || quantizer.levels > kMostThresholds) return false;
-  if (product.channels() > kMostChannels || (fold.pool >= 0 && !product.rises())) return false;
-  const auto range = product.sums_of(input.levels);
-  if (range.lowest < -kMostSum || range.highest > kMostSum) return false;
-  std::vector<float> ends(static_cast<std::size_t>(2 * product.channels()), static_cast<float>(range.lowest));
-  std::fill(ends.begin() + product.channels(), ends.end(), static_cast<float>(range.highest));
-  std::vector<float> values(ends.size());
-  values_of_sums(fold, 2, ends.data(), values.data());
-  return std::ranges::all_of(values, [](float v) { return std::isfinite(v); });
-}
-
-// What the quantizer reads where these sums are what the product and the pooling give.
-void Runtime::values_of_sums(const Fold& fold, std::int64_t rows, const float* sums, float* values) const {
-  const Product& product = *products_[static_cast<std::size_t>(fold.product)];
-  product.outputs_of_sums(rows, sums, kinds_[static_cast<std::size_t>(node(fold.product).inputs[0])].scale, values);
-  if (fold.norm < 0) return;
-  const Norm& o = std::get<Norm>(node(fold.norm).operation);
-  batch_norm_apply<float>(rows, product.channels(), values,
-                          {o.mean.data(), o.factor.data(), nullptr, o.shift.empty() ? nullptr : o.shift.data()},
-                          values);
-}
-
-Value Runtime::folded(const Fold& fold, const Value& x) const {
-  Value sums = products_[static_cast<std::size_t>(fold.product)]->sums(x);
-  if (fold.pool >= 0) sums = max_pooled(std::get<MaxPool>(node(fold.pool).operation), sums);
-  const auto& quantizer = std::get<Quantize>(node(fold.quantize).operation).quantizer;
-  Value codes = Value::coded(sums.shape(), quantizer.scale(), fold.thresholds.with_sign);
-  apply_thresholds(fold.thresholds, sums.shape().numel() / fold.thresholds.channels, sums.data(), codes.codes());
-  return codes;
-}
-
-Value Runtime::computed(int number, const std::vector<Value>& values) const {
-  const auto x = [&](std::size_t i = 0) -> const Value& {
-    return values[static_cast<std::size_t>(node(number).inputs[i])];
-  };
-  const auto product = [&](const auto&) { return products_[static_cast<std::size_t>(number)]->run(x()); };
-  return std::visit(
-      overloaded{[](const Input&) { return Value(); }, [&](const Conv2d& o) { return product(o); },
-                 [&](const Linear& o) { return product(o); }, [&](const Norm& o) { return normalized(o, x()); },
-                 [&](const Quantize& o) { return quantized(o, x()); },
-                 [&](const Levels& o) { return on_levels(o, x()); }, [&](const Relu&) { return rectified(x()); },
-                 [&](const Abs&) { return absolute(x()); }, [&](const Clamp& o) { return clamped(o, x()); },
-                 [&](const Add&) { return sum(x(), x(1)); }, [&](const MaxPool& o) { return max_pooled(o, x()); },
-                 [&](const AveragePool& o) { return average_pooled(o, x()); },
-                 [&](const GlobalAveragePool&) { return channel_means(x()); },
-                 [&](const Subsample& o) { return subsampled(o, x()); },
-                 [&](const Reshape& o) { return x().reshaped(batch_of(x().shape()[0], o.sample)); }},
-      node(number).operation);
-}
-
-// One pass through the nodes: values are let go behind their last reader.
-struct Runtime::Run {
-  const Runtime& net;
-  const Observer& observer;
-  std::vector<Value> values;
-  std::vector<int> unread = net.uses_;
-
-  template <class Make>
-  void make(int number, Make value) {
-    const auto start = std::chrono::steady_clock::now();
-    Value made = value();
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    if (observer) observer(net.node(number), made, took.count());
-    values[static_cast<std::size_t>(number)] = std::move(made);
-  }
-
-  void release_inputs(int number) {
-    for (const int from : net.node(number).inputs)
-      if (--unread[static_cast<std::size_t>(from)] == 0) values[static_cast<std::size_t>(from)] = Value();
-  }
-
-  void step(int number) {
-    const auto& inputs = net.node(number).inputs;
-    const Value& x = values[static_cast<std::size_t>(inputs[0])];
-    if (values[static_cast<std::size_t>(number)].defined() || !x.defined()) return;  // a part of another one's work
-    if (const auto& fold = net.folds_[static_cast<std::size_t>(number)]; fold && kind_of(x) == InputKind::codes)
-      make(fold->quantize, [&] { return net.folded(*fold, x); });
-    else
-      make(number, [&] { return net.computed(number, values); });
-    release_inputs(number);
-  }
-};
+const Shape& Runtime::input() const { return plan_->nodes.shapes.front(); }
+const Shape& Runtime::output() const { return plan_->nodes.shapes.back(); }
+std::int64_t Runtime::bytes_per_sample() const { return plan_->bytes; }
 
 void Runtime::run(std::int64_t batch, std::span<const float> samples, std::span<float> outputs,
                   const Observer& observer) const {
@@ -189,29 +137,50 @@ void Runtime::run(std::int64_t batch, std::span<const float> samples, std::span<
         "packed model: given ", batch, " samples in ", samples.size(), " numbers and room for ", outputs.size(),
         ", expected 1 or more of ", input(), " and room for as many of ", output());
   const FlushDenormals flush;
-  Run run{*this, observer, std::vector<Value>(shapes_.size())};
-  run.values[0] = Value::floats(batch_of(batch, input()));
-  std::ranges::copy(samples, run.values[0].data());
-  for (int number = 1; number < static_cast<int>(shapes_.size()); ++number) run.step(number);
-  const Value last = run.values.back().decoded();
-  std::copy_n(last.data(), outputs.size(), outputs.data());
+  std::mutex one_at_a_time;
+  Observer locked;
+  if (observer)
+    locked = [&](const Step& step) {
+      const std::lock_guard lock(one_at_a_time);
+      observer(step);
+    };
+  const auto pass = [&](TaskRange some) {
+    Pass group(*plan_, some, samples.data() + some.begin * input().numel(), locked);
+    group.run(outputs.data() + some.begin * output().numel());
+    return group.met_nan();
+  };
+  const std::int64_t groups = groups_of(batch, plan_->bytes);
+  std::atomic<bool> met_nan = false;
+  if (groups == 1) {
+    pass({0, batch});
+    return;
+  }
+  parallel_for(groups, [&](std::int64_t group) {
+    if (pass(part_of(batch, groups, group))) met_nan = true;
+  });
+  if (met_nan) pass({0, batch});
 }
 
 std::vector<LayerPlan> Runtime::plan() const {
+  const Nodes& nodes = plan_->nodes;
   std::vector<LayerPlan> rows;
-  for (std::size_t i = 0; i < products_.size(); ++i) {
-    if (!products_[i]) continue;
+  for (std::size_t i = 0; i < nodes.products.size(); ++i) {
+    if (!nodes.products[i]) continue;
     const Node& n = model_->nodes[i];
     const Weight& w = *weight_of(n.operation);
-    const Kind& input = kinds_[static_cast<std::size_t>(n.inputs[0])];
+    const Kind& input = nodes.kinds[Nodes::at(n.inputs[0])];
     const std::size_t bias = bias_of(n.operation);
+    const auto step = std::ranges::find_if(
+        plan_->steps, [i](const packed::Step& s) { return s.thresholds && Nodes::at(s.thresholds->product) == i; });
+    const int last = step == plan_->steps.end() ? static_cast<int>(i) : step->node;
     rows.push_back({.name = n.name,
                     .operation = name_of(n.operation),
                     .codebook = w.codebook,
                     .weight_bits = w.bits,
-                    .input_bits = input.bits,
-                    .kernel = products_[i]->kernel_for(input.kind),
-                    .thresholds = folds_[i] ? node(folds_[i]->quantize).name : "",
+                    .input_bits = input.is_coded() ? input.code.bits : 32,
+                    .kernel = nodes.products[i]->kernel(),
+                    .thresholds = last == static_cast<int>(i) ? "" : nodes.node(last).name,
+                    .writes = nodes.kinds[Nodes::at(last)].form,
                     .weight = w.shape,
                     .bytes = bytes_in_file(w, bias),
                     .float_bytes = 4 * (w.shape.numel() + static_cast<std::int64_t>(bias))});

@@ -12,10 +12,11 @@
 
 #include "quant/packed/model.h"
 #include "quant/packed/product.h"
-#include "quant/packed/thresholds.h"
 #include "quant/packed/value.h"
 
 namespace coarsegrad::packed {
+
+struct Plan;
 
 /// How a convolution or dense layer runs.
 struct LayerPlan {
@@ -26,29 +27,45 @@ struct LayerPlan {
       input_bits = 32;              ///< of the values that come in; 32: float
   ProductKernel kernel = {};        ///< what multiplies
   std::string thresholds = {};      ///< the quantizer whose codes it writes by integer thresholds; empty: none
+  Form writes = {};                 ///< what these codes are, or floats
   Shape weight = {};                ///< shape of its weights
   std::int64_t bytes = 0,           ///< of its weights, scales and bias in the file
       float_bytes = 0;              ///< of the same as floats
 };
 
-/// A packed model with its weights unpacked and its thresholds found. Nothing in it changes: several threads may run
-/// it.
+/// A packed model with its weights packed for the kernel table that is active when it is made, its thresholds found and
+/// its memory planned. Nothing in it changes: several threads may run it.
 class Runtime {
  public:
   /// Throws Error as check_model() does.
   explicit Runtime(Model model);
+  Runtime(Runtime&& other) noexcept;
+  ~Runtime();
 
   /// The shape of a sample that goes in, and of the output for it.
-  const Shape& input() const { return shapes_.front(); }
-  const Shape& output() const { return shapes_.back(); }
+  const Shape& input() const;
+  const Shape& output() const;
   /// The model.
   const Model& model() const { return *model_; }
+  /// Bytes of the values of one sample on the way through the network: a run takes so many for each of the samples that
+  /// are on the way at the same time, beside working space of its layers, and gives them back.
+  std::int64_t bytes_per_sample() const;
 
-  /// Called behind each step of a run with the node whose value it made, that value and how long it took. What comes in
-  /// is no step, and neither is a node whose work is a part of another one's.
-  using Observer = std::function<void(const Node& node, const Value& value, double seconds)>;
-  /// Carries the model out for `batch` samples, channels last. Throws Error for a batch below 1 and for spans of other
-  /// sizes than the shapes ask for.
+  /// A step of a run that has made the value of a node, which lives until the call returns. What comes in is no step, and
+  /// neither is a node whose work is a part of another one's.
+  struct Step {
+    const Node& node;    ///< whose value it is
+    const Value& value;  ///< of some samples
+    std::int64_t first;  ///< number of the first of them
+    double seconds;      ///< that the step took
+  };
+  /// Called behind each step, by one thread at a time.
+  using Observer = std::function<void(const Step& step)>;
+  /// Carries the model out for `batch` samples, channels last. There are groups of samples that go through the whole
+  /// network one after another on a thread each, so that their values stay in its caches, where there are enough for
+  /// all threads; else all threads share each step. Where a quantizer reads NaN, which has no code, a training multiplies
+  /// floats from there on for the whole batch: it is then carried out once more as one group. Throws Error for a batch
+  /// below 1 and for spans of other sizes than the shapes ask for.
   void run(std::int64_t batch, std::span<const float> samples, std::span<float> outputs,
            const Observer& observer = {}) const;
 
@@ -56,33 +73,8 @@ class Runtime {
   std::vector<LayerPlan> plan() const;
 
  private:
-  // What is known of a node's value before it is there.
-  struct Kind {
-    InputKind kind = InputKind::floats;
-    int bits = 32, levels = 0;
-    float scale = 1;
-  };
-  // A product, a pooling and a normalisation behind it (or none), and the quantizer that ends them.
-  struct Fold {
-    int product = -1, pool = -1, norm = -1, quantize = -1;
-    Thresholds thresholds = {};
-  };
-  struct Run;
-
-  Kind kind_of_node(const Node& node) const;
-  const Node& node(int number) const { return model_->nodes[static_cast<std::size_t>(number)]; }
-  void find_fold(int quantize);
-  bool fits(const Fold& fold) const;
-  void values_of_sums(const Fold& fold, std::int64_t rows, const float* sums, float* values) const;
-  Value computed(int number, const std::vector<Value>& values) const;
-  Value folded(const Fold& fold, const Value& x) const;
-
-  std::unique_ptr<const Model> model_;  // does not move: products refer to its operations
-  std::vector<Shape> shapes_;
-  std::vector<Kind> kinds_;
-  std::vector<int> uses_;                           // how often each value is read
-  std::vector<std::unique_ptr<Product>> products_;  // by node; null for others
-  std::vector<std::unique_ptr<Fold>> folds_;        // by the node of the product; null where it has none
+  std::unique_ptr<const Model> model_;  // does not move: the plan refers to it
+  std::unique_ptr<const Plan> plan_;
 };
 
 }  // namespace coarsegrad::packed

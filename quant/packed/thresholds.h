@@ -6,26 +6,32 @@
 #include <functional>
 #include <vector>
 
+#include "core/compute/bit_planes.h"
+#include "core/compute/bit_thresholds.h"
+
 namespace coarsegrad::packed {
 
-/// Codes of sums: the k-th level (the code -1 is the level 0 of signs) is reached where direction * sum >= at[k - 1].
+/// Levels of sums: the k-th level above the lowest one is reached where direction * sum >= at[k - 1].
 struct Thresholds {
   int levels = 1;                            ///< above the lowest one
-  bool with_sign = false;                    ///< codes are -1 and +1; otherwise 0 to `levels`
   std::int64_t channels = 0;                 ///< of a pixel
   std::vector<std::int32_t> at = {};         ///< (levels, channels), ascending along the first axis
-  std::vector<std::int32_t> direction = {};  ///< (channels), +1, or -1 where codes fall while sums rise
+  std::vector<std::int32_t> direction = {};  ///< (channels), +1, or -1 where levels fall while sums rise
 };
 
 /// The arithmetic from sums to codes, (rows, channels) both: channel by channel, rising or falling.
 using CodesOfSums = std::function<void(std::int64_t rows, const float* sums, std::uint8_t* codes)>;
 
-/// The thresholds of `codes_of` for sums from `lowest` to `highest`, -2^24 < lowest <= highest < 2^24: floats hold all
-/// of them. A level that no sum reaches has a threshold beyond them. Throws Error for a range beyond that.
-Thresholds find_thresholds(std::int64_t channels, int levels, bool with_sign, std::int64_t lowest, std::int64_t highest,
+/// The thresholds of `codes_of`, whose bytes are values of `code` up to `highest`, for sums within `range`, which floats
+/// hold: it lies within 2^24. A level that no sum reaches has a threshold beyond the range. Throws Error for a range
+/// beyond 2^24.
+Thresholds find_thresholds(std::int64_t channels, const BitCode& code, int highest, const SumRange& range,
                            const CodesOfSums& codes_of);
 
-/// Codes of sums, (rows, channels) both: what the arithmetic gives that the thresholds were found by.
-void apply_thresholds(const Thresholds& t, std::int64_t rows, const float* sums, std::uint8_t* codes);
+/// Turns channels round, those whose flag is not 0: their levels are counted from the highest one down.
+void turn(Thresholds& t, const std::vector<std::uint8_t>& channels);
+
+/// As the kernels take them.
+BitThresholds bit_thresholds(const Thresholds& t, const SumRange& range);
 
 }  // namespace coarsegrad::packed

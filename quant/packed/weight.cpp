@@ -117,7 +117,9 @@ void check_weight(const Weight& w) {
         ", expected (out, in) or (out, kh, kw, in / groups) without an extent of 0");
   check(all_finite(w.values) && all_finite(w.scales), "packed weight: given a number that is not finite");
   if (w.codebook == Codebook::floats)
-    return check(std::ssize(w.values) == size, "packed weight: given ", w.values.size(), " values for ", w.shape);
+    return check(std::ssize(w.values) == size && w.fields.empty() && w.scales.empty(), "packed weight: given ",
+                 w.values.size(), " values, ", w.fields.size(), " bytes and ", w.scales.size(), " scales for ", w.shape,
+                 ", expected a value for each weight and nothing else");
   check(w.bits >= 1 && w.bits <= 8 && w.fields.size() == field_bytes(size, w.bits), "packed weight: given ",
         w.fields.size(), " bytes of ", w.bits, " bits for ", w.shape, ", expected 1 to 8 bits and the bytes for them");
   const bool signs = w.codebook == Codebook::signs;
@@ -129,8 +131,9 @@ void check_weight(const Weight& w) {
   const auto listed = std::ssize(w.values);
   check(w.codebook == Codebook::table ? listed >= 1 && listed <= 1 << w.bits : listed == 0, "packed weight: given ",
         listed, " values and ", w.bits, " bits, expected at most 2^bits for a table, and none otherwise");
-  check(w.codebook != Codebook::powers || (w.magnitudes >= 1 && w.magnitudes <= 64), "packed weight: given ",
-        w.magnitudes, " magnitudes, expected 1 to 64");
+  const bool powers = w.codebook == Codebook::powers;
+  check(powers ? w.magnitudes >= 1 && w.magnitudes <= 64 : w.magnitudes == 0, "packed weight: given ", w.magnitudes,
+        " magnitudes, expected 1 to 64 for powers, and none otherwise");
   check_fields(w);
 }
 

@@ -2,18 +2,59 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include "core/base/check.h"
 #include "core/compute/stochastic.h"
 #include "core/in_range.h"
-#include "core/map.h"
+#include "core/leveled.h"
 #include "quant/weights/option_text.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 namespace quant {
 namespace {
+
+// Weights as the numbers of their levels, each group on its own grid. The codes of 8 bits do not fit into signed bytes
+// unless 0 is in the middle, so the forward pass reads the elements.
+class ZeroPointCodes : public Leveled {
+ public:
+  ZeroPointCodes(std::int64_t group, std::vector<ZeroPointGrid> grids)
+      : group_(group), grids_(std::move(grids)), codes_(static_cast<std::size_t>(group) * grids_.size()) {}
+
+  void read(std::int64_t begin, std::int64_t end, Real* out) const override {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const ZeroPointGrid& grid = grids_[static_cast<std::size_t>(i / group_)];
+      out[i - begin] = to_finite(grid.step * (codes_.data()[i] - grid.zero));  // the grid reaches beyond the weights
+    }
+  }
+  LeveledCodes leveled() const override {
+    LeveledCodes all{codes_.data(), false, {}};
+    for (const ZeroPointGrid& grid : grids_) all.levels.push_back({grid.step, grid.zero, 0});
+    return all;
+  }
+
+  /// Takes the levels nearest to the weights of a group.
+  void encode(std::int64_t number, const Real* w) {
+    const ZeroPointGrid& grid = grids_[static_cast<std::size_t>(number)];
+    std::uint8_t* const to = codes_.data() + number * group_;
+    const double least = -grid.zero, most = grid.bins - grid.zero;
+    parallel_ranges(group_, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const double k = grid.step > 0 ? std::nearbyint(static_cast<double>(w[i]) / grid.step) : 0;
+        to[i] = static_cast<std::uint8_t>(std::clamp(k, least, most) + grid.zero);
+      }
+    });
+  }
+
+ private:
+  std::int64_t group_;
+  std::vector<ZeroPointGrid> grids_;
+  Scratch<std::uint8_t> codes_;
+};
 
 class MinMaxProjection : public WeightProjection {
  public:
@@ -24,35 +65,33 @@ class MinMaxProjection : public WeightProjection {
   std::string name() const override { return "minmax"; }
   int bits() const override { return grid_.bits; }
 
-  // The codes of 8 bits do not fit into signed bytes unless 0 is in the middle: values alone.
   Tensor project(const Tensor& w) override {
-    Tensor projected = Tensor::uninitialized(w.shape());
-    const std::int64_t groups = grid_.groups(w);
-    if (w.numel() == 0) return projected;
-    const std::int64_t n = w.numel() / groups;
-    const Real* from = w.data();
-    Real* to = projected.mutable_data();
-    for (std::int64_t g = 0; g < groups; ++g, from += n, to += n) project(n, from, to);
-    return projected;
+    if (w.numel() == 0) return w;
+    const std::int64_t groups = grid_.groups(w), n = w.numel() / groups;
+    std::vector<ZeroPointGrid> grids;
+    std::vector<bool> finite;
+    for (std::int64_t g = 0; g < groups; ++g) {
+      const Interval<Real> range = value_range<Real>(n, w.data() + g * n);
+      const double low = std::min(static_cast<double>(range.low), 0.0);
+      const double high = std::max(static_cast<double>(range.high), 0.0);
+      finite.push_back(std::isfinite(static_cast<double>(range.high)) && std::isfinite(high - low));
+      grids.push_back(finite.back() ? zero_point_grid(low, high, (1 << grid_.bits) - 1) : ZeroPointGrid{0, 0, 0});
+    }
+    const auto codes = std::make_shared<ZeroPointCodes>(n, std::move(grids));
+    for (std::int64_t g = 0; g < groups; ++g)
+      if (finite[static_cast<std::size_t>(g)]) codes->encode(g, w.data() + g * n);
+    if (std::ranges::all_of(finite, std::identity())) return Tensor::deferred(w.shape(), codes);
+    Tensor values = Tensor::uninitialized(w.shape());
+    Real* const to = values.mutable_data();
+    for (std::int64_t g = 0; g < groups; ++g)
+      if (finite[static_cast<std::size_t>(g)])
+        codes->read(g * n, (g + 1) * n, to + g * n);
+      else
+        std::fill_n(to + g * n, n, std::numeric_limits<Real>::quiet_NaN());
+    return values;
   }
 
  private:
-  void project(std::int64_t n, const Real* w, Real* to) const {
-    const Interval<Real> range = value_range<Real>(n, w);
-    const double low = std::min(static_cast<double>(range.low), 0.0);
-    const double high = std::max(static_cast<double>(range.high), 0.0);
-    if (!std::isfinite(static_cast<double>(range.high)) || !std::isfinite(high - low))
-      return void(std::fill_n(to, n, std::numeric_limits<Real>::quiet_NaN()));
-    const ZeroPointGrid grid = zero_point_grid(low, high, (1 << grid_.bits) - 1);
-    const double least = -grid.zero, most = grid.bins - grid.zero;
-    parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const double k = grid.step > 0 ? std::nearbyint(static_cast<double>(w[i]) / grid.step) : 0;
-        to[i] = to_finite(grid.step * std::clamp(k, least, most));  // the grid reaches beyond the weights
-      }
-    });
-  }
-
   const WeightGrid grid_;
 };
 

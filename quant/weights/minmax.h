@@ -29,7 +29,9 @@ struct MinMaxWeightOptions {
 };
 void describe(OptionVisitor& v, MinMaxWeightOptions& o);
 
-/// "minmax": onto the zero_point_grid() of the interval of the weights. Throws UsageError unless 2 <= bits <= 8.
+/// "minmax": onto the zero_point_grid() of the interval of the weights. The result has the codes k, unsigned bytes with a
+/// zero point, for the backward pass (core/leveled.h), and none for the forward pass. Throws UsageError unless 2 <=
+/// bits <= 8.
 std::unique_ptr<WeightProjection> minmax_projection(const MinMaxWeightOptions& options);
 
 }  // namespace quant

@@ -126,7 +126,8 @@ void describe(OptionVisitor& v, TernaryOptions& o);
 ///   lsq         2 to 8 bits, a trained step (quant/weights/learned_step.h)
 ///   power_of_two, power_of_two_exact  2 to 7 bits, 0 and powers of two (quant/weights/power_of_two.h)
 ///   fixed_levels  1 to 3 bits, levels without a scale (quant/weights/fixed_levels.h)
-///   minmax      2 to 8 bits over [min w, max w], 0 among the levels; no codes (quant/weights/minmax.h)
+///   minmax      2 to 8 bits over [min w, max w], 0 among the levels; codes for the backward pass alone
+///               (quant/weights/minmax.h)
 /// A program adds its own.
 PartRegistry<std::unique_ptr<WeightProjection>>& weight_projections();
 /// A projection of weight_projections(). Throws UsageError for an unknown name, listing the known ones, and for options

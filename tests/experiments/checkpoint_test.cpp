@@ -69,11 +69,14 @@ std::string state_complaint(const std::filesystem::path& path, const std::string
 TEST_CASE("checkpoint: what was written comes back bit for bit") {
   const TempFolder folder;
   const auto path = folder.path() / "sub" / "run.checkpoint";
-  const Checkpoint c = example();
+  Checkpoint c = example();
+  c.about = {{"settings", "{}"}, {"method", "bnn"}};
   write_checkpoint(path, c);
   const Checkpoint back = read_checkpoint(path);
   CHECK(back.config == c.config);
   CHECK(back.commit == c.commit);
+  CHECK(back.about == c.about);
+  CHECK(is_checkpoint(read_tensor_file(path)));
   REQUIRE(back.parts.size() == 3);
   const State &network = back.parts.at("network"), &optimizer = back.parts.at("optimizer"),
               &training = back.parts.at("training");

@@ -9,6 +9,7 @@
 
 #include "core/base/sha256.h"
 #include "experiments/support/run.h"
+#include "experiments/training/checkpoint.h"
 #include "quant/activations/trained.h"
 #include "quant/activations/uniform.h"
 #include "quant/weights/lloyd.h"
@@ -144,4 +145,31 @@ TEST_CASE("going on: another data set and no held-out images are no other split"
   write_tensor_file(path, file_with({}));
   go_on_with(path, other);
   CHECK_FALSE(other.independent);
+}
+
+TEST_CASE("network file: in a checkpoint it is the best network so far, once an epoch has ended, in the last stage") {
+  const TempFolder folder;
+  const auto path = folder / "run.checkpoint";
+  const NetworkSettings settings{.net = {.net = "lenet5"}};
+  Checkpoint c;
+  c.about = metadata_of(settings);
+  c.parts["training"].add("best", {{{"fc.weight", Tensor({1, 2}, {3, 4})}}, {}, {}, {}});
+  write_checkpoint(path, c);
+  const TensorFile file = read_network_file(path);
+  REQUIRE(file.tensors.size() == 1);
+  CHECK(file.tensors[0].name == "fc.weight");
+  CHECK(file.tensors[0].values == std::vector<float>{3, 4});
+  CHECK(file.metadata == c.about);
+  CHECK(expect_settings_in(file, path).net.net == "lenet5");
+  c.parts["training"] = {};
+  write_checkpoint(path, c);
+  CHECK_SAYS(complaint_of([&] { read_network_file(path); }), "run.checkpoint: a checkpoint of a training whose first");
+  c.about.clear();
+  write_checkpoint(path, c);
+  CHECK_SAYS(complaint_of([&] { read_network_file(path); }), "says nothing of its network's settings");
+  c.parts.clear();
+  write_checkpoint(path, c);
+  CHECK_SAYS(complaint_of([&] { read_network_file(path); }), "says nothing of its network's settings");
+  write_tensor_file(path, file_with({{"settings", "{}"}}));
+  CHECK(read_network_file(path).tensors.size() == 1);
 }

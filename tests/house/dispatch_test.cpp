@@ -52,6 +52,15 @@ TEST_CASE("kernels: a name that does not exist is a usage error that lists those
   CHECK_THROWS_AS(use_kernels("auto"), UsageError);
 }
 
+TEST_CASE("kernels: the loops of tiles over plain C++ run where they are named, and nowhere else") {
+  for (const Kernels* table : all_kernels()) CHECK(std::string(table->name) != "plain_tiles");
+  const Forced forced("plain_tiles");
+  use_kernels("auto");
+  CHECK(&active_kernels() == &plain_tiles_kernels());
+  CHECK((active_kernels().matmul_codes.release != nullptr));
+  CHECK((active_kernels().real.norm.moments == all_kernels().front()->real.norm.moments));
+}
+
 TEST_CASE("kernels: double always runs on the reference") {
   for (const Kernels* table : all_kernels()) {
     use_kernels(table->name);

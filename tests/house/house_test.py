@@ -22,6 +22,7 @@ MAY_INCLUDE = {
     "core/base": {"core/base"},
     "core/kernels": {"core/kernels"},
     "core/kernels/dispatch.cpp": {"core/base", "core/kernels"},
+    "core/kernels/tiles/plain.h": {"core/base", "core/kernels"},
     "core/compute": {"core/base", "core/kernels", "core/compute"},
     "core": {"core"},
     "nn": {"core", "nn"},
@@ -29,6 +30,7 @@ MAY_INCLUDE = {
     "quant/math": {"core/base", "core/kernels", "core/compute", "quant/math"},
     "quant/theory": {"core/base", "core/kernels", "core/compute", "quant/math", "quant/theory"},
     "quant/packed": {"core/base", "core/kernels", "core/compute", "quant/packed"},
+    "quant/export/onnx": {"core/base", "core/kernels", "core/compute", "quant/packed", "quant/export/onnx"},
     "quant": {"core", "nn", "optim", "quant"},
     "datasets": {"core", "datasets"},
     "experiments/support": {"core/base", "core/kernels", "core/compute", "core/real.h", "experiments/support"},
@@ -54,6 +56,12 @@ TESTED_THROUGH = {
     "activation.step_gradient": "quantize_step_gradient",
     "bits.expand": "product.expand",
     "bits.tile": "product.tile",
+    "codes.raise": "max_pool_codes",
+    "codes.accumulate": "sum_codes",
+    "codes.add": "add_codes",
+    "codes.add_scaled": "add_scaled_codes",
+    "matmul_codes.pack": "kernel.pack",
+    "matmul_codes.tile": "kernel.tile",
     "math.softmax": "softmax_forward",
     "math.log_softmax": "log_softmax_forward",
     **{
@@ -302,14 +310,15 @@ class Kernels(unittest.TestCase):
         self.assertGreater(len(self.fields), 30)
 
     def test_every_kernel_is_timed(self):
-        self.assertEqual(unmentioned(self.fields, [ROOT / "experiments/bench/bench_kernels.cpp"], {}), [])
+        bench = [ROOT / "experiments/bench" / name for name in ("bench_kernels.cpp", "code_jobs.cpp")]
+        self.assertEqual(unmentioned(self.fields, bench, {}), [])
 
     def test_every_kernel_is_tested(self):
         tests = list((ROOT / "tests/core").rglob("*_test.cpp"))
         self.assertEqual(unmentioned(self.fields, tests, TESTED_THROUGH), [])
 
     def test_a_planted_kernel_is_missed(self):
-        bench = [ROOT / "experiments/bench/bench_kernels.cpp"]
+        bench = [ROOT / "experiments/bench" / name for name in ("bench_kernels.cpp", "code_jobs.cpp")]
         self.assertEqual(unmentioned(self.fields + [("norm", "median")], bench, {}), ["norm.median"])
 
 
@@ -317,7 +326,7 @@ class Symbols(unittest.TestCase):
     """An inline function that a vector object exports could be picked by the linker for code that runs anywhere."""
 
     def check_build(self, target):
-        objects = sorted((BUILD / f"core/kernels/CMakeFiles/coarsegrad_kernels_{target}.dir/simd").glob("*.o"))
+        objects = sorted((BUILD / f"core/kernels/CMakeFiles/coarsegrad_kernels_{target}.dir").rglob("*.o"))
         self.assertTrue(objects, f"no kernel objects in {BUILD}: build first, or set COARSEGRAD_BUILD")
         if "-fsanitize" in (BUILD / "CMakeCache.txt").read_text():
             self.skipTest("skipped: sanitizers add symbols of their own")
@@ -334,6 +343,9 @@ class Symbols(unittest.TestCase):
 
     def test_avx512vpopcntdq_objects_export_their_tables_only(self):
         self.check_build("avx512vpopcntdq")
+
+    def test_amx_objects_export_their_tables_only(self):
+        self.check_build("amx")
 
     def test_a_planted_inline_function_is_found(self):
         source = (
@@ -352,7 +364,7 @@ class SymbolsUnoptimised(unittest.TestCase):
 
     def test_kernel_sources_compiled_without_optimisation_export_their_tables_only(self):
         commands = json.loads((BUILD / "compile_commands.json").read_text())
-        for target in ("avx2", "avx512", "avx512vnni", "avx512vpopcntdq"):
+        for target in ("avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"):
             jobs = [c for c in commands if f"coarsegrad_kernels_{target}.dir" in c["command"]]
             self.assertEqual(len(jobs), len(declared_families(ROOT, target)))
             with tempfile.TemporaryDirectory() as folder:

@@ -62,6 +62,13 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](T x, T y) { return same_bits(x, y); });
 }
 
+/// Says which tables the tests of this program cannot try here.
+inline void name_missing_tables() {
+  for (const char* name : {"avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"})
+    if (std::ranges::none_of(all_kernels(), [&](const Kernels* k) { return std::string(k->name) == name; }))
+      MESSAGE("skipped: this processor does not run the table ", std::string(name));
+}
+
 /// Calls check(table, reference) for every vector table of this processor.
 template <class Check>
 void for_each_vector_table(Check check) {
@@ -81,6 +88,16 @@ void with_each_table(Check check) {
     use_kernels(table->name);
     check();
   }
+  use_kernels("auto");
+}
+
+/// The same, and once more with the loops over tiles of the one that most processors do not run.
+template <class Check>
+void with_each_code_table(Check check) {
+  with_each_table(check);
+  INFO("table plain_tiles");
+  use_kernels("plain_tiles");
+  check();
   use_kernels("auto");
 }
 

@@ -1,6 +1,8 @@
 #include "core/kernels/bits.h"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "core/kernels/tables.h"
@@ -67,10 +69,23 @@ void threshold(std::int64_t channels, int count, const std::int32_t* sums, const
   }
 }
 
+void line(std::int64_t channels, int levels, const std::int32_t* sums, const float* slope, const float* start,
+          std::uint8_t* codes) {
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const float level = std::ceil(std::fma(slope[c], static_cast<float>(sums[c]), start[c]));
+    codes[c] = static_cast<std::uint8_t>(std::clamp(level, 0.f, static_cast<float>(levels)));
+  }
+}
+
+void scale(std::int64_t channels, const std::int32_t* sums, const float* factors, const float* bias, float* y) {
+  for (std::int64_t c = 0; c < channels; ++c)
+    y[c] = std::fma(factors[c], static_cast<float>(sums[c]), bias ? bias[c] : 0.f);
+}
+
 constexpr BitProduct kProduct{kWordBits, kLanes, kMaxPixels, expand, tile};
 
 }  // namespace
 
-const Bits bits{kProduct, kProduct, split, threshold};
+const Bits bits{kProduct, kProduct, split, threshold, line, scale};
 
 }  // namespace coarsegrad::kernels::scalar

@@ -29,8 +29,9 @@ void extremes(std::int64_t n, X x, T* low, T* high) {
   if (!finite) *low = *high = std::numeric_limits<T>::quiet_NaN();
 }
 
+// The index of the point that x is rounded to; NaN for NaN.
 template <class T>
-T rounded(const Grid<T>& grid, const std::uint16_t* draw, T x) {
+T index_of(const Grid<T>& grid, const std::uint16_t* draw, T x) {
   const T bins = static_cast<T>(grid.bins), half = bins / 2;
   T q = std::fma(x - grid.center, grid.inverse, half);
   if (q > bins) q = bins;
@@ -40,7 +41,17 @@ T rounded(const Grid<T>& grid, const std::uint16_t* draw, T x) {
     k = std::nearbyint(q);
   else if (static_cast<T>(*draw) < std::fma(q - k, T(65536), T(-0.5)))
     k += 1;
-  return std::fma(k - half, grid.step, grid.center);
+  return k;
+}
+
+template <class T>
+T point_of(const Grid<T>& grid, T index) {
+  return std::fma(index - static_cast<T>(grid.bins) / 2, grid.step, grid.center);
+}
+
+template <class T>
+T rounded(const Grid<T>& grid, const std::uint16_t* draw, T x) {
+  return point_of(grid, index_of(grid, draw, x));
 }
 
 template <class T>
@@ -52,6 +63,17 @@ void range(std::int64_t n, const T* x, T* low, T* high) {
 template <class T>
 void round(std::int64_t n, const Grid<T>& grid, const std::uint16_t* draws, const T* x, T* y) {
   for (std::int64_t i = 0; i < n; ++i) y[i] = rounded(grid, draws ? draws + i : nullptr, x[i]);
+}
+
+template <class T>
+void encode(std::int64_t n, const Grid<T>& grid, const std::uint16_t* draws, const T* x, std::uint8_t* codes) {
+  for (std::int64_t i = 0; i < n; ++i)
+    codes[i] = static_cast<std::uint8_t>(index_of(grid, draws ? draws + i : nullptr, x[i]));
+}
+
+template <class T>
+void decode(std::int64_t n, const Grid<T>& grid, const std::uint8_t* codes, T* y) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] = point_of(grid, static_cast<T>(codes[i]));
 }
 
 template <class T>
@@ -75,7 +97,8 @@ void round_combined(std::int64_t n, const Combination<T>& f, const Grid<T>& grid
 }
 
 template <class T>
-constexpr Stochastic<T> table{range<T>, round<T>, combine<T>, combined_range<T>, round_combined<T>};
+constexpr Stochastic<T> table{range<T>,   round<T>,          encode<T>,        decode<T>,
+                              combine<T>, combined_range<T>, round_combined<T>};
 
 }  // namespace
 

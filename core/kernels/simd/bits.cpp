@@ -88,8 +88,38 @@ void threshold(std::int64_t channels, int count, const std::int32_t* sums, const
   __builtin_memcpy(codes + c, last, n);
 }
 
+COARSEGRAD_INLINE F32 level_of(I32 sum, F32 slope, F32 start, F32 levels) {
+  return min(levels, max(zero(), ceil(fma(slope, to_float(sum), start))));
+}
+
+void line(std::int64_t channels, int levels, const std::int32_t* sums, const float* slope, const float* start,
+          std::uint8_t* codes) {
+  constexpr auto lanes = static_cast<std::int64_t>(kLanes);
+  const F32 top = set1(static_cast<float>(levels));
+  std::int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes)
+    store_low_bytes(codes + c, to_int(level_of(load(sums + c), load(slope + c), load(start + c), top)));
+  if (c == channels) return;
+  const std::size_t n = static_cast<std::size_t>(channels - c);
+  std::uint8_t last[kLanes];
+  store_low_bytes(last,
+                  to_int(level_of(load_tail(sums + c, n), load_tail(slope + c, n), load_tail(start + c, n), top)));
+  __builtin_memcpy(codes + c, last, n);
+}
+
+void scale(std::int64_t channels, const std::int32_t* sums, const float* factors, const float* bias, float* y) {
+  constexpr auto lanes = static_cast<std::int64_t>(kLanes);
+  std::int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes)
+    store(y + c, fma(load(factors + c), to_float(load(sums + c)), bias ? load(bias + c) : zero()));
+  if (c == channels) return;
+  const std::size_t n = static_cast<std::size_t>(channels - c);
+  const F32 last = bias ? load_tail(bias + c, n) : zero();
+  store_tail(y + c, fma(load_tail(factors + c, n), to_float(load_tail(sums + c, n)), last), n);
+}
+
 }  // namespace
 
-const Bits bits{kOneBit, kLookup, split, threshold};
+const Bits bits{kOneBit, kLookup, split, threshold, line, scale};
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

@@ -72,31 +72,52 @@ struct Nearest {
   }
 };
 
-// body(i, lanes, point) for the grid points of all vectors of `source`.
+struct VectorGrid {
+  F32 center, step, inverse, top, half;
+
+  COARSEGRAD_INLINE explicit VectorGrid(const Grid<float>& grid)
+      : center(set1(grid.center)),
+        step(set1(grid.step)),
+        inverse(set1(grid.inverse)),
+        top(set1(static_cast<float>(grid.bins))),
+        half(set1(static_cast<float>(grid.bins) / 2)) {}
+  /// Where v lies between the points, in [0, bins].
+  COARSEGRAD_INLINE F32 place(F32 v) const { return max(zero(), min(top, fma(v - center, inverse, half))); }
+  COARSEGRAD_INLINE F32 point(F32 index) const { return fma(index - half, step, center); }
+};
+
+// body(i, lanes, index) for the indices of all vectors of `source`.
 template <class Rule, class Source, class Body>
-COARSEGRAD_INLINE void for_rounded_by(Rule rule, std::int64_t n, const Grid<float>& grid, Source source, Body body) {
-  const float bins = static_cast<float>(grid.bins);
-  const F32 center = set1(grid.center), step = set1(grid.step), inverse = set1(grid.inverse), top = set1(bins),
-            half = set1(bins / 2);
-  for_vectors(n, [=](std::int64_t i, auto lanes) {
-    const F32 q = max(zero(), min(top, fma(source.at(i, lanes) - center, inverse, half)));
-    body(i, lanes, fma(rule.index(q, i, lanes) - half, step, center));
-  });
+COARSEGRAD_INLINE void for_indices_by(Rule rule, std::int64_t n, const VectorGrid& grid, Source source, Body body) {
+  for_vectors(
+      n, [=](std::int64_t i, auto lanes) { body(i, lanes, rule.index(grid.place(source.at(i, lanes)), i, lanes)); });
 }
 
 template <class Source, class Body>
-COARSEGRAD_INLINE void for_rounded(std::int64_t n, const Grid<float>& grid, const std::uint16_t* draws, Source source,
+COARSEGRAD_INLINE void for_indices(std::int64_t n, const VectorGrid& grid, const std::uint16_t* draws, Source source,
                                    Body body) {
   if (draws)
-    for_rounded_by(Drawn{draws}, n, grid, source, body);
+    for_indices_by(Drawn{draws}, n, grid, source, body);
   else
-    for_rounded_by(Nearest{}, n, grid, source, body);
+    for_indices_by(Nearest{}, n, grid, source, body);
 }
 
 void range(std::int64_t n, const float* x, float* low, float* high) { extremes(n, Values{x}, low, high); }
 
 void round(std::int64_t n, const Grid<float>& grid, const std::uint16_t* draws, const float* x, float* y) {
-  for_rounded(n, grid, draws, Values{x}, [=](std::int64_t i, auto lanes, F32 point) { lanes.store(y + i, point); });
+  const VectorGrid g(grid);
+  for_indices(n, g, draws, Values{x},
+              [=](std::int64_t i, auto lanes, F32 index) { lanes.store(y + i, g.point(index)); });
+}
+
+void encode(std::int64_t n, const Grid<float>& grid, const std::uint16_t* draws, const float* x, std::uint8_t* codes) {
+  for_indices(n, VectorGrid(grid), draws, Values{x},
+              [=](std::int64_t i, auto lanes, F32 index) { lanes.store(codes + i, to_int(index)); });
+}
+
+void decode(std::int64_t n, const Grid<float>& grid, const std::uint8_t* codes, float* y) {
+  const VectorGrid g(grid);
+  for_vectors(n, [=](std::int64_t i, auto lanes) { lanes.store(y + i, g.point(to_float(lanes.load(codes + i)))); });
 }
 
 void combine(std::int64_t n, const Combination<float>& f, const float* x, const float* t, float* y) {
@@ -111,7 +132,9 @@ void combined_range(std::int64_t n, const Combination<float>& f, const float* x,
 
 void round_combined(std::int64_t n, const Combination<float>& f, const Grid<float>& grid, const std::uint16_t* draws,
                     const float* x, const float* t, float v, float* y, float* back) {
-  for_rounded(n, grid, draws, Combined{f, x, t}, [=](std::int64_t i, auto lanes, F32 point) {
+  const VectorGrid g(grid);
+  for_indices(n, g, draws, Combined{f, x, t}, [=](std::int64_t i, auto lanes, F32 index) {
+    const F32 point = g.point(index);
     lanes.store(y + i, point);
     lanes.store(back + i, fma(set1(v), point, lanes.load(back + i)));
   });
@@ -119,6 +142,6 @@ void round_combined(std::int64_t n, const Combination<float>& f, const Grid<floa
 
 }  // namespace
 
-const Stochastic<float> stochastic{range, round, combine, combined_range, round_combined};
+const Stochastic<float> stochastic{range, round, encode, decode, combine, combined_range, round_combined};
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

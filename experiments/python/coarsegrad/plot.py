@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program."""
-        self.exit(2, f"plot: {message}\n")
+        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def parser() -> Parser:

@@ -31,6 +31,19 @@ def mean_and_half_width(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.mean(values, axis=0), half_width(deviation, np.array(count))
 
 
+def difference_half_width(first: float, first_count: float, second: float, second_count: float) -> float:
+    """Half the width of the 95 % interval of the difference of two means, for the standard deviations (of n - 1) of what
+    they are means of and its numbers, by Welch's t with its degrees of freedom rounded down; NaN where one of the numbers
+    is one."""
+    if min(first_count, second_count) < 2:
+        return math.nan
+    a, b = first**2 / first_count, second**2 / second_count
+    if not a + b > 0:
+        return a + b  # 0, or NaN
+    degrees = (a + b) ** 2 / (a**2 / (first_count - 1) + b**2 / (second_count - 1))
+    return student_t_95(int(degrees + 1e-9)) * math.sqrt(a + b)
+
+
 def _probability_below(angle: float, degrees: int) -> float:
     """P(|T| < t) for t = sqrt(degrees) tan(angle)."""
     c, s = math.cos(angle), math.sin(angle)

@@ -46,7 +46,17 @@ const std::vector<Codes> kCodes = {{BitCode::signs(), BitCode::signs()},
                                    {BitCode::unsigned_bits(1), BitCode::signed_bits(3)},
                                    {BitCode::signed_bits(8), BitCode::signed_bits(4)},
                                    {BitCode::signs(), BitCode::signed_bits(2)},
-                                   {BitCode::unsigned_bits(7), BitCode::unsigned_bits(1)}};
+                                   {BitCode::unsigned_bits(7), BitCode::unsigned_bits(1)},
+                                   {BitCode::signed_bits(2), BitCode::signs()},
+                                   {BitCode::signed_bits(2), BitCode::ternary()},
+                                   {BitCode::signed_bits(3), BitCode::signs()},
+                                   {BitCode::signed_bits(3), BitCode::unsigned_bits(1)},
+                                   {BitCode::unsigned_bits(3), BitCode::signs()},
+                                   {BitCode::unsigned_bits(1), BitCode::ternary()},
+                                   {BitCode::unsigned_bits(2), BitCode::signed_bits(2)},
+                                   {BitCode::ternary(), BitCode::unsigned_bits(2)},
+                                   {BitCode::signs(), BitCode::signed_bits(3)},
+                                   {BitCode::signs(), BitCode::signed_bits(4)}};
 
 struct Case {
   ConvShape s;

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/base/check.h"
 #include "core/compute/bit_planes.h"
@@ -117,13 +118,6 @@ struct TileCase {
   }
 };
 
-// What tests of the tables cannot try here.
-void name_missing_tables() {
-  for (const char* name : {"avx2", "avx512", "avx512vnni", "avx512vpopcntdq"})
-    if (std::ranges::none_of(all_kernels(), [&](const Kernels* k) { return std::string(k->name) == name; }))
-      MESSAGE("skipped: this processor does not run the table ", std::string(name));
-}
-
 }  // namespace
 
 TEST_SUITE("bits") {
@@ -174,6 +168,47 @@ TEST_SUITE("bits") {
                                           codes.data());
           CHECK(codes == expected);
         }
+    });
+  }
+
+  TEST_CASE("levels on lines: every table cuts off what one fused multiply-add gives, rounded up") {
+    with_each_table([] {
+      for (const std::int64_t channels : {1, 7, 8, 16, 31, 33, 64, 100})
+        for (const int levels : {1, 3, 15, 255}) {
+          std::mt19937 bits(7);
+          std::vector<std::int32_t> sums(at(channels));
+          std::vector<float> slope(at(channels)), start(at(channels));
+          for (std::size_t c = 0; c < sums.size(); ++c) {
+            sums[c] = static_cast<std::int32_t>(bits() % 4001) - 2000;
+            slope[c] = c % 5 == 0 ? 0 : static_cast<float>(static_cast<int>(bits() % 401) - 200) / 64;
+            start[c] = static_cast<float>(static_cast<int>(bits() % 2001) - 1000) / 32;
+          }
+          std::vector<std::uint8_t> codes = output<std::uint8_t>(channels), expected = codes;
+          for (std::size_t c = 0; c < sums.size(); ++c) {
+            const float level = std::ceil(std::fma(slope[c], static_cast<float>(sums[c]), start[c]));
+            expected[c] = static_cast<std::uint8_t>(std::clamp(level, 0.f, static_cast<float>(levels)));
+          }
+          active_kernels().bits.line(channels, levels, sums.data(), slope.data(), start.data(), codes.data());
+          CHECK(codes == expected);
+        }
+    });
+  }
+
+  TEST_CASE("scaled sums: every table rounds a sum to float once, and then adds the bias in one operation") {
+    with_each_table([] {
+      for (const std::int64_t channels : {1, 7, 8, 16, 31, 33, 64, 100}) {
+        std::mt19937 bits(6);
+        std::vector<std::int32_t> sums(at(channels));
+        for (auto& v : sums) v = static_cast<std::int32_t>(bits()) / 2;  // most of them have no float
+        const auto factors = gaussian(channels, 1), bias = gaussian(channels, 2);
+        for (const float* added : {bias.data(), static_cast<const float*>(nullptr)}) {
+          std::vector<float> y = output<float>(channels), expected = y;
+          for (std::int64_t c = 0; c < channels; ++c)
+            expected[at(c)] = std::fma(factors[at(c)], static_cast<float>(sums[at(c)]), added ? added[c] : 0.f);
+          active_kernels().bits.scale(channels, sums.data(), factors.data(), added, y.data());
+          CHECK(same_bits(y, expected));
+        }
+      }
     });
   }
 

@@ -1,6 +1,7 @@
 #include "core/compute/pool.h"
 
 #include "core/base/check.h"
+#include "core/compute/code_sweeps.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -100,6 +101,29 @@ TEST_CASE("max pooling: equal values go to the first place, and a NaN wins") {
     CHECK(std::isnan(y));
     CHECK(number == 1);
   });
+}
+
+TEST_CASE("max pooling of codes: bytes with and without a sign give the codes of the largest values") {
+  const auto compare = [](const PoolShape& s, auto zero) {
+    using Code = decltype(zero);
+    const auto x = gaussian(inputs(s), 6, 0, 60);
+    std::vector<Code> codes(x.size());
+    std::ranges::transform(x, codes.begin(), [](float v) { return static_cast<Code>(static_cast<int>(v)); });
+    const std::vector<float> numbers(codes.begin(), codes.end());
+    auto largest = output<float>(outputs(s));
+    auto y = output<Code>(outputs(s));
+    max_pool_forward<float>(s, numbers.data(), largest.data(), nullptr);
+    max_pool_codes(s, codes.data(), y.data());
+    for (std::int64_t o = 0; o < outputs(s); ++o) {
+      const auto i = static_cast<std::size_t>(o);
+      REQUIRE(static_cast<float>(y[i]) == largest[i]);
+    }
+  };
+  for (const Case& test : kCases) {
+    INFO(std::string(test.what));
+    compare(test.s, std::uint8_t{0});
+    compare(test.s, std::int8_t{0});
+  }
 }
 
 TEST_CASE("average pooling: values and gradients equal the definition, with padding counted and not") {

@@ -21,8 +21,8 @@ std::vector<std::uint16_t> draws_of(std::int64_t n) {
 }  // namespace
 
 TEST_CASE(
-    "stochastic.range, stochastic.round, stochastic.combine, stochastic.combined_range and "
-    "stochastic.round_combined: every table gives the reference's bits") {
+    "stochastic.range, stochastic.round, stochastic.combine, stochastic.combined_range, stochastic.round_combined and "
+    "stochastic.decode: every table gives the reference's bits") {
   for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
     for (const std::int64_t n : kLengths)
       for (const bool flush : {false, true}) {
@@ -37,7 +37,7 @@ TEST_CASE(
                                               bins};
               const kernels::Combination<float> mix{0.3f, 0.2f, -1.7f, 0.01f};
               const auto run = [&](const Kernels& k) {
-                auto y = output<float>(4 + 4 * n);
+                auto y = output<float>(4 + 5 * n);
                 float* const out = y.data() + 4;
                 k.real.stochastic.range(n, x.data(), y.data(), y.data() + 1);
                 k.real.stochastic.combined_range(n, mix, x.data(), t.data(), y.data() + 2, y.data() + 3);
@@ -46,11 +46,35 @@ TEST_CASE(
                 std::copy_n(t.data(), n, out + 3 * n);
                 k.real.stochastic.round_combined(n, mix, grid, drawn, x.data(), t.data(), 0.7f, out + 2 * n,
                                                  out + 3 * n);
+                std::vector<std::uint8_t> codes(draws.begin(), draws.end());
+                for (std::uint8_t& code : codes) code = static_cast<std::uint8_t>(code % (bins + 1));
+                k.real.stochastic.decode(n, grid, codes.data(), out + 4 * n);
                 return y;
               };
               CHECK(same_bits(run(table), run(scalar)));
             }
       }
+  });
+}
+
+TEST_CASE("stochastic.encode and stochastic.decode: codes are the reference's, and their points what round() gives") {
+  for_each_vector_table([](const Kernels& table, const Kernels& scalar) {
+    for (const std::int64_t n : kLengths) {
+      const auto draws = draws_of(n);
+      const auto x = gaussian(n, 3, 0.5f);
+      for (const int bins : {1, 3, 31, 255})
+        for (const std::uint16_t* drawn : {draws.data(), static_cast<const std::uint16_t*>(nullptr)}) {
+          const kernels::Grid<float> grid{0.1f, 4.f / static_cast<float>(bins), static_cast<float>(bins) / 4.f, bins};
+          auto codes = output<std::uint8_t>(n), expected = codes;
+          table.real.stochastic.encode(n, grid, drawn, x.data(), codes.data());
+          scalar.real.stochastic.encode(n, grid, drawn, x.data(), expected.data());
+          CHECK(codes == expected);
+          std::vector<float> points(x.size()), rounded(x.size());
+          table.real.stochastic.decode(n, grid, codes.data(), points.data());
+          table.real.stochastic.round(n, grid, drawn, x.data(), rounded.data());
+          CHECK(same_bits(points, rounded));
+        }
+    }
   });
 }
 

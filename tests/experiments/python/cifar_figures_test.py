@@ -1,4 +1,5 @@
 """The figures of the CIFAR experiments show what was logged, also while not everything is there yet."""
+import json
 import unittest
 
 import numpy as np
@@ -176,9 +177,24 @@ class ComparisonTest(FigureTest):
         half = synthetic.T[3] * losses.std(axis=0, ddof=1) / np.sqrt(3)
         self.assertAlmostEqual(max(band), max(losses.mean(axis=0) + half))
         self.assertAlmostEqual(min(band), min(losses.mean(axis=0) - half))
+        self.assertGreaterEqual(np.diff(fig.axes[-1].get_ylim())[0], 2)  # points: what is small looks small
         without = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "without.h5"))
         without.attributes["config"] = '{"instability": 0}'
         self.assertIsNone(ste_cifar10.instability(without))
+
+    def test_an_instability_of_one_seed_and_one_rate_that_the_settings_name(self):
+        run = read_run(synthetic_cifar.ste_cifar10_log(self.folder / "run.h5"))
+        table = run.tables["instability"]
+        rows = (table["seed"] == 1) & (table["ste"] < 3)
+        run.tables["instability"] = {n: c[rows] for n, c in table.items() if n not in ("seed", "lr")}
+        run.attributes["config"] = json.dumps(run.config | {"seed": 1})
+        fig = ste_cifar10.instability(run)
+        said = "learning rate 1e-05\none run each (n = 1), no interval; no control with steps as long"
+        self.assertIn(said, fig._suptitle.get_text())
+        lines = drawn(fig)
+        self.assertEqual(len(lines), 2 * 3 * 3)  # bits, STEs, quantities
+        rows &= (table["ste"] == 1) & (table["bits"] == 4) & np.isfinite(table["loss"])
+        np.testing.assert_array_equal(lines["instability/loss/relu/4"], (table["step"][rows], table["loss"][rows]))
 
     def test_bcgd_cifar10(self):
         run = read_run(synthetic_cifar.bcgd_cifar10_log(self.folder / "run.h5"))
@@ -188,7 +204,7 @@ class ComparisonTest(FigureTest):
         for row, rule in enumerate(synthetic_cifar.RULES):
             self.assertEqual(bars[f"summary/train_loss/{rule}/1W4A"], summary["train_loss_mean"][row])
         labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
-        self.assertEqual(labels, ["float start", "BinaryConnect", "BCGD, ρ = 1e-05"])
+        self.assertEqual(labels, ["float start, no control", "BinaryConnect", "BCGD, ρ = 1e-05"])
         self.assertEqual(len(drawn(bcgd_cifar10.curves(run))), 8)  # 2 rules, 2 seeds, 2 quantities
 
     def test_compare_methods_has_a_panel_for_each_question_with_the_best_method_on_top(self):
@@ -197,7 +213,7 @@ class ComparisonTest(FigureTest):
         fig = compare_methods.accuracy(run)
         panels = [ax for ax in fig.axes if ax.get_visible()]
         titles = [ax.get_title() for ax in panels]
-        self.assertEqual(titles, ["1W: weights only", "2W2A: activations too", "other bits, one method each"])
+        self.assertEqual(titles, ["1W: weights only", "2W2A: weights and activations", "other bits, one method each"])
         labels = [[tick.get_text() for tick in ax.get_yticklabels()][::-1] for ax in panels]
         self.assertEqual(
             labels, [["binary connect", "lbw net"], ["pact", "bcgd"], ["bcgd 4A", "lbw net 4W"]]
@@ -238,6 +254,11 @@ class ComparisonTest(FigureTest):
         lines = drawn(compare_methods.cost(run))
         np.testing.assert_array_equal(lines["summary/size/lbw_net"], ([12, 16], 100 * table["test_best_mean"][[2, 3]]))
         np.testing.assert_array_equal(lines["summary/speed/bcgd"][0], [1040, 1050])
+        self.assertEqual(lines["summary/test_best/float"][1][0], 100 * table["test_best_mean"][0])
+        percent = 100 * table["test_best_mean"][1:]  # sizes ascend
+        front = np.flatnonzero(percent > np.concatenate([[0], np.maximum.accumulate(percent)[:-1]]))
+        self.assertIn(5, front)  # pact is the best
+        np.testing.assert_array_equal(lines["summary/size/front"], (8 + 4 * front, percent[front]))
         lines = drawn(compare_methods.search(run))
         self.assertIn("search/test/pact/2W2A", lines)
         self.assertEqual(len([gid for gid in lines if gid.endswith("/2W2A") and "/held_out/" in gid]), 3)
@@ -277,6 +298,16 @@ class DiagnosticsTest(FigureTest):
                 rows = (self.table["ste"] == k) & (self.table["epoch"] == 10)
                 gid = f"diagnostics/{quantity}/{name}/2/last"
                 np.testing.assert_array_equal(lines[gid], (self.table["layer"][rows], self.table[quantity][rows]))
+
+    def test_depth_shows_what_a_random_gradient_would_be_like(self):
+        self.run_log.attributes["config"] = json.dumps(self.run_log.config | {"directions": 8})
+        band = ste_diagnostics.depth(self.run_log).axes[1].patches[0]
+        t = 2.364624251592785  # Student's t of 7 degrees of freedom
+        reach = t / np.sqrt(t**2 + 7)
+        np.testing.assert_allclose(np.sort(np.unique(band.get_xy()[:, 1])), [-reach, reach])
+        cosines = np.random.default_rng(1).standard_normal((20000, 8))
+        within = np.abs(cosines[:, 0]) < reach * np.linalg.norm(cosines, axis=1)
+        self.assertAlmostEqual(within.mean(), 0.95, delta=0.006)
 
     def test_a_quantity_that_was_never_measured_is_left_out(self):
         self.table["cosine_to_descent"][:] = np.nan

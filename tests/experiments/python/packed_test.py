@@ -1,5 +1,5 @@
 """Packed models in Python: with numpy alone, in the ten lines of quant/README.md, and with the package; both give the
-very weights that the network computes with in C++. And the programs that write and run such models."""
+very weights that the network computes with in C++. And the programs that write, run and export such models."""
 import hashlib
 import json
 import os
@@ -68,12 +68,45 @@ class Packed(unittest.TestCase):
         self.expect_weights(model.weights)
         self.assertEqual(model.nodes[0], {"op": "input", "name": "input", "from": [], "shape": "32,32,3"})
         self.assertEqual(model.nodes[-1]["name"], "fc")
-        self.assertIn(("add", 2), {(node["op"], len(node["from"])) for node in model.nodes})
-        self.assertEqual(model.arrays["norm"].shape, (3, 16))
+        adds = {node["name"]: node["from"] for node in model.nodes if node["op"] == "add"}
+        block = "stages.stage1_block2"
+        self.assertEqual(adds[f"{block}.add"], [f"{block}.norm2", "stages.stage1_block1.act#2"])
+        self.assertEqual(len(model.norms), 19)
+        self.assertEqual(model.norms["norm"].shape, (3, 16))
+        self.assertEqual(sum(rows.size for rows in model.norms.values()), model.arrays["norms"].size)
+        network = coarsegrad.read_tensor_file(ZOO).tensors  # its shifts are the third row as they are
+        np.testing.assert_array_equal(model.norms[f"{block}.norm1"][2], network[f"{block}.norm1.shift"])
 
     def test_a_file_of_another_kind_is_refused(self):
         with self.assertRaisesRegex(coarsegrad.TensorFileError, "given the format '', expected coarsegrad-packed/1"):
             coarsegrad.read_packed_model(ZOO)
+
+    def test_a_graph_that_cannot_be_read_is_refused(self):
+        content = self.model.read_bytes()
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start])
+        about, broken = header["__metadata__"], self.path / "broken.cgpacked"
+        for old, new in (
+            ("codes=floats", "codes=runes"),
+            ("codes=floats", "codes=table"),
+            ("codes=floats", "codes=integers bits=999999999"),
+            ("weight=10,64", "weight=10,-64"),
+            ("channels=16", "channels=999999999"),
+            ("norm norm", "norm"),
+            ("padding=1", "padding"),
+        ):
+            changed = about | {"graph": about["graph"].replace(old, new, 1)}
+            del changed["sha256"]
+            self.assertNotEqual(changed["graph"], about["graph"])
+
+            def text(metadata):
+                whole = header | {"__metadata__": metadata}
+                return json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+            changed["sha256"] = hashlib.sha256(text(changed) + content[start:]).hexdigest()
+            broken.write_bytes(len(text(changed)).to_bytes(8, "little") + text(changed) + content[start:])
+            with self.subTest(new), self.assertRaisesRegex(coarsegrad.TensorFileError, "a graph that cannot be read"):
+                coarsegrad.read_packed_model(broken)
 
     def test_freeze_prints_which_layer_runs_how_and_a_small_file(self):
         size = self.model.stat().st_size
@@ -118,6 +151,11 @@ class Packed(unittest.TestCase):
         said = call("infer", *words, "--out", self.path / "other.h5", code=1)
         self.assertIn("the layer fc differs from the model's", said)
 
+    def test_infer_compares_on_all_images_of_a_data_set(self):
+        flags = ["--dataset", "drawn_shapes", "--batch", 64, "--seconds", 0, "--out", self.path / "all.h5"]
+        said = call("infer", self.model, "--verify", ZOO, *flags)
+        self.assertRegex(said, r"and 20000 outputs of 2000 test images are equal bit for bit")
+
     def test_infer_says_its_numbers_as_json(self):
         said = json.loads(
             call(
@@ -137,6 +175,49 @@ class Packed(unittest.TestCase):
         self.assertEqual(set(said["images_per_second"]), {"1", "16"})
         self.assertGreater(said["images_per_second"]["16"], 0)
         self.assertTrue(0 <= said["accuracy"] <= 1)
+
+    def test_a_checkpoint_is_the_best_network_so_far(self):
+        small = ["--dataset", "drawn_digits", "--images", 160, "--held-out", 32, "--net", "lenet5", "--batch", 32]
+        call("train", "--method", "bcgd", *small, "--epochs", 2, "--out", self.path / "x.h5")
+        for name in ("best.safetensors", "checkpoint"):
+            call("freeze", self.path / f"x.{name}", "--model", self.path / name, "--out", self.path / f"f.{name}.h5")
+        self.assertEqual((self.path / "checkpoint").read_bytes(), (self.path / "best.safetensors").read_bytes())
+        flags = ["--dataset", "none", "--batch", 8, "--seconds", 0, "--out", self.path / "checkpoint.h5"]
+        said = call("infer", self.path / "checkpoint", "--verify", self.path / "x.checkpoint", *flags)
+        self.assertIn("80 outputs of 8 made-up images are equal bit for bit", said)
+        said = call("infer", self.model, "--verify", self.path / "x.checkpoint", *flags, code=1)
+        self.assertIn("a network from (28,28,1) to (10), given a model from (32,32,3) to (10)", said)
+        staged = ["--epochs", 1, "--save-steps", 1, "--out", self.path / "y.h5"]
+        call("train", "--method", "telcnn", *small, *staged)
+        call("freeze", self.path / "y.checkpoint", "--model", self.path / "y", "--out", self.path / "y.f.h5")
+
+    def test_export_writes_what_was_asked_for_and_what_can_be_compared(self):
+        onnx, qonnx, check = (self.path / name for name in ("net.onnx", "net.qonnx", "check"))
+        words = ["--onnx", onnx, "--qonnx", qonnx, "--check", check, "--images", 2, "--out", self.path / "export.h5"]
+        said = call("export", self.model, *words)
+        for path in (onnx, qonnx):
+            self.assertIn(f"{path}: {path.stat().st_size} bytes", said)
+            self.assertIn(b"CoarseGrad", path.read_bytes())
+        self.assertLess(onnx.stat().st_size, 200_000)  # signs take 4 bits there
+        self.assertIn(b"CEIL", qonnx.read_bytes())
+        self.assertNotIn(b"MultiThreshold", qonnx.read_bytes())
+        file = coarsegrad.read_tensor_file(check)
+        self.assertEqual((file.metadata["input"], file.metadata["output"]), ("input", "fc"))
+        self.assertEqual(file.tensors["input"].shape, (2, 32, 32, 3))
+        self.assertEqual(file.tensors["fc"].shape, (2, 10))
+        codes = file.tensors["stages.stage1_block1.act.codes"]
+        self.assertEqual(set(np.unique(codes)) - set(range(16)), set())
+        words = ["--qonnx", qonnx, "--thresholds", "--out", self.path / "thresholds.h5"]
+        call("export", self.model, *words)
+        self.assertIn(b"MultiThreshold", qonnx.read_bytes())
+
+    def test_export_refuses_what_it_cannot_do(self):
+        out = ["--out", self.path / "none.h5"]
+        said = call("export", self.model, "--onnx", self.path / "x", "--thresholds", *out, code=2)
+        self.assertIn("--qonnx", said)
+        self.assertIn("expected a packed model and a file to write", call("export", self.model, *out, code=2))
+        self.assertIn("given no metadata 'format'", call("export", ZOO, "--onnx", self.path / "x", *out, code=1))
+        self.assertFalse((self.path / "x").exists())
 
     def test_wrong_usage_ends_with_2(self):
         call("freeze", ZOO, "--out", self.path / "none.h5", code=2)

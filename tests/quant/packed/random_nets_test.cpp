@@ -41,9 +41,11 @@ class Residual : public nn::Module {
   nn::Module& inner_;
 };
 
-std::unique_ptr<nn::Activation> activation(Draw& draw) {
+// Among those for wide nets all have codes of few bits.
+std::unique_ptr<nn::Activation> activation(Draw& draw, bool wide) {
   const std::vector<Part> parts{{"relu"},
                                 {"clipped_relu"},
+                                {"uniform", quant::UniformOptions{.bits = 8}},
                                 {"sign"},
                                 {"mix"},
                                 {"lsq"},
@@ -51,12 +53,14 @@ std::unique_ptr<nn::Activation> activation(Draw& draw) {
                                 {"trained"},
                                 {"dorefa"},
                                 {"dorefa_abs"},
+                                {"dorefa_tanh"},
                                 {"uniform", quant::UniformOptions{.bits = 1}},
                                 {"uniform", quant::UniformOptions{.bits = 2}},
                                 {"uniform"},
-                                {"uniform", quant::UniformOptions{.bits = 8}},
                                 {"dorefa", quant::DorefaOptions{.bits = 4}}};
-  return quant::make_activation(draw.one_of(parts))("act");
+  constexpr int kOthers = 3;
+  const int part = draw.integer(wide ? kOthers : 0, static_cast<int>(parts.size()) - 1);
+  return quant::make_activation(parts[static_cast<std::size_t>(part)])("act");
 }
 
 // Normalisations with factors of both signs, some of them 0, and channels that saturate.
@@ -76,6 +80,7 @@ struct Net {
   nn::Sequential layers;
   Shape image;
   std::int64_t side, channels;
+  bool wide;  // enough channels for the kernels of bits
   int count = 0;
 
   std::string name(const char* kind) { return kind + std::to_string(count++); }
@@ -87,7 +92,7 @@ void add_convolution(Net& net, Draw& draw) {
   const std::int64_t extent = dilation * (kernel - 1) + 1;
   if (net.side + 2 * padding < extent) return;
   const std::int64_t groups = draw.chance(15) ? net.channels : 1;
-  const std::int64_t out = groups > 1 ? groups : draw.integer(1, 13);
+  const std::int64_t out = groups > 1 ? groups : net.wide ? draw.integer(32, 70) : draw.integer(1, 13);
   net.layers.add<nn::Conv2d>(net.name("conv"),
                              nn::ConvOptions{.in = net.channels,
                                              .out = out,
@@ -120,9 +125,10 @@ void add_residual(Net& net, Draw& draw) {
   net.layers.add<Residual>(net.name("residual"), std::move(inner));
 }
 
-std::unique_ptr<Net> random_net(Draw& draw) {
+std::unique_ptr<Net> random_net(Draw& draw, bool wide) {
   auto net = std::make_unique<Net>();
-  net->side = draw.integer(4, 11);
+  net->wide = wide;
+  net->side = draw.integer(4, wide ? 7 : 11);
   net->channels = draw.integer(1, 5);
   net->image = {net->side, net->side, net->channels};
   for (int block = draw.integer(1, 4); block > 0; --block) {
@@ -132,7 +138,7 @@ std::unique_ptr<Net> random_net(Draw& draw) {
       add_convolution(*net, draw);
     if (draw.chance(25)) add_pooling(*net, draw);
     if (draw.chance(75)) net->layers.append(net->name("norm"), normalization(net->channels, draw));
-    net->layers.append(net->name("act"), activation(draw));
+    net->layers.append(net->name("act"), activation(draw, wide));
     if (draw.chance(15)) add_pooling(*net, draw);
   }
   if (draw.chance(50))
@@ -141,6 +147,13 @@ std::unique_ptr<Net> random_net(Draw& draw) {
     net->layers.add<nn::Flatten>("flatten");
   const std::int64_t features =
       net->layers.named_modules().back().first == "all" ? net->channels : net->side * net->side * net->channels;
+  if (wide && draw.chance(50)) {
+    net->layers.add<nn::Linear>("dense", features, 64, Rng(2), draw.chance(50));
+    net->layers.append("dense_norm", normalization(64, draw));
+    net->layers.append("dense_act", activation(draw, wide));
+    net->layers.add<nn::Linear>("fc", 64, draw.integer(1, 11), Rng(1), draw.chance(50));
+    return net;
+  }
   net->layers.add<nn::Linear>("fc", features, draw.integer(1, 11), Rng(1), draw.chance(50));
   return net;
 }
@@ -164,27 +177,49 @@ Part weights(Draw& draw) {
   return draw.one_of(parts);
 }
 
-}  // namespace
+struct Counts {
+  int layers = 0, on_bytes = 0, on_bits = 0, with_thresholds = 0, to_planes = 0;
 
-TEST_CASE("freeze: random networks over layers, bits, padding, strides, odd channels, batches, threads and tables") {
-  int with_thresholds = 0, on_bytes = 0, layers = 0;
-  for (unsigned seed = 1; seed <= 60; ++seed) {
+  void add(const packed::Runtime& net) {
+    for (const packed::LayerPlan& l : net.plan()) {
+      ++layers;
+      on_bytes += l.kernel == packed::ProductKernel::bytes;
+      on_bits += l.kernel == packed::ProductKernel::bits;
+      with_thresholds += !l.thresholds.empty();
+      to_planes += l.writes == packed::Form::planes;
+    }
+  }
+};
+
+Counts compared(unsigned first, unsigned last, bool wide) {
+  Counts counts;
+  for (unsigned seed = first; seed <= last; ++seed) {
     Draw draw(seed);
-    const auto net = random_net(draw);
+    const auto net = random_net(draw, wide);
     const Part part = weights(draw);
     INFO("seed ", seed, ", weights ", part.name);
     const quant::LayerExceptions exceptions(draw.chance(50) ? std::vector<std::string>{"last: weights=float"}
                                                             : std::vector<std::string>{});
     std::unique_ptr<quant::WeightRule> rule;
     if (part.name != "none") rule = std::make_unique<quant::WeightRule>(net->layers, part, Part{"none"}, exceptions);
-    const packed::Runtime frozen = expect_equal(net->layers, rule.get(), net->image, draw.integer(2, 7), seed);
-    for (const packed::LayerPlan& l : frozen.plan()) {
-      ++layers;
-      on_bytes += l.kernel == packed::ProductKernel::bytes;
-      with_thresholds += !l.thresholds.empty();
-    }
+    counts.add(expect_equal(net->layers, rule.get(), net->image, draw.integer(2, 7), seed));
   }
-  MESSAGE(layers, " layers, ", on_bytes, " on bytes, ", with_thresholds, " with thresholds");
-  CHECK(on_bytes > 20);
-  CHECK(with_thresholds > 10);
+  MESSAGE(counts.layers, " layers, ", counts.on_bytes, " on bytes, ", counts.on_bits, " on bits, ",
+          counts.with_thresholds, " with thresholds, ", counts.to_planes, " of them to planes");
+  return counts;
+}
+
+}  // namespace
+
+TEST_CASE("freeze: random networks over layers, bits, padding, strides, odd channels, batches, threads and tables") {
+  const Counts counts = compared(1, 60, false);
+  CHECK(counts.on_bytes > 20);
+  CHECK(counts.with_thresholds > 10);
+}
+
+TEST_CASE("freeze: random networks with channels enough for kernels of bits, whose values are planes in between") {
+  const Counts counts = compared(101, 150, true);
+  CHECK(counts.on_bits > 20);
+  CHECK(counts.with_thresholds > 10);
+  CHECK(counts.to_planes > 3);
 }

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "core/base/parallel.h"
 #include "core/compute/activation.h"
 #include "core/compute/norm.h"
 #include "tests/support/errors.h"
@@ -23,6 +22,13 @@ struct Expression {
   kernels::Quantizer<float> quantizer;
 
   std::int64_t channels() const { return std::ssize(scale); }
+  BitCode code() const {
+    return quantizer.rounding == kernels::Rounding::sign ? BitCode::signs() : BitCode::unsigned_bits(4);
+  }
+  int highest() const { return quantizer.rounding == kernels::Rounding::sign ? 1 : quantizer.levels; }
+  Thresholds thresholds(const SumRange& range) const {
+    return find_thresholds(channels(), code(), highest(), range, *this);
+  }
   void operator()(std::int64_t rows, const float* sums, std::uint8_t* codes) const {
     std::vector<float> t(static_cast<std::size_t>(rows * channels()));
     for (std::size_t i = 0; i < t.size(); ++i) {
@@ -34,25 +40,27 @@ struct Expression {
   }
 };
 
-// Every sum of a range, in every channel.
-std::vector<float> all_sums(std::int64_t channels, std::int64_t lowest, std::int64_t highest) {
-  std::vector<float> sums;
-  for (std::int64_t s = lowest; s <= highest; ++s)
-    sums.insert(sums.end(), static_cast<std::size_t>(channels), float(s));
-  return sums;
+// The levels of every sum of a range, in every channel.
+std::vector<std::uint8_t> levels_of(const Thresholds& t, const SumRange& range) {
+  const BitThresholds kernel = bit_thresholds(t, range);
+  std::vector<std::uint8_t> levels;
+  for (std::int64_t sum = range.lowest; sum <= range.highest; ++sum) {
+    const std::vector<std::int32_t> sums(static_cast<std::size_t>(t.channels), static_cast<std::int32_t>(sum));
+    std::vector<std::uint8_t> row(sums.size());
+    kernel.levels_of(0, t.channels, sums.data(), row.data());
+    levels.insert(levels.end(), row.begin(), row.end());
+  }
+  return levels;
 }
 
-std::int64_t wrong_codes(const Expression& e, std::int64_t lowest, std::int64_t highest) {
-  const bool sign = e.quantizer.rounding == kernels::Rounding::sign;
-  const Thresholds t = find_thresholds(e.channels(), e.quantizer.levels, sign, lowest, highest, e);
-  const std::vector<float> sums = all_sums(e.channels(), lowest, highest);
-  std::vector<std::uint8_t> expected(sums.size()), codes(sums.size());
-  const std::int64_t rows = highest - lowest + 1;
-  e(rows, sums.data(), expected.data());
-  apply_thresholds(t, rows, sums.data(), codes.data());
-  std::int64_t wrong = 0;
-  for (std::size_t i = 0; i < codes.size(); ++i) wrong += codes[i] != expected[i];
-  return wrong;
+std::vector<std::uint8_t> expected_levels(const Expression& e, const SumRange& range) {
+  std::vector<float> sums;
+  for (std::int64_t s = range.lowest; s <= range.highest; ++s) sums.insert(sums.end(), e.scale.size(), float(s));
+  std::vector<std::uint8_t> codes(sums.size());
+  e(range.highest - range.lowest + 1, sums.data(), codes.data());
+  if (e.code().low < 0)
+    for (std::uint8_t& code : codes) code = static_cast<std::int8_t>(code) > 0;
+  return codes;
 }
 
 Expression expression(std::int64_t channels, unsigned seed, const kernels::Quantizer<float>& quantizer) {
@@ -65,15 +73,17 @@ Expression expression(std::int64_t channels, unsigned seed, const kernels::Quant
 }  // namespace
 
 TEST_CASE(
-    "thresholds: they give the codes of the float expression for every sum, rounding, table and sign of a factor") {
+    "thresholds: they give the levels of the float expression for every sum, rounding, table and sign of a factor") {
   with_each_table([] {
+    const SumRange range{-1000, 900};
     unsigned seed = 1;
     for (const auto rounding : {kernels::Rounding::up, kernels::Rounding::nearest, kernels::Rounding::sign})
-      for (const int levels : {1, 3, 15}) {
+      for (const int levels : {1, 2, 3, 7, 15}) {
         if (rounding == kernels::Rounding::sign && levels > 1) continue;
         const Expression e = expression(13, seed += 10, {0.1946f, levels, rounding, 1});
         INFO(levels, " levels, rounding ", static_cast<int>(rounding));
-        CHECK(wrong_codes(e, -1000, 900) == 0);
+        CHECK(levels_of(e.thresholds(range), range) == expected_levels(e, range));
+        CHECK(bit_thresholds(e.thresholds(range), range).is_line() == (levels > 2));
       }
   });
 }
@@ -84,32 +94,44 @@ TEST_CASE(
   // one; one whose product has the scale 0.
   Expression e{{1, 1, 1, 1, 1, 0},     {0, 0, 0, 0, 0, 0},           {0, 0, 0, 0, 0, 0},
                {1, 0, 1, 1, -0.5f, 1}, {0, 0.5f, 1e6f, -1e6f, 0, 2}, {0.25f, 15}};
+  const SumRange range{-40, 40};
   for (const auto rounding : {kernels::Rounding::up, kernels::Rounding::nearest}) {
     e.quantizer.rounding = rounding;
-    CHECK(wrong_codes(e, -40, 40) == 0);
+    CHECK(levels_of(e.thresholds(range), range) == expected_levels(e, range));
   }
-  const Thresholds t = find_thresholds(6, 15, false, -40, 40, e);
+  const Thresholds t = e.thresholds(range);
   CHECK(t.direction == std::vector<std::int32_t>{1, 1, 1, 1, -1, 1});
   CHECK(t.at[2] == -40);  // always
   CHECK(t.at[3] == 41);   // never
   CHECK(t.at[6 * 14 + 2] == -40);
   e.quantizer = {1, 1, kernels::Rounding::sign};
-  CHECK(wrong_codes(e, -3, 3) == 0);
+  CHECK(levels_of(e.thresholds({-3, 3}), {-3, 3}) == expected_levels(e, {-3, 3}));
 }
 
-TEST_CASE("thresholds: one that is moved by 1 gives a wrong code") {
+TEST_CASE("thresholds: channels that are turned round have their levels from the highest one down") {
+  for (const int levels : {1, 3, 15}) {
+    const SumRange range{-300, 300};
+    const Expression e = expression(5, 7, {0.2f, levels});
+    Thresholds t = e.thresholds(range);
+    std::vector<std::uint8_t> expected = levels_of(t, range);
+    turn(t, {0, 1, 0, 1, 1});
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      if (i % 5 == 1 || i % 5 > 2) expected[i] = static_cast<std::uint8_t>(levels - expected[i]);
+    CHECK(levels_of(t, range) == expected);
+  }
+}
+
+TEST_CASE("thresholds: one that is moved by 1 gives a wrong level") {
+  const SumRange range{-300, 300};
   const Expression e = expression(3, 5, {0.2f, 3});
-  Thresholds t = find_thresholds(3, 3, false, -300, 300, e);
-  const std::vector<float> sums = all_sums(3, -300, 300);
-  std::vector<std::uint8_t> before(sums.size()), after(sums.size());
-  apply_thresholds(t, 601, sums.data(), before.data());
+  Thresholds t = e.thresholds(range);
+  const std::vector<std::uint8_t> before = levels_of(t, range);
   ++t.at[1];
-  apply_thresholds(t, 601, sums.data(), after.data());
-  CHECK(before != after);
+  CHECK(levels_of(t, range) != before);
 }
 
 TEST_CASE("thresholds: sums that floats do not hold are refused") {
   const Expression e = expression(1, 5, {0.2f, 3});
-  CHECK_SAYS(complaint_of([&] { find_thresholds(1, 3, false, 0, 1 << 24, e); }), "expected a range within 2^24");
-  CHECK(complaint_of([&] { find_thresholds(1, 3, false, -(1 << 24) + 1, (1 << 24) - 1, e); }).empty());
+  CHECK_SAYS(complaint_of([&] { e.thresholds({0, 1 << 24}); }), "expected a range within 2^24");
+  CHECK(complaint_of([&] { e.thresholds({-(1 << 24) + 1, (1 << 24) - 1}); }).empty());
 }

@@ -2,25 +2,18 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from ..logs import Run
+from ..summaries import CONTROL, float_net, half_widths, mean_in_words, settings_of
 from . import comparison as compared
-from .comparison import CONTROL, net_on_data
-from .style import BLUE, Style, figure, numbered_style
+from .comparison import net_on_data
+from .style import BLUE, GREY, Style, figure, numbered_style
 
 FAILED = "◀ failed: less than half of the best"
 OTHERS = "other bits, one method each"
 COLUMNS = 3
-
-
-def _setting(weights: float, activations: float) -> str:
-    """The bits of a cell in words, 2W4A; what is float is not named."""
-    return "".join(f"{int(bits)}{what}" for bits, what in ((weights, "W"), (activations, "A")) if bits > 0)
-
-
-def _settings(run: Run, table: str) -> np.ndarray:
-    """The bits of each row of a table in words; "" for the float control."""
-    return np.array([_setting(*bits) for bits in zip(*run.table(table, "weight_bits", "activation_bits"))])
+SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)  # ticks, in KiB
 
 
 def _style(name: str, index: int) -> Style:
@@ -28,7 +21,7 @@ def _style(name: str, index: int) -> Style:
     return name.replace("_", " "), *numbered_style(index)
 
 
-KIND = compared.Kind("method", _settings, str, net_on_data, "bits of weights (W) and activations (A)", _style)
+KIND = compared.Kind("method", settings_of, str, net_on_data, "bits of weights (W) and activations (A)", _style)
 
 
 def _limits(percent: np.ndarray) -> tuple[float, float]:
@@ -41,7 +34,7 @@ def _limits(percent: np.ndarray) -> tuple[float, float]:
 def _questions(run: Run) -> dict[str, list[int]]:
     """The rows of the summary that answer one question: which method at these bits? Weights alone come first, fewer bits
     before more; bits that one method alone has are gathered behind them."""
-    names, settings = run.names("summary", "method"), _settings(run, "summary")
+    names, settings = run.names("summary", "method"), settings_of(run, "summary")
     weights, activations = run.table("summary", "weight_bits", "activation_bits")
     order = sorted(np.flatnonzero(names != CONTROL), key=lambda row: (activations[row], weights[row]))
     questions: dict[str, list[int]] = {}
@@ -60,7 +53,7 @@ def _heading(setting: str) -> str:
     return (
         f"{setting}: weights only"
         if "A" not in setting
-        else f"{setting}: activations too"
+        else f"{setting}: weights and activations"
         if "W" in setting
         else (f"{setting}: activations only")
     )
@@ -88,7 +81,7 @@ def accuracy(run: Run) -> Figure:
     handles = axes.flat[0].get_legend_handles_labels()
     fig.legend(*handles, ncol=2, loc="lower center", fontsize=9)
     bottom = 0.3 / fig.get_figheight()
-    fig.get_layout_engine().set(rect=(0, bottom, 1, 1 - bottom))
+    fig.get_layout_engine().set(rect=(0, bottom, 1, 1 - bottom), w_pad=0.12)
     fig.suptitle(
         f"{net_on_data(run)}, {int(run.config['epochs'])} epochs from one float net; {compared.spread(seeds)}; "
         "test accuracy, best held-out epoch",
@@ -99,11 +92,11 @@ def accuracy(run: Run) -> Figure:
 
 def _draw_question(ax: Axes, run: Run, setting: str, rows: list[int]) -> None:
     """Draws the methods of one question, the first row on top."""
-    names, settings = run.names("summary", "method"), _settings(run, "summary")
+    names, settings = run.names("summary", "method"), settings_of(run, "summary")
     (mean,) = run.table("summary", "test_best_mean")
-    around = 100 * compared.half_widths(run, "test_best")
+    around = 100 * half_widths(run, "test_best")
     percent = 100 * mean
-    float_test, _ = compared.float_net(run)
+    float_test, _ = float_net(run)
     beside = percent[names == CONTROL]
     best = max((percent[row] for row in rows if np.isfinite(percent[row])), default=np.nan)
     failed = np.isnan(percent) | ((percent < best / 2) & (setting != OTHERS))
@@ -123,7 +116,14 @@ def _draw_question(ax: Axes, run: Run, setting: str, rows: list[int]) -> None:
                 linestyle="none",
             )
             bars.lines[0].set_gid(f"summary/test_best/{names[row]}/{settings[row]}")
-        ax.text(1.02, y, _value(percent[row], around[row]), transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+        ax.text(
+            1.02,
+            y,
+            mean_in_words(percent[row], around[row]),
+            transform=ax.get_yaxis_transform(),
+            va="center",
+            fontsize=8,
+        )
         if failed[row] and np.isfinite(percent[row]):
             ax.text(0.01, y, FAILED, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
     labels = [names[row].replace("_", " ") + (f" {settings[row]}" if setting == OTHERS else "") for row in rows]
@@ -131,6 +131,7 @@ def _draw_question(ax: Axes, run: Run, setting: str, rows: list[int]) -> None:
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.grid(axis="y", visible=False)
     ax.set_title(_heading(setting))
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set_xlabel("test accuracy (%)")
 
 
@@ -140,17 +141,10 @@ def _ends(percent: np.ndarray, around: np.ndarray, beside: np.ndarray) -> tuple[
     if not np.isfinite(points).any():
         return 0, 100
     lowest, highest = np.nanmin(points), np.nanmax(points)
-    margin = max(0.1, (highest - lowest) / 2)
+    margin = max(0.1, (highest - lowest) / 2, np.median(around) if len(around) else 0)
     low = max(min(percent - around, default=lowest), lowest - margin)
     high = min(max(percent + around, default=highest), highest + margin)
     return max(0, min(low, lowest) - 0.1 * margin), min(100.5, max(high, highest) + 0.1 * margin)
-
-
-def _value(percent: float, around: float) -> str:
-    """A mean with half the width of its interval in words."""
-    if np.isnan(percent):
-        return "diverged"
-    return f"{percent:.2f} ± {around:.2f}" if np.isfinite(around) else f"{percent:.2f}"
 
 
 def search(run: Run) -> Figure | None:
@@ -159,38 +153,80 @@ def search(run: Run) -> Figure | None:
 
 
 def cost(run: Run) -> Figure:
-    """Images trained on in a second, and bytes of the deployed network, against the accuracy."""
-    names = run.names("summary", "method")
-    weights, activations, mean, speed, size = run.table(
-        "summary", "weight_bits", "activation_bits", "test_best_mean", "images_per_second", "deployed_bytes"
-    )
-    methods = list(dict.fromkeys(names))
-    fig, axes = figure(columns=2, height=5, sharey=True)
-    fig.set_figwidth(12)
-    for ax, values, label in (
-        (axes[0], speed, "images trained on per second (1/s)"),
-        (axes[1], size / 1024, "deployed network (KiB)"),
-    ):
-        for k, method in enumerate(methods):
-            colour, marker, _ = numbered_style(k)
-            rows = np.flatnonzero(names == method)
-            order = rows[np.lexsort((activations[rows], weights[rows]))]
-            (line,) = ax.plot(
-                values[order],
-                100 * mean[order],
-                color=colour,
-                marker=marker,
-                linestyle="none",
-                label=method.replace("_", " "),
-            )
-            line.set_gid(f"summary/{'speed' if ax is axes[0] else 'size'}/{method}")
-        ax.set_xscale("log")
-        ax.set_xlabel(label)
-    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
-    axes[0].set_ylim(*_limits(100 * mean))
-    axes[0].set_ylabel("test accuracy, best held-out epoch (%)")
+    """How fast each method trains, the fastest on top, and the accuracy that networks of a size reach."""
+    timed = list(dict.fromkeys(run.names("summary", "method")[run.table("summary", "images_per_second")[0] > 0]))
+    fig, (left, right) = figure(columns=2, width=14, height=1.8 + 0.24 * max(12, len(timed)))
+    _draw_speeds(left, run, timed)
+    _draw_sizes(right, run)
     fig.suptitle(net_on_data(run), fontsize=10.5)
     return fig
+
+
+def _draw_speeds(ax: Axes, run: Run, methods: list[str]) -> None:
+    """Draws the images/s of each method, one point with the range of its rounds for each of its bits."""
+    names = run.names("summary", "method")
+    speed, slowest, fastest = run.table("summary", "images_per_second", "slowest", "fastest")
+    methods = sorted(methods, key=lambda method: np.nanmedian(speed[names == method]))
+    for y, method in enumerate(methods):
+        rows = np.flatnonzero((names == method) & (speed > 0))
+        bars = ax.errorbar(
+            speed[rows],
+            y + np.linspace(-0.25, 0.25, len(rows) + 2)[1:-1],
+            xerr=(speed[rows] - slowest[rows], fastest[rows] - speed[rows]),
+            color=BLUE,
+            marker="o",
+            markersize=4,
+            elinewidth=0.8,
+            linestyle="none",
+        )
+        bars.lines[0].set_gid(f"summary/speed/{method}")
+    ax.set_yticks(range(len(methods)), [method.replace("_", " ") for method in methods])
+    ax.set_ylim(-0.7, len(methods) - 0.3)
+    ax.set_xlim(left=0)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("images trained on per second (1/s), median and range of the rounds")
+    ax.set_title("How fast does a method train?")
+
+
+def _draw_sizes(ax: Axes, run: Run) -> None:
+    """Draws the accuracy of every network over its size, and names those to which no smaller one comes up."""
+    names, settings = run.names("summary", "method"), settings_of(run, "summary")
+    mean, size = run.table("summary", "test_best_mean", "deployed_bytes")
+    kib, percent = size / 1024, 100 * mean
+    quantized = names != CONTROL
+    for method in dict.fromkeys(names[quantized]):
+        rows = np.flatnonzero(names == method)
+        (line,) = ax.plot(kib[rows], percent[rows], color=GREY, marker="o", markersize=4, linestyle="none")
+        line.set_gid(f"summary/size/{method}")
+    front = _front(kib, np.where(quantized, percent, np.nan))
+    (line,) = ax.plot(kib[front], percent[front], color=BLUE, marker="o", linestyle="none")
+    line.set_gid("summary/size/front")
+    said = [
+        f"{kib[row]:.1f} KiB: {names[row].replace('_', ' ')} {settings[row]}, {percent[row]:.2f} %" for row in front
+    ]
+    said.insert(0, "No smaller network has\nas high a mean (blue):")
+    ax.text(1.03, 1, "\n".join(said), transform=ax.transAxes, va="top", fontsize=9, linespacing=1.5)
+    compared.draw_float(ax, run, "method", "test_best", float_net(run)[0], lambda share: 100 * share)
+    ax.legend(loc="lower right", fontsize=9)
+    ax.set_xscale("log")
+    low, high = np.nanmin(kib[quantized]), np.nanmax(kib[quantized])
+    ticks = [tick for tick in SIZES if low / 1.3 <= tick <= 1.3 * high]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlim(low / 1.4, 1.4 * high)
+    ax.set_ylim(*_limits(percent[quantized]))
+    ax.set_xlabel("deployed network (KiB)")
+    ax.set_ylabel("test accuracy, best held-out epoch (%)")
+    ax.set_title("What does a network of a size reach?")
+
+
+def _front(size: np.ndarray, percent: np.ndarray) -> list[int]:
+    """The rows that no row of the same or a smaller size comes up to, from small to large."""
+    front: list[int] = []
+    for row in np.lexsort((-percent, size)):
+        if np.isfinite(percent[row]) and (not front or percent[row] > percent[front[-1]]):
+            front.append(int(row))
+    return front
 
 
 FIGURES = {"accuracy": accuracy, "search": search, "cost": cost}

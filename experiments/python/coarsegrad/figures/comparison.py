@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from ..logs import LogError, Run
-from ..statistics import half_width
+from ..logs import Run
+from ..summaries import CONTROL, float_net, half_widths
 from .style import BLACK, GREY, Style, estimator_style, figure, in_order
 
-CONTROL = "float"  # the label of the float control among the variants
 CONTROL_STYLE = ("float, trained on as long", BLACK, "X", "-")
+START_ALONE = "float start, no control"
 START_DASHES = (0, (5, 2))
 Shown = Callable[[Any], Any]  # makes what an axis shows of what a log holds
 HATCHES = ("//", "", "..", "xx", "\\\\", "++", "oo", "**", "--", "||", "OO")
@@ -86,11 +86,6 @@ def _gid(group: Any) -> str:
     return str(int(group)) if isinstance(group, (float, np.floating)) else str(group)
 
 
-def half_widths(run: Run, quantity: str) -> np.ndarray:
-    """Half the widths of the 95 % intervals of a quantity's means, for every row of the summary; NaN for one run."""
-    return half_width(*run.table("summary", f"{quantity}_sd", "seeds"))
-
-
 def spread(seeds: np.ndarray) -> str:
     """What a figure says of its intervals, for the numbers of runs of its variants."""
     least, most = int(min(seeds)), int(max(seeds))
@@ -103,9 +98,10 @@ def draw_float(ax: Axes, run: Run, key: str, quantity: str, start: float, shown:
     """Draws the float net that all start from as a dashed line, and the float control, where there is one, as a line with
     its interval; across the height of the axes where the quantity is on the x axis."""
     line, band = (ax.axvline, ax.axvspan) if across else (ax.axhline, ax.axhspan)
-    if np.isfinite(start):
-        line(shown(start), color=BLACK, linestyle=START_DASHES, linewidth=1.2, label="float start")
     rows = np.flatnonzero(run.names("summary", key) == CONTROL)
+    if np.isfinite(start):
+        label = "float start" if len(rows) else START_ALONE
+        line(shown(start), color=BLACK, linestyle=START_DASHES, linewidth=1.2, label=label)
     if len(rows) == 0:
         return
     (mean,) = run.table("summary", f"{quantity}_mean")
@@ -168,17 +164,6 @@ def bars(run: Run, kind: Kind) -> Figure:
     return fig
 
 
-def float_net(run: Run) -> tuple[float, float]:
-    """The float net's test accuracy in its best held-out epoch, and its training loss after the last one; NaN where
-    there is no float net."""
-    try:
-        test, held_out, loss = run.table("float_epochs", "test_accuracy", "held_out_accuracy", "train_loss")
-    except LogError:
-        return np.nan, np.nan
-    best = len(test) - 1 if np.all(np.isnan(held_out)) else np.nanargmax(held_out)
-    return test[best], loss[-1]
-
-
 def curves(run: Run, kind: Kind) -> Figure:
     """The loss that every run trains on, and its test error, over the epochs, with one column for each group. The float
     control is in every column."""
@@ -216,6 +201,9 @@ def curves(run: Run, kind: Kind) -> Figure:
         column[0].set_title(kind.heading(group))
         if np.nanmax(loss) > 4 * np.nanmin(loss):
             column[0].set_yscale("log")
+            column[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            column[0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            column[0].yaxis.set_minor_formatter(NullFormatter())
         column[1].set_xlabel("epoch of the fine-tuning")
         column[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0][0].set_ylabel("mean loss of the batches (1)")

@@ -11,6 +11,7 @@ from .style import BLACK, Style, draw_line, estimator_style, figure, in_order
 
 KIND = compared.by_bits(compared.net_on_data)
 EQUAL_LENGTH = "_equal_length"  # behind the name of the estimator in that of its control
+LEAST_SPAN = 2.0  # points of test error; 10,000 images tell 0.6 apart
 QUANTITIES = {
     "loss": "mean loss of the batches (1)",
     "train_loss": "loss of all training images (1)",
@@ -39,7 +40,8 @@ def instability(run: Run) -> Figure | None:
     if run.config.get("instability") == 0:
         return None
     names = run.names("instability", "ste")
-    bits, seed, rate = run.table("instability", "bits", "seed", "lr")
+    (bits,) = run.table("instability", "bits")
+    seed, rate = (_setting_of_each(run, column, key) for column, key in (("seed", "seed"), ("lr", "instability-lr")))
     control = np.array([name.endswith(EQUAL_LENGTH) for name in names])
     places = np.unique(bits)
     fig, axes = figure(
@@ -56,6 +58,7 @@ def instability(run: Run) -> Figure | None:
         )
         column[0].set_title(compared.bits_heading(place) + as_long)
         column[-1].set_xlabel("step")
+        _widen(column[-1], LEAST_SPAN)
     for ax, label in zip(axes[:, 0], QUANTITIES.values()):
         ax.set_ylabel(label)
     axes[0][-1].legend(handlelength=3.2, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -63,10 +66,24 @@ def instability(run: Run) -> Figure | None:
     runs = len(np.unique(seed))
     fig.suptitle(
         f"{compared.net_on_data(run)}: from the minimum of {start} on, learning rate {rate[~control][0]:g}\n"
-        + compared.spread(np.array([runs])),
+        + compared.spread(np.array([runs]))
+        + ("" if control.any() else "; no control with steps as long"),
         fontsize=10.5,
     )
     return fig
+
+
+def _setting_of_each(run: Run, column: str, key: str) -> np.ndarray:
+    """A column of the table `instability`; the setting of all rows in a log of one seed and one rate, without it."""
+    rows = run.tables["instability"]
+    return rows[column] if column in rows else np.full(len(rows["step"]), float(run.config[key]))
+
+
+def _widen(ax: Axes, span: float) -> None:
+    """Makes the y axis at least as wide as this, so that what is small looks small."""
+    low, high = ax.get_ylim()
+    missing = max(0.0, span - (high - low)) / 2
+    ax.set_ylim(low - missing, high + missing)
 
 
 def _style(name: str) -> Style:

@@ -1,12 +1,14 @@
 """Figures of `ste_diagnostics`: what the coarse gradient of each layer is like while a network trains."""
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import MaxNLocator
 
 from ..logs import Run
+from ..statistics import student_t_95
 from . import comparison as compared
-from .style import draw_line, estimator_style, figure, in_order
+from .style import GREY, draw_line, estimator_style, figure, in_order
 
 QUANTITIES = {
     "cosine_to_clipped": "cosine to the coarse\ngradient of clipped ReLU",
@@ -14,6 +16,7 @@ QUANTITIES = {
     "gradient_norm": "norm of the\ncoarse gradient",
     "active_share": "share of inputs in\nthe active range",
 }
+NOISY = "cosine_to_descent"  # estimated along so few directions that a single layer tells next to nothing
 
 
 class Diagnostics:
@@ -101,6 +104,15 @@ def maps(run: Run) -> Figure:
     return fig
 
 
+def _draw_chance(ax: Axes, directions: int) -> None:
+    """Draws the cosines within which 95 % of the gradients lie that know nothing of so many random directions."""
+    if directions > 1:
+        t = student_t_95(directions - 1)
+        reach = t / np.sqrt(t**2 + directions - 1)
+        ax.axhspan(-reach, reach, color=GREY, alpha=0.2, linewidth=0, zorder=0)
+        ax.text(0, -reach, "95 % of random ones", va="bottom", fontsize=8)
+
+
 def depth(run: Run) -> Figure:
     """What was measured last of each quantity, against the depth of the layer."""
     data = Diagnostics(run)
@@ -118,7 +130,11 @@ def depth(run: Run) -> Figure:
                 style = estimator_style(name)
                 points = {"marker": style[2], "markersize": 4, "markerfacecolor": "white", "linewidth": 1.2}
                 gid = f"diagnostics/{quantity}/{name}/{int(bits)}/last"
-                draw_line(ax, layers, last[1], style, gid, f"{style[0]}, epoch {last[0]:g}", **points)
+                drawn = draw_line(ax, layers, last[1], style, gid, f"{style[0]}, epoch {last[0]:g}", **points)
+                if quantity == NOISY:
+                    drawn.set_linestyle("none")
+            if quantity == NOISY:
+                _draw_chance(ax, int(run.config.get("directions", 0)))
             if quantity == "gradient_norm" and ax.get_lines():
                 ax.set_yscale("log")
             ax.set_title(meaning, fontsize=9.5)
