@@ -28,13 +28,24 @@ inline constexpr double kCount = kElements, kArray = 4.0 * kElements;
 
 /// Arrays that the jobs share. Small random numbers; steps repeated a million times neither overflow nor die out.
 struct Arrays {
-  /// Gaussian numbers up to v, 0.5 in the rows; codes of 1 or -1 and masks of every second bit; zeros.
-  std::vector<float> x, dy, y, w, buf, m, v, row, row2, row3, row4;
-  std::vector<std::uint8_t> codes, mask;
-  std::vector<std::int8_t> signed_codes;
-  std::vector<std::uint16_t> number;
-  std::vector<std::uint32_t> words;
-  std::vector<double> sums, sums2;
+  std::vector<float> x,                   ///< Gaussian numbers, as all up to v
+      dy,                                 ///< gradients of outputs
+      y,                                  ///< outputs
+      w,                                  ///< weights
+      buf,                                ///< momentum
+      m,                                  ///< means of Adam
+      v,                                  ///< and its squares
+      row,                                ///< 0.5 in each, as in the other rows
+      row2,                               ///< another one
+      row3,                               ///< another one
+      row4;                               ///< another one
+  std::vector<std::uint8_t> codes,        ///< 1 in each
+      mask;                               ///< every second bit
+  std::vector<std::int8_t> signed_codes;  ///< -1 in each
+  std::vector<std::uint16_t> number;      ///< 1 in each
+  std::vector<std::uint32_t> words;       ///< zeros
+  std::vector<double> sums,               ///< zeros
+      sums2;                              ///< others
 
   /// Draws them.
   explicit Arrays(Rng rng)

@@ -21,10 +21,13 @@ struct Nodes {
   std::vector<int> uses = {};                                 ///< how often each value is read
   std::vector<std::unique_ptr<const Product>> products = {};  ///< by node; null for others
 
+  /// The node of that number.
   const Node& node(int number) const { return model.nodes[at(number)]; }
+  /// Its product; null where it multiplies nothing.
   const Product* product(int number) const { return products[at(number)].get(); }
   /// Whether one other node alone reads the value.
   bool alone(int number) const { return uses[at(number)] == 1; }
+  /// The place of a node in the vectors.
   static std::size_t at(int number) { return static_cast<std::size_t>(number); }
 };
 
