@@ -31,7 +31,11 @@ bool are_small(std::int64_t filters, std::int64_t runs, std::int64_t run, const 
         for (std::int64_t o = begin; o < end; ++o) {
           std::int64_t negative[2] = {}, positive[2] = {};  // of the codes 0 and 1, and 2 and 3, of all steps
           for (const std::int8_t* w = weights + o * runs * run; w != weights + (o + 1) * runs * run; w += run)
-            for (std::int64_t c = 0; c < run; ++c) (w[c] < 0 ? negative : positive)[c % kCodesPerStep / 2] += w[c];
+            for (std::int64_t c = 0; c < run; ++c) {
+              const std::int64_t pair = c % kCodesPerStep / 2;
+              negative[pair] += std::min<int>(w[c], 0);
+              positive[pair] += std::max<int>(w[c], 0);
+            }
           if (std::max({-negative[0], -negative[1], positive[0], positive[1]}) > most) all = false;
         }
       });
