@@ -80,6 +80,17 @@ std::uint64_t blocks_taken(F f) {
   return after.hits + after.misses - before.hits - before.misses;
 }
 
+// What weights (40, 3, 3, 64) do to images of 6 x 6.
+constexpr ConvShape kLayer{.batch = 2,
+                           .height = 6,
+                           .width = 6,
+                           .in_channels = 64,
+                           .out_channels = 40,
+                           .kernel_h = 3,
+                           .kernel_w = 3,
+                           .pad_h = 1,
+                           .pad_w = 1};
+
 }  // namespace
 
 TEST_CASE("signed codes times signed codes are exact sums in conv2d and linear, with a bias, on every kernel table") {
@@ -138,16 +149,7 @@ TEST_CASE("weights are packed once for every change of them, not in every forwar
     const std::uint64_t first = blocks_taken(run), second = blocks_taken(run), third = blocks_taken(run);
     CHECK(second < first);
     CHECK(third == second);
-    const ConvShape layer{.batch = 2,
-                          .height = 6,
-                          .width = 6,
-                          .in_channels = 64,
-                          .out_channels = 40,
-                          .kernel_h = 3,
-                          .kernel_w = 3,
-                          .pad_h = 1,
-                          .pad_w = 1};
-    const auto packed = [&] { return std::as_const(*coded).packed_for(BitCode::unsigned_bits(2), layer); };
+    const auto packed = [&] { return std::as_const(*coded).packed_for(BitCode::unsigned_bits(2), kLayer); };
     const auto before = packed();
     CHECK(before->kernel() == (bits == 1 ? CodeKernel::bits : CodeKernel::bytes));
     run();
@@ -166,20 +168,11 @@ TEST_CASE("weights are packed once for every change of them, not in every forwar
 
 TEST_CASE("weights are packed again for another kernel table, and give the same bits") {
   const Tensor x = activations({2, 6, 6, 64}, 1), w = weights({40, 3, 3, 64}, 1);
-  const ConvShape layer{.batch = 2,
-                        .height = 6,
-                        .width = 6,
-                        .in_channels = 64,
-                        .out_channels = 40,
-                        .kernel_h = 3,
-                        .kernel_w = 3,
-                        .pad_h = 1,
-                        .pad_w = 1};
   const std::vector<Real> expected = values(conv(x, w).value());
   std::shared_ptr<const CodeWeights> last;
   with_each_table([&] {
     CHECK(values(conv(x, w).value()) == expected);
-    const auto now = w.coded()->packed_for(BitCode::signs(), layer);
+    const auto now = w.coded()->packed_for(BitCode::signs(), kLayer);
     CHECK(now != last);
     last = now;
   });

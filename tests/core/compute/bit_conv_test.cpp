@@ -3,11 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <random>
 
 #include "core/base/check.h"
 #include "core/compute/conv_codes.h"
 #include "core/kernels/kernels.h"
+#include "tests/support/code_values.h"
 #include "tests/support/conv_shapes.h"
 #include "tests/support/tables.h"
 
@@ -17,15 +17,6 @@ using namespace coarsegrad::testing;
 namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-// n values of a code.
-std::vector<std::int8_t> values_of(const BitCode& code, std::int64_t n, unsigned seed) {
-  std::mt19937 bits(seed);
-  std::vector<std::int8_t> values(at(n));
-  for (auto& v : values)
-    v = static_cast<std::int8_t>(code.low + code.step * static_cast<int>(bits() / 8 % unsigned(code.levels)));
-  return values;
-}
 
 struct Codes {
   BitCode weight, activation;

@@ -3,23 +3,21 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <random>
 
 #include "core/base/check.h"
 #include "quant/export/onnx/export.h"
 #include "quant/packed/runtime.h"
 #include "tests/quant/export/run_graph.h"
+#include "tests/support/draw.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
 
 namespace {
 
-class Draw {
+class Dyadics : public Draw {
  public:
-  explicit Draw(unsigned seed) : engine_(seed) {}
-  int integer(int low, int high) { return std::uniform_int_distribution<int>(low, high)(engine_); }
-  bool chance(int percent) { return integer(1, 100) <= percent; }
+  using Draw::Draw;
   // A multiple of 1/4 in [-2, 2].
   float dyadic() { return static_cast<float>(integer(-8, 8)) / 4; }
   float power() { return std::ldexp(1.f, integer(-2, 1)); }
@@ -28,12 +26,9 @@ class Draw {
     for (float& v : all) v = dyadic();
     return all;
   }
-
- private:
-  std::mt19937 engine_;
 };
 
-packed::Weight weight(const Shape& shape, Draw& draw) {
+packed::Weight weight(const Shape& shape, Dyadics& draw) {
   std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.numel()));
   const auto fill = [&](int low, int high) {
     for (std::int8_t& k : codes) k = static_cast<std::int8_t>(draw.integer(low, high));
@@ -63,7 +58,7 @@ packed::Weight weight(const Shape& shape, Draw& draw) {
   }
 }
 
-packed::Operation quantizer(Draw& draw) {
+packed::Operation quantizer(Dyadics& draw) {
   if (draw.chance(20)) {
     const int count = draw.integer(1, 4);
     packed::Levels o{.binary = count == 1 && draw.chance(50)};
@@ -82,7 +77,7 @@ packed::Operation quantizer(Draw& draw) {
 // Adds nodes to a model, each behind the last one.
 class Builder {
  public:
-  explicit Builder(Draw& draw, const Shape& image) : draw_(draw), shape_(image) { add(packed::Input{image}); }
+  explicit Builder(Dyadics& draw, const Shape& image) : draw_(draw), shape_(image) { add(packed::Input{image}); }
 
   void add(packed::Operation operation, std::vector<int> inputs = {}) {
     if (inputs.empty() && !model.nodes.empty()) inputs = {last()};
@@ -151,11 +146,11 @@ class Builder {
   packed::Model model;
 
  private:
-  Draw& draw_;
+  Dyadics& draw_;
   Shape shape_;
 };
 
-packed::Model random_model(Draw& draw) {
+packed::Model random_model(Dyadics& draw) {
   Builder b(draw, {draw.integer(4, 8), draw.integer(4, 8), draw.integer(1, 3)});
   for (int block = draw.integer(1, 3); block > 0; --block) b.block();
   b.head();
@@ -232,7 +227,7 @@ constexpr onnx::Form kForms[] = {onnx::Form::onnx, onnx::Form::qonnx, onnx::Form
 TEST_CASE("onnx: random networks of dyadic numbers are equal, layer by layer, in every form and for any batch") {
   int layers = 0;
   for (unsigned seed = 1; seed <= 150; ++seed) {
-    Draw draw(seed);
+    Dyadics draw(seed);
     const packed::Model model = random_model(draw);
     const std::int64_t batch = draw.integer(1, 3);
     const Shape& image = std::get<packed::Input>(model.nodes[0].operation).sample;

@@ -10,25 +10,21 @@
 #include "quant/activations/uniform.h"
 #include "quant/weights/dorefa.h"
 #include "tests/quant/packed/equality.h"
+#include "tests/support/draw.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::testing;
 
 namespace {
 
-class Draw {
+class NetDraw : public Draw {
  public:
-  explicit Draw(unsigned seed) : engine_(seed) {}
-  int integer(int low, int high) { return std::uniform_int_distribution<int>(low, high)(engine_); }
-  bool chance(int percent) { return integer(1, 100) <= percent; }
+  using Draw::Draw;
   template <class T>
   const T& one_of(const std::vector<T>& all) {
     return all[static_cast<std::size_t>(integer(0, static_cast<int>(all.size()) - 1))];
   }
   Real normal() { return std::normal_distribution<Real>()(engine_); }
-
- private:
-  std::mt19937 engine_;
 };
 
 // x + f(x), for f that keeps the shape.
@@ -42,7 +38,7 @@ class Residual : public nn::Module {
 };
 
 // Among those for wide nets all have codes of few bits.
-std::unique_ptr<nn::Activation> activation(Draw& draw, bool wide) {
+std::unique_ptr<nn::Activation> activation(NetDraw& draw, bool wide) {
   const std::vector<Part> parts{{"relu"},
                                 {"clipped_relu"},
                                 {"uniform", quant::UniformOptions{.bits = 8}},
@@ -64,7 +60,7 @@ std::unique_ptr<nn::Activation> activation(Draw& draw, bool wide) {
 }
 
 // Normalisations with factors of both signs, some of them 0, and channels that saturate.
-std::unique_ptr<nn::Module> normalization(std::int64_t channels, Draw& draw) {
+std::unique_ptr<nn::Module> normalization(std::int64_t channels, NetDraw& draw) {
   auto norm = std::make_unique<nn::BatchNorm>(channels, nn::BatchNormOptions{.affine = draw.chance(70)});
   for (std::int64_t c = 0; c < channels; ++c) {
     norm->running_mean.mutable_data()[c] = draw.normal();
@@ -86,7 +82,7 @@ struct Net {
   std::string name(const char* kind) { return kind + std::to_string(count++); }
 };
 
-void add_convolution(Net& net, Draw& draw) {
+void add_convolution(Net& net, NetDraw& draw) {
   const int kernel = draw.one_of(std::vector<int>{1, 3, 5}), dilation = draw.chance(15) ? 2 : 1;
   const int padding = draw.integer(0, kernel / 2 + 1), stride = draw.chance(30) ? 2 : 1;
   const std::int64_t extent = dilation * (kernel - 1) + 1;
@@ -107,7 +103,7 @@ void add_convolution(Net& net, Draw& draw) {
   net.channels = out;
 }
 
-void add_pooling(Net& net, Draw& draw) {
+void add_pooling(Net& net, NetDraw& draw) {
   if (net.side < 3) return;
   const PoolOptions options{.kernel = draw.integer(2, 3), .stride = draw.integer(1, 2), .padding = draw.integer(0, 1)};
   if (draw.chance(70))
@@ -117,7 +113,7 @@ void add_pooling(Net& net, Draw& draw) {
   net.side = (net.side + 2 * options.padding.h - options.kernel.h) / options.stride->h + 1;
 }
 
-void add_residual(Net& net, Draw& draw) {
+void add_residual(Net& net, NetDraw& draw) {
   auto inner = std::make_unique<nn::Sequential>();
   inner->add<nn::Conv2d>("conv", nn::ConvOptions{.in = net.channels, .out = net.channels, .padding = 1, .bias = false},
                          Rng(static_cast<std::uint64_t>(draw.integer(0, 1 << 20))));
@@ -125,7 +121,7 @@ void add_residual(Net& net, Draw& draw) {
   net.layers.add<Residual>(net.name("residual"), std::move(inner));
 }
 
-std::unique_ptr<Net> random_net(Draw& draw, bool wide) {
+std::unique_ptr<Net> random_net(NetDraw& draw, bool wide) {
   auto net = std::make_unique<Net>();
   net->wide = wide;
   net->side = draw.integer(4, wide ? 7 : 11);
@@ -158,7 +154,7 @@ std::unique_ptr<Net> random_net(Draw& draw, bool wide) {
   return net;
 }
 
-Part weights(Draw& draw) {
+Part weights(NetDraw& draw) {
   const std::vector<Part> parts{{"exact"},
                                 {"exact", quant::ExactOptions{.bits = 2, .per_channel = true}},
                                 {"exact", quant::ExactOptions{.bits = 4}},
@@ -194,7 +190,7 @@ struct Counts {
 Counts compared(unsigned first, unsigned last, bool wide) {
   Counts counts;
   for (unsigned seed = first; seed <= last; ++seed) {
-    Draw draw(seed);
+    NetDraw draw(seed);
     const auto net = random_net(draw, wide);
     const Part part = weights(draw);
     INFO("seed ", seed, ", weights ", part.name);
