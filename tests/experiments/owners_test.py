@@ -44,6 +44,17 @@ def wait_for(path, process, seconds=60):
         time.sleep(0.001)
 
 
+def wait_until_locked(path, process):
+    """The file is there before its lock is taken, and a process that is stopped in between owns nothing."""
+    wait_for(path, process)
+    place = f":{path.stat().st_ino} "
+    end = time.monotonic() + 60
+    while place not in pathlib.Path("/proc/locks").read_text(encoding="ascii"):
+        if time.monotonic() > end or process.poll() is not None:
+            raise AssertionError(f"{path} is not locked")
+        time.sleep(0.001)
+
+
 class OwnersTest(TrainTest):
     def started(self, words, **options):
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options)
@@ -150,7 +161,7 @@ class Stopped(OwnersTest):
     def test_before_it_has_a_log(self):
         changes = TINY | {"--images": 3000, "--held-out": 2920}  # which take a while to draw
         owner = self.started(command(self.log, changes))
-        wait_for(self.log.with_name(".x.lock"), owner)
+        wait_until_locked(self.log.with_name(".x.lock"), owner)
         owner.send_signal(signal.SIGSTOP)
         if self.log.exists():
             print("skipped: this machine was too slow to stop it in time")
