@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/compute/bit_conv.h"
 #include "core/compute/code_weights.h"
 #include "core/compute/conv.h"
 #include "core/compute/conv_codes_backward.h"
@@ -101,21 +102,15 @@ Tensor weight_gradient(const ConvShape& s, const Tensor& x, const Tensor& dy, co
   return dw;
 }
 
-// A dense layer as the convolution of images of one pixel.
-ConvShape dense_shape(std::int64_t batch, std::int64_t in, std::int64_t out) {
-  return {
-      .batch = batch, .height = 1, .width = 1, .in_channels = in, .out_channels = out, .kernel_h = 1, .kernel_w = 1};
-}
-
 Tensor dense_input_gradient(const Tensor& dy, const Tensor& w) {
   Tensor dx = Tensor::uninitialized({dy.size(0), w.size(1)});
-  const ConvShape s = dense_shape(dy.size(0), w.size(1), w.size(0));
+  const ConvShape s = bit_linear_shape(dy.size(0), w.size(1), w.size(0));
   return convolve_back_codes<Real>(s, dy, w, dx.mutable_data()) ? dx : multiplied(dy, false, w, false);
 }
 
 Tensor dense_weight_gradient(const Tensor& x, const Tensor& dy) {
   Tensor dw = Tensor::uninitialized({dy.size(1), x.size(1)});
-  const ConvShape s = dense_shape(x.size(0), x.size(1), dy.size(1));
+  const ConvShape s = bit_linear_shape(x.size(0), x.size(1), dy.size(1));
   return weigh_back_codes<Real>(s, x, dy, dw.mutable_data()) ? dw : multiplied(dy, true, x, false);
 }
 

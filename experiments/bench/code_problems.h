@@ -8,6 +8,7 @@
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
+#include "core/compute/bit_conv.h"
 #include "core/compute/conv.h"
 #include "core/kernels/kernels.h"
 #include "experiments/bench/ports.h"
@@ -48,9 +49,7 @@ void for_each_problem(F&& f) {
   for (const auto& [channels, size] : {std::pair{16, 32}, {64, 8}, {128, 16}, {256, 8}, {512, 4}})
     for (const std::int64_t batch : {1, 8}) f(layer_3x3(batch, size, channels));
   for (const auto& [m, k, n] : {std::array<std::int64_t, 3>{512, 4608, 64}, {256, 1152, 1024}})
-    f(CodeProblem{
-        cat("product ", m, "x", k, "x", n),
-        {.batch = m, .height = 1, .width = 1, .in_channels = k, .out_channels = n, .kernel_h = 1, .kernel_w = 1}});
+    f(CodeProblem{cat("product ", m, "x", k, "x", n), bit_linear_shape(m, k, n)});
   use_kernels("auto");
   set_num_threads(threads);
 }
