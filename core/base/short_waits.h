@@ -1,18 +1,40 @@
 #pragma once
-// Included by the source of a main(): the threads of OpenMP wait for more work for some microseconds awake,
-// then asleep, unless the environment says otherwise (OMP_WAIT_POLICY, GOMP_SPINCOUNT, KMP_BLOCKTIME). Their
-// runtimes read the environment before main(), so it is set earlier still: a program's preinit_array runs
-// before what initialises its libraries. A shared library has none; the linker refuses one that includes this.
-#include <cstdlib>
+// Included by the source of a main(): the threads of OpenMP wait for more work for some microseconds awake, then
+// asleep, unless the environment says otherwise (OMP_WAIT_POLICY, GOMP_SPINCOUNT, KMP_BLOCKTIME). Their runtimes read
+// the environment when they are loaded, before main(), and the C library takes it from the kernel once more when it
+// is: what a program sets there itself is not heard. So a program whose environment says nothing executes itself once
+// again with one that does, before anything else of it has begun (its preinit_array), in about a millisecond. Where
+// that fails, it goes on as it was. A shared library has no preinit_array; the linker refuses one that includes this.
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
 
 namespace coarsegrad::detail {
 
-/// Sets the environment, unless one of the variables is set already.
-inline void ask_for_short_waits(int, char**, char**) {
-  for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
-    if (std::getenv(name)) return;
-  setenv("GOMP_SPINCOUNT", "2000", 0);  // GNU: 20 to 80 microseconds
-  setenv("KMP_BLOCKTIME", "1", 0);      // LLVM: milliseconds, and the least but none
+/// The environment of the second execution.
+inline char* environment_with_short_waits[4096];
+/// The file of the program.
+inline char file_of_program[4096];
+
+/// Executes the program again with its arguments and the environment that asks for short waits; returns where that
+/// fails, or where there is nothing to ask for. Sanitizers have not begun yet when this runs.
+[[gnu::no_sanitize("address", "undefined")]] inline void ask_for_short_waits(int, char** argv, char** environment) {
+  static char gnu[] = "GOMP_SPINCOUNT=2000";  // 20 to 80 microseconds
+  static char llvm[] = "KMP_BLOCKTIME=1";     // milliseconds, and the least but none
+  constexpr std::size_t most = sizeof environment_with_short_waits / sizeof *environment_with_short_waits - 3;
+  std::size_t n = 0;
+  for (; environment[n]; ++n) {
+    for (const char* name : {"OMP_WAIT_POLICY=", "GOMP_SPINCOUNT=", "KMP_BLOCKTIME="})
+      if (std::strncmp(environment[n], name, std::strlen(name)) == 0) return;
+    if (n == most) return;
+    environment_with_short_waits[n] = environment[n];
+  }
+  environment_with_short_waits[n] = gnu;
+  environment_with_short_waits[n + 1] = llvm;
+  const long length = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", file_of_program, sizeof file_of_program - 1);
+  if (length > 0) syscall(SYS_execve, file_of_program, argv, environment_with_short_waits);
 }
 
 /// What the loader calls before the libraries are initialised.

@@ -145,8 +145,7 @@ class BitConvolution {
   BitConvolution(const char* op, const ConvShape& s, const std::uint64_t* x, const BitWeights& w)
       : s_(s), x_(x), w_(w) {
     w.validate(op, s);
-    row_bands_ = bands(s.out_height(), s.stride_h, -s.pad_h, s.kernel_h, s.height);
-    column_bands_ = bands(s.out_width(), s.stride_w, -s.pad_w, s.kernel_w, s.width);
+    find_rectangles();
     cut();
   }
 
@@ -165,28 +164,22 @@ class BitConvolution {
   }
 
   void levels(const BitThresholds& t, std::uint8_t* levels) const {
-    for_each_level(t, [&](const Task& task, const std::uint8_t* some) {
-      const std::int64_t n = task.filters.end - task.filters.begin;
-      for (std::int64_t p = 0; p < task.pixels; ++p)
-        std::copy_n(some + p * n, n, levels + (task.first_pixel + p) * s_.out_channels + task.filters.begin);
+    check_channels(t);
+    for_each_sum([&](const Task& task, std::int64_t n, const std::int32_t* sums) {
+      std::uint8_t* pixel = levels + task.first_pixel * s_.out_channels + task.filters.begin;
+      for (std::int64_t p = 0; p < task.pixels; ++p, sums += n, pixel += s_.out_channels)
+        t.levels_of(task.filters.begin, n, sums, pixel);
     });
   }
 
   void planes(const BitThresholds& t, std::uint64_t* planes) const {
-    const auto split = active_kernels().bits.split;
     const std::int64_t row = plane_words(s_.out_channels);
     const int bits = t.bits();
-    for_each_level(t, [&](const Task& task, const std::uint8_t* levels) {
-      const std::int64_t n = task.filters.end - task.filters.begin;
-      std::uint64_t* pixel = planes + task.first_pixel * bits * row;
-      if (n == s_.out_channels) return split(bits, task.pixels, n, levels, pixel);
-      for (std::int64_t p = 0; p < task.pixels; ++p, levels += n, pixel += bits * row)
-        for (std::int64_t c = 0; c < n; c += kWordBits) {
-          std::array<std::uint64_t, kernels::kMaxWeightPlanes> word;
-          split(bits, 1, std::min(kWordBits, n - c), levels + c, word.data());
-          for (int k = 0; k < bits; ++k)
-            pixel[k * row + (task.filters.begin + c) / kWordBits] = word[static_cast<std::size_t>(k)];
-        }
+    check_channels(t);
+    for_each_sum([&](const Task& task, std::int64_t n, const std::int32_t* sums) {
+      std::uint64_t* pixel = planes + task.first_pixel * bits * row + task.filters.begin / kWordBits;
+      for (std::int64_t p = 0; p < task.pixels; ++p, sums += n, pixel += bits * row)
+        t.planes_of(task.filters.begin, n, sums, pixel, row);
     });
   }
 
@@ -253,17 +246,9 @@ class BitConvolution {
     });
   }
 
-  // f(task, levels of its pixels and filters) for all tasks.
-  template <class F>
-  void for_each_level(const BitThresholds& t, F&& f) const {
+  void check_channels(const BitThresholds& t) const {
     check(t.channels() == s_.out_channels, "bit_conv2d: given thresholds for ", t.channels(), " channels, expected ",
           s_.out_channels);
-    for_each_sum([&](const Task& task, std::int64_t n, const std::int32_t* sums) {
-      const Scratch<std::uint8_t> levels(static_cast<std::size_t>(task.pixels * n));
-      for (std::int64_t p = 0; p < task.pixels; ++p)
-        t.levels_of(task.filters.begin, n, sums + p * n, levels.data() + p * n);
-      f(task, levels.data());
-    });
   }
 
   Prepared prepare(const Task& t) const {
@@ -281,32 +266,47 @@ class BitConvolution {
     return p;
   }
 
-  // sums[pixel * row + filter - first_filter] for all pixels and filters of a task.
-  void compute(const Task& t, std::int32_t* sums, std::int64_t first_filter, std::int64_t row) const {
-    if (t.pixels == 0) return;
-    const Prepared images = prepare(t);
-    const std::int64_t lanes = w_.product_->lanes;
-    for (std::int64_t filter = t.filters.begin; filter < t.filters.end; filter += lanes)
-      for (const Band& y : row_bands_) {
-        const Band some{std::max(y.begin, t.rows.begin), std::min(y.end, t.rows.end), y.first_tap, y.last_tap};
-        if (some.begin < some.end)
-          for (const Band& x : column_bands_)
-            rectangle(t, images, some, x, filter, static_cast<int>(std::min(lanes, t.filters.end - filter)),
-                      sums + filter - first_filter, row);
+  // Outputs that meet the same taps, and their tiles: those of the first panel of filters.
+  struct Rectangle {
+    Band rows, columns;
+    BitTile tile;
+  };
+
+  void find_rectangles() {
+    const std::vector<Band> rows = bands(s_.out_height(), s_.stride_h, -s_.pad_h, s_.kernel_h, s_.height);
+    const std::vector<Band> columns = bands(s_.out_width(), s_.stride_w, -s_.pad_w, s_.kernel_w, s_.width);
+    const std::int64_t filters = w_.panels_ * w_.product_->lanes;
+    offsets_ = Scratch<std::int32_t>(rows.size() * columns.size() * static_cast<std::size_t>(filters));
+    std::int32_t* offset = offsets_.data();
+    for (const Band& y : rows)
+      for (const Band& x : columns) {
+        add_offsets(y, x, filters, offset);
+        rectangles_.push_back({y, x, tile_of(y, x, offset)});
+        offset += filters;
       }
   }
 
-  BitTile tile_of(const Band& y, const Band& x, std::int64_t filter, const std::int32_t* offset) const {
-    const std::int64_t panel = filter / w_.product_->lanes, tap_bytes = w_.steps_ * w_.step_bytes_;
-    const std::int64_t plane = w_.kernel_h_ * w_.kernel_w_ * tap_bytes;
+  // What the taps of a rectangle add beside their matches.
+  void add_offsets(const Band& y, const Band& x, std::int64_t filters, std::int32_t* offset) const {
+    std::fill_n(offset, filters, 0);
+    for (std::int64_t ty = y.first_tap; ty < y.last_tap; ++ty)
+      for (std::int64_t tx = x.first_tap; tx < x.last_tap; ++tx) {
+        const std::int32_t* of_tap = w_.tap_sums_.data() + (ty * w_.kernel_w_ + tx) * filters;
+        for (std::int64_t j = 0; j < filters; ++j) offset[j] += of_tap[j];
+      }
+  }
+
+  std::int64_t tap_bytes() const { return w_.steps_ * w_.step_bytes_; }
+  std::int64_t plane_bytes() const { return w_.kernel_h_ * w_.kernel_w_ * tap_bytes(); }
+
+  BitTile tile_of(const Band& y, const Band& x, const std::int32_t* offset) const {
     BitTile tile{};
-    tile.rows = y.taps();
+    tile.rows = x.taps() == 0 ? 0 : y.taps();
     tile.run = x.taps() * w_.steps_;
     tile.pixel_row = s_.width * pixel_bytes();
-    tile.weight_row = w_.kernel_w_ * tap_bytes;
-    tile.weights =
-        w_.packed_.data() + panel * w_.weight_.bits * plane + (y.first_tap * w_.kernel_w_ + x.first_tap) * tap_bytes;
-    tile.plane = plane;
+    tile.weight_row = w_.kernel_w_ * tap_bytes();
+    tile.weights = w_.packed_.data() + (y.first_tap * w_.kernel_w_ + x.first_tap) * tap_bytes();
+    tile.plane = plane_bytes();
     tile.planes = w_.weight_.bits;
     tile.bits = w_.activation_.bits;
     tile.match = w_.match_;
@@ -318,46 +318,70 @@ class BitConvolution {
     return tile;
   }
 
-  // The outputs of a rectangle, which meet the same taps, for one panel of filters; as many to a tile as it holds.
-  void rectangle(const Task& t, const Prepared& images, const Band& y, const Band& x, std::int64_t filter, int columns,
-                 std::int32_t* sums, std::int64_t row) const {
-    const std::int64_t lanes = w_.product_->lanes, filters = w_.panels_ * lanes;
-    std::array<std::int32_t, kWordBits> offset{};
-    for (std::int64_t ty = y.first_tap; ty < y.last_tap; ++ty)
-      for (std::int64_t tx = x.first_tap; tx < x.last_tap; ++tx) {
-        const std::int32_t* of_tap = w_.tap_sums_.data() + (ty * w_.kernel_w_ + tx) * filters + filter;
-        for (std::int64_t j = 0; j < lanes; ++j) offset[static_cast<std::size_t>(j)] += of_tap[j];
-      }
-    std::array<const std::uint8_t*, kernels::kMaxBitPixels> pixels;
-    std::array<std::int32_t*, kernels::kMaxBitPixels> outputs;
-    BitTile tile = tile_of(y, x, filter, offset.data());
-    if (x.taps() == 0) tile.rows = 0;
-    tile.pixels = pixels.data();
-    tile.sums = outputs.data();
-    tile.columns = columns;
-    const auto compute_tile = [&] {
-      if (tile.count > 0) w_.product_->tile(tile);
-      tile.count = 0;
-    };
+  // The part of a rectangle that belongs to a task: where its outputs' first pixels are read, and where their sums go.
+  struct Places {
+    const BitTile* tile;
+    const std::uint8_t* const* pixels;
+    std::int32_t* const* sums;
+    std::int64_t count;
+  };
+
+  // sums[pixel * row + filter - first_filter] for all pixels and filters of a task.
+  void compute(const Task& t, std::int32_t* sums, std::int64_t first_filter, std::int64_t row) const {
+    if (t.pixels == 0) return;
+    const Prepared images = prepare(t);
+    const Scratch<const std::uint8_t*> pixels(static_cast<std::size_t>(t.pixels));
+    const Scratch<std::int32_t*> outputs(static_cast<std::size_t>(t.pixels));
+    std::vector<Places> parts;
+    std::int64_t placed = 0;
+    for (const Rectangle& r : rectangles_) {
+      const std::int64_t n = place(t, images, r, sums, row, pixels.data() + placed, outputs.data() + placed);
+      parts.push_back({&r.tile, pixels.data() + placed, outputs.data() + placed, n});
+      placed += n;
+    }
+    const std::int64_t lanes = w_.product_->lanes;
+    for (std::int64_t filter = t.filters.begin; filter < t.filters.end; filter += lanes)
+      for (const Places& part : parts)
+        multiply(part, filter, static_cast<int>(std::min(lanes, t.filters.end - filter)), filter - first_filter);
+  }
+
+  // Lists the outputs of a rectangle in a task, and says how many they are.
+  std::int64_t place(const Task& t, const Prepared& images, const Rectangle& r, std::int32_t* sums, std::int64_t row,
+                     const std::uint8_t** pixels, std::int32_t** outputs) const {
     const std::int64_t task_rows = t.rows.end - t.rows.begin;
+    std::int64_t count = 0;
     for (std::int64_t n = 0; n < t.images.end - t.images.begin; ++n)
-      for (std::int64_t oy = y.begin; oy < y.end; ++oy)
-        for (std::int64_t ox = x.begin; ox < x.end; ++ox) {
-          const std::int64_t iy = oy * s_.stride_h - s_.pad_h + y.first_tap - images.first_row;
-          const std::int64_t ix = ox * s_.stride_w - s_.pad_w + x.first_tap;
-          const std::int64_t pixel = tile.rows == 0 ? 0 : (n * images.rows + iy) * s_.width + ix;
-          const auto at = static_cast<std::size_t>(tile.count++);
-          pixels[at] = images.bytes.data() + pixel * pixel_bytes();
-          outputs[at] = sums + ((n * task_rows + oy - t.rows.begin) * s_.out_width() + ox) * row;
-          if (tile.count == w_.product_->max_pixels) compute_tile();
+      for (std::int64_t oy = std::max(r.rows.begin, t.rows.begin); oy < std::min(r.rows.end, t.rows.end); ++oy)
+        for (std::int64_t ox = r.columns.begin; ox < r.columns.end; ++ox, ++count) {
+          const std::int64_t iy = oy * s_.stride_h - s_.pad_h + r.rows.first_tap - images.first_row;
+          const std::int64_t ix = ox * s_.stride_w - s_.pad_w + r.columns.first_tap;
+          const std::int64_t pixel = r.tile.rows == 0 ? 0 : (n * images.rows + iy) * s_.width + ix;
+          pixels[count] = images.bytes.data() + pixel * pixel_bytes();
+          outputs[count] = sums + ((n * task_rows + oy - t.rows.begin) * s_.out_width() + ox) * row;
         }
-    compute_tile();
+    return count;
+  }
+
+  // The sums of these places for one panel of filters; as many pixels to a tile as it holds.
+  void multiply(const Places& places, std::int64_t filter, int columns, std::int64_t column) const {
+    BitTile tile = *places.tile;
+    tile.weights += filter / w_.product_->lanes * w_.weight_.bits * plane_bytes();
+    tile.offset += filter;
+    tile.columns = columns;
+    tile.column = column;
+    for (std::int64_t i = 0; i < places.count; i += tile.count) {
+      tile.count = static_cast<int>(std::min(places.count - i, std::int64_t{w_.product_->max_pixels}));
+      tile.pixels = places.pixels + i;
+      tile.sums = places.sums + i;
+      w_.product_->tile(tile);
+    }
   }
 
   ConvShape s_;
   const std::uint64_t* x_;
   const BitWeights& w_;
-  std::vector<Band> row_bands_, column_bands_;
+  std::vector<Rectangle> rectangles_;
+  Scratch<std::int32_t> offsets_{0};  // (rectangle, filter up to the end of the last panel)
   std::int64_t rows_ = 0, images_ = 0, bands_of_rows_ = 0, pixel_tasks_ = 0, parts_ = 0;
 };
 

@@ -26,22 +26,6 @@ std::int64_t pixels_together(std::int64_t channels) {
   return std::max(kTaskElements / std::max(channels, std::int64_t{1}), std::int64_t{1});
 }
 
-// The levels of values, where all have one: whether they do. Bytes throughout, since those fill vectors.
-bool to_levels(const BitCode& code, std::int64_t n, const std::int8_t* values, std::uint8_t* levels) {
-  const int shift = code.step - 1;  // steps are 1 or 2
-  const auto low = static_cast<std::uint8_t>(code.low), between = static_cast<std::uint8_t>(shift);
-  const auto most = static_cast<std::uint8_t>(
-      std::min(code.levels - 1, std::numeric_limits<std::int8_t>::max() - code.low));  // those below `low` lie above it
-  std::uint8_t wrong = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const auto above = static_cast<std::uint8_t>(static_cast<std::uint8_t>(values[i]) - low);
-    const auto level = static_cast<std::uint8_t>(above >> shift);
-    wrong = static_cast<std::uint8_t>(wrong | (above & between) | (level > most ? 1 : 0));
-    levels[i] = level;
-  }
-  return wrong == 0;
-}
-
 int level_of(const std::uint64_t* pixel, int bits, std::int64_t words, std::int64_t channel) {
   int level = 0;
   for (int k = 0; k < bits; ++k)
@@ -104,13 +88,15 @@ void pack_values(const BitCode& code, std::int64_t pixels, std::int64_t channels
                  std::uint64_t* planes) {
   code.validate("pack_values", kernels::kMaxWeightPlanes);
   check_sizes("pack_values", code.bits, pixels, channels);
-  const auto split = active_kernels().bits.split;
+  const kernels::Bits& kernels = active_kernels().bits;
+  const int most = std::min(code.levels - 1, std::numeric_limits<std::int8_t>::max() - code.low);
   parallel_ranges(pixels, pixels_together(channels), [&](std::int64_t begin, std::int64_t end) {
-    const Scratch<std::uint8_t> levels(static_cast<std::size_t>((end - begin) * channels));
-    check(to_levels(code, (end - begin) * channels, values + begin * channels, levels.data()),
+    const std::int64_t n = (end - begin) * channels;
+    const Scratch<std::uint8_t> levels(static_cast<std::size_t>(n));
+    check(kernels.levels(n, code.low, code.step - 1, most, values + begin * channels, levels.data()),
           "pack_values: given a value that has no level, expected ", code.low, " to ", code.high(), " in steps of ",
           code.step);
-    split(code.bits, end - begin, channels, levels.data(), planes + packed_words(code.bits, begin, channels));
+    kernels.split(code.bits, end - begin, channels, levels.data(), planes + packed_words(code.bits, begin, channels));
   });
 }
 

@@ -1,6 +1,7 @@
 #include "core/compute/bit_thresholds.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -132,6 +133,22 @@ void BitThresholds::levels_of(std::int64_t first, std::int64_t n, const std::int
     bits.line(n, count_, sums, slope_.data() + first, start_.data() + first, levels);
   else
     bits.threshold(n, count_, sums, flip_.data() + first, bounds_.data() + first, channels(), levels);
+}
+
+void BitThresholds::planes_of(std::int64_t first, std::int64_t n, const std::int32_t* sums, std::uint64_t* planes,
+                              std::int64_t row) const {
+  const kernels::Bits& kernels = active_kernels().bits;
+  if (count_ == 1) return kernels.compare(n, sums, flip_.data() + first, bounds_.data() + first, planes);
+  constexpr std::int64_t kWordBits = 64;
+  const int planes_of_levels = bits();
+  std::array<std::uint8_t, kWordBits> levels;
+  std::array<std::uint64_t, kernels::kMaxWeightPlanes> word;
+  for (std::int64_t c = 0; c < n; c += kWordBits) {
+    const std::int64_t some = std::min(kWordBits, n - c);
+    levels_of(first + c, some, sums + c, levels.data());
+    kernels.split(planes_of_levels, 1, some, levels.data(), word.data());
+    for (int k = 0; k < planes_of_levels; ++k) planes[k * row + c / kWordBits] = word[static_cast<std::size_t>(k)];
+  }
 }
 
 }  // namespace coarsegrad

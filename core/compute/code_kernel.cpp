@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <string_view>
 
 #include "core/base/check.h"
@@ -11,18 +12,37 @@
 namespace coarsegrad {
 namespace {
 
-// Where bits are faster than bytes in a table: with so many input channels, up to so many planes of weights.
+constexpr int kMostPlanes = 4, kNever = std::numeric_limits<int>::max();
+
+// From how many input channels on bits are faster than bytes in a table: a row for each number of planes of the weights,
+// a column for activations of 1, 2, 3 and 4 bits.
 struct BitLimits {
   std::string_view table;
-  std::int64_t fewest_channels;
-  int most_planes[kernels::kMaxActivationBits];  // for activations of 1, 2, 3 and 4 bits
+  int fewest_channels[kMostPlanes][kernels::kMaxActivationBits];
 };
 
-// Set by `bench_kernels --filter "product of"`, which prints both kernels' times for each shape and pair of codes.
+// Set by `bench_kernels --filter "product of"`, which prints both kernels' times for each shape and pair of codes, on an
+// Intel Xeon of 2023 (Emerald Rapids) with two products of bytes (vpdpbusd) a cycle. The processors whose table is
+// avx512vnni have one: its limits lie between what was measured and what half as many products would make of it.
 constexpr BitLimits kLimits[] = {
-    {"scalar", 32, {3, 3, 3, 3}},          {"avx2", 32, {3, 3, 3, 3}},
-    {"avx512", 32, {3, 3, 3, 3}},          {"avx512vnni", 32, {3, 3, 3, 3}},
-    {"avx512vpopcntdq", 32, {3, 3, 3, 3}}, {"amx", 32, {0, 0, 0, 0}}};  // 1024 products of bytes a cycle
+    {"scalar", {{32, 32, 32, 32}, {32, 32, 32, 32}, {32, 32, 32, 32}, {kNever, kNever, kNever, kNever}}},
+    {"avx2", {{32, 32, 32, 48}, {32, 32, 32, 32}, {32, 32, 32, 32}, {32, 32, 64, 64}}},
+    {"avx512", {{48, 48, 48, 64}, {32, 32, 32, 48}, {32, 48, 48, 48}, {48, 48, 48, 64}}},
+    {"avx512vnni",
+     {{64, 64, 128, 128},
+      {256, kNever, kNever, kNever},
+      {kNever, kNever, kNever, kNever},
+      {kNever, kNever, kNever, kNever}}},
+    {"avx512vpopcntdq",
+     {{64, 128, 256, 256},
+      {256, kNever, kNever, kNever},
+      {kNever, kNever, kNever, kNever},
+      {kNever, kNever, kNever, kNever}}},
+    {"amx",
+     {{kNever, kNever, kNever, kNever},
+      {kNever, kNever, kNever, kNever},
+      {kNever, kNever, kNever, kNever},
+      {kNever, kNever, kNever, kNever}}}};
 
 // Tables that are not listed have the limits of the last one.
 const BitLimits& limits_of(std::string_view table) {
@@ -57,10 +77,9 @@ CodeKernel fastest_code_kernel(const BitCode& weight, const BitCode& activation,
         " bits that no kernel multiplies, expected activations of 1 to ", kernels::kMaxActivationBits,
         " bits without groups and dilation, or unsigned ones");
   if (bits != bytes) return bits ? CodeKernel::bits : CodeKernel::bytes;
-  const BitLimits& limits = limits_of(active_kernels().name);
-  return weight.bits <= limits.most_planes[activation.bits - 1] && s.in_channels >= limits.fewest_channels
-             ? CodeKernel::bits
-             : CodeKernel::bytes;
+  if (weight.bits > kMostPlanes) return CodeKernel::bytes;
+  const int fewest = limits_of(active_kernels().name).fewest_channels[weight.bits - 1][activation.bits - 1];
+  return s.in_channels >= fewest ? CodeKernel::bits : CodeKernel::bytes;
 }
 
 }  // namespace coarsegrad

@@ -278,19 +278,16 @@ void check_depth(const char* op, const ConvShape& s) {
         kernels::kMaxDepthOf<In>, ", whose sum fits into 32 bits");
 }
 
-// f(first pixel, pixels, their levels) for all of them.
+// f(pixel, its sums) for all outputs, which `t` has thresholds for.
 template <class In, class F>
-void for_each_levels(const char* op, const ConvShape& s, const In* x, const ByteWeights& weight, const BitThresholds& t,
-                     F&& f) {
+void for_each_pixel(const char* op, const ConvShape& s, const In* x, const ByteWeights& weight, const BitThresholds& t,
+                    F&& f) {
   const CodeConvolution convolution(op, s, weight, nullptr);
   check_depth<In>(op, s);
   check(t.channels() == s.out_channels, op, ": given thresholds for ", t.channels(), " channels, expected ",
         s.out_channels);
   convolution.for_each_sums(x, [&](std::int64_t first, std::int64_t pixels, const std::int32_t* sums) {
-    const Scratch<std::uint8_t> levels(static_cast<std::size_t>(pixels * s.out_channels));
-    for (std::int64_t p = 0; p < pixels; ++p)
-      t.levels_of(0, s.out_channels, sums + p * s.out_channels, levels.data() + p * s.out_channels);
-    f(first, pixels, levels.data());
+    for (std::int64_t p = 0; p < pixels; ++p) f(first + p, sums + p * s.out_channels);
   });
 }
 
@@ -306,20 +303,18 @@ void conv2d_sums_of_codes(const ConvShape& s, const In* x, const ByteWeights& we
 template <class In>
 void conv2d_levels_of_codes(const ConvShape& s, const In* x, const ByteWeights& weight, const BitThresholds& t,
                             std::uint8_t* levels) {
-  for_each_levels("conv2d_levels_of_codes", s, x, weight, t,
-                  [&](std::int64_t first, std::int64_t pixels, const std::uint8_t* some) {
-                    std::copy_n(some, pixels * s.out_channels, levels + first * s.out_channels);
-                  });
+  for_each_pixel("conv2d_levels_of_codes", s, x, weight, t, [&](std::int64_t pixel, const std::int32_t* sums) {
+    t.levels_of(0, s.out_channels, sums, levels + pixel * s.out_channels);
+  });
 }
 
 template <class In>
 void conv2d_planes_of_codes(const ConvShape& s, const In* x, const ByteWeights& weight, const BitThresholds& t,
                             std::uint64_t* planes) {
-  for_each_levels("conv2d_planes_of_codes", s, x, weight, t,
-                  [&](std::int64_t first, std::int64_t pixels, const std::uint8_t* levels) {
-                    active_kernels().bits.split(t.bits(), pixels, s.out_channels, levels,
-                                                planes + packed_words(t.bits(), first, s.out_channels));
-                  });
+  const std::int64_t row = plane_words(s.out_channels);
+  for_each_pixel("conv2d_planes_of_codes", s, x, weight, t, [&](std::int64_t pixel, const std::int32_t* sums) {
+    t.planes_of(0, s.out_channels, sums, planes + pixel * t.bits() * row, row);
+  });
 }
 
 template <class In>

@@ -18,7 +18,7 @@ inline constexpr int kMaxBitPixels = 8;       ///< pixels of a tile, at most
 enum class BitMatch : std::uint8_t { equal, both };
 
 /// A few pixels times a panel of filters. A step is channels_per_step channels of one tap.
-///   sums[i][j] = scale * (the sum over planes q of coefficient[q] * E(q, i, j)) + offset[j],
+///   sums[i][column + j] = scale * (the sum over planes q of coefficient[q] * E(q, i, j)) + offset[j],
 ///   E(q, i, j) = the sum over r < rows, s < run and planes k of the activation of 2^k * the number of matches between
 ///                that plane and plane q of filter j, in all the channels of the step, those that only fill it up too.
 /// Step s of row r lies at pixels[i] + r * pixel_row + 32 s and weights + q * plane + r * weight_row + s * (bytes of a
@@ -37,7 +37,8 @@ struct BitTile {
   BitMatch match;                                    ///< what counts
   std::int32_t scale;                                ///< of the sum of matches
   const std::int32_t* offset;                        ///< `lanes` of them, one per filter
-  std::int32_t* const* sums;                         ///< where the sums of each pixel go
+  std::int32_t* const* sums;                         ///< the sums of each pixel
+  std::int64_t column;                               ///< where those of the panel begin
   int columns;                                       ///< filters, 1 to `lanes`
   std::int32_t coefficient[kMaxWeightPlanes] = {1};  ///< one for each plane of the weights
 };
@@ -60,10 +61,16 @@ struct Bits {
       planes;          ///< for activations of 2 to kMaxActivationBits planes
   /// The lowest `bits` bits (1 to 8) of each code as planes: `pixels` pixels of `channels` codes.
   void (*split)(int bits, std::int64_t pixels, std::int64_t channels, const std::uint8_t* codes, std::uint64_t* planes);
+  /// levels[i] = (values[i] - low) >> shift, for i < n: whether none is above `most` or has been rounded. A value below
+  /// `low` is above every `most` that is at most 127 - low; shift is 0 or 1.
+  bool (*levels)(std::int64_t n, int low, int shift, int most, const std::int8_t* values, std::uint8_t* levels);
   /// codes[c] = how many k < count satisfy (sums[c] ^ flip[c]) > bounds[k * bounds_row + c], for c < channels;
   /// 1 <= count <= 255.
   void (*threshold)(std::int64_t channels, int count, const std::int32_t* sums, const std::int32_t* flip,
                     const std::int32_t* bounds, std::int64_t bounds_row, std::uint8_t* codes);
+  /// Bit c of `plane` = (sums[c] ^ flip[c]) > bounds[c], for c < channels: ceil(channels / 64) words, whose other bits are 0.
+  void (*compare)(std::int64_t channels, const std::int32_t* sums, const std::int32_t* flip, const std::int32_t* bounds,
+                  std::uint64_t* plane);
   /// codes[c] = min(levels, max(0, ceil(slope[c] * sums[c] + start[c]))), for c < channels: the sum as a float, then one
   /// fused multiply-add, which has to give finite numbers; 1 <= levels <= 255.
   void (*line)(std::int64_t channels, int levels, const std::int32_t* sums, const float* slope, const float* start,

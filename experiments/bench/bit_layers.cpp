@@ -46,10 +46,11 @@ double lookup_cycles(const VectorPorts& p, double pixels, int bits) {
   return std::max({shuffles / p.shuffle, (shuffles + others) / p.mixed, 2 * pixels / p.broadcast + 1 / p.load});
 }
 
-// The same by counting ones: each vector of filters takes a logical operation, a count and an addition.
+// The same by counting ones, in the mean of two steps: each vector of filters takes three logical operations, a count
+// and an addition.
 double count_cycles(const VectorPorts& p, double pixels, double vectors) {
   const double each = pixels * vectors;
-  return std::max({each / p.count_ones, 3 * each / p.mixed, (pixels + vectors) / p.load});
+  return std::max({each / p.count_ones, 5 * each / p.mixed, 2 * (pixels + vectors) / p.load}) / 2;
 }
 
 // Products per cycle.

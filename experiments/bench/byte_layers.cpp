@@ -70,7 +70,17 @@ std::vector<Code> codes(std::int64_t n) {
   return values;
 }
 
-// Times the scaled outputs, and 15 thresholds for each channel to levels of 4 bits.
+// Thresholds of each channel at equal distances, as those of a uniform quantizer are, to levels of 4 bits.
+BitThresholds uniform_thresholds(std::int64_t channels, std::int64_t depth) {
+  constexpr int kThresholds = 15, kLargest = 15;  // thresholds; the largest code
+  std::vector<std::int32_t> all;
+  for (std::int64_t c = 0; c < channels; ++c)
+    for (int k = 0; k < kThresholds; ++k) all.push_back(static_cast<std::int32_t>(depth * k + c));
+  const std::int64_t most = depth * kLargest * kLargest;
+  return {kThresholds, all, std::vector<std::uint8_t>(static_cast<std::size_t>(channels)), SumRange{-most, most}};
+}
+
+// Times the scaled outputs, and levels of 4 bits.
 template <class In>
 void time_layer(const Ports& ports, const CodeProblem& problem, const std::string& filter) {
   const std::string begin = cat("bytes ", kName<In>, " ", problem.name);
@@ -78,10 +88,8 @@ void time_layer(const Ports& ports, const CodeProblem& problem, const std::strin
   const ConvShape& s = problem.shape;
   const auto x = codes<In>(s.batch * s.height * s.width * s.in_channels);
   const ByteWeights w(s, codes<std::int8_t>(s.out_channels * problem.depth()).data());
-  const auto outputs = static_cast<std::size_t>(problem.outputs()), channels = static_cast<std::size_t>(s.out_channels);
-  constexpr int kThresholds = 15;
-  const BitThresholds thresholds(kThresholds, std::vector<std::int32_t>(kThresholds * channels),
-                                 std::vector<std::uint8_t>(channels));
+  const auto outputs = static_cast<std::size_t>(problem.outputs());
+  const BitThresholds thresholds = uniform_thresholds(s.out_channels, problem.depth());
   std::vector<float> y(outputs);
   std::vector<std::uint8_t> levels(outputs);
   const auto line = [&](const char* output, const std::function<void()>& call) {

@@ -40,7 +40,7 @@ void bit_tile(const kernels::BitProduct& bits, Arrays& a) {
   const auto* offset = reinterpret_cast<const std::int32_t*>(a.words.data());
   const int count = std::min(bits.max_pixels, 6);
   bits.tile({pixels, count, taps, run, run * 32, 0, a.mask.data(), 0, 1, 1, kernels::BitMatch::equal, 1, offset, sums,
-             bits.lanes});
+             0, bits.lanes});
 }
 
 }  // namespace
@@ -62,9 +62,16 @@ void bits_jobs(Jobs& jobs, Arrays& a) {
   const auto job = [&](const char* name, double bytes, auto call) { jobs.push_back({name, bytes, 0, call}); };
   job("bits.split", kCount * 5 / 4,
       [&a, words](const Kernels& k) { k.bits.split(2, kRows, kCols, a.codes.data(), words); });
+  job("bits.levels", 2 * kCount, [&a](const Kernels& k) {
+    k.bits.levels(kElements, -1, 1, 1, a.signed_codes.data(), reinterpret_cast<std::uint8_t*>(a.y.data()));
+  });
   job("bits.threshold", 5 * kCount, [&a](const Kernels& k) {
     const auto* sums = reinterpret_cast<const std::int32_t*>(a.x.data());
     k.bits.threshold(kElements, 1, sums, sums, sums, 0, a.codes.data());
+  });
+  job("bits.compare", 12.125 * kCount, [&a, words](const Kernels& k) {
+    const auto* sums = reinterpret_cast<const std::int32_t*>(a.x.data());
+    k.bits.compare(kElements, sums, reinterpret_cast<const std::int32_t*>(a.y.data()), sums, words);
   });
   job("bits.line", 13 * kCount, [&a](const Kernels& k) {
     k.bits.line(kElements, 15, reinterpret_cast<const std::int32_t*>(a.words.data()), a.row.data(), a.row2.data(),

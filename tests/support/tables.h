@@ -10,6 +10,7 @@
 #include <random>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/base/parallel.h"
@@ -111,6 +112,19 @@ bool same_with_two_threads(Run run) {
   const auto two = run();
   set_num_threads(before);
   return same_bits(one, two);
+}
+
+/// Checks that run() has this result with 1 and with 2 threads, bit for bit.
+template <class Run>
+bool same_on_threads(const decltype(std::declval<Run>()())& expected, Run run) {
+  const int before = num_threads();
+  bool same = true;
+  for (const int threads : {1, 2}) {
+    set_num_threads(threads);
+    same = same_bits(run(), expected) && same;
+  }
+  set_num_threads(before);
+  return same;
 }
 
 }  // namespace coarsegrad::testing

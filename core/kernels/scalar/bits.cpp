@@ -46,7 +46,7 @@ void tile(const BitTile& t) {
     for (int j = 0; j < t.columns; ++j) {
       std::int32_t sum = 0;
       for (int q = 0; q < t.planes; ++q) sum += t.coefficient[q] * matches(t, q, i, j);
-      t.sums[i][j] = t.scale * sum + t.offset[j];
+      t.sums[i][t.column + j] = t.scale * sum + t.offset[j];
     }
 }
 
@@ -60,6 +60,16 @@ void split(int bits, std::int64_t pixels, std::int64_t channels, const std::uint
   }
 }
 
+bool levels(std::int64_t n, int low, int shift, int most, const std::int8_t* values, std::uint8_t* levels) {
+  bool right = true;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const int above = static_cast<std::uint8_t>(values[i] - low);
+    levels[i] = static_cast<std::uint8_t>(above >> shift);
+    right &= levels[i] <= most && levels[i] << shift == above;
+  }
+  return right;
+}
+
 void threshold(std::int64_t channels, int count, const std::int32_t* sums, const std::int32_t* flip,
                const std::int32_t* bounds, std::int64_t bounds_row, std::uint8_t* codes) {
   for (std::int64_t c = 0; c < channels; ++c) {
@@ -67,6 +77,13 @@ void threshold(std::int64_t channels, int count, const std::int32_t* sums, const
     for (int k = 0; k < count; ++k) passed += (sums[c] ^ flip[c]) > bounds[k * bounds_row + c];
     codes[c] = static_cast<std::uint8_t>(passed);
   }
+}
+
+void compare(std::int64_t channels, const std::int32_t* sums, const std::int32_t* flip, const std::int32_t* bounds,
+             std::uint64_t* plane) {
+  std::fill_n(plane, (channels + kWordBits - 1) / kWordBits, 0);
+  for (std::int64_t c = 0; c < channels; ++c)
+    plane[c / kWordBits] |= static_cast<std::uint64_t>((sums[c] ^ flip[c]) > bounds[c]) << c % kWordBits;
 }
 
 void line(std::int64_t channels, int levels, const std::int32_t* sums, const float* slope, const float* start,
@@ -86,6 +103,6 @@ constexpr BitProduct kProduct{kWordBits, kLanes, kMaxPixels, expand, tile};
 
 }  // namespace
 
-const Bits bits{kProduct, kProduct, split, threshold, line, scale};
+const Bits bits{kProduct, kProduct, split, levels, threshold, compare, line, scale};
 
 }  // namespace coarsegrad::kernels::scalar

@@ -67,6 +67,30 @@ void split(int bits, std::int64_t pixels, std::int64_t channels, const std::uint
   }
 }
 
+bool levels(std::int64_t n, int low, int shift, int most, const std::int8_t* values, std::uint8_t* levels) {
+  constexpr auto lanes = static_cast<std::int64_t>(sizeof(Bytes));
+  const auto lowest = static_cast<std::uint8_t>(low), highest = static_cast<std::uint8_t>(most);
+  const auto lost = static_cast<std::uint8_t>(shift);  // bits that a shift by 0 or 1 drops
+  std::int64_t i = 0;
+  Bytes wrong{};
+  for (; i + lanes <= n; i += lanes) {
+    Bytes above;
+    __builtin_memcpy(&above, values + i, sizeof above);
+    above -= lowest;
+    const Bytes level = shift == 0 ? above : above >> 1;
+    wrong |= (above & lost) | reinterpret_cast<Bytes>(level > highest);
+    __builtin_memcpy(levels + i, &level, sizeof level);
+  }
+  std::uint8_t any = 0;
+  for (int k = 0; k < lanes; ++k) any = static_cast<std::uint8_t>(any | wrong[k]);
+  for (; i < n; ++i) {
+    const auto above = static_cast<std::uint8_t>(static_cast<std::uint8_t>(values[i]) - lowest);
+    levels[i] = static_cast<std::uint8_t>(above >> shift);
+    any = static_cast<std::uint8_t>(any | (above & lost) | (levels[i] > highest ? 1 : 0));
+  }
+  return any == 0;
+}
+
 COARSEGRAD_INLINE I32 passed(int count, I32 x, const std::int32_t* bounds, std::int64_t bounds_row, std::size_t n) {
   const I32 one = set1(std::int32_t{1}), none = set1(std::int32_t{0});
   I32 sum = none;
@@ -86,6 +110,37 @@ void threshold(std::int64_t channels, int count, const std::int32_t* sums, const
   std::uint8_t last[kLanes];
   store_low_bytes(last, passed(count, load_tail(sums + c, n) ^ load_tail(flip + c, n), bounds + c, bounds_row, n));
   __builtin_memcpy(codes + c, last, n);
+}
+
+#ifdef __AVX512F__
+COARSEGRAD_INLINE std::uint64_t bits_of(I32 x, I32 bound) { return _mm512_cmpgt_epi32_mask(x.v, bound.v); }
+#else
+COARSEGRAD_INLINE std::uint64_t bits_of(I32 x, I32 bound) {
+  const __m256 passed = _mm256_castsi256_ps(_mm256_cmpgt_epi32(x.v, bound.v));
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(passed));
+}
+#endif
+
+void compare(std::int64_t channels, const std::int32_t* sums, const std::int32_t* flip, const std::int32_t* bounds,
+             std::uint64_t* plane) {
+  constexpr auto lanes = static_cast<std::int64_t>(kLanes);
+  for (std::int64_t begin = 0; begin < channels; begin += kWord, ++plane) {
+    const std::int64_t n = channels - begin < kWord ? channels - begin : kWord;
+    std::uint64_t word = 0;
+    std::int64_t c = 0;
+    for (; c + lanes <= n; c += lanes) {
+      const std::int64_t at = begin + c;
+      word |= bits_of(load(sums + at) ^ load(flip + at), load(bounds + at)) << c;
+    }
+    if (c < n) {
+      const std::int64_t at = begin + c;
+      const auto rest = static_cast<std::size_t>(n - c);
+      const std::uint64_t passed =
+          bits_of(load_tail(sums + at, rest) ^ load_tail(flip + at, rest), load_tail(bounds + at, rest));
+      word |= (passed & ((std::uint64_t{1} << rest) - 1)) << c;
+    }
+    *plane = word;
+  }
 }
 
 COARSEGRAD_INLINE F32 level_of(I32 sum, F32 slope, F32 start, F32 levels) {
@@ -120,6 +175,6 @@ void scale(std::int64_t channels, const std::int32_t* sums, const float* factors
 
 }  // namespace
 
-const Bits bits{kOneBit, kLookup, split, threshold, line, scale};
+const Bits bits{kOneBit, kLookup, split, levels, threshold, compare, line, scale};
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

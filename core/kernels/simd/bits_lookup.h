@@ -142,7 +142,7 @@ struct LookupWords {
 #pragma GCC unroll 8
     for (int i = 0; i < kPixels; ++i) {
       from[i] = t.offset;
-      to[i] = t.columns < kFilters ? beside[i] : t.sums[i];
+      to[i] = t.columns < kFilters ? beside[i] : t.sums[i] + t.column;
     }
   }
   COARSEGRAD_INLINE void add(std::int32_t times, const LookupHalves<kPixels>& sums) {
@@ -160,7 +160,7 @@ struct LookupWords {
   COARSEGRAD_INLINE void finish(const BitTile& t) const {
     if (t.columns == kFilters) return;
     for (int i = 0; i < kPixels; ++i)
-      __builtin_memcpy(t.sums[i], beside[i], static_cast<std::size_t>(t.columns) * sizeof(std::int32_t));
+      __builtin_memcpy(t.sums[i] + t.column, beside[i], static_cast<std::size_t>(t.columns) * sizeof(std::int32_t));
   }
 };
 

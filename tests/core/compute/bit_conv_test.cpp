@@ -16,7 +16,7 @@ using namespace coarsegrad::testing;
 
 namespace {
 
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+constexpr std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 struct Codes {
   BitCode weight, activation;
@@ -122,11 +122,12 @@ struct Limits {
   }
 };
 
-void check_levels(const Case& c, int count) {
+// The sums are those of the case.
+void check_levels(const Case& c, const std::vector<std::int32_t>& sums, int count) {
   const Limits limits(c.s.out_channels, count);
   const BitThresholds t(count, limits.thresholds, limits.descending);
   const BitWeights w = c.weights();
-  const auto expected = limits.levels(c.expected(), y_size(c.s));
+  const auto expected = limits.levels(sums, y_size(c.s));
   std::vector<std::uint8_t> levels = output<std::uint8_t>(y_size(c.s));
   bit_conv2d_levels(c.s, c.packed.data(), w, t, levels.data());
   CHECK(levels == expected);
@@ -153,33 +154,31 @@ const std::vector<ConvShape> kBitLayers = {square(1, 16, 128, 128, 3, 1, 1), squ
 TEST_SUITE("bits") {
   TEST_CASE("convolutions of bits equal the definition, for every pair of codes, on every kernel table") {
     const OneThread one;
-    with_each_table([] {
-      std::size_t turn = 0;
-      const auto check_next = [&](const ConvShape& s) {
-        const Case c(s, kCodes[turn++ % kCodes.size()]);
-        INFO(name(c));
-        CHECK(c.forward() == c.expected());
-      };
-      for_each_ordinary_shape(check_next);
-      for (const ConvShape& s : kWide)
-        for (std::size_t i = 0; i < kCodes.size(); ++i) check_next(s);
-      for (const ConvShape& s : kCorners)
-        for (std::size_t i = 0; i < kCodes.size(); ++i) check_next(s);
-    });
+    std::size_t turn = 0;
+    const auto check_next = [&](const ConvShape& s) {
+      const Case c(s, kCodes[turn++ % kCodes.size()]);
+      INFO(name(c));
+      const std::vector<std::int32_t> expected = c.expected();
+      with_each_table([&] { CHECK(c.forward() == expected); });
+    };
+    for_each_ordinary_shape(check_next);
+    for (const ConvShape& s : kWide)
+      for (std::size_t i = 0; i < kCodes.size(); ++i) check_next(s);
+    for (const ConvShape& s : kCorners)
+      for (std::size_t i = 0; i < kCodes.size(); ++i) check_next(s);
   }
 
   TEST_CASE("levels and planes of thresholds are those of the sums, descending and constant channels included") {
     const OneThread one;
-    with_each_table([] {
-      std::size_t turn = 0;
-      for (const auto& shapes : {kWide, kCorners})
-        for (const ConvShape& s : shapes)
-          for (const int count : {1, 2, 3, 7, 15}) {
-            const Case c(s, kCodes[turn++ % kCodes.size()]);
-            INFO(name(c), ", ", count, " thresholds");
-            check_levels(c, count);
-          }
-    });
+    std::size_t turn = 0;
+    for (const auto& shapes : {kWide, kCorners})
+      for (const ConvShape& s : shapes)
+        for (const int count : {1, 2, 3, 7, 15}) {
+          const Case c(s, kCodes[turn++ % kCodes.size()]);
+          INFO(name(c), ", ", count, " thresholds");
+          const std::vector<std::int32_t> sums = c.expected();
+          with_each_table([&] { check_levels(c, sums, count); });
+        }
   }
 
   TEST_CASE("convolutions of bits on the networks' layers: every table equals the scalar one, 1 as 2 threads") {
@@ -189,11 +188,8 @@ TEST_SUITE("bits") {
         INFO(name(c));
         use_kernels(all_kernels().back()->name);
         const std::vector<std::int32_t> expected = c.forward();
-        with_each_table([&] {
-          CHECK(c.forward() == expected);
-          CHECK(same_with_two_threads([&] { return c.forward(); }));
-        });
-        if (codes == 0) check_levels(c, 1);
+        with_each_table([&] { CHECK(same_on_threads(expected, [&] { return c.forward(); })); });
+        if (codes == 0) check_levels(c, expected, 1);
       }
   }
 

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "core/base/check.h"
@@ -75,6 +76,7 @@ struct TileCase {
   }
 
   std::vector<std::int32_t> run(const Kernels& k) const {
+    constexpr std::int64_t column = 3;
     const std::int64_t pixels = count * rows * taps, row = taps * steps * kernels::kBitStepBytes;
     std::vector<std::uint64_t> packed(at(packed_words(bits, pixels, channels)));
     k.bits.split(bits, pixels, channels, levels.data(), packed.data());
@@ -85,7 +87,7 @@ struct TileCase {
     std::vector<std::int32_t*> to;
     for (int i = 0; i < count; ++i) {
       from.push_back(prepared.data() + i * rows * row);
-      to.push_back(sums.data() + i * columns);
+      to.push_back(sums.data() + i * columns - column);
     }
     BitTile tile{};
     tile.pixels = from.data();
@@ -103,6 +105,7 @@ struct TileCase {
     tile.scale = 2;
     tile.offset = offset.data();
     tile.sums = to.data();
+    tile.column = column;
     tile.columns = columns;
     product.tile(tile);
     return sums;
@@ -145,6 +148,34 @@ TEST_SUITE("bits") {
     });
   }
 
+  TEST_CASE("levels of values: every table shifts and tells values that have none, in each place") {
+    with_each_table([] {
+      for (const std::int64_t n : {0, 1, 31, 64, 65, 200})
+        for (const auto& [low, shift, most] : {std::array{-1, 1, 1}, {-1, 0, 2}, {-128, 0, 255}, {0, 0, 127}}) {
+          std::mt19937 bits(7);
+          std::vector<std::int8_t> values(at(n));
+          std::vector<std::uint8_t> expected(at(n)), levels(at(n));
+          for (std::size_t i = 0; i < values.size(); ++i) {
+            expected[i] = static_cast<std::uint8_t>(bits() % static_cast<unsigned>(most + 1));
+            values[i] = static_cast<std::int8_t>(low + (expected[i] << shift));
+          }
+          const auto run = [&] {
+            return active_kernels().bits.levels(n, low, shift, most, values.data(), levels.data());
+          };
+          CHECK(run());
+          CHECK(levels == expected);
+          for (std::size_t i = 0; i < values.size() && most < 127; ++i) {
+            const std::int8_t right = values[i];
+            for (const int wrong : {low - 1, low + (most << shift) + 1, low + shift}) {
+              values[i] = static_cast<std::int8_t>(wrong);
+              CHECK(run() == (shift == 0 && wrong == low));
+            }
+            values[i] = right;
+          }
+        }
+    });
+  }
+
   TEST_CASE("thresholds: every table counts those that a sum is above, the extremes of 32 bits included") {
     with_each_table([] {
       for (const std::int64_t channels : {1, 7, 8, 16, 31, 33, 64, 100})
@@ -167,6 +198,12 @@ TEST_SUITE("bits") {
           active_kernels().bits.threshold(channels, count, sums.data(), flip.data(), bounds.data(), channels,
                                           codes.data());
           CHECK(codes == expected);
+
+          if (count > 1) continue;
+          std::vector<std::uint64_t> plane(at(plane_words(channels)), ~std::uint64_t{0}), wanted = plane;
+          active_kernels().bits.compare(channels, sums.data(), flip.data(), bounds.data(), plane.data());
+          pack_planes(1, 1, channels, expected.data(), wanted.data());
+          CHECK(plane == wanted);
         }
     });
   }

@@ -97,13 +97,18 @@ struct Case {
   }
 };
 
+// On every kernel table.
 void check_both(const ConvShape& s, int turn) {
   if (s.groups != 1 || s.dilation_h != 1 || s.dilation_w != 1) return;
   INFO(name(s));
   const Case whole(s, false, turn % 2 == 0, turn % 3 == 0), images(s, s.batch > 0, true, turn % 3 == 1);
-  CHECK(same_bits(whole.data(), whole.expected_data()));
-  CHECK(same_bits(images.data(), images.expected_data()));
-  CHECK(same_bits(whole.weights(), whole.expected_weights()));
+  const std::vector<float> data = whole.expected_data(), image_data = images.expected_data(),
+                           weights = whole.expected_weights();
+  with_each_table([&] {
+    CHECK(same_bits(whole.data(), data));
+    CHECK(same_bits(images.data(), image_data));
+    CHECK(same_bits(whole.weights(), weights));
+  });
 }
 
 double epsilons(float got, double expected, double magnitude) {
@@ -126,14 +131,11 @@ std::vector<float> elements(const LeveledCodes& c, std::int64_t n) {
 TEST_SUITE("conv") {
   TEST_CASE("backward passes on codes equal sums in 64 bits, for every shape and batch, on every kernel table") {
     const OneThread one;
-    with_each_table([] {
-      int turn = 0;
-      for_each_ordinary_shape([&](const ConvShape& s) { check_both(s, turn++); });
-      for_each_unusual_shape([&](const ConvShape& s) { check_both(s, turn++); });
-      for (const ConvShape& s : kCorners) check_both(s, turn++);
-      for (const std::int64_t batch : {1, 2, 3, 4, 5, 8, 31, 64, 67})
-        check_both(square(batch, 4, 5, 7, 3, 1, 1), turn++);
-    });
+    int turn = 0;
+    for_each_ordinary_shape([&](const ConvShape& s) { check_both(s, turn++); });
+    for_each_unusual_shape([&](const ConvShape& s) { check_both(s, turn++); });
+    for (const ConvShape& s : kCorners) check_both(s, turn++);
+    for (const std::int64_t batch : {1, 2, 3, 4, 5, 8, 31, 64, 67}) check_both(square(batch, 4, 5, 7, 3, 1, 1), turn++);
   }
 
   TEST_CASE("backward passes on codes of the networks' layers: every table equals the scalar one, 1 as 2 threads") {
@@ -143,11 +145,9 @@ TEST_SUITE("conv") {
       use_kernels("scalar");
       const std::vector<float> data = c.data(), image_data = images.data(), weights = c.weights();
       with_each_table([&] {
-        CHECK(same_bits(c.data(), data));
         CHECK(same_bits(images.data(), image_data));
-        CHECK(same_bits(c.weights(), weights));
-        CHECK(same_with_two_threads([&] { return c.data(); }));
-        CHECK(same_with_two_threads([&] { return c.weights(); }));
+        CHECK(same_on_threads(data, [&] { return c.data(); }));
+        CHECK(same_on_threads(weights, [&] { return c.weights(); }));
       });
     }
   }

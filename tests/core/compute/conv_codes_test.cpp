@@ -78,12 +78,14 @@ struct Case {
   }
 };
 
+// On every kernel table.
 template <class In>
 void check_codes(const ConvShape& s) {
   for (bool per_channel : {false, true}) {
     INFO(name(s));
     const Case<In> c(s, per_channel && s.out_channels > 0);
-    CHECK(same_bits(c.forward(per_channel), c.expected(per_channel)));
+    const std::vector<float> expected = c.expected(per_channel);
+    with_each_code_table([&] { CHECK(same_bits(c.forward(per_channel), expected)); });
   }
 }
 
@@ -147,12 +149,10 @@ TEST_SUITE("conv") {
   TEST_CASE("convolutions of codes equal the definition bit for bit, on every kernel table") {
     name_missing_tables();
     const OneThread one;
-    with_each_code_table([] {
-      for_both_kinds([]<class In>(In) {
-        for_each_ordinary_shape(check_codes<In>);
-        for_each_unusual_shape(check_codes<In>);
-        for (const ConvShape& s : kCorners) check_codes<In>(s);
-      });
+    for_both_kinds([]<class In>(In) {
+      for_each_ordinary_shape(check_codes<In>);
+      for_each_unusual_shape(check_codes<In>);
+      for (const ConvShape& s : kCorners) check_codes<In>(s);
     });
   }
 
@@ -163,10 +163,7 @@ TEST_SUITE("conv") {
         const Case<In> c(s, true, 15, -1, 1);
         use_kernels("scalar");
         const std::vector<float> expected = c.forward(true);
-        const auto check = [&] {
-          CHECK(same_bits(c.forward(true), expected));
-          CHECK(same_with_two_threads([&] { return c.forward(true); }));
-        };
+        const auto check = [&] { CHECK(same_on_threads(expected, [&] { return c.forward(true); })); };
         constexpr std::int64_t kMostPlainProducts = 10'000'000;  // tiles in plain C++ take their time
         if (y_size(s) * weight_size(s) / s.out_channels <= kMostPlainProducts)
           with_each_code_table(check);
@@ -176,18 +173,19 @@ TEST_SUITE("conv") {
   }
 
   TEST_CASE("dense layers on codes equal the definition bit for bit, on every kernel table") {
-    with_each_code_table([] {
-      for (std::int64_t in : {1, 4, 31, 64, 512})
-        for (std::int64_t out : {1, 10, 16, 33, 100})
-          for_both_kinds([&]<class In>(In) {
-            const ConvShape s = square(7, 1, in, out, 1, 1, 0);
-            INFO(name(s));
-            const Case<In> c(s, true);
+    for (std::int64_t in : {1, 4, 31, 64, 512})
+      for (std::int64_t out : {1, 10, 16, 33, 100})
+        for_both_kinds([&]<class In>(In) {
+          const ConvShape s = square(7, 1, in, out, 1, 1, 0);
+          INFO(name(s));
+          const Case<In> c(s, true);
+          const std::vector<float> expected = c.expected(true);
+          with_each_code_table([&] {
             std::vector<float> y = output<float>(y_size(s));
             linear_forward_codes(7, in, out, c.x.data(), c.weight.data(), c.scale, c.bias.data(), y.data());
-            CHECK(same_bits(y, c.expected(true)));
+            CHECK(same_bits(y, expected));
           });
-    });
+        });
   }
 
   TEST_CASE("the largest sum of codes that 32 bits hold is exact, and so are longer ones") {
@@ -210,44 +208,41 @@ TEST_SUITE("conv") {
   TEST_CASE("sums that leave 32 bits: convolutions in groups, with dilation and padding, equal the definition") {
     ConvShape s = square(2, 3, 2 * 9000, 2 * 3, 3, 1, 1);
     s.groups = 2;
-    with_each_code_table([&] {
-      for_both_kinds([&]<class In>(In) {
-        for (const std::int64_t dilation : {1, 2}) {
-          s.dilation_h = dilation, s.pad_h = dilation;
-          const Case<In> c(s, true);
-          CHECK(same_bits(c.forward(true), c.expected(true)));
-        }
-      });
+    for_both_kinds([&]<class In>(In) {
+      for (const std::int64_t dilation : {1, 2}) {
+        s.dilation_h = dilation, s.pad_h = dilation;
+        const Case<In> c(s, true);
+        const std::vector<float> expected = c.expected(true);
+        with_each_code_table([&] { CHECK(same_bits(c.forward(true), expected)); });
+      }
     });
   }
 
   TEST_CASE("products of codes of any size and length equal sums in 64 bits, 1 as 2 threads") {
-    with_each_code_table([] {
-      for_both_kinds([]<class In>(In) {
-        const std::vector<std::array<std::int64_t, 3>> sizes = {{0, 3, 5},     {3, 0, 5},       {3, 5, 0},
-                                                                {1, 1, 1},     {17, 33, 63},    {64, 48, 8192},
-                                                                {5, 70, 8193}, {33, 9, 20'002}, {3, 2, 140'000}};
-        for (const auto& size : sizes) {
-          const std::int64_t m = size[0], n = size[1], k = size[2];
-          INFO(m, " x ", n, " sums of ", k);
-          const auto a = codes<In>(m * k, kLowest<In>, kHighest<In>, 1);
-          const auto b = codes<std::int8_t>(n * k, -128, 127, 2);
-          std::vector<std::int64_t> expected = output<std::int64_t>(m * n);
-          for (std::int64_t i = 0; i < m; ++i)
-            for (std::int64_t j = 0; j < n; ++j) {
-              std::int64_t& sum = expected[static_cast<std::size_t>(i * n + j)] = 0;
-              for (std::int64_t d = 0; d < k; ++d)
-                sum += a[static_cast<std::size_t>(i * k + d)] * b[static_cast<std::size_t>(j * k + d)];
-            }
-          const auto run = [&] {
+    for_both_kinds([]<class In>(In) {
+      const std::vector<std::array<std::int64_t, 3>> sizes = {{0, 3, 5},     {3, 0, 5},       {3, 5, 0},
+                                                              {1, 1, 1},     {17, 33, 63},    {64, 48, 8192},
+                                                              {5, 70, 8193}, {33, 9, 20'002}, {3, 2, 140'000}};
+      for (const auto& size : sizes) {
+        const std::int64_t m = size[0], n = size[1], k = size[2];
+        INFO(m, " x ", n, " sums of ", k);
+        const auto a = codes<In>(m * k, kLowest<In>, kHighest<In>, 1);
+        const auto b = codes<std::int8_t>(n * k, -128, 127, 2);
+        std::vector<std::int64_t> expected = output<std::int64_t>(m * n);
+        for (std::int64_t i = 0; i < m; ++i)
+          for (std::int64_t j = 0; j < n; ++j) {
+            std::int64_t& sum = expected[static_cast<std::size_t>(i * n + j)] = 0;
+            for (std::int64_t d = 0; d < k; ++d)
+              sum += a[static_cast<std::size_t>(i * k + d)] * b[static_cast<std::size_t>(j * k + d)];
+          }
+        with_each_code_table([&] {
+          CHECK(same_on_threads(expected, [&] {
             std::vector<std::int64_t> c = output<std::int64_t>(m * n);
             multiply_codes(m, n, k, a.data(), b.data(), c.data());
             return c;
-          };
-          CHECK(run() == expected);
-          CHECK(same_with_two_threads(run));
-        }
-      });
+          }));
+        });
+      }
     });
     const std::uint8_t a = 0;
     const std::int8_t b = 0;
@@ -259,81 +254,82 @@ TEST_SUITE("conv") {
 
   TEST_CASE("weights that are packed once serve both kinds of codes, from bytes or from planes of bits") {
     const OneThread one;
-    with_each_code_table([] {
-      std::vector<ConvShape> shapes = {square(2, 6, 17, 5, 3, 1, 1), square(3, 5, 65, 40, 3, 2, 1),
-                                       square(2, 1, 130, 33, 1, 1, 0), square(1, 4, 12, 6, 3, 1, 2)};
-      shapes.back().groups = 3, shapes.back().dilation_h = 2;
-      for (const ConvShape& s : shapes)
-        for (const BitCode& code : {BitCode::signs(), BitCode::ternary(), BitCode::signed_bits(4),
-                                    BitCode::unsigned_bits(7), BitCode::signed_bits(8)})
-          for_both_kinds([&]<class In>(In) {
-            INFO(name(s), ", weights of ", code.bits, " bits from ", code.low);
-            Case<In> c(s, true, kHighest<In>, code.low, code.high());
-            if (code == BitCode::signs())
-              for (auto& w : c.weight) w = w < 0 ? -1 : 1;
-            const std::int64_t channels = s.in_channels / s.groups, taps = s.out_channels * s.kernel_h * s.kernel_w;
-            std::vector<std::uint64_t> planes(static_cast<std::size_t>(packed_words(code.bits, taps, channels)));
-            pack_values(code, taps, channels, c.weight.data(), planes.data());
+    std::vector<ConvShape> shapes = {square(2, 6, 17, 5, 3, 1, 1), square(3, 5, 65, 40, 3, 2, 1),
+                                     square(2, 1, 130, 33, 1, 1, 0), square(1, 4, 12, 6, 3, 1, 2)};
+    shapes.back().groups = 3, shapes.back().dilation_h = 2;
+    for (const ConvShape& s : shapes)
+      for (const BitCode& code : {BitCode::signs(), BitCode::ternary(), BitCode::signed_bits(4),
+                                  BitCode::unsigned_bits(7), BitCode::signed_bits(8)})
+        for_both_kinds([&]<class In>(In) {
+          INFO(name(s), ", weights of ", code.bits, " bits from ", code.low);
+          Case<In> c(s, true, kHighest<In>, code.low, code.high());
+          if (code == BitCode::signs())
+            for (auto& w : c.weight) w = w < 0 ? -1 : 1;
+          const std::int64_t channels = s.in_channels / s.groups, taps = s.out_channels * s.kernel_h * s.kernel_w;
+          std::vector<std::uint64_t> planes(static_cast<std::size_t>(packed_words(code.bits, taps, channels)));
+          pack_values(code, taps, channels, c.weight.data(), planes.data());
+          const std::vector<float> expected = c.expected(true);
+          with_each_code_table([&] {
             const ByteWeights from_bytes(s, c.weight.data()), from_planes(s, code, planes.data());
             for (const ByteWeights* w : {&from_bytes, &from_planes}) {
               std::vector<float> y = output<float>(y_size(s));
               conv2d_forward_codes(s, c.x.data(), *w, c.scale, c.bias.data(), y.data());
-              CHECK(same_bits(y, c.expected(true)));
+              CHECK(same_bits(y, expected));
             }
           });
-    });
+        });
   }
 
   TEST_CASE("sums, and levels of thresholds as bytes and as planes, are those of the definition, 1 as 2 threads") {
-    with_each_code_table([] {
-      std::vector<ConvShape> shapes = {square(1, 9, 17, 5, 3, 1, 1),    square(3, 5, 65, 40, 3, 2, 1),
-                                       square(20, 1, 130, 70, 1, 1, 0), square(1, 32, 16, 130, 3, 1, 1),
-                                       square(0, 4, 3, 2, 3, 1, 1),     square(2, 4, 12, 6, 3, 1, 2)};
-      shapes.back().groups = 3, shapes.back().dilation_h = 2;
-      for (const ConvShape& s : shapes)
-        for (const int count : {1, 3, 15})
-          for_both_kinds([&]<class In>(In) {
-            INFO(name(s), ", ", count, " thresholds");
-            const Case<In> c(s, false, 15, -8, 7);
+    std::vector<ConvShape> shapes = {square(1, 9, 17, 5, 3, 1, 1),    square(3, 5, 65, 40, 3, 2, 1),
+                                     square(20, 1, 130, 70, 1, 1, 0), square(1, 32, 16, 130, 3, 1, 1),
+                                     square(0, 4, 3, 2, 3, 1, 1),     square(2, 4, 12, 6, 3, 1, 2)};
+    shapes.back().groups = 3, shapes.back().dilation_h = 2;
+    for (const ConvShape& s : shapes)
+      for_both_kinds([&]<class In>(In) {
+        const Case<In> c(s, false, 15, -8, 7);
+        const auto exact = c.sums();
+        std::vector<std::int32_t> expected = output<std::int32_t>(y_size(s));
+        std::ranges::transform(exact, expected.begin(), [](std::int64_t v) { return static_cast<std::int32_t>(v); });
+        for (const int count : {1, 3, 15}) {
+          INFO(name(s), ", ", count, " thresholds");
+          const auto channels = static_cast<std::size_t>(s.out_channels);
+          std::vector<std::int32_t> bounds;
+          std::vector<std::uint8_t> descending(channels);
+          for (std::size_t o = 0; o < channels; ++o) {
+            descending[o] = o % 3 == 0;
+            for (int k = 0; k < count; ++k) bounds.push_back(60 * k - 30 * count + static_cast<int>(o));
+          }
+          const BitThresholds t(count, bounds, descending);
+          std::vector<std::uint8_t> levels = output<std::uint8_t>(y_size(s));
+          for (std::size_t i = 0; i < exact.size(); ++i) {
+            int level = 0;
+            for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k) {
+              const std::int32_t bound = bounds[i % channels * static_cast<std::size_t>(count) + k];
+              level += descending[i % channels] ? exact[i] <= bound : exact[i] >= bound;
+            }
+            levels[i] = static_cast<std::uint8_t>(level);
+          }
+          const std::int64_t pixels = s.batch * s.out_height() * s.out_width();
+          const auto untouched = output<std::uint64_t>(packed_words(t.bits(), pixels, s.out_channels));
+          auto wanted = untouched;
+          pack_planes(t.bits(), pixels, s.out_channels, levels.data(), wanted.data());
+          with_each_code_table([&] {
             const ByteWeights w(s, c.weight.data());
-            const auto exact = c.sums();
-            std::vector<std::int32_t> expected = output<std::int32_t>(y_size(s)), sums = expected;
-            std::ranges::transform(exact, expected.begin(),
-                                   [](std::int64_t v) { return static_cast<std::int32_t>(v); });
+            std::vector<std::int32_t> sums = output<std::int32_t>(y_size(s));
             conv2d_sums_of_codes(s, c.x.data(), w, sums.data());
             CHECK(sums == expected);
-
-            const auto channels = static_cast<std::size_t>(s.out_channels);
-            std::vector<std::int32_t> bounds;
-            std::vector<std::uint8_t> descending(channels);
-            for (std::size_t o = 0; o < channels; ++o) {
-              descending[o] = o % 3 == 0;
-              for (int k = 0; k < count; ++k) bounds.push_back(60 * k - 30 * count + static_cast<int>(o));
-            }
-            const BitThresholds t(count, bounds, descending);
-            std::vector<std::uint8_t> levels = output<std::uint8_t>(y_size(s));
-            for (std::size_t i = 0; i < exact.size(); ++i) {
-              int level = 0;
-              for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k) {
-                const std::int32_t bound = bounds[i % channels * static_cast<std::size_t>(count) + k];
-                level += descending[i % channels] ? exact[i] <= bound : exact[i] >= bound;
-              }
-              levels[i] = static_cast<std::uint8_t>(level);
-            }
-            const auto as_bytes = [&] {
+            CHECK(same_on_threads(levels, [&] {
               std::vector<std::uint8_t> all = output<std::uint8_t>(y_size(s));
               conv2d_levels_of_codes(s, c.x.data(), w, t, all.data());
               return all;
-            };
-            CHECK(as_bytes() == levels);
-            CHECK(same_with_two_threads(as_bytes));
-            const std::int64_t pixels = s.batch * s.out_height() * s.out_width();
-            auto planes = output<std::uint64_t>(packed_words(t.bits(), pixels, s.out_channels)), wanted = planes;
-            pack_planes(t.bits(), pixels, s.out_channels, levels.data(), wanted.data());
+            }));
+            auto planes = untouched;
             conv2d_planes_of_codes(s, c.x.data(), w, t, planes.data());
             CHECK(planes == wanted);
           });
-    });
+        }
+      });
   }
 
   TEST_CASE("sums that 32 bits do not hold, and thresholds of other channels, are errors where integers are wanted") {
@@ -429,16 +425,17 @@ TEST_SUITE("conv") {
 
   TEST_CASE("convolutions of codes packed for small activations equal the definition bit for bit") {
     const OneThread one;
-    with_each_table([] {
-      for_each_ordinary_shape([](const ConvShape& s) {
-        for (const int highest : {1, 15, 100, 255}) {
-          INFO(name(s), ", codes up to ", highest);
-          const Case<std::uint8_t> c(s, true, highest, -2, 1);
+    for_each_ordinary_shape([](const ConvShape& s) {
+      for (const int highest : {1, 15, 100, 255}) {
+        INFO(name(s), ", codes up to ", highest);
+        const Case<std::uint8_t> c(s, true, highest, -2, 1);
+        const std::vector<float> expected = c.expected(false);
+        with_each_table([&] {
           std::vector<float> y = output<float>(y_size(s));
           conv2d_forward_codes(s, c.x.data(), ByteWeights(s, c.weight.data(), highest), c.scale, nullptr, y.data());
-          CHECK(same_bits(y, c.expected(false)));
-        }
-      });
+          CHECK(same_bits(y, expected));
+        });
+      }
     });
   }
 }
