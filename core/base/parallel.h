@@ -7,7 +7,7 @@
 // each. Where other processes wanted the processors, too, regions of 0.2 ms took 2 to 20 times as long as
 // with waits of microseconds, and longer than on one thread. core/base/short_waits.h, included by the source
 // of a main(), asks for short ones, by executing the program once again; experiments::run() has it. A library cannot:
-// set GOMP_SPINCOUNT=2000 (GNU), KMP_BLOCKTIME=1 (LLVM) or OMP_WAIT_POLICY=passive where a program does not.
+// set GOMP_SPINCOUNT=20000 (GNU), KMP_BLOCKTIME=1 (LLVM) or OMP_WAIT_POLICY=passive where a program does not.
 #include <cstdint>
 #include <memory>
 #include <type_traits>
