@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <limits>
+#include <mutex>
 
 #include "core/base/check.h"
 #include "core/base/parallel.h"
@@ -64,7 +65,8 @@ BitWeights::BitWeights(const BitCode& weight, const BitCode& activation, std::in
       steps_(whole(in_channels, product_->channels_per_step)),
       step_bytes_(product_->lanes * product_->channels_per_step / 8),
       packed_(0),
-      tap_sums_(0) {
+      tap_sums_(0),
+      last_(std::make_shared<LastRectangles>()) {
   weight.validate("BitWeights", kernels::kMaxWeightPlanes);
   activation.validate("BitWeights", kernels::kMaxActivationBits);
   check(weight.high() <= std::numeric_limits<std::int8_t>::max(), "BitWeights: given weights up to ", weight.high(),
@@ -138,6 +140,85 @@ void BitWeights::validate(const char* op, const ConvShape& s) const {
         ", expected ", s.out_channels, " x ", s.kernel_h, " x ", s.kernel_w, " x ", s.in_channels);
 }
 
+/// The outputs of a layer, in rectangles that meet the same taps.
+class BitWeights::Rectangles {
+ public:
+  // `tile` is that of the first panel of filters, and has no pixels yet.
+  struct Rectangle {
+    Band rows, columns;
+    BitTile tile;
+  };
+
+  Rectangles(const ConvShape& s, const BitWeights& w) : place_(place_of(s)) {
+    const std::vector<Band> rows = bands(s.out_height(), s.stride_h, -s.pad_h, s.kernel_h, s.height);
+    const std::vector<Band> columns = bands(s.out_width(), s.stride_w, -s.pad_w, s.kernel_w, s.width);
+    const std::int64_t filters = w.panels_ * w.product_->lanes;
+    offsets_ = Scratch<std::int32_t>(rows.size() * columns.size() * static_cast<std::size_t>(filters));
+    std::int32_t* offset = offsets_.data();
+    for (const Band& y : rows)
+      for (const Band& x : columns) {
+        add_up_taps(w, y, x, filters, offset);
+        all_.push_back({y, x, tile_of(w, s.width, y, x, offset)});
+        offset += filters;
+      }
+  }
+
+  const std::vector<Rectangle>& all() const { return all_; }
+  /// Whether they are those of a layer with these weights and this shape, whatever its number of images.
+  bool are_of(const ConvShape& s) const { return place_of(s) == place_; }
+
+ private:
+  using Place = std::array<std::int64_t, 6>;
+  static Place place_of(const ConvShape& s) { return {s.height, s.width, s.stride_h, s.stride_w, s.pad_h, s.pad_w}; }
+
+  // What the taps add beside their matches.
+  static void add_up_taps(const BitWeights& w, const Band& y, const Band& x, std::int64_t filters, std::int32_t* sums) {
+    std::fill_n(sums, filters, 0);
+    for (std::int64_t ty = y.first_tap; ty < y.last_tap; ++ty)
+      for (std::int64_t tx = x.first_tap; tx < x.last_tap; ++tx) {
+        const std::int32_t* of_tap = w.tap_sums_.data() + (ty * w.kernel_w_ + tx) * filters;
+        for (std::int64_t j = 0; j < filters; ++j) sums[j] += of_tap[j];
+      }
+  }
+
+  static BitTile tile_of(const BitWeights& w, std::int64_t width, const Band& y, const Band& x,
+                         const std::int32_t* offset) {
+    BitTile tile{};
+    tile.rows = x.taps() == 0 ? 0 : y.taps();
+    tile.run = x.taps() * w.steps_;
+    tile.pixel_row = width * w.steps_ * kBitStepBytes;
+    tile.weight_row = w.kernel_w_ * w.tap_bytes();
+    tile.weights = w.packed_.data() + (y.first_tap * w.kernel_w_ + x.first_tap) * w.tap_bytes();
+    tile.plane = w.plane_bytes();
+    tile.planes = w.weight_.bits;
+    tile.bits = w.activation_.bits;
+    tile.match = w.match_;
+    for (int q = 0; q < tile.planes; ++q) tile.coefficient[q] = 1 << q;
+    if (w.match_ == BitMatch::both && w.weight_.low < 0) tile.coefficient[tile.planes - 1] = -(1 << (tile.planes - 1));
+    tile.scale = w.activation_.step;
+    tile.offset = offset;
+    return tile;
+  }
+
+  Place place_;
+  Scratch<std::int32_t> offsets_{0};  // (rectangle, filter up to the end of the last panel)
+  std::vector<Rectangle> all_;
+};
+
+/// Those of the last layer that asked: a network has one for its weights, and asks in each pass.
+class BitWeights::LastRectangles {
+ public:
+  std::shared_ptr<const Rectangles> of(const ConvShape& s, const BitWeights& w) {
+    const std::lock_guard lock(mutex_);
+    if (!last_ || !last_->are_of(s)) last_ = std::make_shared<const Rectangles>(s, w);
+    return last_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<const Rectangles> last_;
+};
+
 /// One convolution, cut into tasks: a few images, or a few rows of one, times a part of the filters. What a task prepares
 /// of the images and the sums that it writes stay in the second-level cache, a panel of filters in the first.
 class BitConvolution {
@@ -145,7 +226,7 @@ class BitConvolution {
   BitConvolution(const char* op, const ConvShape& s, const std::uint64_t* x, const BitWeights& w)
       : s_(s), x_(x), w_(w) {
     w.validate(op, s);
-    find_rectangles();
+    rectangles_ = w.last_->of(s, w);
     cut();
   }
 
@@ -184,6 +265,8 @@ class BitConvolution {
   }
 
  private:
+  using Rectangle = BitWeights::Rectangles::Rectangle;
+
   static constexpr std::int64_t kTaskBytes = std::int64_t{128} << 10, kProductsPerTask = std::int64_t{1} << 21;
   static constexpr std::int64_t kMostParts = 4, kEnoughTasks = 8;
 
@@ -266,58 +349,6 @@ class BitConvolution {
     return p;
   }
 
-  // Outputs that meet the same taps, and their tiles: those of the first panel of filters.
-  struct Rectangle {
-    Band rows, columns;
-    BitTile tile;
-  };
-
-  void find_rectangles() {
-    const std::vector<Band> rows = bands(s_.out_height(), s_.stride_h, -s_.pad_h, s_.kernel_h, s_.height);
-    const std::vector<Band> columns = bands(s_.out_width(), s_.stride_w, -s_.pad_w, s_.kernel_w, s_.width);
-    const std::int64_t filters = w_.panels_ * w_.product_->lanes;
-    offsets_ = Scratch<std::int32_t>(rows.size() * columns.size() * static_cast<std::size_t>(filters));
-    std::int32_t* offset = offsets_.data();
-    for (const Band& y : rows)
-      for (const Band& x : columns) {
-        add_offsets(y, x, filters, offset);
-        rectangles_.push_back({y, x, tile_of(y, x, offset)});
-        offset += filters;
-      }
-  }
-
-  // What the taps of a rectangle add beside their matches.
-  void add_offsets(const Band& y, const Band& x, std::int64_t filters, std::int32_t* offset) const {
-    std::fill_n(offset, filters, 0);
-    for (std::int64_t ty = y.first_tap; ty < y.last_tap; ++ty)
-      for (std::int64_t tx = x.first_tap; tx < x.last_tap; ++tx) {
-        const std::int32_t* of_tap = w_.tap_sums_.data() + (ty * w_.kernel_w_ + tx) * filters;
-        for (std::int64_t j = 0; j < filters; ++j) offset[j] += of_tap[j];
-      }
-  }
-
-  std::int64_t tap_bytes() const { return w_.steps_ * w_.step_bytes_; }
-  std::int64_t plane_bytes() const { return w_.kernel_h_ * w_.kernel_w_ * tap_bytes(); }
-
-  BitTile tile_of(const Band& y, const Band& x, const std::int32_t* offset) const {
-    BitTile tile{};
-    tile.rows = x.taps() == 0 ? 0 : y.taps();
-    tile.run = x.taps() * w_.steps_;
-    tile.pixel_row = s_.width * pixel_bytes();
-    tile.weight_row = w_.kernel_w_ * tap_bytes();
-    tile.weights = w_.packed_.data() + (y.first_tap * w_.kernel_w_ + x.first_tap) * tap_bytes();
-    tile.plane = plane_bytes();
-    tile.planes = w_.weight_.bits;
-    tile.bits = w_.activation_.bits;
-    tile.match = w_.match_;
-    for (int q = 0; q < tile.planes; ++q) tile.coefficient[q] = 1 << q;
-    if (w_.match_ == BitMatch::both && w_.weight_.low < 0)
-      tile.coefficient[tile.planes - 1] = -(1 << (tile.planes - 1));
-    tile.scale = w_.activation_.step;
-    tile.offset = offset;
-    return tile;
-  }
-
   // The part of a rectangle that belongs to a task: where its outputs' first pixels are read, and where their sums go.
   struct Places {
     const BitTile* tile;
@@ -334,7 +365,7 @@ class BitConvolution {
     const Scratch<std::int32_t*> outputs(static_cast<std::size_t>(t.pixels));
     std::vector<Places> parts;
     std::int64_t placed = 0;
-    for (const Rectangle& r : rectangles_) {
+    for (const Rectangle& r : rectangles_->all()) {
       const std::int64_t n = place(t, images, r, sums, row, pixels.data() + placed, outputs.data() + placed);
       parts.push_back({&r.tile, pixels.data() + placed, outputs.data() + placed, n});
       placed += n;
@@ -365,7 +396,7 @@ class BitConvolution {
   // The sums of these places for one panel of filters; as many pixels to a tile as it holds.
   void multiply(const Places& places, std::int64_t filter, int columns, std::int64_t column) const {
     BitTile tile = *places.tile;
-    tile.weights += filter / w_.product_->lanes * w_.weight_.bits * plane_bytes();
+    tile.weights += filter / w_.product_->lanes * w_.weight_.bits * w_.plane_bytes();
     tile.offset += filter;
     tile.columns = columns;
     tile.column = column;
@@ -380,8 +411,7 @@ class BitConvolution {
   ConvShape s_;
   const std::uint64_t* x_;
   const BitWeights& w_;
-  std::vector<Rectangle> rectangles_;
-  Scratch<std::int32_t> offsets_{0};  // (rectangle, filter up to the end of the last panel)
+  std::shared_ptr<const BitWeights::Rectangles> rectangles_;
   std::int64_t rows_ = 0, images_ = 0, bands_of_rows_ = 0, pixel_tasks_ = 0, parts_ = 0;
 };
 

@@ -4,6 +4,7 @@
 // outside an image count nothing. Bitwise the same for any number of threads and on every kernel table, and equal to
 // the products of bytes (core/compute/conv_codes.h) of the same codes.
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -36,7 +37,11 @@ class BitWeights {
 
  private:
   friend class BitConvolution;
+  class Rectangles;
+  class LastRectangles;
 
+  std::int64_t tap_bytes() const { return steps_ * step_bytes_; }
+  std::int64_t plane_bytes() const { return kernel_h_ * kernel_w_ * tap_bytes(); }
   void pack(const std::uint64_t* planes);
   void sum_taps(const std::int8_t* values);
 
@@ -48,6 +53,7 @@ class BitWeights {
   std::int64_t step_bytes_;         // of a panel
   Scratch<std::uint8_t> packed_;    // (panel, plane, tap, step, filter)
   Scratch<std::int32_t> tap_sums_;  // (tap, filter up to the end of the last panel): what a tap adds beside its matches
+  std::shared_ptr<LastRectangles> last_;
 };
 
 /// y = the sums. x: planes of w.activation(); y: (batch, out_height(), out_width(), out_channels). Throws Error as
