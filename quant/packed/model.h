@@ -140,5 +140,8 @@ template <class... Functions>
 struct overloaded : Functions... {
   using Functions::operator()...;
 };
+/// For clang before 17, which does not deduce the arguments of aggregates.
+template <class... Functions>
+overloaded(Functions...) -> overloaded<Functions...>;
 
 }  // namespace coarsegrad::packed

@@ -1,7 +1,6 @@
 #include "quant/packed/plan.h"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "quant/packed/operations.h"
@@ -110,11 +109,11 @@ bool Plan::wants_planes(const Step& step, int number) const {
 
 void Plan::note_last_readers() {
   std::vector<bool> seen(nodes.model.nodes.size());
-  for (Step& step : steps | std::views::reverse)
-    for (const int from : step.reads)
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step)
+    for (const int from : step->reads)
       if (!seen[Nodes::at(from)]) {
         seen[Nodes::at(from)] = true;
-        step.last.push_back(from);
+        step->last.push_back(from);
       }
 }
 
@@ -131,8 +130,9 @@ void Plan::place_values() {
   };
   for (std::size_t i = 0; i < steps.size(); ++i)
     for (const int from : steps[i].last) until[Nodes::at(from)] = i;
-  for (const Step& s : steps | std::views::reverse)
-    if (is_alias(s)) until[Nodes::at(s.reads[0])] = std::max(until[Nodes::at(s.reads[0])], until[Nodes::at(s.node)]);
+  for (auto s = steps.rbegin(); s != steps.rend(); ++s)
+    if (is_alias(*s))
+      until[Nodes::at(s->reads[0])] = std::max(until[Nodes::at(s->reads[0])], until[Nodes::at(s->node)]);
   places.assign(nodes.model.nodes.size(), -1);
   std::vector<Room> taken;
   for (std::size_t i = 0; i < steps.size(); ++i) {
