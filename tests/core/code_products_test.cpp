@@ -95,8 +95,9 @@ constexpr ConvShape kLayer{.batch = 2,
 
 TEST_CASE("signed codes times signed codes are exact sums in conv2d and linear, with a bias, on every kernel table") {
   const Tensor bias = normal({37}, 1);
-  for (const auto& [activation_bits, weight_bits] : {std::pair{1, 1}, {1, 2}, {2, 1}, {4, 4}, {1, 8}}) {
-    INFO(weight_bits, " by ", activation_bits, " bits");
+  for (const auto& bits : {std::pair{1, 1}, {1, 2}, {2, 1}, {4, 4}, {1, 8}}) {
+    const auto& [activation_bits, weight_bits] = bits;
+    INFO(bits.second, " by ", bits.first, " bits");
     const Tensor x = activations({2, 5, 6, 33}, activation_bits), w = weights({37, 3, 3, 33}, weight_bits);
     const std::vector<Real> expected = expected_conv(x, w, bias, 1);
     const Tensor rows = activations({9, 1, 1, 131}, activation_bits), dense = weights({37, 1, 1, 131}, weight_bits);

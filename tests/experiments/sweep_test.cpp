@@ -164,9 +164,9 @@ TEST_CASE("statistics: mean and sample standard deviation") {
 
 TEST_CASE("statistics: Student's t is that of the tables, and in the limit that of the normal distribution") {
   const std::pair<int, double> tabulated[] = {{1, 12.706}, {2, 4.303}, {3, 3.182}, {4, 2.776}, {9, 2.262}, {10, 2.228}};
-  for (const auto& [degrees, t] : tabulated) {
-    CAPTURE(degrees);
-    CHECK(std::abs(student_t_95(degrees) - t) < 5e-4);
+  for (const auto& row : tabulated) {
+    CAPTURE(row.first);
+    CHECK(std::abs(student_t_95(row.first) - row.second) < 5e-4);
   }
   CHECK(std::abs(student_t_95(1) - std::tan(0.475 * std::numbers::pi)) < 1e-9);  // a Cauchy variable
   CHECK(std::abs(student_t_95(2) - 0.95 * std::sqrt(2 / (1 - 0.95 * 0.95))) < 1e-10);

@@ -75,7 +75,8 @@ TEST_CASE("hooks of every module are called, and networks have the bits that the
          return std::make_unique<quant::LearnedStepActivation>(quant::LearnedStepOptions{.bits = 2});
        }}};
   for (const Row& row : rows)
-    for (const auto& [name, activation] : activations) {
+    for (const auto& [key, activation] : activations) {
+      const std::string name = key;
       INFO(row.net, " ", name);
       const Step plain = run(row.net, activation, row.shortcut, Hooks::none);
       for (const Hooks hooks : {Hooks::that_look, Hooks::that_read}) {
@@ -83,7 +84,8 @@ TEST_CASE("hooks of every module are called, and networks have the bits that the
         CHECK(seen.numbers == plain.numbers);
         const auto net = nn::make_network(row.net, activation, Rng(1), {.width = 8, .shortcut = row.shortcut});
         const bool one_act_twice = std::string(row.net).ends_with("resnet20");
-        for (const auto& [path, module] : net->named_modules()) {
+        for (const auto& [key_of_module, module] : net->named_modules()) {
+          const std::string& path = key_of_module;
           const bool in_block = path.starts_with("stages.") && path.ends_with(".act");
           CAPTURE(path);
           CHECK(seen.calls.at(path) == 3 * (one_act_twice && in_block ? 2 : 1));

@@ -66,9 +66,10 @@ TEST_CASE("xavier_uniform fills the interval of half width sqrt(6 / (in + out)),
   CHECK(nn::fan_in({64, 3, 5, 32}) == 3 * 5 * 32);
   CHECK(nn::fan_out({64, 3, 5, 32}) == 3 * 5 * 64);
   const auto net = nn::make_network("bnn_convnet_d", nn::relu_activation(), Rng(1));
-  for (const auto& [name, module] : net->named_modules()) {
+  for (const auto& [path, module] : net->named_modules()) {
     const Parameter* weight = module->weight_parameter();
     if (!weight) continue;
+    const std::string& name = path;
     CAPTURE(name);
     const Shape& shape = weight->value.shape();
     const double bound = std::sqrt(6.0 / static_cast<double>(nn::fan_in(shape) + nn::fan_out(shape)));

@@ -68,9 +68,10 @@ TEST_SUITE("paper-aqe") {
       double threshold, step;
     };
     for (const double a : {.25, .5, .75}) {
-      for (const auto& [bits, threshold, step] : {Jump{1, 0, 2}, Jump{2, .05, 1}, Jump{2, -.05, 1}, Jump{3, .125, .25},
-                                                  Jump{3, .375, .25}, Jump{3, .75, .5}, Jump{3, -.75, .5}}) {
-        INFO(bits, " bits, at ", threshold, ", a = ", a);
+      for (const Jump& jump : {Jump{1, 0, 2}, Jump{2, .05, 1}, Jump{2, -.05, 1}, Jump{3, .125, .25}, Jump{3, .375, .25},
+                               Jump{3, .75, .5}, Jump{3, -.75, .5}}) {
+        const auto& [bits, threshold, step] = jump;
+        INFO(jump.bits, " bits, at ", jump.threshold, ", a = ", a);
         MixActivation act(constant(bits, a));
         CHECK(std::abs(at(act, threshold + 1e-9) - at(act, threshold - 1e-9) - a * step) <= 1e-8);
       }
@@ -85,9 +86,10 @@ TEST_SUITE("paper-aqe") {
     struct Golden {
       double a, difference, factor, of_equation_15;
     };
-    for (const auto& [a, slope, factor, of_equation_15] : {Golden{.25, .75, .5, 3}, Golden{1. / 3, 2. / 3, 2. / 3, 2},
-                                                           Golden{.5, .5, 1, 1}, Golden{.75, .25, 1.5, 1. / 3}}) {
-      CAPTURE(a);
+    for (const Golden& golden : {Golden{.25, .75, .5, 3}, Golden{1. / 3, 2. / 3, 2. / 3, 2}, Golden{.5, .5, 1, 1},
+                                 Golden{.75, .25, 1.5, 1. / 3}}) {
+      const auto& [a, slope, factor, of_equation_15] = golden;
+      CAPTURE(golden.a);
       MixActivation act(constant(1, a));
       CHECK(std::abs(difference(act, .3) - slope) <= 1e-8);
       const Var x = Var::leaf(Tensor({1}, .3));
@@ -108,8 +110,9 @@ TEST_SUITE("paper-aqe") {
   }
 
   TEST_CASE("paper-aqe 11.15: over nine quantized layers factors multiply, and the forward pass does not know") {
-    for (const auto& [a, product] :
+    for (const auto& [key, product] :
          {std::pair{.25, .001953125}, std::pair{.5, 1.}, std::pair{.75, 38.443359375}, std::pair{1., 512.}}) {
+      const double a = key;
       CAPTURE(a);
       const double ratio = first_gradient(a, MixFactor::paper) / first_gradient(a, MixFactor::one);
       CHECK(std::abs(ratio / product - 1) <= 1e-9);

@@ -77,7 +77,8 @@ TEST_SUITE("paper-aqe") {
                                                           {{3, .25}, {-1, -.5, -.0375, 0, .015, .2875, .85, 1}},
                                                           {{3, .5}, {-1, -.5, -.025, 0, .01, .275, .9, 1}},
                                                           {{3, .75}, {-1, -.5, -.0125, 0, .005, .2625, .95, 1}}};
-    for (const auto& [at, expected] : golden) {
+    for (const auto& [key, expected] : golden) {
+      const auto& at = key;
       INFO(at.first, " bits, a = ", at.second);
       check_close(mixed(at.first, at.second, x), expected);
       MixActivation act({.bits = at.first, .mix = constant(at.second)});
@@ -100,8 +101,9 @@ TEST_SUITE("paper-aqe") {
     const Tensor x = tensor({-1.2, -1, -.5, 0, .3, 1, 1.0001}), g = tensor({1, -2, .5, 4, -.25, 3, 1});
     const std::map<double, Values> golden{
         {.75, {0, -3, .75, 6, -.375, 4.5, 0}}, {.25, {0, -1, .25, 2, -.125, 1.5, 0}}, {0, {0, 0, 0, 0, 0, 0, 0}}};
-    for (const auto& [a, expected] : golden)
+    for (const auto& [key, expected] : golden)
       for (const int bits : {1, 2, 3}) {
+        const double a = key;
         INFO(bits, " bits, a = ", a);
         const Gradients2 d = backward(bits, constant(a), x, g);
         check_close(d.weights, expected);

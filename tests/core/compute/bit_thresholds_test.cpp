@@ -87,12 +87,13 @@ TEST_CASE("thresholds of sums: those that lie on no line are compared, and those
     l.at[0] = at[0], l.at[1] = at[1], l.at[2] = at[2];
     return l;
   };
-  for (const auto& [at, line] : {std::pair{std::vector<std::int32_t>{-300, -299, 500}, false},
-                                 {{-300, 100, 500}, true},
-                                 {{7, 7, 7}, true},
-                                 {{low, low, low}, true},
-                                 {{high, high, high}, true},
-                                 {{low, 0, 1}, false}}) {
+  for (const auto& [points, line] : {std::pair{std::vector<std::int32_t>{-300, -299, 500}, false},
+                                     {{-300, 100, 500}, true},
+                                     {{7, 7, 7}, true},
+                                     {{low, low, low}, true},
+                                     {{high, high, high}, true},
+                                     {{low, 0, 1}, false}}) {
+    const std::vector<std::int32_t>& at = points;
     INFO(at[0], ", ", at[1], ", ", at[2]);
     const Limits l = limits(at);
     const BitThresholds t(3, l.at, l.descending, kRange);

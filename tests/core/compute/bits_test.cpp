@@ -159,7 +159,7 @@ TEST_SUITE("bits") {
             expected[i] = static_cast<std::uint8_t>(bits() % static_cast<unsigned>(most + 1));
             values[i] = static_cast<std::int8_t>(low + (expected[i] << shift));
           }
-          const auto run = [&] {
+          const auto run = [&, low = low, shift = shift, most = most] {
             return active_kernels().bits.levels(n, low, shift, most, values.data(), levels.data());
           };
           CHECK(run());

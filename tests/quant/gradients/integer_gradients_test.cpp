@@ -273,9 +273,10 @@ TEST_SUITE("paper-statquant") {
 
 TEST_SUITE("paper-statquant long") {
   TEST_CASE("statquant trains on integer products as on simulated ones, with the same bits on 1 and 2 threads") {
-    for (const auto& [net, image] :
+    for (const auto& [key, image] :
          {std::pair<const char*, Shape>{"lenet5", {28, 28, 1}}, {"preresnet20", {32, 32, 3}}})
       for (const char* gradients : {"ptq", "psq"}) {
+        const char* const net = key;
         INFO(net, " ", gradients);
         const Trained integer = trained(net, image, gradients, true, 3),
                       simulated = trained(net, image, gradients, false, 3);

@@ -109,17 +109,18 @@ TEST_SUITE("paper-aqe") {
     struct Golden {
       double a, x, mean, variance;
     };
-    for (const auto& [a, x, mean, variance] : std::vector<Golden>{{.25, -.6, -.6, .04},
-                                                                  {.5, -.6, -.6, .16},
-                                                                  {.75, -.6, -.6, .36},
-                                                                  {.25, .3, .3, .056875},
-                                                                  {.5, .3, .3, .2275},
-                                                                  {.75, .3, .3, .511875},
-                                                                  {.25, 1.4, 1.3, 0},
-                                                                  {.5, 1.4, 1.2, 0},
-                                                                  {.75, 1.4, 1.1, 0}}) {
-      CAPTURE(a);
-      CAPTURE(x);
+    for (const Golden& golden : std::vector<Golden>{{.25, -.6, -.6, .04},
+                                                    {.5, -.6, -.6, .16},
+                                                    {.75, -.6, -.6, .36},
+                                                    {.25, .3, .3, .056875},
+                                                    {.5, .3, .3, .2275},
+                                                    {.75, .3, .3, .511875},
+                                                    {.25, 1.4, 1.3, 0},
+                                                    {.5, 1.4, 1.2, 0},
+                                                    {.75, 1.4, 1.1, 0}}) {
+      const auto& [a, x, mean, variance] = golden;
+      CAPTURE(golden.a);
+      CAPTURE(golden.x);
       const Moments m = moments(a, x);
       CHECK(std::abs(m.mean - mean) <= 1e-9);
       CHECK(std::abs(m.variance - variance) <= 1e-9);

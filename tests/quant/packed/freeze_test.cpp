@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "core/base/check.h"
 #include "core/ops.h"
 #include "nn/init.h"
 #include "nn/networks.h"
@@ -110,7 +111,8 @@ TEST_CASE("freeze: with other bits the methods are deployed as they were evaluat
                                                    {"aqe", 3, 3},
                                                    {"lbw_net", 3, 0},
                                                    {"lbw_net", 6, 0}}) {
-    INFO(name, " ", weights, "w", activations, "a");
+    const std::string row = cat(name, " ", weights, "w", activations, "a");
+    INFO(row);
     const quant::Assembly a = trained(quant::with_bits(quant::method(name), {weights, activations}), small_network);
     expect_equal(*a.net, a.weights.get(), kImage, 3, 5);
   }

@@ -220,7 +220,8 @@ TEST_SUITE("paper-ste") {
 
   TEST_CASE("paper-ste 8.22: of the conditions of Theorem 2 the one on the angle matters, the others alone do not" *
             doctest::test_suite("paper-ste long")) {
-    for (const auto& [name, steps] : {std::pair<std::string, int>{"relu", 15000}, {"clipped_relu", 30000}}) {
+    for (const auto& [key, steps] : {std::pair<std::string, int>{"relu", 15000}, {"clipped_relu", 30000}}) {
+      const std::string& name = key;
       CAPTURE(name);
       const auto spurious = [&, name = name, steps = steps](bool cross, bool theta, bool slack) {
         return count(runs_from(ste(name), 5, steps, exactly(cross, theta, slack)), at_spurious_loss);
