@@ -35,8 +35,8 @@ class BitThresholds {
   bool is_line() const { return !slope_.empty(); }
   /// The levels of the sums of n channels of a pixel, from channel `first` on.
   void levels_of(std::int64_t first, std::int64_t n, const std::int32_t* sums, std::uint8_t* levels) const;
-  /// The same as bits() planes, `row` words from one to the next, each from the word on that holds channel `first`'s bit if
-  /// that is a multiple of 64: ceil(n / 64) words, whose bits beyond these channels are 0.
+  /// The same levels as bits() planes, of which plane k begins at planes + k * row: ceil(n / 64) words each. Bit c
+  /// belongs to channel first + c; bits beyond the n channels are 0.
   void planes_of(std::int64_t first, std::int64_t n, const std::int32_t* sums, std::uint64_t* planes,
                  std::int64_t row) const;
 

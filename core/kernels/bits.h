@@ -68,7 +68,8 @@ struct Bits {
   /// 1 <= count <= 255.
   void (*threshold)(std::int64_t channels, int count, const std::int32_t* sums, const std::int32_t* flip,
                     const std::int32_t* bounds, std::int64_t bounds_row, std::uint8_t* codes);
-  /// Bit c of `plane` = (sums[c] ^ flip[c]) > bounds[c], for c < channels: ceil(channels / 64) words, whose other bits are 0.
+  /// Bit c of `plane` = (sums[c] ^ flip[c]) > bounds[c], for c < channels: ceil(channels / 64) words, whose other bits
+  /// are 0.
   void (*compare)(std::int64_t channels, const std::int32_t* sums, const std::int32_t* flip, const std::int32_t* bounds,
                   std::uint64_t* plane);
   /// codes[c] = min(levels, max(0, ceil(slope[c] * sums[c] + start[c]))), for c < channels: the sum as a float, then one

@@ -42,8 +42,8 @@ inline constexpr std::string_view kRealName = sizeof(Real) == sizeof(float) ? "f
 ///   2    wrong usage: UsageError, from the flags or from `body`
 ///   130  interrupted: Interrupted, or `body` returned although a stop was requested
 /// The reason goes to stderr as one line and into the log, if it was started. `real`, "float" or "double", is what the
-/// run computes in. A program that calls run() has OpenMP's threads wait awake for less than a millisecond, unless its environment
-/// says otherwise (core/base/short_waits.h).
+/// run computes in. A program that calls run() has OpenMP's threads wait awake for less than a millisecond, unless its
+/// environment says otherwise (core/base/short_waits.h).
 int run(Args& args, int argc, const char* const* argv, const std::function<void(RunLog&)>& body,
         std::string_view real = kRealName);
 
