@@ -76,16 +76,21 @@ TEST_CASE("sweep: cells and settings that are pipes, nested JSON or no JSON are 
 
 namespace {
 
-// A run that logs to `out` and nothing else.
-struct LoggedRun {
-  explicit LoggedRun(const std::filesystem::path& out) {
+// Args that log to `out`.
+struct OutArgs : Args {
+  explicit OutArgs(const std::filesystem::path& out) : Args("test", "a comparison") {
     const std::string file = out.string();
     const char* words[] = {"test", "--out", file.c_str()};
-    args.parse(3, words);
+    parse(3, words);
   }
+};
+
+// A run that logs to `out` and nothing else.
+struct LoggedRun {
+  explicit LoggedRun(const std::filesystem::path& out) : args(out) {}
 
   const std::vector<Column> keys{{"bits", "bit", "bits of the weights"}};
-  Args args{"test", "a comparison"};
+  OutArgs args;
   RunLog log{args.out(), {"test", args.command_line(), args.config(), 1, 1, "float"}};
 };
 
