@@ -1,6 +1,7 @@
 #include "datasets/augment.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "core/base/check.h"
 
@@ -17,9 +18,15 @@ std::vector<Real> value_table(const Normalisation& normalisation, std::int64_t c
   return table;
 }
 
+std::vector<std::int8_t> code_table(std::int64_t channels) {
+  std::vector<std::int8_t> table;
+  for (std::int64_t i = 0; i < channels * 256; ++i) table.push_back(static_cast<std::int8_t>(i % 256 - 128));
+  return table;
+}
+
 /// Looks `count` pixels up, the first at `in`, the next ones `step` (1 or -1) pixels further.
-template <int kStep>
-void normalise(const std::uint8_t* in, std::int64_t count, std::int64_t channels, const Real* table, Real* out) {
+template <int kStep, class T>
+void look_up(const std::uint8_t* in, std::int64_t count, std::int64_t channels, const T* table, T* out) {
   if (channels == 3) {  // unrolled: twice as fast
     for (std::int64_t i = 0; i < count; ++i, in += 3 * kStep, out += 3) {
       out[0] = table[in[0]];
@@ -41,7 +48,8 @@ ImageTransform::ImageTransform(const Shape& image, const Normalisation& normalis
       channels_(image[2]),
       augmentation_(augmentation),
       rng_(Rng(seed).split("augmentation")),
-      values_(value_table(normalisation, channels_)) {
+      values_(value_table(normalisation, channels_)),
+      codes_(code_table(channels_)) {
   const std::int64_t shortest = std::min(height_, width_), longest = std::max(height_, width_);
   check(augmentation.pad >= 0 && augmentation.pad < shortest, "augmentation: given pad ", augmentation.pad,
         ", expected 0 to ", shortest - 1, " for images of shape ", image);
@@ -70,32 +78,46 @@ Placement ImageTransform::placement(std::int64_t epoch, std::int64_t index) cons
   return placement;
 }
 
-void ImageTransform::apply(std::span<const std::uint8_t> pixels, const Placement& placement, Real* out) const {
+template <class T>
+const T* ImageTransform::table() const {
+  if constexpr (std::is_same_v<T, Real>)
+    return values_.data();
+  else
+    return codes_.data();
+}
+
+template <class T>
+void ImageTransform::apply(std::span<const std::uint8_t> pixels, const Placement& placement, T* out) const {
   const std::int64_t length = width_ * channels_;
   for (std::int64_t y = 0; y < height_; ++y) {
     const std::int64_t from = y + placement.top;
     if (from >= 0 && from < height_)
       write_row(pixels.data() + from * length, placement, out + y * length);
     else
-      std::fill_n(out + y * length, length, Real(0));
+      std::fill_n(out + y * length, length, T{0});
   }
   if (augmentation_.cutout > 0) cut_out(placement, out);
 }
+template void ImageTransform::apply(std::span<const std::uint8_t> pixels, const Placement& placement, Real* out) const;
+template void ImageTransform::apply(std::span<const std::uint8_t> pixels, const Placement& placement,
+                                    std::int8_t* out) const;
 
-void ImageTransform::write_row(const std::uint8_t* row, const Placement& placement, Real* out) const {
+template <class T>
+void ImageTransform::write_row(const std::uint8_t* row, const Placement& placement, T* out) const {
   // Pixels first to last of the row are seen; mirrored, those on the left come out on the right.
   const std::int64_t first = std::max<std::int64_t>(0, placement.left);
   const std::int64_t last = std::min(width_, width_ + placement.left) - 1, count = last - first + 1;
   const std::int64_t before = placement.mirrored ? placement.left + width_ - 1 - last : first - placement.left;
-  out = std::fill_n(out, before * channels_, Real(0));
+  out = std::fill_n(out, before * channels_, T{0});
   if (placement.mirrored)
-    normalise<-1>(row + last * channels_, count, channels_, values_.data(), out);
+    look_up<-1>(row + last * channels_, count, channels_, table<T>(), out);
   else
-    normalise<1>(row + first * channels_, count, channels_, values_.data(), out);
-  std::fill_n(out + count * channels_, (width_ - count - before) * channels_, Real(0));
+    look_up<1>(row + first * channels_, count, channels_, table<T>(), out);
+  std::fill_n(out + count * channels_, (width_ - count - before) * channels_, T{0});
 }
 
-void ImageTransform::cut_out(const Placement& placement, Real* out) const {
+template <class T>
+void ImageTransform::cut_out(const Placement& placement, T* out) const {
   const std::int64_t side = augmentation_.cutout;
   const auto clipped = [side](std::int64_t centre, std::int64_t extent) {
     const std::int64_t begin = centre - side / 2;
@@ -104,7 +126,7 @@ void ImageTransform::cut_out(const Placement& placement, Real* out) const {
   const auto [top, bottom] = clipped(placement.row, height_);
   const auto [left, right] = clipped(placement.column, width_);
   for (std::int64_t y = top; y < bottom; ++y)
-    std::fill_n(out + (y * width_ + left) * channels_, (right - left) * channels_, Real(0));
+    std::fill_n(out + (y * width_ + left) * channels_, (right - left) * channels_, T{0});
 }
 
 }  // namespace datasets

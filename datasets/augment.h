@@ -12,7 +12,7 @@ inline namespace COARSEGRAD_REAL {
 namespace datasets {
 
 /// Random changes of a training image, applied in this order; none by default. What comes in from outside the
-/// image, and what is cut out, is 0 after normalisation: the mean colour.
+/// image, and what is cut out, is 0 after normalisation: the mean colour; of codes, the code 0.
 struct Augmentation {
   /// The image is padded by so many pixels on each side and a crop of the original size taken, every position
   /// equally likely. Source: He, Zhang, Ren, Sun (arXiv 1512.03385), section 4.2, with pad 4.
@@ -49,17 +49,24 @@ class ImageTransform {
 
   /// What happens to image `index` of the data set in `epoch`, both 0 or more.
   Placement placement(std::int64_t epoch, std::int64_t index) const;
-  /// Writes the image (H,W,C), placed and normalised. `pixels` and `out` have H * W * C elements.
-  void apply(std::span<const std::uint8_t> pixels, const Placement& placement, Real* out) const;
+  /// Writes the image (H,W,C), placed, and normalised or, as std::int8_t, in codes (datasets/pixel_codes.h). `pixels` and
+  /// `out` have H * W * C elements.
+  template <class T>
+  void apply(std::span<const std::uint8_t> pixels, const Placement& placement, T* out) const;
 
  private:
-  void write_row(const std::uint8_t* row, const Placement& placement, Real* out) const;
-  void cut_out(const Placement& placement, Real* out) const;
+  template <class T>
+  void write_row(const std::uint8_t* row, const Placement& placement, T* out) const;
+  template <class T>
+  void cut_out(const Placement& placement, T* out) const;
+  template <class T>
+  const T* table() const;
 
   std::int64_t height_, width_, channels_;
   Augmentation augmentation_;
   Rng rng_;
-  std::vector<Real> values_;  // [channel][byte]: the normalised value
+  std::vector<Real> values_;        // [channel][byte]: the normalised value
+  std::vector<std::int8_t> codes_;  // [channel][byte]: the code
 };
 
 }  // namespace datasets

@@ -41,6 +41,7 @@ void Dataset::validate() const {
   for (const Field& f : d.fields) {
     const bool is_new = names.insert(f.name).second;
     check(!f.name.empty() && is_new, d.name, ": given the field '", f.name, "', expected names that differ");
+    check(f.is_image() || !f.as_codes, d.name, ": given the field ", f.name, " as codes, expected an image");
     if (!f.is_image()) continue;
     check(f.type == ElementType::uint8 && f.shape.rank() == 3 && f.shape.numel() > 0, d.name,
           ": given images of shape ", f.shape, " and ", element_type_name(f.type), ", expected (H,W,C) and uint8");

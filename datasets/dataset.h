@@ -33,6 +33,8 @@ struct Field {
   int classes = 0;
   /// For bytes of shape (H, W, C): batches hold them augmented and normalised, as Real. Empty: as they are.
   Normalisation normalisation = {};
+  /// Of an image: batches hold it as codes (datasets/pixel_codes.h) in place of normalised.
+  bool as_codes = false;
 
   /// Whether batches hold it augmented and normalised.
   bool is_image() const { return !normalisation.mean.empty(); }

@@ -14,6 +14,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/compute/random.h"
+#include "datasets/pixel_codes.h"
 
 namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
@@ -37,6 +38,12 @@ Shape batched(const Shape& sample, std::int64_t count) {
 struct DataLoader::Slot {
   Batch batch;
   std::exception_ptr error;
+};
+
+/// The tensors of a batch, and where their elements, or codes, are to be written.
+struct DataLoader::Room {
+  NamedTensors tensors = {};
+  std::vector<void*> elements = {};
 };
 
 struct DataLoader::Shared {
@@ -180,43 +187,55 @@ void DataLoader::fill(Position p, Slot& into) {
   arrange(p.epoch);
   const std::int64_t begin = p.index * options_.batch_size;
   const std::int64_t count = std::min(options_.batch_size, size_ - begin);
-  into.batch.tensors = room_for(count, std::move(into.batch.tensors));
+  Room room = room_for(count, std::move(into.batch.tensors));
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t from = order_[static_cast<std::size_t>(begin + i)];
     const Placement placement = transforms_.empty() ? Placement{} : transforms_[0].placement(p.epoch, from);
-    put(data_.sample(from), i, placement, into.batch.tensors);
+    put(data_.sample(from), i, placement, room);
   }
+  into.batch.tensors = std::move(room.tensors);
   into.batch.epoch = p.epoch;
   into.batch.index = p.index;
 }
 
-/// Tensors for `count` samples, in the buffers of the batch before where nobody else has them.
-NamedTensors DataLoader::room_for(std::int64_t count, NamedTensors before) const {
-  NamedTensors room;
+/// For `count` samples, in the buffers of the batch before where nobody else has them.
+DataLoader::Room DataLoader::room_for(std::int64_t count, NamedTensors before) const {
+  Room room;
   auto old = before.begin();
-  for (const Field& f : fields_)
-    room.add(f.name,
-             Tensor::uninitialized(batched(f.shape, count), old != before.end() ? std::move((old++)->second) : Tensor(),
-                                   f.is_image() ? kRealType : f.type));
+  for (const Field& f : fields_) {
+    const Shape shape = batched(f.shape, count);
+    Tensor recycled = old != before.end() ? std::move((old++)->second) : Tensor();
+    if (f.as_codes) {
+      const auto codes = pixel_code_room(shape.numel());
+      room.elements.push_back(codes->signed_codes());
+      room.tensors.add(f.name, Tensor::deferred(shape, codes));
+    } else {
+      Tensor t = Tensor::uninitialized(shape, std::move(recycled), f.is_image() ? kRealType : f.type);
+      room.elements.push_back(t.mutable_raw_data());
+      room.tensors.add(f.name, std::move(t));
+    }
+  }
   return room;
 }
 
-void DataLoader::put(const Sample& sample, std::int64_t place, const Placement& placement, NamedTensors& into) const {
+void DataLoader::put(const Sample& sample, std::int64_t place, const Placement& placement, const Room& into) const {
   auto transform = transforms_.begin();
-  auto to = into.begin();
+  auto to = into.elements.begin();
   for (const Field& f : fields_) {
     const Tensor& from = sample[f.name];
     check(from.shape() == f.shape && from.type() == f.type, "data loader: given a sample whose ", f.name, " is ",
           from.shape(), " of ", element_type_name(from.type()), ", expected ", f.shape, " of ",
           element_type_name(f.type));
-    Tensor& whole = (to++)->second;
+    void* const whole = *to++;
     const std::int64_t offset = place * f.shape.numel();
-    if (f.is_image()) {
-      (transform++)->apply(from.view_of<std::uint8_t>(), placement, whole.mutable_data() + offset);
+    if (f.as_codes) {
+      (transform++)->apply(from.view_of<std::uint8_t>(), placement, static_cast<std::int8_t*>(whole) + offset);
+    } else if (f.is_image()) {
+      (transform++)->apply(from.view_of<std::uint8_t>(), placement, static_cast<Real*>(whole) + offset);
     } else {
       const std::size_t size = element_size(f.type);
       std::copy_n(static_cast<const std::byte*>(from.raw_data()), static_cast<std::size_t>(f.shape.numel()) * size,
-                  static_cast<std::byte*>(whole.mutable_raw_data()) + static_cast<std::size_t>(offset) * size);
+                  static_cast<std::byte*>(whole) + static_cast<std::size_t>(offset) * size);
     }
   }
 }

@@ -16,7 +16,7 @@ inline namespace COARSEGRAD_REAL {
 namespace datasets {
 
 /// The fields of N samples, each under its name with an axis of N in front: batch["image"] (N, H, W, C), augmented and
-/// normalised, batch["label"] (N).
+/// normalised or in codes (Field::as_codes), batch["label"] (N).
 struct Batch {
   NamedTensors tensors;    ///< in the order of the data set's fields
   std::int64_t epoch = 0,  ///< from 0
@@ -90,8 +90,9 @@ class DataLoader {
   void check_process() const;
   void prepare(Position p, Slot& into);
   void fill(Position p, Slot& into);
-  NamedTensors room_for(std::int64_t count, NamedTensors before) const;
-  void put(const Sample& sample, std::int64_t place, const Placement& placement, NamedTensors& into) const;
+  struct Room;
+  Room room_for(std::int64_t count, NamedTensors before) const;
+  void put(const Sample& sample, std::int64_t place, const Placement& placement, const Room& into) const;
   void arrange(std::int64_t epoch);
   void prefetch();
 

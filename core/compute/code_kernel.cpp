@@ -61,22 +61,20 @@ bool bits_can(const BitCode& weight, const BitCode& activation, const ConvShape&
              (weight.bits + activation.bits + 2);
 }
 
-bool bytes_can(const BitCode& activation, const ConvShape& s) {
-  return activation.low == 0 && depth_of(s) <= kernels::kMaxCodeDepth;
-}
+bool bytes_can(const ConvShape& s) { return depth_of(s) <= kernels::kMaxCodeDepth; }
 
 }  // namespace
 
 bool multiplies_codes(const BitCode& activation, const ConvShape& s) {
-  return bits_can(BitCode::signed_bits(8), activation, s) || bytes_can(activation, s);
+  return bits_can(BitCode::signed_bits(8), activation, s) || bytes_can(s);
 }
 
 CodeKernel fastest_code_kernel(const BitCode& weight, const BitCode& activation, const ConvShape& s) {
-  const bool bits = bits_can(weight, activation, s), bytes = bytes_can(activation, s);
-  check(bits || bytes, "fastest_code_kernel: given codes of ", weight.bits, " by ", activation.bits,
-        " bits that no kernel multiplies, expected activations of 1 to ", kernels::kMaxActivationBits,
-        " bits without groups and dilation, or unsigned ones");
-  if (bits != bytes) return bits ? CodeKernel::bits : CodeKernel::bytes;
+  const bool bits = bits_can(weight, activation, s), bytes = bytes_can(s);
+  check(bits || bytes, "fastest_code_kernel: given codes of ", weight.bits, " by ", activation.bits, " bits and ",
+        depth_of(s), " products per output, expected at most ", kernels::kMaxCodeDepth,
+        " products, or activations of 1 to ", kernels::kMaxActivationBits, " bits without groups and dilation");
+  if (bits != bytes || activation.low < 0) return bits ? CodeKernel::bits : CodeKernel::bytes;
   if (weight.bits > kMostPlanes) return CodeKernel::bytes;
   const int fewest = limits_of(active_kernels().name).fewest_channels[weight.bits - 1][activation.bits - 1];
   return s.in_channels >= fewest ? CodeKernel::bits : CodeKernel::bytes;

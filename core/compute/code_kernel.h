@@ -16,8 +16,9 @@ enum class CodeKernel : std::uint8_t { bytes, bits };
 bool multiplies_codes(const BitCode& activation, const ConvShape& s);
 
 /// The kernel that is the faster one for these codes and this shape in the table that is active now, among those that
-/// can: bits have neither groups nor dilation, activations of up to 4 and weights of up to 8 bits, and sums below 2^30;
-/// bytes have unsigned activations. Chosen by measurement (core/kernels/README.md). Throws Error where neither can.
+/// can: bits have neither groups nor dilation, activations of up to 4 and weights of up to 8 bits, and sums below 2^30.
+/// Signed activations are bytes only where bits cannot. Chosen by measurement (core/kernels/README.md). Throws Error
+/// where neither can.
 CodeKernel fastest_code_kernel(const BitCode& weight, const BitCode& activation, const ConvShape& s);
 
 }  // namespace coarsegrad

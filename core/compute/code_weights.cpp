@@ -39,11 +39,14 @@ bool CodeWeights::serve(const BitCode& activation, const ConvShape& s) const {
 
 void CodeWeights::forward(const ConvShape& s, const std::uint8_t* x, std::span<const float> scale, const float* bias,
                           float* y) const {
-  if (const auto* bytes = std::get_if<ByteWeights>(&packed_)) return conv2d_forward_codes(s, x, *bytes, scale, bias, y);
+  const auto* const with_sign = reinterpret_cast<const std::int8_t*>(x);
+  if (const auto* bytes = std::get_if<ByteWeights>(&packed_))
+    return activation_.low < 0 ? conv2d_forward_codes(s, with_sign, *bytes, scale, bias, y)
+                               : conv2d_forward_codes(s, x, *bytes, scale, bias, y);
   const BitWeights& bits = std::get<BitWeights>(packed_);
   const std::int64_t pixels = s.batch * s.height * s.width;
   const Scratch<std::uint64_t> planes(static_cast<std::size_t>(packed_words(activation_.bits, pixels, s.in_channels)));
-  pack_values(activation_, pixels, s.in_channels, reinterpret_cast<const std::int8_t*>(x), planes.data());
+  pack_values(activation_, pixels, s.in_channels, with_sign, planes.data());
   bit_conv2d_scaled(s, planes.data(), bits, scale, bias, y);
 }
 

@@ -41,7 +41,7 @@ void describe(const Settings& s, const Args& args, RunLog& log) {
   for (const char* entry : {"settings", "split"})
     check_usage(!file.metadata.contains(entry), s.network, ": says its ", entry, " already");
   const SplitData data = load_data(s.data, args.seed());
-  const NetworkSettings settings{s.net, s.method, classes_of(*data.train)};
+  const NetworkSettings settings{s.net, s.method, classes_of(*data.train), pixels_of(*data.train)};
   deployed(file, s.network, settings, *data.test);  // throws when they do not fit the tensors
   Metadata more = metadata_of(settings, data.split);
   for (const auto& [name, value] : s.stated)

@@ -70,7 +70,9 @@ void judge(const Settings& s, const Args& args, RunLog& log) {
   const TensorFile file = read_network_file(s.network);
   const NetworkSettings settings = expect_settings_in(file, s.network);
   const auto split = split_in(file, s.network);
-  const SplitData data = load_images(s.data, s.dataset, split, args);
+  DataSettings wanted = s.data;
+  wanted.pixels = settings.pixels;
+  const SplitData data = load_images(wanted, s.dataset, split, args);
   const DeployedNetwork network = deployed(file, s.network, settings, *data.test);
   const Table results = log.table("results", {{"images", "1", "part of the data", {"test", "held out"}},
                                               {"count", "1", "number of images"},

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <string>
 
+#include "datasets/pixel_codes.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/network_file.h"
@@ -37,7 +38,8 @@ packed::Model frozen(const std::string& path) {
   const NetworkSettings settings = expect_settings_in(file, path);
   const auto images = images_for(settings);
   const DeployedNetwork network = deployed(file, path, settings, images);
-  packed::Model model = quant::freeze(*network.net, images.image, network.rule.get());
+  packed::Model model = quant::freeze(*network.net, images.image, network.rule.get(),
+                                      settings.pixels == "codes" ? datasets::kPixelScale : 0);
   if (const auto split = split_in(file, path)) model.metadata["dataset"] = split->dataset;
   return model;
 }

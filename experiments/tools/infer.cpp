@@ -16,6 +16,7 @@
 #include "core/compute/random.h"
 #include "core/ops.h"
 #include "datasets/loader.h"
+#include "datasets/pixel_codes.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/network_file.h"
@@ -51,6 +52,10 @@ void declare(Args& args, Settings& s) {
   args.add("json", s.json, "print one line of JSON and nothing else");
   args.add("verify", s.verify,
            "network file that the model was frozen from: compare both on all images, layer by layer");
+}
+
+bool takes_pixels(const packed::Runtime& net) {
+  return std::get<packed::Input>(net.model().nodes[0].operation).scale != 0;
 }
 
 std::vector<float> made_up(const Shape& sample, std::int64_t count, std::uint64_t seed) {
@@ -213,7 +218,7 @@ Verified verify(const packed::Runtime& net, const Settings& s, const datasets::D
   const quant::EvaluationScope scope(*network.net, network.rule.get());
   if (!test) {
     const Tensor batch(packed::batch_of(s.batch, net.input()), made_up(net.input(), s.batch, seed));
-    return {compare(net, *network.net, batch, s.verify), s.batch};
+    return {compare(net, *network.net, takes_pixels(net) ? datasets::pixel_codes(batch) : batch, s.verify), s.batch};
   }
   Verified all{0, test->size()};
   for_each_batch(*test, s.batch, [&](const datasets::Batch& batch) {
@@ -245,6 +250,7 @@ SplitData::Samples test_images(Settings& s, const packed::Runtime& net, std::uin
   if (s.dataset == "none") return nullptr;
   s.data.dataset = s.dataset;
   s.data.held_out = 0;
+  s.data.pixels = takes_pixels(net) ? "codes" : "normalised";
   SplitData::Samples test = load_data(s.data, seed).test;
   check(image_of(*test) == net.input(), s.model, ": takes ", net.input(), ", given images of ", image_of(*test));
   return test;

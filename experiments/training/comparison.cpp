@@ -142,7 +142,8 @@ CellRows train_cell(const Sweep& sweep, const CellPlan& plan, const SplitData& d
     }
     Trainer& trainer = training.trainer();
     const auto keep = [&](const std::filesystem::path& path, const EpochResult& result, const nn::StateDict& state) {
-      Metadata about = metadata_of({plan.net, plan.method, classes_of(*data.train)}, data.split);
+      Metadata about =
+          metadata_of({plan.net, plan.method, classes_of(*data.train), pixels_of(*data.train)}, data.split);
       about.merge(measured(result.test["accuracy"]));
       about["cell"] = plan.name;
       save_network(path, state, about);
@@ -215,7 +216,7 @@ CellRows float_rows(const Sweep& sweep, const FloatSettings& s, const NetSetting
     return sweep.cell("float", [&] {
       const auto given = network_maker(net, *data.train, args.seed(), s.file)(make_activation(float_method(s)));
       const double test = evaluate(*given, *data.test).accuracy;
-      Metadata about = metadata_of({net, float_method(s), classes_of(*data.train)}, data.split);
+      Metadata about = metadata_of({net, float_method(s), classes_of(*data.train), pixels_of(*data.train)}, data.split);
       about.merge(measured(test));
       about["from"] = s.file;
       save_network(sweep.network("float"), given->state_dict(), about);

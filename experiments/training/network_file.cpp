@@ -22,6 +22,7 @@ void declare(Args& args, NetworkSettings& s) {
   declare(args, s.net);
   declare_quantization(args, s.method);
   args.add("classes", s.classes, "number of classes", {1, 256});
+  declare_pixels(args, s.pixels);
 }
 
 void declare(Args& args, Split& s) {
@@ -73,7 +74,8 @@ std::string words(const Split& s) {
 std::string words(const NetworkSettings& s) {
   const quant::Method& m = s.method;
   return cat(s.net.net, "; weights ", quant::words(m.weights, quant::weight_projections()), "; activations ",
-             quant::words(m.activations, quant::activations()), layers_in_words(m));
+             quant::words(m.activations, quant::activations()), layers_in_words(m),
+             s.pixels == "codes" ? "; pixels as codes" : "");
 }
 
 Metadata metadata_of(const NetworkSettings& s) { return {{"settings", json_of(s).dump()}}; }

@@ -19,9 +19,10 @@ namespace coarsegrad::experiments {
 
 /// How a network is made and deployed. How it was trained is the business of logs.
 struct NetworkSettings {
-  NetSettings net = {};       ///< its architecture
-  quant::Method method = {};  ///< its weights, activations and layers; the rest belongs to the training
-  int classes = 10;           ///< 1 to 256
+  NetSettings net = {};               ///< its architecture
+  quant::Method method = {};          ///< its weights, activations and layers; the rest belongs to the training
+  int classes = 10;                   ///< 1 to 256
+  std::string pixels = "normalised";  ///< what it sees of its images: DataSettings::pixels
 };
 /// The settings in one line, "resnet20; weights exact, 1 bit; activations uniform, 4 bits; layers last: weights=float".
 std::string words(const NetworkSettings& s);

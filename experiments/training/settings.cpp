@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "datasets/cifar.h"
 #include "datasets/mnist.h"
+#include "datasets/pixel_codes.h"
 #include "datasets/synthetic.h"
 #include "nn/networks.h"
 #include "optim/adam.h"
@@ -46,6 +47,7 @@ void declare(Args& args, DataSettings& s) {
   args.add("augmentation", s.augmentation,
            "changes of training images; standard: random crops of 4 padded pixels, flips; not for digits",
            {"standard", "none"});
+  declare_pixels(args, s.pixels);
   args.add("cutout", s.cutout, "side in pixels of a square erased from each training image; 0: none", {0, 64});
   args.add("data-seed", s.seed, "seed that chooses the held-out images and draws drawn ones; 0: that of --seed");
   args.add_need({"data"}, "dataset", "with images that are drawn: --dataset names others",
@@ -59,11 +61,21 @@ void declare_verify(Args& args, std::string& verify) {
            {"checksums", "layout"});
 }
 
+void declare_pixels(Args& args, std::string& pixels) {
+  args.add("pixels", pixels,
+           "what a network sees of a byte b; normalised: mean 0, deviation 1; codes: the integer b - 128, over 64",
+           {"normalised", "codes"});
+}
+
 SplitData load_data(const DataSettings& s, std::uint64_t run_seed) {
   const std::uint64_t seed = s.seed > 0 ? s.seed : run_seed;
   datasets::TrainTest data = load(s, seed);
   if (s.images > 0) data.train = first_images(data.train, s.images);
-  return split(std::move(data), s.held_out, seed, s.dataset);
+  SplitData parts = split(std::move(data), s.held_out, seed, s.dataset);
+  if (s.pixels == "codes")
+    for (SplitData::Samples* part : {&parts.train, &parts.held_out, &parts.test})
+      *part = std::make_shared<datasets::PixelCodes>(*part);
+  return parts;
 }
 
 datasets::Augmentation augmentation_of(const DataSettings& s) {

@@ -19,7 +19,8 @@ struct DataSettings {
   std::string dataset = "cifar10",  ///< one of dataset_names()
       folder = "data",              ///< of the data set's files
       verify = "checksums",         ///< "checksums" or "layout", for datasets::verify()
-      augmentation = "standard";    ///< "standard" or "none"
+      augmentation = "standard",    ///< "standard" or "none"
+      pixels = "normalised";        ///< "normalised", or "codes" (datasets/pixel_codes.h)
   int images = 0,                   ///< training images to use, the first ones; 0: all, or 10000 drawn ones
       held_out = 5000,              ///< of the training images, set aside
       cutout = 0;                   ///< side in pixels of the square erased from each training image
@@ -29,6 +30,8 @@ struct DataSettings {
 void declare(Args& args, DataSettings& s);
 /// Adds the flag --verify, for datasets::verify().
 void declare_verify(Args& args, std::string& verify);
+/// Adds the flag --pixels.
+void declare_pixels(Args& args, std::string& pixels);
 /// The names that --dataset takes.
 std::vector<std::string> dataset_names();
 /// Loads or draws the images and sets the held-out ones aside, both by `run_seed` unless the settings have a

@@ -59,7 +59,7 @@ void check_outputs(const Settings& s, const Args& args) {
 
 // What the files of the network say of it.
 Metadata about(const Settings& s, const SplitData& data) {
-  Metadata entries = metadata_of({s.net, s.method, classes_of(*data.train)}, data.split);
+  Metadata entries = metadata_of({s.net, s.method, classes_of(*data.train), pixels_of(*data.train)}, data.split);
   entries["method"] = s.method.name;
   return entries;
 }
@@ -99,7 +99,7 @@ void report(StagedTraining& training, const Settings& s, const SplitData& data, 
     const Evaluation held_out = evaluate(*partner, *data.held_out), test = evaluate(*partner, *data.test);
     table.row("float partner", static_cast<int>(trainer.results().back().epoch), std::nan(""), 100 * held_out.accuracy,
               100 * test.accuracy);
-    Metadata entries = metadata_of({s.net, {}, classes_of(*data.train)}, data.split);
+    Metadata entries = metadata_of({s.net, {}, classes_of(*data.train), pixels_of(*data.train)}, data.split);
     entries.merge(measured(test.accuracy));
     entries[kTrainingKey] = digest;
     save_network(beside(args.out(), kPartner), partner->state_dict(), entries);

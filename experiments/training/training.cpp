@@ -42,6 +42,10 @@ SplitData split(datasets::TrainTest data, std::int64_t count, std::uint64_t seed
 
 Shape image_of(const datasets::Dataset& data) { return data.description().field("image").shape; }
 
+std::string pixels_of(const datasets::Dataset& data) {
+  return data.description().field("image").as_codes ? "codes" : "normalised";
+}
+
 int classes_of(const datasets::Dataset& data) { return data.description().field("label").classes; }
 
 namespace {

@@ -39,6 +39,9 @@ struct SplitData {
 int classes_of(const datasets::Dataset& data);
 /// Shape (H, W, C) of the field "image". Throws Error where there is none.
 Shape image_of(const datasets::Dataset& data);
+/// "codes" where batches hold the field "image" as codes (datasets/pixel_codes.h), else "normalised", as
+/// DataSettings::pixels. Throws Error where there is none.
+std::string pixels_of(const datasets::Dataset& data);
 /// Sets `count` of the training samples aside, chosen by `seed` alone; `name` is what --dataset calls them.
 /// Throws UsageError unless 0 <= count < train->size().
 SplitData split(SplitData::Samples train, SplitData::Samples test, std::int64_t count, std::uint64_t seed,

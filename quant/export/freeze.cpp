@@ -78,7 +78,8 @@ packed::Levels levels(const Graph::Node& node) {
 // Makes the nodes of the model one by one.
 class Freezer {
  public:
-  Freezer(nn::Module& net, const Graph& graph) : graph_(graph), numbers_(graph.nodes.size(), Graph::kNone) {
+  Freezer(nn::Module& net, const Graph& graph, Real pixel_scale)
+      : graph_(graph), pixel_scale_(static_cast<float>(pixel_scale)), numbers_(graph.nodes.size(), Graph::kNone) {
     for (const auto& [name, parameter] : net.named_parameters()) parameters_[name] = parameter;
   }
 
@@ -158,7 +159,7 @@ class Freezer {
   }
 
   packed::Operation operation(const Graph::Node& n) const {
-    if (n.op == "input") return packed::Input{without_batch(n.shape)};
+    if (n.op == "input") return packed::Input{without_batch(n.shape), pixel_scale_};
     if (n.op == "conv2d")
       return packed::Conv2d{packed_weight(parameter(n, 1)), numbers(n, 2),
                             extents(n, "stride"),           extents(n, "padding"),
@@ -185,6 +186,7 @@ class Freezer {
   }
 
   const Graph& graph_;
+  const float pixel_scale_;
   std::map<std::string, const Parameter*> parameters_;
   std::map<std::string, int> places_;  // how often a name was given
   std::vector<int> numbers_;           // of the model's nodes, by those of the graph's
@@ -193,12 +195,12 @@ class Freezer {
 
 }  // namespace
 
-packed::Model freeze(nn::Module& net, const Shape& input, WeightRule* rule) {
+packed::Model freeze(nn::Module& net, const Shape& input, WeightRule* rule, Real pixel_scale) {
   std::vector<std::int64_t> batch{1};
   batch.insert(batch.end(), input.begin(), input.end());
   const Graph graph = nn::trace(net, {Shape(batch.data(), static_cast<int>(batch.size()))});
   const EvaluationScope deployed(net, rule);
-  packed::Model model = Freezer(net, graph).model();
+  packed::Model model = Freezer(net, graph, pixel_scale).model();
   check_model(model);
   return model;
 }

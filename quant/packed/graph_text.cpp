@@ -59,7 +59,10 @@ class Writer {
       : name_(name), norms_(norms), arrays_(arrays) {}
   const std::string& text() const { return text_; }
 
-  void operator()(const Input& o) { put("shape", text_of(o.sample)); }
+  void operator()(const Input& o) {
+    put("shape", text_of(o.sample));
+    if (o.scale != 0) put("scale", text_of(o.scale));
+  }
   void operator()(const Conv2d& o) {
     add_weight(o.weight, o.bias);
     extents("stride", o.stride, {1, 1});
@@ -245,7 +248,10 @@ class Reader {
  public:
   Reader(const std::string& name, Words& words, Source& source) : name_(name), words_(words), source_(source) {}
 
-  void operator()(Input& o) { o.sample = words_.take_shape("shape"); }
+  void operator()(Input& o) {
+    o.sample = words_.take_shape("shape");
+    words_.take("scale", o.scale);
+  }
   void operator()(Conv2d& o) {
     read_weight(o.weight, o.bias);
     words_.take("stride", o.stride);

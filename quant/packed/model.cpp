@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -47,6 +48,8 @@ class OutputShape {
 
   Shape operator()(const Input& o) const {
     check(o.sample.rank() >= 1, "given a sample of shape ", o.sample, ", expected an axis or more");
+    check(std::isfinite(o.scale) && (o.scale == 0 || o.scale >= std::numeric_limits<float>::min()), "given the scale ",
+          o.scale, " of pixels, expected a positive number, or 0 for floats");
     return o.sample;
   }
   Shape operator()(const Conv2d& o) const {

@@ -29,6 +29,7 @@ struct Extents {
 /// Where samples come in: the first node, and no other.
 struct Input {
   Shape sample = {};  ///< (H, W, C), or any shape without the axis of the batch
+  float scale = 0;    ///< of pixels: signed codes of 8 bits stand for multiples of it; 0: floats come in
 };
 /// Cross-correlation with padding by zeros.
 struct Conv2d {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 
+#include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/compute/activation.h"
 #include "core/compute/code_sweeps.h"
@@ -75,6 +76,32 @@ void copy_pixels(const Subsample& o, const Shape& in, const Shape& out, const T*
 }
 
 }  // namespace
+
+Kind kind_of(const Input& o) { return o.scale == 0 ? Kind{} : Kind{Form::bytes, BitCode::signed_bits(8), o.scale}; }
+
+Value taken_in(const Input& o, const Shape& batch, const float* samples) {
+  if (o.scale == 0) return {batch, {}, const_cast<float*>(samples)};  // nobody writes there
+  const Value y(batch, kind_of(o));
+  std::atomic<bool> any_nan = false;
+  parallel_ranges(batch.numel(), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+    bool nan = false;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float code = std::nearbyint(samples[i] / o.scale);
+      nan |= std::isnan(code);
+      y.codes()[i] = static_cast<std::uint8_t>(static_cast<std::int8_t>(std::fmax(-128.f, std::fmin(code, 127.f))));
+    }
+    if (nan) any_nan = true;
+  });
+  check(!any_nan, "packed model: given a pixel that is NaN, expected a number");
+  return y;
+}
+
+Value taken_in(const Input& o, const Shape& batch, const std::uint8_t* pixels) {
+  const Value y(batch, kind_of(o));
+  std::transform(pixels, pixels + batch.numel(), y.codes(),
+                 [](std::uint8_t byte) { return static_cast<std::uint8_t>(byte - 128); });
+  return y;
+}
 
 Kind kind_of(const Quantize& o) {
   const bool sign = o.quantizer.rounding == kernels::Rounding::sign;

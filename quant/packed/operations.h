@@ -6,6 +6,14 @@
 
 namespace coarsegrad::packed {
 
+/// What comes in, in the form that it has there: codes of pixels as bytes, or floats.
+Kind kind_of(const Input& o);
+/// Samples as they come in, of shape `batch`: floats where they lie, or the nearest codes of pixels. Throws Error for a
+/// pixel that is NaN, which has no code.
+Value taken_in(const Input& o, const Shape& batch, const float* samples);
+/// Bytes of pixels, whose codes are 128 less.
+Value taken_in(const Input& o, const Shape& batch, const std::uint8_t* pixels);
+
 /// What a quantizer puts out, as bytes, and the value of its highest level.
 Kind kind_of(const Quantize& o);
 Kind kind_of(const Levels& o);

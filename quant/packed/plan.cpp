@@ -13,7 +13,8 @@ constexpr std::int64_t kLine = 64, kWordBits = 64;  // bytes of a cache line, ch
 // What a node's value is made of, in bytes where it has codes.
 Kind kind_of_value(const Nodes& nodes, const Node& n) {
   const auto input = [&] { return nodes.kinds[Nodes::at(n.inputs[0])]; };
-  return std::visit(overloaded{[](const Quantize& o) { return kind_of(o); }, [](const Levels& o) { return kind_of(o); },
+  return std::visit(overloaded{[](const Input& o) { return kind_of(o); }, [](const Quantize& o) { return kind_of(o); },
+                               [](const Levels& o) { return kind_of(o); },
                                [&](const Subsample& o) {
                                  Kind kind = input();
                                  kind.code = subsampled_code(o, kind.code);

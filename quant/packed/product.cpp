@@ -45,8 +45,10 @@ Value Product::run(const Value& x, const Target& to) const {
   if (const auto* bits = std::get_if<BitWeights>(&packed_))
     bit_conv2d_scaled(shape_of(batch), from.planes(), *bits, factors_, data_or_null(bias()), y.data());
   else
-    conv2d_forward_codes(shape_of(batch), from.codes(), std::get<ByteWeights>(packed_), factors_, data_or_null(bias()),
-                         y.data());
+    with_codes(from, [&](const auto* codes) {
+      conv2d_forward_codes(shape_of(batch), codes, std::get<ByteWeights>(packed_), factors_, data_or_null(bias()),
+                           y.data());
+    });
   return y;
 }
 
@@ -82,7 +84,8 @@ void Product::levels(const Value& x, const BitThresholds& t, std::uint8_t* level
   if (const auto* bits = std::get_if<BitWeights>(&packed_))
     bit_conv2d_levels(s, from.planes(), *bits, t, levels);
   else
-    conv2d_levels_of_codes(s, from.codes(), std::get<ByteWeights>(packed_), t, levels);
+    with_codes(from,
+               [&](const auto* codes) { conv2d_levels_of_codes(s, codes, std::get<ByteWeights>(packed_), t, levels); });
 }
 
 void Product::planes(const Value& x, const BitThresholds& t, std::uint64_t* planes) const {
@@ -91,7 +94,8 @@ void Product::planes(const Value& x, const BitThresholds& t, std::uint64_t* plan
   if (const auto* bits = std::get_if<BitWeights>(&packed_))
     bit_conv2d_planes(s, from.planes(), *bits, t, planes);
   else
-    conv2d_planes_of_codes(s, from.codes(), std::get<ByteWeights>(packed_), t, planes);
+    with_codes(from,
+               [&](const auto* codes) { conv2d_planes_of_codes(s, codes, std::get<ByteWeights>(packed_), t, planes); });
 }
 
 const std::vector<float>& Product::bias() const {

@@ -14,7 +14,7 @@ namespace coarsegrad::packed {
 /// What multiplies in a layer.
 enum class ProductKernel {
   floats,  ///< conv2d_forward and gemm (core/compute/conv.h, gemm.h)
-  bytes,   ///< conv2d_forward_codes (core/compute/conv_codes.h): unsigned codes by signed ones
+  bytes,   ///< conv2d_forward_codes (core/compute/conv_codes.h)
   bits     ///< bit_conv2d_* (core/compute/bit_conv.h): planes of bits
 };
 /// "floats", "bytes", "bits".

@@ -28,14 +28,16 @@ std::size_t bias_of(const Operation& operation) {
 // Some samples on their way through the steps. Values are let go behind their last reader.
 class Pass {
  public:
-  Pass(const Plan& plan, TaskRange samples, const float* input, const Runtime::Observer& observer)
+  // Sample: float, or std::uint8_t for bytes of pixels.
+  template <class Sample>
+  Pass(const Plan& plan, TaskRange samples, const Sample* input, const Runtime::Observer& observer)
       : plan_(plan),
         nodes_(plan.nodes),
         samples_(samples),
         memory_(static_cast<std::size_t>(plan.bytes * count())),
         values_(nodes_.shapes.size()),
         observer_(observer) {
-    values_[0] = Value(batch_of(count(), nodes_.shapes[0]), {}, const_cast<float*>(input));  // nobody writes there
+    values_[0] = taken_in(std::get<Input>(nodes_.node(0).operation), batch_of(count(), nodes_.shapes[0]), input);
   }
 
   void run(float* outputs) {
@@ -132,6 +134,18 @@ std::int64_t Runtime::bytes_per_sample() const { return plan_->bytes; }
 
 void Runtime::run(std::int64_t batch, std::span<const float> samples, std::span<float> outputs,
                   const Observer& observer) const {
+  run_samples(batch, samples, outputs, observer);
+}
+
+void Runtime::run_pixels(std::int64_t batch, std::span<const std::uint8_t> pixels, std::span<float> outputs,
+                         const Observer& observer) const {
+  check(plan_->nodes.kinds.front().is_coded(), "packed model: given bytes of pixels, expected floats");
+  run_samples(batch, pixels, outputs, observer);
+}
+
+template <class Sample>
+void Runtime::run_samples(std::int64_t batch, std::span<const Sample> samples, std::span<float> outputs,
+                          const Observer& observer) const {
   check(batch >= 1 && batch <= std::ssize(samples) && std::ssize(samples) == batch * input().numel() &&
             std::ssize(outputs) == batch * output().numel(),
         "packed model: given ", batch, " samples in ", samples.size(), " numbers and room for ", outputs.size(),

@@ -65,14 +65,22 @@ class Runtime {
   /// network one after another on a thread each, so that their values stay in its caches, where there are enough for
   /// all threads; else all threads share each step. Where a quantizer reads NaN, which has no code, a training multiplies
   /// floats from there on for the whole batch: it is then carried out once more as one group. Throws Error for a batch
-  /// below 1 and for spans of other sizes than the shapes ask for.
+  /// below 1 and for spans of other sizes than the shapes ask for, and for NaN where pixels come in as codes.
   void run(std::int64_t batch, std::span<const float> samples, std::span<float> outputs,
            const Observer& observer = {}) const;
+  /// The same for the bytes of images, where the model takes their codes (Input::scale): a byte b stands for
+  /// (b - 128) * scale. Throws Error also for other models.
+  void run_pixels(std::int64_t batch, std::span<const std::uint8_t> pixels, std::span<float> outputs,
+                  const Observer& observer = {}) const;
 
   /// How each layer with weights runs, in their order.
   std::vector<LayerPlan> plan() const;
 
  private:
+  template <class Sample>
+  void run_samples(std::int64_t batch, std::span<const Sample> samples, std::span<float> outputs,
+                   const Observer& observer) const;
+
   std::unique_ptr<const Model> model_;  // does not move: the plan refers to it
   std::unique_ptr<const Plan> plan_;
 };

@@ -75,6 +75,15 @@ class Value {
   void* elements_ = nullptr;
 };
 
+/// Calls f with the codes of a value of bytes as what they are, unsigned or signed.
+template <class F>
+void with_codes(const Value& x, F f) {
+  if (x.kind().code.low < 0)
+    f(reinterpret_cast<const std::int8_t*>(x.codes()));
+  else
+    f(static_cast<const std::uint8_t*>(x.codes()));
+}
+
 /// Elements [begin, end) of a value of bytes as floats.
 void decode(const Value& x, std::int64_t begin, std::int64_t end, float* out);
 

@@ -18,6 +18,7 @@
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "datasets/cifar.h"
+#include "datasets/pixel_codes.h"
 #include "datasets/synthetic.h"
 #include "tests/support/child.h"
 #include "tests/support/errors.h"
@@ -100,6 +101,43 @@ TEST_CASE("loader: images are normalised per channel and stay with their labels"
           (labels_of(batch)[i / 6] / 255. - data.normalisation.mean[channel]) / data.normalisation.deviation[channel];
       CHECK(batch["image"].view()[i] == static_cast<Real>(expected));
     }
+}
+
+TEST_CASE("loader: images of PixelCodes are their bytes as signed codes, placed as normalised ones are") {
+  const auto data = std::make_shared<ImageDataset>(numbered(200));
+  const PixelCodes codes(data);
+  const LoaderOptions plain{.batch_size = 7, .seed = 3};
+  DataLoader loader(codes, plain);
+  for (const Batch& batch : loader.epoch(0)) {
+    const Coded* const coded = batch["image"].coded();
+    REQUIRE(coded != nullptr);
+    CHECK(coded->is_signed());
+    CHECK(coded->bits() == 8);
+    for (std::int64_t i = 0; i < batch["image"].numel(); ++i) {
+      CHECK(coded->signed_codes()[i] == labels_of(batch)[static_cast<std::size_t>(i / 6)] - 128);
+      CHECK(batch["image"][i] == static_cast<Real>(coded->signed_codes()[i]) / 64);
+    }
+  }
+  // What a byte of 128 becomes is 0, as the mean colour is: so that where a normalised image of mean 128 has 0, so have
+  // codes.
+  auto grey = std::make_shared<ImageDataset>(numbered(200));
+  grey->normalisation = {std::vector<double>(3, 128 / 255.), std::vector<double>(3, 64 / 255.)};
+  LoaderOptions changed = plain;
+  changed.augmentation = {.flip = true, .cutout = 1};
+  DataLoader normalised(*grey, changed);
+  const PixelCodes grey_codes(grey);
+  DataLoader coded(grey_codes, changed);
+  for (int i = 0; i < 40; ++i) {
+    const Tensor expected = normalised.next()["image"], x = coded.next()["image"];
+    for (std::int64_t k = 0; k < x.numel(); ++k) REQUIRE(std::abs(x[k] - expected[k]) < 1e-14);
+  }
+}
+
+TEST_CASE("pixel codes: numbers become the nearest codes there are") {
+  const Tensor y = pixel_codes(Tensor({6}, {0, Real(0.0079), Real(-0.03), 5, -5, Real(1.5)}));
+  CHECK(std::ranges::equal(y.view(), std::vector<Real>{0, Real(1) / 64, Real(-2) / 64, Real(127) / 64, -2, Real(1.5)}));
+  CHECK_THROWS_AS(pixel_codes(Tensor({1}, {static_cast<Real>(std::nan(""))})), Error);
+  CHECK_THROWS_AS(PixelCodes(nullptr), Error);
 }
 
 TEST_CASE("loader: a shuffled epoch holds every image once, in an order that seed and epoch decide") {

@@ -30,6 +30,8 @@ class Dialect {
  public:
   virtual ~Dialect() = default;
 
+  /// The signed codes of 8 bits that the floats x, images, are multiples of `scale` by.
+  virtual Edge pixels(Graph& g, const std::string& name, const std::string& x, float scale) const = 0;
   /// A quantizer of the floats x, which have `rank` axes.
   virtual Edge quantize(Graph& g, const std::string& name, const std::string& x, const packed::Quantize& o,
                         int rank) const = 0;

@@ -33,6 +33,14 @@ Shape scale_shape(const packed::Weight& w) {
 
 class OnnxDialect : public Dialect {
  public:
+  Edge pixels(Graph& g, const std::string& name, const std::string& x, float scale) const override {
+    const std::string zero = g.byte(name + ".zero", 0, true);
+    const std::string bytes = g.add("QuantizeLinear", {x, g.number(name + ".scale", scale), zero}, name + ".bytes");
+    return {.codes = g.add("DequantizeLinear", {bytes, g.number(name + ".one", 1), zero}, name + ".codes"),
+            .scale = scale,
+            .with_sign = true};
+  }
+
   Edge quantize(Graph& g, const std::string& name, const std::string& x, const packed::Quantize& o,
                 int) const override {
     const auto& q = o.quantizer;

@@ -63,6 +63,10 @@ std::string quantized(Graph& g, const std::string& name, const packed::Weight& w
 
 class QonnxDialect : public Dialect {
  public:
+  Edge pixels(Graph& g, const std::string& name, const std::string& x, float scale) const override {
+    return {.floats = quant(g, x, g.number(name + ".scale", scale), name + ".pixels", {8, false}, true, "ROUND")};
+  }
+
   Edge quantize(Graph& g, const std::string& name, const std::string& x, const packed::Quantize& o,
                 int) const override {
     const auto& q = o.quantizer;
@@ -155,6 +159,13 @@ std::vector<float> thresholds_of(const packed::Levels& o) {
 
 class ThresholdsDialect : public QonnxDialect {
  public:
+  Edge pixels(Graph& g, const std::string& name, const std::string& x, float scale) const override {
+    const std::string quotient = g.add("Div", {x, g.number(name + ".scale", scale)}, name + ".quotient");
+    return {.codes = quant(g, quotient, g.number(name + ".one", 1), name + ".codes", {8, false}, true, "ROUND"),
+            .scale = scale,
+            .with_sign = true};
+  }
+
   Edge quantize(Graph& g, const std::string& name, const std::string& x, const packed::Quantize& o,
                 int rank) const override {
     const auto& q = o.quantizer;

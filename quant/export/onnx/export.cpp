@@ -37,7 +37,8 @@ class Translator {
   void translate() {
     const int count = static_cast<int>(model_.nodes.size());
     g_.input(node(0).name, batch_, channels_first(shapes_[0]));
-    edges_[0].floats = node(0).name;
+    const float scale = std::get<packed::Input>(node(0).operation).scale;
+    edges_[0] = scale == 0 ? Edge{.floats = name(0)} : dialect_->pixels(g_, name(0), name(0), scale);
     for (int number = 1; number < count; ++number) add(number);
     const std::string& last = name(count - 1);
     if (floats(count - 1) != last) g_.add("Identity", {floats(count - 1)}, last);
@@ -53,7 +54,7 @@ class Translator {
   // The value of a node as floats.
   const std::string& floats(int number) {
     Edge& e = edges_[at(number)];
-    if (e.floats.empty()) e.floats = times(g_, e.codes, e.scale, name(number));
+    if (e.floats.empty()) e.floats = times(g_, e.codes, e.scale, number == 0 ? name(0) + ".pixels" : name(number));
     return e.floats;
   }
   const std::string& x(int number) { return floats(input_of(number)); }

@@ -101,8 +101,9 @@ std::string Graph::unsigned_integers(const std::string& name, const Shape& shape
   return packed(name, shape, values, false);
 }
 
-std::string Graph::byte(const std::string& name, int value) {
-  constant(name, {}, TensorProto::UINT8).set_raw_data(packed_bytes(std::span(&value, 1), false));
+std::string Graph::byte(const std::string& name, int value, bool with_sign) {
+  constant(name, {}, with_sign ? TensorProto::INT8 : TensorProto::UINT8)
+      .set_raw_data(packed_bytes(std::span(&value, 1), false));
   return name;
 }
 

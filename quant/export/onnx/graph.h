@@ -47,8 +47,8 @@ class Graph {
   std::string signed_integers(const std::string& name, const Shape& shape, std::span<const int> values);
   /// Whole numbers, UINT4 where they fit and UINT8 otherwise. Throws Error for numbers that are no bytes.
   std::string unsigned_integers(const std::string& name, const Shape& shape, std::span<const int> values);
-  /// One number, UINT8.
-  std::string byte(const std::string& name, int value);
+  /// One number, UINT8 or INT8.
+  std::string byte(const std::string& name, int value, bool with_sign = false);
 
  private:
   void claim(const std::string& name);

@@ -66,7 +66,7 @@ const BitCode kWeights[] = {BitCode::signs(), BitCode::ternary(), BitCode::signe
                             BitCode::signed_bits(8)};
 const BitCode kActivations[] = {BitCode::signs(),          BitCode::signed_bits(2),   BitCode::signed_bits(4),
                                 BitCode::unsigned_bits(1), BitCode::unsigned_bits(3), BitCode::unsigned_bits(4),
-                                BitCode::unsigned_bits(7)};
+                                BitCode::unsigned_bits(7), BitCode::signed_bits(8)};
 
 const std::vector<ConvShape> kShapes = {square(2, 5, 3, 7, 3, 1, 1), square(1, 6, 65, 33, 3, 2, 1),
                                         square(3, 4, 32, 64, 3, 1, 1), square(1, 5, 64, 70, 2, 1, 0),
@@ -105,21 +105,26 @@ TEST_SUITE("bits") {
     CHECK(on_bytes > 0);
   }
 
-  TEST_CASE("layers with groups and dilation are multiplied as bytes, or not at all where codes have a sign") {
-    for (const ConvShape& s : {with_groups(2), dilated()}) {
-      const Case c(s, BitCode::signs(), BitCode::unsigned_bits(2), true);
-      INFO(name(c));
-      CHECK(same_bits(c.forward(), c.expected()));
-      CHECK(multiplies_codes(BitCode::unsigned_bits(2), s));
-      CHECK_FALSE(multiplies_codes(BitCode::signs(), s));
-      CHECK_THROWS_AS(Case(s, BitCode::signs(), BitCode::signs(), true).forward(), Error);
+  TEST_CASE(
+      "layers with groups and dilation, and codes of many bits, are multiplied as bytes, also those with a sign") {
+    const OneThread one;
+    for (const ConvShape& s : {with_groups(2), dilated()})
+      for (const BitCode& activation : {BitCode::unsigned_bits(2), BitCode::signs(), BitCode::signed_bits(8)}) {
+        const Case c(s, BitCode::signs(), activation, true);
+        INFO(name(c));
+        with_each_table([&] { CHECK(same_bits(c.forward(), c.expected())); });
+        CHECK(multiplies_codes(activation, s));
+        CHECK(CodeWeights(activation, s, c.weight.data()).kernel() == CodeKernel::bytes);
+      }
+    const Case dense(with_groups(1), BitCode::signs(), BitCode::signs(), true);
+    CHECK(CodeWeights(dense.activation, dense.s, dense.weight.data()).kernel() == CodeKernel::bits);
+    for (const BitCode& activation : {BitCode::unsigned_bits(8), BitCode::signed_bits(5)}) {
+      CHECK(multiplies_codes(activation, bit_linear_shape(1, kernels::kMaxCodeDepth, 1)));
+      CHECK_FALSE(multiplies_codes(activation, bit_linear_shape(1, kernels::kMaxCodeDepth + 1, 1)));
     }
-    CHECK(multiplies_codes(BitCode::signs(), with_groups(1)));
-    CHECK(multiplies_codes(BitCode::signed_bits(4), with_groups(1)));
-    CHECK_FALSE(multiplies_codes(BitCode::signed_bits(5), with_groups(1)));
-    CHECK_FALSE(multiplies_codes(BitCode::signs(), bit_linear_shape(1, kMostBitExtent + 1, 1)));
-    CHECK_FALSE(multiplies_codes(BitCode::unsigned_bits(8), bit_linear_shape(1, kernels::kMaxCodeDepth + 1, 1)));
-    CHECK(multiplies_codes(BitCode::unsigned_bits(8), bit_linear_shape(1, kernels::kMaxCodeDepth, 1)));
+    const ConvShape longer = bit_linear_shape(1, kernels::kMaxCodeDepth + 1, 1);
+    const std::vector<std::int8_t> ones(at(kernels::kMaxCodeDepth + 1), 1);
+    CHECK_THROWS_AS(CodeWeights(BitCode::signed_bits(8), longer, ones.data()), Error);
   }
 
   TEST_CASE(

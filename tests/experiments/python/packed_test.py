@@ -191,6 +191,19 @@ class Packed(unittest.TestCase):
         call("train", "--method", "telcnn", *small, *staged)
         call("freeze", self.path / "y.checkpoint", "--model", self.path / "y", "--out", self.path / "y.f.h5")
 
+    def test_a_network_of_pixel_codes_has_no_float_layer_but_the_last_one(self):
+        small = ["--dataset", "drawn_shapes", "--images", 160, "--held-out", 32, "--net", "resnet20", "--width", 4]
+        train = ["--method", "lsq", "--pixels", "codes", "--batch", 32, "--epochs", 1, "--out", self.path / "pixels.h5"]
+        call("train", *small, *train)
+        net, model = self.path / "pixels.best.safetensors", self.path / "pixels.cgpacked"
+        said = call("freeze", net, "--model", model, "--out", self.path / "pixels.f.h5")
+        self.assertRegex(said, r"\nconv +conv2d +\(4,3,3,3\) +[678] +8 +bytes +act")
+        self.assertRegex(call("evaluate", net, "--out", self.path / "pixels.e.h5"), "pixels as codes")
+        for data, images in (("own", "2000 test"), ("none", "8 made-up")):
+            flags = ["--dataset", data, "--batch", 8, "--seconds", 0, "--verify", net, "--out", self.path / "p.i.h5"]
+            self.assertIn(f"of {images} images are equal bit for bit", call("infer", model, *flags))
+        self.assertEqual(coarsegrad.read_packed_model(model).nodes[0]["scale"], "0.015625")
+
     def test_export_writes_what_was_asked_for_and_what_can_be_compared(self):
         onnx, qonnx, check = (self.path / name for name in ("net.onnx", "net.qonnx", "check"))
         words = ["--onnx", onnx, "--qonnx", qonnx, "--check", check, "--images", 2, "--out", self.path / "export.h5"]

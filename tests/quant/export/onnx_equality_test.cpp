@@ -77,7 +77,9 @@ packed::Operation quantizer(Dyadics& draw) {
 // Adds nodes to a model, each behind the last one.
 class Builder {
  public:
-  explicit Builder(Dyadics& draw, const Shape& image) : draw_(draw), shape_(image) { add(packed::Input{image}); }
+  explicit Builder(Dyadics& draw, const Shape& image) : draw_(draw), shape_(image) {
+    add(packed::Input{image, draw_.chance(30) ? 0.0625f : 0});
+  }
 
   void add(packed::Operation operation, std::vector<int> inputs = {}) {
     if (inputs.empty() && !model.nodes.empty()) inputs = {last()};

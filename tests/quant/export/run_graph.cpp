@@ -315,8 +315,11 @@ Array result(const NodeProto& node, const Inputs& in) {
   if (op == "Relu") return done(each(in, [](const float* v) { return std::max(*v, 0.f); }));
   if (op == "Clip") return done(each(in, [](const float* v) { return std::clamp(v[0], v[1], v[2]); }));
   if (op == "Identity") return done(*in[0]);
-  if (op == "QuantizeLinear")
-    return done(each(in, [](const float* v) { return std::clamp(std::nearbyint(v[0] / v[1]) + v[2], 0.f, 255.f); }));
+  if (op == "QuantizeLinear") {
+    const float least = in[2]->with_sign ? -128 : 0;
+    return done(each(
+        in, [least](const float* v) { return std::clamp(std::nearbyint(v[0] / v[1]) + v[2], least, least + 255); }));
+  }
   if (op == "DequantizeLinear") {
     const Array scale = along(*in[1], a.integer_or("axis", 1), in[0]->shape.rank());
     return done(each({in[0], &scale}, [](const float* v) { return v[0] * v[1]; }));
@@ -380,9 +383,10 @@ Array array_of(const TensorProto& tensor) {
     case TensorProto::INT8:
     case TensorProto::UINT8:
       expect_bytes(n);
+      y.with_sign = tensor.data_type() == TensorProto::INT8;
       for (std::size_t i = 0; i < n; ++i) {
         const int v = byte(i);
-        y.values[i] = static_cast<float>(tensor.data_type() == TensorProto::INT8 && v > 127 ? v - 256 : v);
+        y.values[i] = static_cast<float>(y.with_sign && v > 127 ? v - 256 : v);
       }
       break;
     case TensorProto::INT4:

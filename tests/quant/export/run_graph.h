@@ -14,6 +14,7 @@ namespace coarsegrad::testing {
 struct Array {
   Shape shape = {};
   std::vector<float> values = {};
+  bool with_sign = false;  ///< whether it is a constant of signed bytes
 };
 
 /// All tensors of a graph by name, constants included, for one input. Throws Error for an operator, an attribute or a

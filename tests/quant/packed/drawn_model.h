@@ -26,7 +26,7 @@ class ModelDraw {
 
   /// Throws Error where a shape is too absurd to be made.
   Model model() {
-    model_.nodes = {{"n0", Input{input_shape()}, {}}};
+    model_.nodes = {{"n0", Input{input_shape(), one_in(4) ? std::abs(real()) : 0}, {}}};
     for (std::int64_t more = integer_(1, 8); more > 0; --more) {
       const auto shapes = shapes_so_far();
       if (shapes.empty()) break;

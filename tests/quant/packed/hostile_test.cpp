@@ -176,6 +176,11 @@ TEST_CASE("hostile model: absurd shapes of values and weights are refused") {
   CHECK_SAYS(graph("input input shape=1.5,2,1\n" + kConv), "given '1.5', expected a number");
   CHECK_SAYS(graph("input input shape=65536,65536,1\n" + kConv), "expected 1 to 268435456 elements");
   CHECK_SAYS(graph("input input shape=1,1,1,1,1,1\n" + kConv), "an axis for the batch");
+  for (const char* scale : {"-1", "-0.5", "1e-42", "nan", "inf"})
+    CHECK_SAYS(graph(cat("input input shape=2,2,1 scale=", scale, '\n') + kConv),
+               "of pixels, expected a positive number");
+  for (const char* scale : {"x", ""})
+    CHECK_SAYS(graph(cat("input input shape=2,2,1 scale=", scale, '\n') + kConv), "line 1 of its graph");
   CHECK_SAYS(graph("input input shape=1,1,1,1,1,1,1\n" + kConv), "expected at most 6 pieces");
   CHECK_SAYS(graph("input input\n" + kConv), "line 1 of its graph: given '', expected a number");
   CHECK_SAYS(graph(kInput + "conv2d c weight=1,1,1,9 scale=1"), "expected 1 to 8 bits and the bytes for them");

@@ -12,6 +12,7 @@
 #include "quant/packed/operations.h"
 #include "quant/packed/runtime.h"
 #include "tests/support/conv_shapes.h"
+#include "tests/support/errors.h"
 #include "tests/support/tables.h"
 
 using namespace coarsegrad;
@@ -35,8 +36,14 @@ class Reference {
   Reference(const Model& model, std::int64_t batch, const std::vector<float>& x, AllKnownSums& known)
       : model_(model), known_(known) {
     const std::vector<Shape> shapes = check_model(model);
-    values_.emplace_back(batch_of(batch, shapes[0]), Kind{});
-    std::ranges::copy(x, values_[0].data());
+    const Input& in = std::get<Input>(model.nodes[0].operation);
+    values_.emplace_back(batch_of(batch, shapes[0]), kind_of(in));
+    if (in.scale == 0)
+      std::ranges::copy(x, values_[0].data());
+    else
+      std::ranges::transform(x, values_[0].codes(), [&in](float v) {
+        return static_cast<std::uint8_t>(static_cast<int>(std::clamp(std::nearbyint(v / in.scale), -128.f, 127.f)));
+      });
     for (std::size_t i = 1; i < shapes.size(); ++i) {
       const Node& node = model.nodes[i];
       Target to;
@@ -133,7 +140,7 @@ class RandomModel {
   RandomModel(unsigned seed, bool wide) : draw_(seed), wide_(wide) {
     side_ = draw_.integer(5, wide ? 9 : 12);
     channels_ = draw_.integer(1, 4);
-    add(Input{{side_, side_, channels_}}, {});
+    add(Input{{side_, side_, channels_}, draw_.chance(30) ? 0.03125f : 0}, {});
     for (int block = draw_.integer(2, 5); block > 0; --block) {
       if (draw_.chance(30) && block > 1)
         residual();
@@ -344,11 +351,17 @@ TEST_CASE("packed run time: a NaN makes floats of the codes of the whole batch, 
   const int before = num_threads();
   for (unsigned seed = 1; seed <= 12; ++seed) {
     INFO("seed ", seed);
-    const Model model = RandomModel(seed, seed % 2 == 0).take();
+    Model model = RandomModel(seed, seed % 2 == 0).take();
     std::vector<float> x = gaussian(5 * check_model(model)[0].numel(), seed);
     x[x.size() / 2] = NAN;
     AllKnownSums none_yet;
+    auto& in = std::get<Input>(model.nodes[0].operation);
+    in.scale = 0;
     expect_reference(model, 5, x, none_yet);
+    in.scale = 1;
+    const Runtime of_pixels{Model(model)};
+    std::vector<float> y(static_cast<std::size_t>(5 * of_pixels.output().numel()));
+    CHECK_SAYS(complaint_of([&] { of_pixels.run(5, x, y); }), "given a pixel that is NaN");
   }
   set_num_threads(before);
 }

@@ -174,9 +174,10 @@ Part weights(NetDraw& draw) {
 }
 
 struct Counts {
-  int layers = 0, on_bytes = 0, on_bits = 0, with_thresholds = 0, to_planes = 0;
+  int layers = 0, on_bytes = 0, on_bits = 0, with_thresholds = 0, to_planes = 0, on_pixels = 0;
 
-  void add(const packed::Runtime& net) {
+  void add(const packed::Runtime& net, bool pixels) {
+    on_pixels += pixels && net.plan().front().kernel == packed::ProductKernel::bytes;
     for (const packed::LayerPlan& l : net.plan()) {
       ++layers;
       on_bytes += l.kernel == packed::ProductKernel::bytes;
@@ -198,10 +199,13 @@ Counts compared(unsigned first, unsigned last, bool wide) {
                                                             : std::vector<std::string>{});
     std::unique_ptr<quant::WeightRule> rule;
     if (part.name != "none") rule = std::make_unique<quant::WeightRule>(net->layers, part, Part{"none"}, exceptions);
-    counts.add(expect_equal(net->layers, rule.get(), net->image, draw.integer(2, 7), seed));
+    const std::int64_t most = draw.integer(2, 7);
+    const bool pixels = draw.chance(35);
+    counts.add(expect_equal(net->layers, rule.get(), net->image, most, seed, pixels), pixels);
   }
   MESSAGE(counts.layers, " layers, ", counts.on_bytes, " on bytes, ", counts.on_bits, " on bits, ",
-          counts.with_thresholds, " with thresholds, ", counts.to_planes, " of them to planes");
+          counts.with_thresholds, " with thresholds, ", counts.to_planes, " of them to planes, ", counts.on_pixels,
+          " on pixels");
   return counts;
 }
 
@@ -210,6 +214,7 @@ Counts compared(unsigned first, unsigned last, bool wide) {
 TEST_CASE("freeze: random networks over layers, bits, padding, strides, odd channels, batches, threads and tables") {
   const Counts counts = compared(1, 60, false);
   CHECK(counts.on_bytes > 20);
+  CHECK(counts.on_pixels > 10);
   CHECK(counts.with_thresholds > 10);
 }
 
