@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <utility>
 
 #include "core/base/check.h"
@@ -21,6 +22,7 @@ struct Node {
   std::vector<std::shared_ptr<Node>> inputs;  // null: a constant
   Backward backward;                          // empty for leaves
   Tensor grad;
+  Tracer::Mark mark = 0;  // of the value, where a tracer has seen it made
   bool queued = false;
   bool freed = false;  // its history was used up by a backward pass
 
@@ -93,6 +95,16 @@ struct Queue {
   }
 };
 
+Gradients traced_backward(const Node& node, const Backward& backward, const Tensor& grad) {
+  Tracer* const active = tracer();
+  if (!active) return backward(grad);
+  const auto start = std::chrono::steady_clock::now();
+  Gradients grads = backward(grad);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  active->backward(node.op, node.mark, took.count());
+  return grads;
+}
+
 void run_backward(const std::shared_ptr<Node>& root, const Tensor& seed) {
   const FlushDenormals flush;
   Queue queue;
@@ -106,7 +118,7 @@ void run_backward(const std::shared_ptr<Node>& root, const Tensor& seed) {
     const Tensor grad = std::exchange(node->grad, Tensor());
     const Backward backward = std::exchange(node->backward, nullptr);
     const auto inputs = std::exchange(node->inputs, {});
-    Gradients grads = backward(grad);
+    Gradients grads = traced_backward(*node, backward, grad);
     check(grads.size() == inputs.size(), node->op, ": backward gave ", grads.size(), " gradients, expected ",
           inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -166,10 +178,17 @@ Var record(const char* op, Tensor value, const std::vector<Var>& inputs, Backwar
   if (!wanted || !grad_enabled()) return result;
   result.node_ = graph::new_node(result.shape());
   result.node_->op = op;
+  result.node_->mark = result.mark_;
   result.node_->backward = std::move(backward);
   result.node_->inputs.reserve(inputs.size());
   for (const Var& input : inputs) result.node_->inputs.push_back(input.node_);
   return result;
+}
+
+Var Tracer::marked(Var value, Mark mark) {
+  value.mark_ = mark;
+  if (value.node_) value.node_->mark = mark;
+  return value;
 }
 
 NoGrad::NoGrad() : saved_(std::exchange(graph::recording, false)) {}

@@ -10,7 +10,7 @@ namespace coarsegrad {
 inline namespace COARSEGRAD_REAL {
 
 /// Sees every op that its thread carries out, with or without a history, and the calls of modules that the ops belong
-/// to. nn/graph.h makes the graph of a network with it. An op asks whether there is one, which is the test of one
+/// to. nn/graph.h makes the graph of a network with it, bench_layers a table of where the time of a step goes. An op asks whether there is one, which is the test of one
 /// pointer, and notes nothing where there is none.
 class Tracer {
  public:
@@ -27,6 +27,11 @@ class Tracer {
   /// the given shape.
   virtual Mark op(const char* name, const std::vector<Var>& inputs, const Shape& shape,
                   const Attributes& attributes) = 0;
+  /// The backward pass of an op that was noted, or of a part of one, took so many seconds. `mark` is what op() returned,
+  /// 0 for a part; `name` is that of the op, or of the part. Only of passes that begin where the tracer is active.
+  virtual void backward(const char* name, Mark mark, double seconds) {
+    static_cast<void>(name), static_cast<void>(mark), static_cast<void>(seconds);
+  }
   /// A parameter was asked for. Returns its mark.
   virtual Mark parameter(const Parameter& parameter) = 0;
   /// A call of the module with this dotted path and type begins: the ops that follow belong to it.
@@ -37,11 +42,8 @@ class Tracer {
 
   /// The mark that the tracer gave the value; 0 without one.
   static Mark mark_of(const Var& value) { return value.mark_; }
-  /// The value with this mark.
-  static Var marked(Var value, Mark mark) {
-    value.mark_ = mark;
-    return value;
-  }
+  /// The value, and the op that it comes from, with this mark.
+  static Var marked(Var value, Mark mark);
 };
 
 /// The tracer that is active on this thread, or null.

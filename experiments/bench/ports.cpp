@@ -66,6 +66,12 @@ double fastest(F loop) {
 #define ZMM_COUNT(i) "vpopcntq %%zmm15,%%zmm" i "\n"
 #define ZMM_MULTIPLY(i) "vpmaddwd %%zmm14,%%zmm15,%%zmm" i "\n"
 #define ZMM_DOT(i) "vpdpbusd %%zmm14,%%zmm15,%%zmm" i "\n"
+#define YMM_FMA(i) "vfmadd231ps %%ymm14,%%ymm15,%%ymm" i "\n"
+#define ZMM_FMA(i) "vfmadd231ps %%zmm14,%%zmm15,%%zmm" i "\n"
+#define YMM_DOT_BF16(i) "vdpbf16ps %%ymm14,%%ymm15,%%ymm" i "\n"
+#define ZMM_DOT_BF16(i) "vdpbf16ps %%zmm14,%%zmm15,%%zmm" i "\n"
+#define YMM_STORE(i) "vmovdqa %%ymm" i ",(%1)\n"
+#define ZMM_STORE(i) "vmovdqa64 %%zmm" i ",(%1)\n"
 
 double clock_rate() {
   const double seconds = fastest([] {
@@ -120,7 +126,8 @@ bool has_wide(bool one_more) {
 VectorPorts ymm_ports(double hz) {
   if (!__builtin_cpu_supports("avx2")) return {};
   const bool counts = has_wide(__builtin_cpu_supports("avx512vpopcntdq"));
-  const bool dots = has_wide(__builtin_cpu_supports("avx512vnni"));
+  const bool dots = has_wide(__builtin_cpu_supports("avx512vnni")), fma = __builtin_cpu_supports("fma");
+  const bool bf16 = has_wide(__builtin_cpu_supports("avx512bf16"));
   return {rate(hz, COARSEGRAD_LOOP(YMM_XOR, YMM_XOR, YMM_XOR, YMM_XOR)),
           rate(hz, COARSEGRAD_LOOP(YMM_ADD, YMM_ADD, YMM_ADD, YMM_ADD)),
           rate(hz, COARSEGRAD_LOOP(YMM_SHUFFLE, YMM_ADD, YMM_XOR, YMM_XOR)),
@@ -130,12 +137,16 @@ VectorPorts ymm_ports(double hz) {
           rate(hz, COARSEGRAD_LOOP(YMM_BROADCAST, YMM_BROADCAST, YMM_BROADCAST, YMM_BROADCAST)),
           counts ? rate(hz, COARSEGRAD_LOOP(YMM_COUNT, YMM_COUNT, YMM_COUNT, YMM_COUNT)) : 0,
           rate(hz, COARSEGRAD_LOOP(YMM_MULTIPLY, YMM_MULTIPLY, YMM_MULTIPLY, YMM_MULTIPLY)),
-          dots ? rate(hz, COARSEGRAD_LOOP(YMM_DOT, YMM_DOT, YMM_DOT, YMM_DOT)) : 0};
+          dots ? rate(hz, COARSEGRAD_LOOP(YMM_DOT, YMM_DOT, YMM_DOT, YMM_DOT)) : 0,
+          fma ? rate(hz, COARSEGRAD_LOOP(YMM_FMA, YMM_FMA, YMM_FMA, YMM_FMA)) : 0,
+          bf16 ? rate(hz, COARSEGRAD_LOOP(YMM_DOT_BF16, YMM_DOT_BF16, YMM_DOT_BF16, YMM_DOT_BF16)) : 0,
+          rate(hz, COARSEGRAD_LOOP(YMM_STORE, YMM_STORE, YMM_STORE, YMM_STORE))};
 }
 
 VectorPorts zmm_ports(double hz) {
   if (!has_wide(true)) return {};
   const bool counts = __builtin_cpu_supports("avx512vpopcntdq"), dots = __builtin_cpu_supports("avx512vnni");
+  const bool fma = true, bf16 = __builtin_cpu_supports("avx512bf16");
   return {rate(hz, COARSEGRAD_LOOP(ZMM_XOR, ZMM_XOR, ZMM_XOR, ZMM_XOR)),
           rate(hz, COARSEGRAD_LOOP(ZMM_ADD, ZMM_ADD, ZMM_ADD, ZMM_ADD)),
           rate(hz, COARSEGRAD_LOOP(ZMM_SHUFFLE, ZMM_ADD, ZMM_XOR, ZMM_XOR)),
@@ -145,14 +156,19 @@ VectorPorts zmm_ports(double hz) {
           rate(hz, COARSEGRAD_LOOP(ZMM_BROADCAST, ZMM_BROADCAST, ZMM_BROADCAST, ZMM_BROADCAST)),
           counts ? rate(hz, COARSEGRAD_LOOP(ZMM_COUNT, ZMM_COUNT, ZMM_COUNT, ZMM_COUNT)) : 0,
           rate(hz, COARSEGRAD_LOOP(ZMM_MULTIPLY, ZMM_MULTIPLY, ZMM_MULTIPLY, ZMM_MULTIPLY)),
-          dots ? rate(hz, COARSEGRAD_LOOP(ZMM_DOT, ZMM_DOT, ZMM_DOT, ZMM_DOT)) : 0};
+          dots ? rate(hz, COARSEGRAD_LOOP(ZMM_DOT, ZMM_DOT, ZMM_DOT, ZMM_DOT)) : 0,
+          fma ? rate(hz, COARSEGRAD_LOOP(ZMM_FMA, ZMM_FMA, ZMM_FMA, ZMM_FMA)) : 0,
+          bf16 ? rate(hz, COARSEGRAD_LOOP(ZMM_DOT_BF16, ZMM_DOT_BF16, ZMM_DOT_BF16, ZMM_DOT_BF16)) : 0,
+          rate(hz, COARSEGRAD_LOOP(ZMM_STORE, ZMM_STORE, ZMM_STORE, ZMM_STORE))};
 }
 
-// Four products into four tiles of sums, of two tiles of A and two of B. That the table runs says that tiles are
-// granted.
-double tile_rate(double hz) {
-  if (std::ranges::none_of(all_kernels(), [](const Kernels* k) { return std::string_view(k->name) == "amx"; }))
-    return 0;
+// Tiles are granted where the table `amx` runs.
+bool has_tiles() {
+  return std::ranges::any_of(all_kernels(), [](const Kernels* k) { return std::string_view(k->name) == "amx"; });
+}
+
+// All eight tiles with 16 rows of 64 bytes, and zeros in them.
+void clear_tiles() {
   alignas(64) unsigned char shapes[64] = {1};
   for (int t = 0; t < 8; ++t) {
     shapes[16 + 2 * t] = 64;
@@ -163,31 +179,45 @@ double tile_rate(double hz) {
       "tilezero %%tmm5\ntilezero %%tmm6\ntilezero %%tmm7\n"
       :
       : "m"(shapes));
-  const double seconds = fastest([] {
-    long n = kRounds;
-    asm volatile(
-        "1:\ntdpbusd %%tmm6,%%tmm4,%%tmm0\ntdpbusd %%tmm7,%%tmm4,%%tmm1\ntdpbusd %%tmm6,%%tmm5,%%tmm2\n"
-        "tdpbusd %%tmm7,%%tmm5,%%tmm3\ndec %0\njnz 1b\n"
-        : "+r"(n)
-        :
-        : "cc");
-  });
-  asm volatile("tilerelease");
-  return 4 * kRounds / seconds / hz;
 }
+
+// Four products into four tiles of sums, of two tiles of A and two of B.
+#define COARSEGRAD_TILE_RATE(product)                                                                 \
+  [](double clock) {                                                                                  \
+    clear_tiles();                                                                                    \
+    const double seconds = fastest([] {                                                               \
+      long n = kRounds;                                                                               \
+      asm volatile("1:\n" product " %%tmm6,%%tmm4,%%tmm0\n" product " %%tmm7,%%tmm4,%%tmm1\n" product \
+                   " %%tmm6,%%tmm5,%%tmm2\n" product " %%tmm7,%%tmm5,%%tmm3\ndec %0\njnz 1b\n"        \
+                   : "+r"(n)                                                                          \
+                   :                                                                                  \
+                   : "cc");                                                                           \
+    });                                                                                               \
+    asm volatile("tilerelease");                                                                      \
+    return 4 * kRounds / seconds / clock;                                                             \
+  }
 
 }  // namespace
 
 Ports measure_ports() {
   const double hz = clock_rate();
-  return {hz, count_ones_rate(hz), multiply_rate(hz), tile_rate(hz), ymm_ports(hz), zmm_ports(hz)};
+  const bool tiles = has_tiles();  // every processor that has those of bytes has those of bf16
+  return {hz,
+          count_ones_rate(hz),
+          multiply_rate(hz),
+          tiles ? COARSEGRAD_TILE_RATE("tdpbusd")(hz) : 0,
+          tiles ? COARSEGRAD_TILE_RATE("tdpbf16ps")(hz) : 0,
+          ymm_ports(hz),
+          zmm_ports(hz)};
 }
 
 #else
 
-Ports measure_ports() { return {std::nan(""), 0, 0, 0, {}, {}}; }
+Ports measure_ports() { return {std::nan(""), 0, 0, 0, 0, {}, {}}; }
 
 #endif
+
+double float_peak(const Ports& p, bool wide) { return 2 * p.hz * (wide ? 16 * p.zmm.fma : 8 * p.ymm.fma); }
 
 void print_ports(const Ports& p) {
   std::printf("clock %.2f GHz\n", p.hz / 1e9);
@@ -208,9 +238,13 @@ void print_ports(const Ports& p) {
                                      {"broadcast load", v.broadcast},
                                      {"vpopcntq", v.count_ones},
                                      {"vpmaddwd", v.multiply},
-                                     {"vpdpbusd", v.dot}})
+                                     {"vpdpbusd", v.dot},
+                                     {"vfmadd231ps", v.fma},
+                                     {"vdpbf16ps", v.dot_bf16},
+                                     {"store", v.store}})
       line((width + " " + name).c_str(), rate);
   line("tdpbusd", p.tile);
+  line("tdpbf16ps", p.tile_bf16);
 }
 
 }  // namespace coarsegrad::experiments

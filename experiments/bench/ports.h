@@ -14,7 +14,10 @@ struct VectorPorts {
       broadcast,   ///< 16 bytes to every part of a vector
       count_ones,  ///< of 64-bit lanes
       multiply,    ///< pairs of 16 bits, added in pairs
-      dot;         ///< four products of bytes, added to 32 bits
+      dot,         ///< four products of bytes, added to 32 bits
+      fma,         ///< float multiply-adds
+      dot_bf16,    ///< two products of bf16, added to floats
+      store;       ///< whole vectors
 };
 
 /// The processor.
@@ -22,10 +25,14 @@ struct Ports {
   double hz,        ///< the clock under this load, from a chain of multiplications of three cycles each
       count_ones,   ///< of a 64-bit register, per cycle
       multiply,     ///< of 64-bit registers, per cycle
-      tile;         ///< products of whole tiles of bytes, 16 x 16 x 64, per cycle; 0 where the table `amx` does not run
+      tile,         ///< products of whole tiles of bytes, 16 x 16 x 64, per cycle; 0 where the table `amx` does not run
+      tile_bf16;    ///< products of whole tiles of bf16, 16 x 16 x 32
   VectorPorts ymm,  ///< of 256 bits
       zmm;          ///< of 512 bits
 };
+
+/// Float operations per second of one core: two for each multiply-add of vectors of 512 (`wide`) or 256 bits.
+double float_peak(const Ports& ports, bool wide);
 
 /// Measures for about half a second, on the thread that calls; on other processors than x86-64 everything but hz is 0,
 /// and hz is NaN.

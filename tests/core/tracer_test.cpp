@@ -34,10 +34,15 @@ class Notes : public Tracer {
   }
   void enter(const std::string&, const std::string&, const std::vector<Var>&, const Attributes&) override {}
   void leave(const Var&) override {}
+  void backward(const char* name, Mark mark, double seconds) override {
+    passes.emplace_back(name, mark);
+    CHECK(seconds >= 0);
+  }
   Mark next() { return ++marks_; }
 
   std::vector<Op> ops;
   std::vector<const Parameter*> parameters;
+  std::vector<std::pair<std::string, Mark>> passes;
 
  private:
   Mark marks_ = 0;
@@ -184,4 +189,28 @@ TEST_CASE("tracer: normalisation, sum and activation in one pass are three ops")
     CHECK(notes.ops.back().shape == Shape{2, 8});
     CHECK(Tracer::mark_of(y) == first + notes.ops.size() - 1);
   }
+}
+
+TEST_CASE("tracer: backward passes are known by the marks of their ops, those of hidden parts by their names") {
+  Notes notes;
+  const Var x = Var::leaf(Tensor({2}, {1, 2}));
+  Var y;
+  {
+    const TracerScope scope(&notes);
+    const Var square = as_one_op(
+        "square", {}, [&] { return abs(x * x); }, x);
+    y = sum(relu(square));
+    y.backward();
+  }
+  REQUIRE(notes.ops.size() == 3);
+  std::vector<Tracer::Mark> marks;
+  for (const auto& [name, mark] : notes.passes)
+    if (mark > 0) marks.push_back(mark);
+  CHECK(marks == std::vector<Tracer::Mark>{3, 2, 1});
+  REQUIRE(notes.passes.size() > 3);
+  CHECK(notes.passes[notes.passes.size() - 2] == std::pair<std::string, Tracer::Mark>("abs", 1));
+  CHECK(notes.passes.back() == std::pair<std::string, Tracer::Mark>("multiply", 0));
+  const std::size_t before = notes.passes.size();
+  sum(x * x).backward();  // nobody looks on
+  CHECK(notes.passes.size() == before);
 }
