@@ -62,7 +62,7 @@ Forward rectified(const Tensor& x, const std::shared_ptr<const Normalization>& n
     return {Tensor::deferred(x.shape(), later), [later] { return later->mask(); }};
   }
   Tensor y = Tensor::uninitialized(x.shape());
-  const MutableMask mask = mask_of(x.numel(), wanted);
+  MutableMask mask = mask_of(x.numel(), wanted);
   if (n)
     batch_norm_relu<Real>(n->rows(), n->channels(), n->x.data(), n->columns(), n->shortcut.elements(), y.mutable_data(),
                           data_of(mask));
@@ -84,7 +84,7 @@ Forward on_grid(const Tensor& x, const std::shared_ptr<const Normalization>& n, 
   const auto coded =
       std::make_shared<Coded>(x.numel(), grid.bits, with_sign ? Coded::Sign::two_s_complement : Coded::Sign::none,
                               std::vector<Real>{grid.quantizer.scale()});
-  const MutableMask mask = mask_of(x.numel(), with_mask);
+  MutableMask mask = mask_of(x.numel(), with_mask);
   const auto pass = grid.slope.interval.value_or(kernels::PassBand<Real>{});  // read where there is a mask
   const bool any_nan =
       n ? batch_norm_quantize<Real>(n->rows(), n->channels(), n->x.data(), n->columns(), n->shortcut.elements(),

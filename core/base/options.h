@@ -78,11 +78,8 @@ class AnyOptions {
   /// twice, a default outside of its limits.
   template <class Options>
   requires requires(OptionVisitor& v, Options& o) { describe(v, o); }
-  AnyOptions(
-      Options options)  // NOLINT(google-explicit-constructor): a struct of options is meant where one is asked for
-      : held_(std::make_unique<Model<Options>>(std::move(options))) {
-    check_description();
-  }
+  // NOLINTNEXTLINE(google-explicit-constructor): a struct of options is meant where one is asked for
+  AnyOptions(Options options) : held_(std::make_unique<Model<Options>>(std::move(options))) { check_description(); }
   /// A copy has fields of its own.
   AnyOptions(const AnyOptions& other) : held_(other.held_->copy()) {}
   AnyOptions(AnyOptions&&) noexcept = default;

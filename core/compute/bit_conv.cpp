@@ -35,6 +35,12 @@ void check_range(const BitCode& code, std::int64_t n, const std::int8_t* values)
   });
 }
 
+// Numbers -1, 0 and 1 in two's complement are a mask and a sign.
+BitMatch match_of(const BitCode& weight, const BitProduct& product) {
+  if (weight == BitCode::signs()) return BitMatch::equal;
+  return weight == BitCode::ternary() && product.masks ? BitMatch::masked : BitMatch::both;
+}
+
 // to(step, filter) = from(filter, step) for `lanes` filters, of which the first `filters` exist and the others are 0; a
 // Unit is a step of one filter.
 template <class Unit>
@@ -60,7 +66,7 @@ BitWeights::BitWeights(const BitCode& weight, const BitCode& activation, std::in
       kernel_h_(kernel_h),
       kernel_w_(kernel_w),
       in_channels_(in_channels),
-      match_(weight == BitCode::signs() ? BitMatch::equal : BitMatch::both),
+      match_(match_of(weight, *product_)),
       panels_(whole(out_channels, product_->lanes)),
       steps_(whole(in_channels, product_->channels_per_step)),
       step_bytes_(product_->lanes * product_->channels_per_step / 8),
@@ -108,9 +114,9 @@ void BitWeights::pack(const std::uint64_t* planes) {
 }
 
 // With activations a = step u + low and matches M of levels u, sum w a of a tap is
-//   step M + low sum w                              for weights by planes, whose matches are sum w u, and
-//   step (M - most (weights that are 0)) + low sum w for signs, whose matches are sum (w > 0 ? u : most - u),
-// most the level whose bits are all 1, and among the weights those that only fill up the last step.
+//   step M + low sum w                           for weights by planes, whose matches are sum w u, and
+//   step (M - most (weights below 0)) + low sum w for signs, whose matches are sum (w > 0 ? u : most - u), masked or not,
+// most the level whose bits are all 1. Among the signs those that only fill up the last step are below 0.
 void BitWeights::sum_taps(const std::int8_t* values) {
   const std::int64_t taps = kernel_h_ * kernel_w_, row = panels_ * product_->lanes;
   const std::int32_t most = (1 << activation_.bits) - 1;
@@ -120,12 +126,12 @@ void BitWeights::sum_taps(const std::int8_t* values) {
   parallel_ranges(out_channels_ * taps, together, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int8_t* w = values + i * in_channels_;
-      std::int32_t sum = 0;
-      for (std::int64_t c = 0; c < in_channels_; ++c) sum += w[c];
-      const auto positive = static_cast<std::int32_t>((in_channels_ + sum) / 2);  // of signs
-      const auto zeros = static_cast<std::int32_t>(steps_ * product_->channels_per_step) - positive;
+      std::int32_t sum = 0, negative = 0;
+      for (std::int64_t c = 0; c < in_channels_; ++c) sum += w[c], negative += w[c] < 0;
+      if (match_ == BitMatch::equal)
+        negative += static_cast<std::int32_t>(steps_ * product_->channels_per_step - in_channels_);
       tap_sums_.data()[i % taps * row + i / taps] =
-          activation_.low * sum - (match_ == BitMatch::equal ? activation_.step * most * zeros : 0);
+          activation_.low * sum - (match_ == BitMatch::both ? 0 : activation_.step * most * negative);
     }
   });
 }
@@ -190,7 +196,7 @@ class BitWeights::Rectangles {
     tile.weight_row = w.kernel_w_ * w.tap_bytes();
     tile.weights = w.packed_.data() + (y.first_tap * w.kernel_w_ + x.first_tap) * w.tap_bytes();
     tile.plane = w.plane_bytes();
-    tile.planes = w.weight_.bits;
+    tile.planes = w.match_ == BitMatch::masked ? 1 : w.weight_.bits;
     tile.bits = w.activation_.bits;
     tile.match = w.match_;
     for (int q = 0; q < tile.planes; ++q) tile.coefficient[q] = 1 << q;

@@ -62,7 +62,7 @@ void BitCode::validate(const char* op, int most_bits) const {
 BitCode narrowest_code(std::int64_t n, const std::int8_t* values) {
   std::atomic<unsigned> any_sizes = 0, any_others = 0;
   parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
-    std::uint8_t sizes = 0, others = 0;  // v or -1 - v; not 0 unless all are -1 or 1
+    std::uint8_t sizes = 0, others = 0;  // v or -1 - v; 0 where all are -1 or 1, 1 where some are 0, above for -2
     for (std::int64_t i = begin; i < end; ++i) {
       const auto byte = static_cast<std::uint8_t>(values[i]);
       sizes = static_cast<std::uint8_t>(sizes | (values[i] < 0 ? ~byte : byte));
@@ -71,8 +71,9 @@ BitCode narrowest_code(std::int64_t n, const std::int8_t* values) {
     any_sizes |= sizes;
     any_others |= others;
   });
-  return any_others == 0 ? BitCode::signs()
-                         : BitCode::signed_bits(static_cast<int>(std::bit_width(any_sizes.load())) + 1);
+  if (any_others == 0) return BitCode::signs();
+  if (any_others == 1 && any_sizes == 1) return BitCode::ternary();
+  return BitCode::signed_bits(static_cast<int>(std::bit_width(any_sizes.load())) + 1);
 }
 
 void pack_planes(int bits, std::int64_t pixels, std::int64_t channels, const std::uint8_t* levels,

@@ -32,7 +32,7 @@ struct BitCode {
   friend bool operator==(const BitCode& a, const BitCode& b) = default;
 };
 
-/// The code with the fewest planes that has all of n values: signs(), or signed_bits().
+/// The code with the fewest planes that has all of n values: signs(), ternary(), or signed_bits().
 BitCode narrowest_code(std::int64_t n, const std::int8_t* values);
 
 /// Words of one plane of a pixel.

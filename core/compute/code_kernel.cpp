@@ -15,10 +15,11 @@ namespace {
 constexpr int kMostPlanes = 4, kNever = std::numeric_limits<int>::max();
 
 // From how many input channels on bits are faster than bytes in a table: a row for each number of planes of the weights,
-// a column for activations of 1, 2, 3 and 4 bits.
+// a column for activations of 1, 2, 3 and 4 bits; and for ternary weights by a mask and a sign, in tables that have them,
+// with activations of 1 bit.
 struct BitLimits {
   std::string_view table;
-  int fewest_channels[kMostPlanes][kernels::kMaxActivationBits];
+  int fewest_channels[kMostPlanes][kernels::kMaxActivationBits], masked = kNever;
 };
 
 // Set by `bench_kernels --filter "product of"`, which prints both kernels' times for each shape and pair of codes, on an
@@ -37,7 +38,8 @@ constexpr BitLimits kLimits[] = {
      {{64, 128, 256, 256},
       {256, kNever, kNever, kNever},
       {kNever, kNever, kNever, kNever},
-      {kNever, kNever, kNever, kNever}}},
+      {kNever, kNever, kNever, kNever}},
+     64},
     {"amx",
      {{kNever, kNever, kNever, kNever},
       {kNever, kNever, kNever, kNever},
@@ -76,8 +78,10 @@ CodeKernel fastest_code_kernel(const BitCode& weight, const BitCode& activation,
         " products, or activations of 1 to ", kernels::kMaxActivationBits, " bits without groups and dilation");
   if (bits != bytes || activation.low < 0) return bits ? CodeKernel::bits : CodeKernel::bytes;
   if (weight.bits > kMostPlanes) return CodeKernel::bytes;
-  const int fewest = limits_of(active_kernels().name).fewest_channels[weight.bits - 1][activation.bits - 1];
-  return s.in_channels >= fewest ? CodeKernel::bits : CodeKernel::bytes;
+  const BitLimits& limits = limits_of(active_kernels().name);
+  const bool masked = weight == BitCode::ternary() && activation.bits == 1 && active_kernels().bits.one_bit.masks;
+  const int by_planes = limits.fewest_channels[weight.bits - 1][activation.bits - 1];
+  return s.in_channels >= std::min(by_planes, masked ? limits.masked : kNever) ? CodeKernel::bits : CodeKernel::bytes;
 }
 
 }  // namespace coarsegrad

@@ -236,7 +236,7 @@ void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c,
   const std::int64_t first_tap = y.first_tap * c.taps_w + x.first_tap;
   const std::int64_t first_channel = panel * panels.width;
   const std::int64_t first = images.begin * c.out_image + y.begin * c.out_row + x.begin * c.out_pixel + first_channel;
-  typename Kernel::Tile tile{.a = in + in_y * c.in_row() + in_x * c.channels,
+  typename Kernel::Tile tile{.a = at(in, in_y * c.in_row() + in_x * c.channels),
                              .a_row = 0,
                              .b = c.panels + (panel * c.depth() + first_tap * c.channels) * c.panel_row,
                              .steps = {1, y.taps(), x.taps() * c.channels / c.step_channels},

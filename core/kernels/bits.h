@@ -14,8 +14,9 @@ inline constexpr int kMaxWeightPlanes = 8;    ///< planes of a weight, at most
 inline constexpr int kBitStepBytes = 32;      ///< of a pixel that has been prepared by expand(), for each step
 inline constexpr int kMaxBitPixels = 8;       ///< pixels of a tile, at most
 
-/// Which pairs of bits count: those that are equal (a weight bit is a sign), or those that are both 1.
-enum class BitMatch : std::uint8_t { equal, both };
+/// Which pairs of bits count: those that are equal (a weight bit is a sign), those that are both 1, or, with a weight of
+/// two planes, those that differ from the second one where the first one is 1 (-1, 0 and 1 as a mask and a sign).
+enum class BitMatch : std::uint8_t { equal, both, masked };
 
 /// A few pixels times a panel of filters. A step is channels_per_step channels of one tap.
 ///   sums[i][column + j] = scale * (the sum over planes q of coefficient[q] * E(q, i, j)) + offset[j],
@@ -32,7 +33,8 @@ struct BitTile {
       weight_row;                                    ///< the same in the weights
   const std::uint8_t* weights;                       ///< the first step of the first plane
   std::int64_t plane;                                ///< bytes from plane to plane of the weights
-  int planes,                                        ///< of the weights, 1 to kMaxWeightPlanes
+  int planes,                                        ///< of the weights, 1 to kMaxWeightPlanes; masked: 1, the mask,
+                                                     ///< with that of the signs behind it
       bits;                                          ///< planes of the activations, 1 to kMaxActivationBits
   BitMatch match;                                    ///< what counts
   std::int32_t scale;                                ///< of the sum of matches
@@ -48,6 +50,7 @@ struct BitProduct {
   int channels_per_step,  ///< 8 or 64
       lanes,              ///< filters of a panel: a divisor of 64
       max_pixels;         ///< of a tile, up to kMaxBitPixels
+  bool masks;             ///< whether BitMatch::masked is one of its matches
   /// Prepares `pixels` pixels of `bits` planes for tile(): ceil(channels / channels_per_step) steps of 32 bytes each.
   void (*expand)(BitMatch match, int bits, std::int64_t pixels, std::int64_t channels, const std::uint64_t* planes,
                  std::uint8_t* to);

@@ -121,8 +121,8 @@ void print_bandwidth(const std::vector<Bandwidth>& levels) {
   if (levels.empty()) std::printf("skipped: rates of caches and memory, which need x86-64 with AVX2\n");
   for (const Bandwidth& b : levels) {
     const std::string size = b.level == "memory" ? "" : cat(" of ", b.holds >> 10, " KiB for all threads");
-    std::printf("%s%s: reads %.0f GB/s, writes %.0f, copies (both) %.0f\n", b.level.c_str(), size.c_str(),
-                b.read / 1e9, b.write / 1e9, b.copy / 1e9);
+    std::printf("%s%s: reads %.0f GB/s, writes %.0f, copies (both) %.0f\n", b.level.c_str(), size.c_str(), b.read / 1e9,
+                b.write / 1e9, b.copy / 1e9);
   }
 }
 

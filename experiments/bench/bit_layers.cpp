@@ -46,21 +46,24 @@ double lookup_cycles(const VectorPorts& p, double pixels, int bits) {
   return std::max({shuffles / p.shuffle, (shuffles + others) / p.mixed, 2 * pixels / p.broadcast + 1 / p.load});
 }
 
-// The same by counting ones, in the mean of two steps: each vector of filters takes three logical operations, a count
-// and an addition.
-double count_cycles(const VectorPorts& p, double pixels, double vectors) {
-  const double each = pixels * vectors;
-  return std::max({each / p.count_ones, 5 * each / p.mixed, 2 * (pixels + vectors) / p.load}) / 2;
+// The same by counting ones, in the mean of two steps: each vector of filters takes three logical operations, four where
+// it has a mask and a sign, a count and an addition.
+double count_cycles(const VectorPorts& p, double pixels, double vectors, bool masked) {
+  const double each = pixels * vectors, operations = masked ? 6 : 5;
+  return std::max(
+             {each / p.count_ones, operations * each / p.mixed, 2 * (pixels + (masked ? 2 : 1) * vectors) / p.load}) /
+         2;
 }
 
 // Products per cycle.
 double bound(const Ports& ports, const Kernels& table, const Codes& codes) {
   const int bits = codes.activation.bits;
   const kernels::BitProduct& product = bits == 1 ? table.bits.one_bit : table.bits.planes;
-  const double lanes = product.lanes, pixels = product.max_pixels, planes = codes.weight.bits;
+  const bool masked = product.masks && codes.weight == BitCode::ternary();
+  const double lanes = product.lanes, pixels = product.max_pixels, planes = masked ? 1 : codes.weight.bits;
   if (std::string(table.name) == "scalar") return 64 * ports.count_ones / (planes * bits);
   const double products = pixels * lanes * product.channels_per_step / planes;
-  if (product.channels_per_step == 64) return products / count_cycles(ports.zmm, pixels, lanes / 8);
+  if (product.channels_per_step == 64) return products / count_cycles(ports.zmm, pixels, lanes / 8, masked);
   return products / lookup_cycles(lanes == 32 ? ports.ymm : ports.zmm, pixels, bits);
 }
 
@@ -111,7 +114,9 @@ void time_layer(const Ports& ports, const CodeProblem& problem, const Codes& cod
 // Both kernels from the same bytes to the same floats.
 void compare_layer(double hz, const CodeProblem& problem, const BitCode& weight, const BitCode& activation,
                    const std::string& filter) {
-  const std::string name = cat("product of ", weight.bits, "x", activation.bits, " ", problem.name);
+  const bool ternary = weight == BitCode::ternary();
+  const std::string name =
+      cat("product of ", ternary ? "ternary " : cat(weight.bits), "x", activation.bits, " ", problem.name);
   if (name.find(filter) == std::string::npos) return;
   const ConvShape& s = problem.shape;
   const std::int64_t pixels = s.batch * s.height * s.width, outputs = s.batch * s.out_height() * s.out_width();
@@ -163,13 +168,12 @@ void with_tables(std::size_t first, F f) {
 
 void compare_bits_and_bytes(const Ports& ports, const std::string& filter) {
   constexpr int kMostPlanes = 5;
+  std::vector<BitCode> weights{BitCode::signs(), BitCode::ternary()};
+  for (int planes = 2; planes <= kMostPlanes; ++planes) weights.push_back(BitCode::signed_bits(planes));
   for (const CodeProblem& problem : compared_problems())
-    for (int planes = 1; planes <= kMostPlanes; ++planes)
+    for (const BitCode& weight : weights)
       for (int bits = 1; bits <= kernels::kMaxActivationBits; ++bits)
-        with_tables(1, [&] {
-          compare_layer(ports.hz, problem, planes == 1 ? BitCode::signs() : BitCode::signed_bits(planes),
-                        BitCode::unsigned_bits(bits), filter);
-        });
+        with_tables(1, [&] { compare_layer(ports.hz, problem, weight, BitCode::unsigned_bits(bits), filter); });
 }
 
 void time_bit_layers(const Ports& ports, const std::string& filter) {

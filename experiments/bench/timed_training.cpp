@@ -76,8 +76,8 @@ TimedTraining::TimedTraining(const TimedTrainingSettings& s, std::uint64_t seed)
   for (int i = 0; i < s.batch; ++i)
     labels_.mutable_data_of<std::int32_t>()[i] = static_cast<std::int32_t>(labels.below(10));
   if (s.gradients.name != "none")
-    gradients_ = std::make_unique<quant::GradientRule>(*net_, quant::gradient_rules().make(s.gradients),
-                                                       rng.split("gradients"));
+    gradients_ =
+        std::make_unique<quant::GradientRule>(*net_, quant::gradient_rules().make(s.gradients), rng.split("gradients"));
   sgd_ = std::make_unique<optim::Sgd>(net_->parameters(),
                                       optim::SgdOptions{.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4});
   optimizer_ = std::make_unique<quant::QuantizedOptimizer>(

@@ -13,15 +13,15 @@ namespace coarsegrad::experiments {
 
 /// What is trained, and on which kernels.
 struct TimedTrainingSettings {
-  std::string net = "lenet5",       ///< one of nn::network_names()
-      weights = "float",            ///< bits, or float
-      projection = "bcgd",          ///< of quantized weights: bcgd, of the inner layers, blended, or a projection's name
-      activations = "float",        ///< bits, or float
-      activation = "uniform",       ///< of quantized activations
-      kernels = "auto";             ///< kernel table
-  Part gradients = {"none"};        ///< of quant::gradient_rules()
-  int batch = 128,                  ///< images per step
-      steps = 10;                   ///< timed steps
+  std::string net = "lenet5",  ///< one of nn::network_names()
+      weights = "float",       ///< bits, or float
+      projection = "bcgd",     ///< of quantized weights: bcgd, of the inner layers, blended, or a projection's name
+      activations = "float",   ///< bits, or float
+      activation = "uniform",  ///< of quantized activations
+      kernels = "auto";        ///< kernel table
+  Part gradients = {"none"};   ///< of quant::gradient_rules()
+  int batch = 128,             ///< images per step
+      steps = 10;              ///< timed steps
 };
 /// Adds the flags --net, --batch, --steps, --weights, --projection, --activations, --activation, --gradients and
 /// --kernels.
@@ -50,7 +50,7 @@ class TimedTraining {
 
  private:
   std::unique_ptr<nn::Module> net_;
-  std::unique_ptr<quant::WeightRule> weights_;       // null: float weights
+  std::unique_ptr<quant::WeightRule> weights_;      // null: float weights
   std::unique_ptr<quant::GradientRule> gradients_;  // null: float gradients
   std::unique_ptr<optim::Sgd> sgd_;
   std::unique_ptr<quant::QuantizedOptimizer> optimizer_;

@@ -58,7 +58,8 @@ std::string text_in(int fd) {
 
 /// "process PID on HOST" when that stands in the lock, "another process" for anything else.
 std::string owner_in(int fd) {
-  const std::string unknown = "another process", all = text_in(fd);
+  std::string unknown = "another process";
+  const std::string all = text_in(fd);
   const std::string_view text = all;
   const std::string_view line = text.substr(0, text.find('\n'));
   std::int64_t pid = 0;

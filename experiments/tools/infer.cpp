@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -77,7 +78,7 @@ struct Speed {
   std::vector<StepTime> steps = {};
 
   double percentile(double share) const {
-    return seconds[static_cast<std::size_t>(share * static_cast<double>(seconds.size() - 1) + 0.5)];
+    return seconds[static_cast<std::size_t>(std::lround(share * static_cast<double>(seconds.size() - 1)))];
   }
   double images_per_second() const { return static_cast<double>(batch) / percentile(0.5); }
 };
@@ -274,7 +275,7 @@ void infer(Settings& s, const Args& args, RunLog& log) {
     said.update({{"equal", true}, {"images_compared", all.images}, {"layers_compared", all.layers}});
     if (!s.json)
       std::printf("%s: %d layers and %lld outputs of %lld %s images are equal bit for bit\n", s.verify.c_str(),
-                  all.layers, static_cast<long long>(all.images * net.output().numel()),
+                  all.layers, static_cast<long long>(all.images) * net.output().numel(),
                   static_cast<long long>(all.images), test ? "test" : "made-up");
   }
   if (test) {

@@ -95,7 +95,7 @@ std::optional<NetworkSettings> settings_in(const TensorFile& file, const std::fi
 }
 
 std::optional<Split> split_in(const TensorFile& file, const std::filesystem::path& path) {
-  const auto split = entry<Split>(file, path, "split");
+  auto split = entry<Split>(file, path, "split");
   check(!split || nlohmann::json::parse(file.metadata.at("split")) == json_of(*split), path.string(),
         ": split: expected dataset, images, held-out, data-seed, indices-sha256 and independent");
   return split;

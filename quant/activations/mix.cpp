@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <numeric>
 
 #include "core/base/parallel.h"
 #include "core/compute/activation.h"
@@ -22,7 +21,7 @@ namespace {
 template <class F>
 void in_rows(const Tensor& z, F f) {
   const std::int64_t row = z.source() ? std::max<std::int64_t>(z.source()->granule(), 1) : 1;
-  const std::int64_t granule = std::lcm(row, std::int64_t{8});
+  const std::int64_t granule = 8 * row;
   const Elements<Real> all = z.elements();
   parallel_ranges(z.numel(), (kTaskElements + granule - 1) / granule * granule,
                   [&](std::int64_t begin, std::int64_t end) {

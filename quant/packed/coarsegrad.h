@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 
+/* NOLINTBEGIN(modernize-use-using): this is C, too */
 /** A packed model. Several threads may run one. */
 typedef struct coarsegrad_model coarsegrad_model;
 
@@ -22,6 +23,7 @@ typedef struct coarsegrad_shape {
   int rank;          /**< number of extents, 1 to 5; 0 where there is no model */
   int64_t extent[5]; /**< outermost first; those beyond `rank` are 1 */
 } coarsegrad_shape;
+/* NOLINTEND(modernize-use-using) */
 
 /** Reads a model; null where that fails, and coarsegrad_error() says why. */
 coarsegrad_model* coarsegrad_load(const char* path);

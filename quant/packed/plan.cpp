@@ -135,12 +135,11 @@ void Plan::place_values() {
     if (is_alias(*s))
       until[Nodes::at(s->reads[0])] = std::max(until[Nodes::at(s->reads[0])], until[Nodes::at(s->node)]);
   places.assign(nodes.model.nodes.size(), -1);
-  std::vector<Room> taken;
+  std::vector<Room> taken;  // in the order of their beginnings
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const int number = steps[i].node;
     if (is_alias(steps[i])) continue;
     std::erase_if(taken, [i](const Room& r) { return r.until < i; });
-    std::ranges::sort(taken, {}, &Room::begin);
     const std::int64_t size =
         (size_of(nodes.kinds[Nodes::at(number)], nodes.shapes[Nodes::at(number)]) + kLine - 1) / kLine * kLine;
     std::int64_t begin = 0;
@@ -149,7 +148,8 @@ void Plan::place_values() {
       begin = std::max(begin, r.end);
     }
     places[Nodes::at(number)] = begin;
-    taken.push_back({begin, begin + size, until[Nodes::at(number)]});
+    taken.insert(std::ranges::lower_bound(taken, begin, {}, &Room::begin),
+                 {begin, begin + size, until[Nodes::at(number)]});
     bytes = std::max(bytes, begin + size);
   }
 }

@@ -59,7 +59,7 @@ SumRange Product::sums() const {
   for (std::int64_t o = 0; o < channels(); ++o) {
     SumRange own{0, 0};
     for (std::int64_t i = o * depth; i < (o + 1) * depth; ++i) {
-      const std::int64_t code = codes_.codes[static_cast<std::size_t>(i)];
+      const auto code = std::int64_t{codes_.codes[static_cast<std::size_t>(i)]};
       own.lowest += std::min({code * low, code * high, std::int64_t{0}});
       own.highest += std::max({code * low, code * high, std::int64_t{0}});
     }

@@ -14,6 +14,7 @@
 
 #include "core/base/check.h"
 #include "tests/support/errors.h"
+#include "tests/support/sanitizers.h"
 #include "tests/support/temp_folder.h"
 
 using namespace coarsegrad;
@@ -78,11 +79,8 @@ std::int64_t memory_to_refuse(const std::filesystem::path& path) {
 }
 
 constexpr std::int64_t kMiB = 1 << 20;
-#if defined(__SANITIZE_ADDRESS__)
-constexpr std::int64_t kOverhead = 4;  // of blocks between red zones, kept for a while when they are freed
-#else
-constexpr std::int64_t kOverhead = 1;
-#endif
+// Of blocks between red zones, kept for a while when they are freed.
+constexpr std::int64_t kOverhead = testing::kAddressSanitizer ? 4 : 1;
 
 }  // namespace
 

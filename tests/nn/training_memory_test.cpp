@@ -16,6 +16,7 @@
 #include "core/base/parallel.h"
 #include "core/kernels/kernels.h"
 #include "tests/support/lenet_training.h"
+#include "tests/support/sanitizers.h"
 
 using namespace coarsegrad;
 using namespace coarsegrad::tests;
@@ -24,11 +25,7 @@ namespace {
 
 // The address sanitizer has an allocator of its own, which keeps freed memory and maps what it likes: the
 // pool's misses are all that can be checked then.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
+constexpr bool kSanitized = testing::kAddressSanitizer;
 constexpr std::int64_t kBatch = 64, kSteps = 20, kLast = 37;
 
 /// What a process has from the system.

@@ -27,15 +27,21 @@ void expand(BitMatch, int bits, std::int64_t pixels, std::int64_t channels, cons
       for (int k = 0; k < bits; ++k) std::memcpy(to + kWordBytes * k, planes + k * words + s, kWordBytes);
 }
 
+std::uint64_t matching(BitMatch match, std::uint64_t a, std::uint64_t w, std::uint64_t sign) {
+  if (match == BitMatch::equal) return ~(a ^ w);
+  return match == BitMatch::both ? a & w : (a ^ sign) & w;
+}
+
 std::int32_t matches(const BitTile& t, int plane, int i, int j) {
   std::int32_t sum = 0;
   for (std::int64_t r = 0; r < t.rows; ++r)
     for (std::int64_t s = 0; s < t.run; ++s) {
       const std::uint8_t* pixel = t.pixels[i] + r * t.pixel_row + s * kBitStepBytes;
-      const std::uint64_t w = word_at(t.weights + plane * t.plane + r * t.weight_row + (s * kLanes + j) * kWordBytes);
+      const std::uint8_t* weight = t.weights + plane * t.plane + r * t.weight_row + (s * kLanes + j) * kWordBytes;
+      const std::uint64_t w = word_at(weight), sign = t.match == BitMatch::masked ? word_at(weight + t.plane) : 0;
       for (int k = 0; k < t.bits; ++k) {
         const std::uint64_t a = word_at(pixel + kWordBytes * k);
-        sum += std::popcount(t.match == BitMatch::equal ? ~(a ^ w) : a & w) << k;
+        sum += std::popcount(matching(t.match, a, w, sign)) << k;
       }
     }
   return sum;
@@ -99,7 +105,7 @@ void scale(std::int64_t channels, const std::int32_t* sums, const float* factors
     y[c] = std::fma(factors[c], static_cast<float>(sums[c]), bias ? bias[c] : 0.f);
 }
 
-constexpr BitProduct kProduct{kWordBits, kLanes, kMaxPixels, expand, tile};
+constexpr BitProduct kProduct{kWordBits, kLanes, kMaxPixels, true, expand, tile};
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #pragma once
 // Products of bits by counting ones, for processors with an instruction that does it. A lane is a filter. Two words of
-// 64 products are added to a plane of ones by a full adder, whose carries alone are counted: five instructions for them.
+// 64 products are added to a plane of ones by a full adder, whose carries alone are counted: five instructions for them,
+// and six where weights are a mask and a sign.
 #include "core/kernels/bits.h"
 #include "core/kernels/simd/vec.h"
 
@@ -30,6 +31,11 @@ COARSEGRAD_INLINE U64 add_products(U64 ones, U64 a, U64 w) {
 COARSEGRAD_INLINE U64 carries(U64 some, U64 all, U64 ones) {
   return {_mm512_ternarylogic_epi64(some.v, all.v, ones.v, 0x3A)};  // some ? ~all : ones
 }
+/// Products with weights that are a mask and a sign.
+COARSEGRAD_INLINE U64 masked_products(U64 a, U64 mask, U64 sign) {
+  return {_mm512_ternarylogic_epi64(a.v, sign.v, mask.v, 0x28)};  // (a ^ sign) & mask
+}
+COARSEGRAD_INLINE U64 majority(U64 a, U64 b, U64 c) { return {_mm512_ternarylogic_epi64(a.v, b.v, c.v, 0xE8)}; }
 /// The lower halves of the lanes of two vectors, one after another.
 COARSEGRAD_INLINE I32 lower_halves(U64 a, U64 b) {
   const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -87,6 +93,39 @@ struct CountSums {
       }
     }
   }
+  /// Two steps of weights whose signs lie `plane` bytes behind their masks.
+  COARSEGRAD_INLINE void add_two_masked(const std::uint8_t* const* pixels, std::int64_t at, const std::uint8_t* weights,
+                                        std::int64_t plane) {
+    constexpr int bytes = kWordLanes * kWordBytes;
+#pragma GCC unroll 2
+    for (int v = 0; v < kCountVectors; ++v) {
+      const std::uint8_t* const next = weights + kCountVectors * bytes;
+      const U64 mask = load_words(weights + v * bytes), sign = load_words(weights + plane + v * bytes);
+      const U64 next_mask = load_words(next + v * bytes), next_sign = load_words(next + plane + v * bytes);
+#pragma GCC unroll 8
+      for (int i = 0; i < kPixels; ++i) {
+        const U64 a = broadcast_word(pixels[i] + at), b = broadcast_word(pixels[i] + at + kBitStepBytes);
+        const U64 p = masked_products(a, mask, sign), q = masked_products(b, next_mask, next_sign);
+        pairs[i][v] = pairs[i][v] + count_ones(majority(ones[i][v], p, q));
+        ones[i][v] = xor3(ones[i][v], p, q);
+      }
+    }
+  }
+  /// One such step.
+  COARSEGRAD_INLINE void add_one_masked(const std::uint8_t* const* pixels, std::int64_t at, const std::uint8_t* weights,
+                                        std::int64_t plane) {
+    constexpr int bytes = kWordLanes * kWordBytes;
+#pragma GCC unroll 2
+    for (int v = 0; v < kCountVectors; ++v) {
+      const U64 mask = load_words(weights + v * bytes), sign = load_words(weights + plane + v * bytes);
+#pragma GCC unroll 8
+      for (int i = 0; i < kPixels; ++i) {
+        const U64 p = masked_products(broadcast_word(pixels[i] + at), mask, sign);
+        pairs[i][v] = pairs[i][v] + count_ones({_mm512_and_si512(ones[i][v].v, p.v)});
+        ones[i][v] = ones[i][v] ^ p;
+      }
+    }
+  }
   /// The ones of pixel i.
   COARSEGRAD_INLINE I32 of(int i) const {
     const auto count = [&](int v) { return pairs[i][v] + pairs[i][v] + count_ones(ones[i][v]); };
@@ -106,8 +145,15 @@ COARSEGRAD_INLINE void count_plane(const BitTile& t, int plane, CountSums<kPixel
     std::int64_t at = r * t.pixel_row, s = t.run;
 #pragma GCC unroll 1
     for (; s > 1; s -= 2, at += 2 * kBitStepBytes, weights += 2 * step)
-      sums.template add_two<match>(pixels, at, weights);
-    if (s == 1) sums.template add_one<match>(pixels, at, weights);
+      if constexpr (match == BitMatch::masked)
+        sums.add_two_masked(pixels, at, weights, t.plane);
+      else
+        sums.template add_two<match>(pixels, at, weights);
+    if (s == 0) continue;
+    if constexpr (match == BitMatch::masked)
+      sums.add_one_masked(pixels, at, weights, t.plane);
+    else
+      sums.template add_one<match>(pixels, at, weights);
   }
 }
 
@@ -137,13 +183,14 @@ template <int kPixels>
 void count_tile_up_to(const BitTile& t) {
   if constexpr (kPixels > 0) {
     if (t.count != kPixels) return count_tile_up_to<kPixels - 1>(t);
-    t.match == BitMatch::equal ? count_tile_of<kPixels, BitMatch::equal>(t) : count_tile_of<kPixels, BitMatch::both>(t);
+    if (t.match == BitMatch::equal) return count_tile_of<kPixels, BitMatch::equal>(t);
+    t.match == BitMatch::both ? count_tile_of<kPixels, BitMatch::both>(t) : count_tile_of<kPixels, BitMatch::masked>(t);
   }
 }
 
 void count_tile(const BitTile& t) { count_tile_up_to<kCountPixels>(t); }
 
-constexpr BitProduct kCount{kChannelsPerWord, kCountFilters, kCountPixels, count_expand, count_tile};
+constexpr BitProduct kCount{kChannelsPerWord, kCountFilters, kCountPixels, true, count_expand, count_tile};
 
 }  // namespace
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

@@ -239,7 +239,7 @@ void lookup_tile(const BitTile& t) {
   functions[t.bits - 1](t);
 }
 
-constexpr BitProduct kLookup{kChannelsPerLookup, kFilters, kLookupPixels, lookup_expand, lookup_tile};
+constexpr BitProduct kLookup{kChannelsPerLookup, kFilters, kLookupPixels, false, lookup_expand, lookup_tile};
 
 }  // namespace
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

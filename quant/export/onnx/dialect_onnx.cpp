@@ -94,8 +94,8 @@ class OnnxDialect : public Dialect {
     const std::string places =
         g.add("Cast", {packed}, name + ".weight.places", {{"to", std::int64_t{TensorProto::INT64}}});
     const std::vector<float> list = list_of(w);
-    const std::string values = g.add("Gather", {g.floats(name + ".weight.list", {std::ssize(list)}, list), places},
-                                     name + ".weight.values", {{"axis", std::int64_t{0}}});
+    std::string values = g.add("Gather", {g.floats(name + ".weight.list", {std::ssize(list)}, list), places},
+                               name + ".weight.values", {{"axis", std::int64_t{0}}});
     if (w.scales.empty()) return values;
     const std::string scales = g.floats(name + ".weight.scale", scale_shape(w), w.scales);
     return g.add("Mul", {values, scales}, name + ".weight.scaled");

@@ -227,7 +227,7 @@ class Translator {
     };
     const std::string begin = numbers(".begin", {0, 0}), end = numbers(".end", {in[0], in[1]});
     const std::string axes = numbers(".axes", {2, 3}), steps = numbers(".stride", {o.stride.h, o.stride.w});
-    const std::string y = g_.add("Slice", {from, begin, end, axes, steps}, o.channels == 0 ? to : n + ".pixels");
+    std::string y = g_.add("Slice", {from, begin, end, axes, steps}, o.channels == 0 ? to : n + ".pixels");
     if (o.channels == 0) return y;
     const std::string pads = numbers(".pads", {0, o.before, 0, 0, 0, o.channels - o.before, 0, 0});
     return g_.add("Pad", {y, pads, g_.number(n + ".zero", 0)}, to, {{"mode", std::string("constant")}});

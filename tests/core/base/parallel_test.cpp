@@ -19,16 +19,11 @@
 #include "core/base/check.h"
 #include "core/base/memory.h"
 #include "tests/support/child.h"
+#include "tests/support/sanitizers.h"
 
 using namespace coarsegrad;
 
 namespace {
-
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kLimits = false;  // its shadow memory is beyond every limit
-#else
-constexpr bool kLimits = true;
-#endif
 
 /// Leaves this process so much more address space than it has now, until the end of the scope.
 class AddressSpace {
@@ -221,7 +216,7 @@ TEST_CASE("parallel_for: where OpenMP gives fewer threads than asked for every t
 }
 
 TEST_CASE("where threads cannot be started the error says how many were asked for and how many there are") {
-  if (!kLimits) {
+  if (testing::kAddressSanitizer) {
     MESSAGE("skipped: the sanitizers need more memory than the limit leaves");
     return;
   }
@@ -244,7 +239,7 @@ TEST_CASE("alone: no room for threads" * doctest::skip()) {
 }
 
 TEST_CASE("parallel_for: where the threads of the default number cannot be started one thread does the work") {
-  if (!kLimits) {
+  if (testing::kAddressSanitizer) {
     MESSAGE("skipped: the sanitizers need more memory than the limit leaves");
     return;
   }
@@ -292,10 +287,10 @@ TEST_CASE("parallel_for: a process that was forked while another thread's tasks 
 }
 
 TEST_CASE("memory: a process that was forked while another thread asks for memory gets some") {
-#if defined(__SANITIZE_ADDRESS__)
-  MESSAGE("skipped: the allocator of the sanitizers keeps locks that another thread held when the process forked");
-  return;
-#endif
+  if (testing::kAddressSanitizer) {
+    MESSAGE("skipped: the allocator of the sanitizers keeps locks that another thread held when the process forked");
+    return;
+  }
   std::atomic<bool> stop{false};
   std::thread busy([&] {
     while (!stop) const Scratch<float> piece(300);

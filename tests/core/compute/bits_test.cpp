@@ -26,6 +26,12 @@ std::vector<std::uint8_t> random_bytes(std::int64_t n, unsigned seed, unsigned b
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
+std::vector<BitMatch> matches_of(const BitProduct& product) {
+  std::vector<BitMatch> all{BitMatch::equal, BitMatch::both};
+  if (product.masks) all.push_back(BitMatch::masked);
+  return all;
+}
+
 // A tile with everything that it points to, in the form of one product.
 struct TileCase {
   const BitProduct& product;
@@ -48,7 +54,7 @@ struct TileCase {
         bits(activation_bits),
         match(m),
         levels(random_bytes(count * rows * taps * channels, 1, 1u << bits)),
-        weights(random_bytes(planes * rows * taps * steps * step_bytes(), 2)) {
+        weights(random_bytes((match == BitMatch::masked ? 2 : planes) * rows * taps * steps * step_bytes(), 2)) {
     for (int j = 0; j < product.lanes; ++j) offset.push_back(7 * j - 50);
   }
 
@@ -70,7 +76,9 @@ struct TileCase {
             const int level =
                 channel < channels ? levels[at(((pixel * rows + r) * taps + s / steps) * channels + channel)] : 0;
             const int w = weight_bit(q, r, s, lane, c), most = (1 << bits) - 1;
-            sum += (3 - 5 * q) * (w ? level : match == BitMatch::equal ? most - level : 0);
+            const bool turned = match == BitMatch::masked ? weight_bit(q + 1, r, s, lane, c) == 1 : w == 0;
+            const bool counts = match == BitMatch::equal || w == 1;
+            sum += (3 - 5 * q) * (counts ? turned ? most - level : level : 0);
           }
     return 2 * sum + offset[at(lane)];
   }
@@ -254,10 +262,10 @@ TEST_SUITE("bits") {
       const Kernels& k = active_kernels();
       for (int bits = 1; bits <= kernels::kMaxActivationBits; ++bits) {
         const BitProduct& product = bits == 1 ? k.bits.one_bit : k.bits.planes;
-        for (const BitMatch match : {BitMatch::equal, BitMatch::both})
+        for (const BitMatch match : matches_of(product))
           for (int count = 1; count <= product.max_pixels; ++count)
             for (const int columns : {1, product.lanes / 2 + 3, product.lanes})
-              for (const int planes : {1, 2})
+              for (const int planes : match == BitMatch::masked ? std::vector{1} : std::vector{1, 2})
                 TileCase(product, match, count, columns, planes, bits, 1 + count % 3, 20 + 37 * (count % 4)).check(k);
       }
     });
@@ -268,7 +276,7 @@ TEST_SUITE("bits") {
       const Kernels& k = active_kernels();
       for (int bits = 1; bits <= kernels::kMaxActivationBits; ++bits) {
         const BitProduct& product = bits == 1 ? k.bits.one_bit : k.bits.planes;
-        for (const BitMatch match : {BitMatch::equal, BitMatch::both}) {
+        for (const BitMatch match : matches_of(product)) {
           TileCase c(product, match, 1, 2, 1, bits, 3, 50000);
           std::ranges::fill(c.levels, static_cast<std::uint8_t>((1 << bits) - 1));
           std::ranges::fill(c.weights, std::uint8_t{255});

@@ -207,7 +207,9 @@ TEST_SUITE("bits") {
     };
     CHECK(narrowest({1, -1, -1, 1}) == BitCode::signs());
     CHECK(narrowest({1, 1}) == BitCode::signs());
-    CHECK(narrowest({1, 0, -1}) == BitCode::signed_bits(2));
+    CHECK(narrowest({1, 0, -1}) == BitCode::ternary());
+    CHECK(narrowest({1, 0}) == BitCode::ternary());
+    CHECK(narrowest({-2, 0, 1}) == BitCode::signed_bits(2));
     CHECK(narrowest({0, -1}) == BitCode::signed_bits(1));
     CHECK(narrowest({-2, 1}) == BitCode::signed_bits(2));
     CHECK(narrowest({2, 1}) == BitCode::signed_bits(3));
