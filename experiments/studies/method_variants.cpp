@@ -51,8 +51,8 @@ quant::Method method_at(const VariantSettings& s, const quant::Method& row, cons
   m.progressive = row.progressive;
   if (s.layers != "own") {
     m.layers = gradient_exceptions(row);
-    if (s.layers == "inner") m.layers.push_back("first: weights=float");
-    if (s.layers != "all") m.layers.push_back("last: weights=float");
+    if (s.layers == "inner") m.layers.emplace_back("first: weights=float");
+    if (s.layers != "all") m.layers.emplace_back("last: weights=float");
   }
   if (m.epochs > 0) m.relaxation.options.set("every", static_cast<double>(epochs) / m.epochs);
   if (m.activations.name == "relu") m.activations = float_method(s.float_net).activations;

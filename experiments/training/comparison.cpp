@@ -68,7 +68,7 @@ bool is_summary(const std::filesystem::path& path, const Args& args) {
 std::filesystem::path summary_file(const Args& args) {
   constexpr const char* kEnding = ".json";
   check_out(args.out(), {kEnding});
-  const std::filesystem::path path = beside(args.out(), kEnding);
+  std::filesystem::path path = beside(args.out(), kEnding);
   check_usage(!std::filesystem::exists(path) || is_summary(path, args), "--out ", args.out(),
               ": the summary would replace ", path.string(), ", which is something else; expected another name");
   check_place(path);

@@ -29,7 +29,7 @@ Metrics Task::unknown() const {
 }
 
 Metrics Task::evaluate(nn::Module& net, const datasets::Dataset& data) {
-  const Metrics expected = unknown();
+  Metrics expected = unknown();
   if (data.size() == 0) return expected;
   const StateScope remembered(*this);
   Metrics found = measure(net, data);

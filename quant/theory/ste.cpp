@@ -57,7 +57,8 @@ std::vector<double> panel_ends(const Surrogate& surrogate, double scale) {
   const auto add = [&ends](double u) {
     if (u > 0 && u < kFar) ends.push_back(u);
   };
-  for (double end = std::min(1.0, 1 / scale) / 8; end < kFar; end *= 2) add(end);
+  const double least = std::min(1.0, 1 / scale) / 8;
+  for (int doublings = 0; std::ldexp(least, doublings) < kFar; ++doublings) add(std::ldexp(least, doublings));
   add(1 / scale);
   if (surrogate.needs() == Surrogate::Needs::bit) {
     const auto pass = surrogate.interval(1.0);

@@ -180,9 +180,9 @@ class ThresholdsDialect : public QonnxDialect {
   Edge levels(Graph& g, const std::string& name, const std::string& x, const packed::Levels& o,
               int rank) const override {
     const std::vector<float> at = thresholds_of(o);
-    const auto n = std::ssize(o.sizes);
+    const auto n = std::ssize(o.sizes), above_zero = std::ssize(at) / 2;
     const Count count =
-        o.binary ? counted(true, 1) : Count{1, -static_cast<float>(at.size() / 2), "INT" + std::to_string(n + 1)};
+        o.binary ? counted(true, 1) : Count{1, -static_cast<float>(above_zero), "INT" + std::to_string(n + 1)};
     return {.codes = multi_threshold(g, name, x, {1, std::ssize(at)}, at, count, rank),
             .scale = scale_of(o),
             .with_sign = true};
