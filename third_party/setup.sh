@@ -10,11 +10,14 @@ say() { printf '%s: %s\n' "$me" "$*"; }
 fail() { printf '%s: %s\n' "$me" "$1" >&2; exit "${2:-1}"; }
 unknown_flag() { fail "unknown argument $1 (see --help)" 2; }
 
-# missing_packages LIST...: the packages named in these files that are not installed.
+# missing_packages LIST...: the packages named in these files that are not installed for the processors of this machine;
+# of a library that is installed for others, too, dpkg-query says a line for each.
 missing_packages() {
-  local package
+  local package own
+  own=$(dpkg --print-architecture)
   for package in $(cat "$@"); do
-    [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
+    dpkg-query -W -f='${Architecture} ${db:Status-Status}\n' "$package" 2>/dev/null |
+      grep -Eqx "($own|all) installed" || echo "$package"
   done
 }
 

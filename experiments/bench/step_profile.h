@@ -24,9 +24,11 @@ struct PassProfile {
 
 /// An op of a network.
 struct OpProfile {
-  std::string module, op;  ///< path of the innermost module around it, and its name
-  PassProfile forward = {}, backward = {};
-  double reads = 0;  ///< bytes of its inputs
+  std::string module,        ///< path of the innermost module around it
+      op;                    ///< its name
+  PassProfile forward = {},  ///< the value
+      backward = {};         ///< the gradients of its inputs
+  double reads = 0;          ///< bytes of its inputs
 };
 
 /// A tracer that takes times. What is made only when it is read (core/deferred.h), a normalisation behind which an
@@ -40,11 +42,16 @@ class StepProfile : public Tracer {
   /// All ops in the order of the forward pass, then those that were seen in backward passes alone.
   const std::vector<OpProfile>& ops() const { return ops_; }
 
+  /// Notes the time since the op before. Throws Error for another op than in the step before.
   Mark op(const char* name, const std::vector<Var>& inputs, const Shape& shape, const Attributes& attributes) override;
+  /// Adds the time to that op, or to a part of that name.
   void backward(const char* name, Mark mark, double seconds) override;
+  /// Parameters have no mark.
   Mark parameter(const Parameter& parameter) override;
+  /// Ops belong to this module from here on.
   void enter(const std::string& path, const std::string& kind, const std::vector<Var>& inputs,
              const Attributes& attributes) override;
+  /// And no longer.
   void leave(const Var& output) override;
 
  private:
