@@ -41,6 +41,8 @@ packed::Model frozen(const std::string& path) {
   packed::Model model = quant::freeze(*network.net, images.image, network.rule.get(),
                                       settings.pixels == "codes" ? datasets::kPixelScale : 0);
   if (const auto split = split_in(file, path)) model.metadata["dataset"] = split->dataset;
+  for (const char* measured : {"test_accuracy", "kernels", "cpu"})  // experiments/training/network_file.h
+    if (const auto found = file.metadata.find(measured); found != file.metadata.end()) model.metadata.insert(*found);
   return model;
 }
 

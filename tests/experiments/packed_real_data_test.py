@@ -4,8 +4,12 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "experiments/python"))
+import coarsegrad  # noqa: E402
 
 BIN = pathlib.Path(os.environ["BIN"])
 DATA = pathlib.Path(os.environ.get("COARSEGRAD_DATA") or "nowhere")
@@ -55,6 +59,22 @@ class EqualOnRealData(unittest.TestCase):
 
     def test_cifar10(self):
         self.expect_equal("cifar10")
+
+
+class Zoo(unittest.TestCase):
+    def test_packed_networks(self):
+        models = sorted((pathlib.Path(__file__).parents[2] / "experiments/zoo").glob("*.cgpacked"))
+        self.assertGreaterEqual(len(models), 1)
+        if not (DATA / "cifar10").exists():
+            print("skipped: COARSEGRAD_DATA has no cifar10")
+            self.skipTest("needs cifar10")
+        for model in models:
+            with self.subTest(model.name), tempfile.TemporaryDirectory() as folder:
+                words = [BIN / "infer", model, "--data", DATA, "--seconds", "0", "--json", "--quiet", "--out"]
+                done = subprocess.run([*words, f"{folder}/i.h5"], capture_output=True, text=True)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                stated = float(coarsegrad.read_packed_model(model).metadata["test_accuracy"])
+                self.assertLess(abs(json.loads(done.stdout)["accuracy"] - stated), 5e-4)
 
 
 if __name__ == "__main__":
