@@ -15,8 +15,8 @@ namespace {
 constexpr int kMostPlanes = 4, kNever = std::numeric_limits<int>::max();
 
 // From how many input channels on bits are faster than bytes in a table: a row for each number of planes of the weights,
-// a column for activations of 1, 2, 3 and 4 bits; and for ternary weights by a mask and a sign, in tables that have them,
-// with activations of 1 bit.
+// a column for activations of 1, 2, 3 and 4 bits; and for ternary weights by a mask and a sign with activations of 1 bit,
+// never in tables that do not have them.
 struct BitLimits {
   std::string_view table;
   int fewest_channels[kMostPlanes][kernels::kMaxActivationBits], masked = kNever;
@@ -79,7 +79,7 @@ CodeKernel fastest_code_kernel(const BitCode& weight, const BitCode& activation,
   if (bits != bytes || activation.low < 0) return bits ? CodeKernel::bits : CodeKernel::bytes;
   if (weight.bits > kMostPlanes) return CodeKernel::bytes;
   const BitLimits& limits = limits_of(active_kernels().name);
-  const bool masked = weight == BitCode::ternary() && activation.bits == 1 && active_kernels().bits.one_bit.masks;
+  const bool masked = weight == BitCode::ternary() && activation.bits == 1;
   const int by_planes = limits.fewest_channels[weight.bits - 1][activation.bits - 1];
   return s.in_channels >= std::min(by_planes, masked ? limits.masked : kNever) ? CodeKernel::bits : CodeKernel::bytes;
 }
