@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/parallel.h"
+#include "core/kept.h"
 #include "core/normalization.h"
 #include "core/ops.h"
 
@@ -41,8 +42,10 @@ class NormalizedRelu : public Deferred {
 
  private:
   void run(std::int64_t begin, std::int64_t rows, Real* y, std::uint8_t* mask) const {
-    const Real* added = n_->shortcut.defined() ? n_->shortcut.data() + begin : nullptr;
-    batch_norm_relu<Real>(rows, n_->channels(), n_->x.data() + begin, n_->columns(), added, y, mask);
+    const Elements<Real> added = n_->shortcut.elements().from(begin);
+    with_kept(n_->x, [&](const auto* x) {
+      batch_norm_relu<Real>(rows, n_->channels(), x + begin, n_->columns(), added, y, mask);
+    });
   }
 
   std::shared_ptr<const Normalization> n_;
@@ -54,20 +57,30 @@ struct Forward {
   std::shared_ptr<const Coded> coded = nullptr;
 };
 
+// y = relu(x) and its mask, without all Reals between where x is kept as bfloat16.
+void rectify(const Tensor& x, const ElementSink<Real>& y, std::uint8_t* mask) {
+  const Elements<Real> all = bfloat16_of(x) ? x.elements() : x.data();
+  parallel_ranges(x.numel(), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+    const ElementWindow<Real> in(all, begin, end);
+    const SinkWindow<Real> out(y, begin, end);
+    relu_forward<Real>(end - begin, in.data(), out.data(), mask ? mask + begin / 8 : nullptr);
+  });
+}
+
 Forward rectified(const Tensor& x, const std::shared_ptr<const Normalization>& n, bool wanted) {
   // A shortcut whose elements are there is kept instead of the result; one that is made piece by piece is not
   // made again and again.
-  if (n && (!n->shortcut.defined() || !n->shortcut.source())) {
+  if (n && is_kept(n->shortcut)) {
     const auto later = std::make_shared<const NormalizedRelu>(n);
     return {Tensor::deferred(x.shape(), later), [later] { return later->mask(); }};
   }
-  Tensor y = Tensor::uninitialized(x.shape());
-  MutableMask mask = mask_of(x.numel(), wanted);
-  if (n)
-    batch_norm_relu<Real>(n->rows(), n->channels(), n->x.data(), n->columns(), n->shortcut.elements(), y.mutable_data(),
-                          data_of(mask));
-  else
-    relu_forward<Real>(x.numel(), x.data(), y.mutable_data(), data_of(mask));
+  const MutableMask mask = mask_of(x.numel(), wanted);
+  const Tensor y = written(x.shape(), compute_type(), [&](const ElementSink<Real>& to) {
+    if (!n) return rectify(x, to, data_of(mask));
+    with_kept(n->x, [&](const auto* kept) {
+      batch_norm_relu<Real>(n->rows(), n->channels(), kept, n->columns(), n->shortcut.elements(), to, data_of(mask));
+    });
+  });
   return {y, [mask] { return mask; }};
 }
 
@@ -86,10 +99,14 @@ Forward on_grid(const Tensor& x, const std::shared_ptr<const Normalization>& n, 
                               std::vector<Real>{grid.quantizer.scale()});
   MutableMask mask = mask_of(x.numel(), with_mask);
   const auto pass = grid.slope.interval.value_or(kernels::PassBand<Real>{});  // read where there is a mask
+  std::uint8_t* const codes = coded->codes();
+  const auto behind_norm = [&](const auto* kept) {
+    return batch_norm_quantize<Real>(n->rows(), n->channels(), kept, n->columns(), n->shortcut.elements(),
+                                     grid.quantizer, pass, codes, data_of(mask));
+  };
   const bool any_nan =
-      n ? batch_norm_quantize<Real>(n->rows(), n->channels(), n->x.data(), n->columns(), n->shortcut.elements(),
-                                    grid.quantizer, pass, coded->codes(), data_of(mask))
-        : quantize_forward<Real>(x.numel(), x.data(), grid.quantizer, pass, nullptr, coded->codes(), data_of(mask));
+      n ? with_kept(n->x, behind_norm)
+        : quantize_forward<Real>(x.numel(), x.data(), grid.quantizer, pass, nullptr, codes, data_of(mask));
   return {any_nan ? values_on_grid(x, grid) : Tensor::deferred(x.shape(), coded), [mask] { return mask; }, coded};
 }
 

@@ -14,6 +14,7 @@
 namespace coarsegrad {
 
 class CodeWeights;
+struct Bfloat16;
 struct BitCode;
 struct ConvShape;
 
@@ -41,6 +42,8 @@ class Deferred {
   virtual std::int64_t granule() const { return 1; }
   /// The integers behind the elements, where there are any.
   virtual const Coded* coded() const { return nullptr; }
+  /// The elements themselves, where they are kept as bfloat16.
+  virtual const Bfloat16* bfloat16() const { return nullptr; }
   /// The powers of two behind the elements, where there are any.
   virtual std::optional<PowerCodes> powers() const { return std::nullopt; }
   /// Bits of an element in a deployed network; 0 for floats.

@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/parallel.h"
 #include "core/in_range.h"
+#include "core/kept.h"
 #include "core/masked_gradient.h"
 #include "core/ops.h"
 
@@ -36,30 +37,43 @@ std::shared_ptr<Normalization> recipe(const Var& x, const Var& scale, const Var&
   n->x = x.value();
   n->scale = scale.value();
   n->shift = shift.value();
-  n->x.data();  // a recipe does not stand on another one
+  if (!is_kept(n->x)) n->x.data();  // a recipe does not stand on another one
   return n;
 }
 
-// Records the op. The gradient behind an activation comes with its mask, and is what both kernels read then; where a
-// shortcut wants the product as well, the first of them writes it.
+// The gradient behind an activation comes with its mask, and is what both kernels read then; where a shortcut wants the
+// product as well, the first of them writes it. Large gradients are kept as x is.
+template <class Kept>
+Gradients gradients_of(const Normalization& n, BatchStatistics statistics, const std::array<bool, 3>& need,
+                       const Kept* x, const Tensor& dy) {
+  Gradients grads(3);
+  for (std::size_t i = 1; i < need.size(); ++i)
+    if (need[i]) grads[i] = Tensor::uninitialized(n.mean.shape());
+  const auto run = [&](const Tensor& gradient, const std::uint8_t* mask, Kept* product) {
+    const Tensor g = kept_like<Kept>(gradient);
+    const auto write = [&](Kept* dx) {
+      batch_norm_backward<Real>(n.rows(), n.channels(), x, elements_of<Kept>(g), mask, n.columns(), statistics,
+                                {dx, grads[1].mutable_data(), grads[2].mutable_data(), product});
+    };
+    if (need[0])
+      grads[0] = written_as<Kept>(n.x.shape(), write);
+    else
+      write(nullptr);
+  };
+  const auto masked = std::dynamic_pointer_cast<const MaskedGradient>(dy.shared_source());
+  const auto run_masked = [&](Kept* product) { run(masked->gradient(), masked->mask().data(), product); };
+  if (masked && !masked->has_other_readers())
+    run_masked(nullptr);
+  else if (!masked || !make_as<Kept>(dy, run_masked))
+    run(dy, nullptr, nullptr);
+  return grads;
+}
+
 Var recorded(const std::shared_ptr<const Normalization>& n, BatchStatistics statistics, const Var& x, const Var& scale,
              const Var& shift) {
   const std::array<bool, 3> need{x.requires_grad(), scale.requires_grad(), shift.requires_grad()};
-  const auto backward = [n, statistics, need](const Tensor& g) -> Gradients {
-    Gradients grads(3);
-    for (std::size_t i = 0; i < need.size(); ++i)
-      if (need[i]) grads[i] = Tensor::uninitialized(i == 0 ? n->x.shape() : n->mean.shape());
-    const auto run = [&](const Real* dy, const std::uint8_t* mask, Real* product) {
-      batch_norm_backward<Real>(n->rows(), n->channels(), n->x.data(), dy, mask, n->columns(), statistics,
-                                {grads[0].mutable_data(), grads[1].mutable_data(), grads[2].mutable_data(), product});
-    };
-    const auto masked = std::dynamic_pointer_cast<const MaskedGradient>(g.shared_source());
-    const auto run_masked = [&](Real* product) { run(masked->gradient().data(), masked->mask().data(), product); };
-    if (masked && !masked->has_other_readers())
-      run_masked(nullptr);
-    else if (!masked || !g.make_with(run_masked))
-      run(g.data(), nullptr, nullptr);
-    return grads;
+  const auto backward = [n, statistics, need](const Tensor& g) {
+    return with_kept(n->x, [&](const auto* kept) { return gradients_of(*n, statistics, need, kept, g); });
   };
   return record("batch_norm", Tensor::deferred(x.shape(), n), {x, scale, shift}, backward, [&n] {
     return Attributes{{"mean", n->mean}, {"inv_std", n->inv_std}};
@@ -73,7 +87,9 @@ std::shared_ptr<const Normalization> normalization_of(const Tensor& t) {
 }  // namespace
 
 void Normalization::read(std::int64_t begin, std::int64_t end, Real* out) const {
-  batch_norm_apply<Real>((end - begin) / channels(), channels(), x.data() + begin, columns(), out);
+  with_kept(x, [&](const auto* kept) {
+    batch_norm_apply<Real>((end - begin) / channels(), channels(), kept + begin, columns(), out);
+  });
   if (!shortcut.defined()) return;
   const ElementWindow<Real> added(shortcut.elements(), begin, end);
   for (std::int64_t i = 0; i < end - begin; ++i) out[i] += added.data()[i];
@@ -112,8 +128,10 @@ Var batch_norm(const Var& x, const Var& scale, const Var& shift, Real eps, Real 
   n->mean = Tensor::uninitialized({channels});
   n->inv_std = Tensor::uninitialized({channels});
   const Scratch<double> var(static_cast<std::size_t>(channels));
-  batch_norm_statistics<Real>(rows, channels, n->x.data(), eps, n->mean.mutable_data(), var.data(),
-                              n->inv_std.mutable_data());
+  with_kept(n->x, [&](const auto* kept) {
+    batch_norm_statistics<Real>(rows, channels, kept, eps, n->mean.mutable_data(), var.data(),
+                                n->inv_std.mutable_data());
+  });
   const auto count = static_cast<double>(rows);
   if (running_mean) move_towards(*running_mean, momentum, [&](std::int64_t c) { return n->mean[c]; });
   if (running_var)

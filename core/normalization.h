@@ -12,7 +12,7 @@ inline namespace COARSEGRAD_REAL {
 /// The elements t = (x - mean) * inv_std * scale + shift, per channel (the last axis of x), plus those of `shortcut`.
 class Normalization : public Deferred {
  public:
-  Tensor x;                           ///< (N, ..., C)
+  Tensor x;                           ///< (N, ..., C), kept as Real or as bfloat16
   Tensor scale,                       ///< (C), or undefined: 1
       shift;                          ///< (C), or undefined: 0
   Tensor mean,                        ///< (C)

@@ -150,7 +150,7 @@ double accuracy(const Tensor& logits, const Tensor& labels);
 Tensor sum_to(const Tensor& x, const Shape& shape);
 /// x repeated to `shape`.
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
-/// y += x, equal shapes.
+/// y += x, equal shapes. A recipe becomes elements, kept as bfloat16 where one of the two is.
 void add_to(Tensor& y, const Tensor& x);
 /// Sum of all elements in a fixed order.
 double total(const Tensor& x);

@@ -7,6 +7,7 @@
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "core/compute/pool.h"
+#include "core/kept.h"
 #include "core/kernels/kernels.h"
 #include "core/ops.h"
 
@@ -31,6 +32,28 @@ Attributes attributes_of(const PoolOptions& o) {
 
 Tensor pooled(const PoolShape& s) {
   return Tensor::uninitialized({s.batch, s.out_height(), s.out_width(), s.channels});
+}
+
+// A tensor of images that f(first image, images, their elements of x, where those of the result go) makes of those of x,
+// some at a time: recipes are read, and what is kept as bfloat16 written, without all the Reals between.
+template <class F>
+Tensor image_by_image(const Shape& shape, ComputeType type, const Tensor& x, F&& f) {
+  const std::int64_t batch = std::max<std::int64_t>(shape[0], 1), in = x.numel() / batch, out = shape.numel() / batch;
+  const std::int64_t together = std::max<std::int64_t>(kTaskElements / std::max<std::int64_t>({in, out, 1}), 1);
+  const Elements<Real> all = x.elements();
+  return written(shape, type, [&](const ElementSink<Real>& y) {
+    parallel_ranges(shape[0], together, [&](std::int64_t begin, std::int64_t end) {
+      const ElementWindow<Real> some(all, begin * in, end * in);
+      const SinkWindow<Real> to(y, begin * out, end * out);
+      f(begin, end - begin, some.data(), to.data());
+    });
+  });
+}
+
+PoolShape with_batch(const PoolShape& s, std::int64_t images) {
+  PoolShape some = s;
+  some.batch = images;
+  return some;
 }
 
 // The bytes of codes as the numbers that they are.
@@ -61,10 +84,12 @@ Tensor max_pooled_codes(const PoolShape& s, const Coded& x, std::uint16_t* place
 }
 
 Tensor max_pooled(const PoolShape& s, const Tensor& x, std::uint16_t* place) {
+  s.validate();
   if (const Coded* coded = x.coded(); coded && coded->scales().size() == 1) return max_pooled_codes(s, *coded, place);
-  Tensor y = pooled(s);
-  max_pool_forward<Real>(s, x.data(), y.mutable_data(), place);
-  return y;
+  const Shape shape{s.batch, s.out_height(), s.out_width(), s.channels};
+  return image_by_image(shape, compute_type(), x, [&](std::int64_t n, std::int64_t images, const Real* in, Real* out) {
+    max_pool_forward<Real>(with_batch(s, images), in, out, place + n * shape.numel() / s.batch);
+  });
 }
 
 // The pixels of one subsampling, image by image.
@@ -145,12 +170,13 @@ Var max_pool2d(const Var& x, const PoolOptions& o) {
       static_cast<std::size_t>(s.batch * s.out_height() * s.out_width() * s.channels));
   const Tensor y = max_pooled(s, x.value(), place->data());
   const Shape in = x.shape();
+  const ComputeType type = compute_type();
   return record(
       "max_pool2d", y, {x},
       [=](const Tensor& g) -> Gradients {
-        Tensor dx = Tensor::uninitialized(in);
-        max_pool_backward<Real>(s, g.data(), place->data(), dx.mutable_data());
-        return {dx};
+        return {image_by_image(in, type, g, [&](std::int64_t n, std::int64_t images, const Real* dy, Real* dx) {
+          max_pool_backward<Real>(with_batch(s, images), dy, place->data() + n * g.numel() / s.batch, dx);
+        })};
       },
       [&o] { return attributes_of(o); });
 }
@@ -173,12 +199,15 @@ Var avg_pool2d(const Var& x, const PoolOptions& o) {
 Var global_avg_pool2d(const Var& x) {
   check(x.shape().rank() == 4, "global_avg_pool2d: given x ", x.shape(), ", expected (N, H, W, C)");
   const Shape in = x.shape();
-  Tensor y = Tensor::uninitialized({in[0], in[3]});
-  global_average_pool_forward<Real>(in[0], in[1] * in[2], in[3], x.value().data(), y.mutable_data());
-  return record("global_avg_pool2d", y, {x}, [=](const Tensor& g) -> Gradients {
-    Tensor dx = Tensor::uninitialized(in);
-    global_average_pool_backward<Real>(in[0], in[1] * in[2], in[3], g.data(), dx.mutable_data());
-    return {dx};
+  check(in[1] * in[2] > 0, "global_avg_pool2d: given x ", in, ", expected images with pixels");
+  const Tensor y = image_by_image({in[0], in[3]}, ComputeType::real, x.value(),
+                                  [&](std::int64_t, std::int64_t images, const Real* some, Real* means) {
+                                    global_average_pool_forward<Real>(images, in[1] * in[2], in[3], some, means);
+                                  });
+  return record("global_avg_pool2d", y, {x}, [in, type = compute_type()](const Tensor& g) -> Gradients {
+    return {image_by_image(in, type, g, [&](std::int64_t, std::int64_t images, const Real* dy, Real* dx) {
+      global_average_pool_backward<Real>(images, in[1] * in[2], in[3], dy, dx);
+    })};
   });
 }
 

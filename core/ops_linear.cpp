@@ -7,8 +7,10 @@
 #include "core/compute/bit_conv.h"
 #include "core/compute/code_weights.h"
 #include "core/compute/conv.h"
+#include "core/compute/conv_bfloat16.h"
 #include "core/compute/conv_codes_backward.h"
 #include "core/compute/elementwise.h"
+#include "core/kept.h"
 #include "core/leveled.h"
 #include "core/matrix_product.h"
 #include "core/ops.h"
@@ -49,18 +51,63 @@ bool multiply_codes(const ConvShape& s, const Tensor& x, const Tensor& w, const 
   return false;
 }
 
-Tensor convolved(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias) {
-  Tensor y = Tensor::uninitialized({s.batch, s.out_height(), s.out_width(), s.out_channels});
-  if (!multiply_codes<Real>(s, x, w, bias.data(), y.mutable_data()))
-    conv2d_forward<Real>(s, x.elements(), w.data(), bias.data(), y.mutable_data());
-  return y;
+// y = what multiply(Real* y) makes of codes, which returns whether it has, else what write(ElementSink<Real> y) makes of
+// Reals; kept as `type` wants.
+template <class Multiply, class Write>
+Tensor product(const Shape& shape, ComputeType type, Multiply&& multiply, Write&& write) {
+  if (Tensor y = Tensor::uninitialized(shape); multiply(y.mutable_data())) return kept_as(y, type);
+  return written(shape, type, write);
 }
 
-Tensor dense(const Tensor& x, const Tensor& w, const Tensor& bias) {
+// The elements as a product of bfloat16 reads them.
+template <class T>
+Bfloat16Factor factor(const Tensor& t) {
+  if (const Bfloat16* const kept = bfloat16_of(t)) return kept;
+  const Elements<T> all = t.elements();
+  return all;
+}
+
+// Gradients are read by the image and recipes of them by the byte of a mask: they are made before.
+const Tensor& made(const Tensor& t) {
+  if (!is_kept(t)) t.data();
+  return t;
+}
+
+// The three products of a convolution, of Reals or of bfloat16.
+template <class T>
+void forward(const ConvShape& s, ComputeType type, const Tensor& x, const Tensor& w, const T* bias,
+             const ElementSink<T>& y) {
+  if constexpr (std::is_same_v<T, float>)
+    if (type == ComputeType::bfloat16) return conv2d_forward_bfloat16(s, factor<T>(x), w.data(), bias, y);
+  conv2d_forward<T>(s, x.elements(), w.data(), bias, y);
+}
+
+template <class T>
+void backward_data(const ConvShape& s, ComputeType type, const Tensor& dy, const Tensor& w, const ElementSink<T>& dx) {
+  if constexpr (std::is_same_v<T, float>)
+    if (type == ComputeType::bfloat16) return conv2d_backward_data_bfloat16(s, factor<T>(made(dy)), w.data(), dx);
+  conv2d_backward_data<T>(s, dy.data(), w.data(), dx);
+}
+
+template <class T>
+void backward_weight(const ConvShape& s, ComputeType type, const Tensor& x, const Tensor& dy, T* dw) {
+  if constexpr (std::is_same_v<T, float>)
+    if (type == ComputeType::bfloat16) return conv2d_backward_weight_bfloat16(s, factor<T>(x), factor<T>(made(dy)), dw);
+  conv2d_backward_weight<T>(s, x.elements(), dy.data(), dw);
+}
+
+Tensor convolved(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias, ComputeType type) {
+  return product(
+      {s.batch, s.out_height(), s.out_width(), s.out_channels}, type,
+      [&](Real* y) { return multiply_codes<Real>(s, x, w, bias.data(), y); },
+      [&](const ElementSink<Real>& y) { forward<Real>(s, type, x, w, bias.data(), y); });
+}
+
+Tensor dense(const Tensor& x, const Tensor& w, const Tensor& bias, ComputeType type) {
   Tensor y = Tensor::uninitialized({x.size(0), w.size(0)});
   if (multiply_codes<Real>(bit_linear_shape(x.size(0), x.size(1), w.size(0)), x, w, bias.data(), y.mutable_data()))
     return y;
-  y = multiplied(x, false, w, true);
+  y = multiplied(rounded_for(type, x), false, rounded_for(type, w), true);
   if (bias.defined()) add_row<Real>(y.size(0), w.size(0), bias.data(), y.data(), y.mutable_data());
   return y;
 }
@@ -88,30 +135,30 @@ bool weigh_back_codes(const ConvShape& s, const Tensor& x, const Tensor& dy, T* 
   return false;
 }
 
-Tensor input_gradient(const ConvShape& s, const Tensor& dy, const Tensor& w, const Shape& shape) {
-  Tensor dx = Tensor::uninitialized(shape);
-  if (!convolve_back_codes<Real>(s, dy, w, dx.mutable_data()))
-    conv2d_backward_data<Real>(s, dy.data(), w.data(), dx.mutable_data());
-  return dx;
+Tensor input_gradient(const ConvShape& s, const Tensor& dy, const Tensor& w, const Shape& shape, ComputeType type) {
+  return product(
+      shape, type, [&](Real* dx) { return convolve_back_codes<Real>(s, dy, w, dx); },
+      [&](const ElementSink<Real>& dx) { backward_data<Real>(s, type, dy, w, dx); });
 }
 
-Tensor weight_gradient(const ConvShape& s, const Tensor& x, const Tensor& dy, const Shape& shape) {
+Tensor weight_gradient(const ConvShape& s, const Tensor& x, const Tensor& dy, const Shape& shape, ComputeType type) {
   Tensor dw = Tensor::uninitialized(shape);
-  if (!weigh_back_codes<Real>(s, x, dy, dw.mutable_data()))
-    conv2d_backward_weight<Real>(s, x.elements(), dy.data(), dw.mutable_data());
+  if (!weigh_back_codes<Real>(s, x, dy, dw.mutable_data())) backward_weight<Real>(s, type, x, dy, dw.mutable_data());
   return dw;
 }
 
-Tensor dense_input_gradient(const Tensor& dy, const Tensor& w) {
+Tensor dense_input_gradient(const Tensor& dy, const Tensor& w, ComputeType type) {
   Tensor dx = Tensor::uninitialized({dy.size(0), w.size(1)});
   const ConvShape s = bit_linear_shape(dy.size(0), w.size(1), w.size(0));
-  return convolve_back_codes<Real>(s, dy, w, dx.mutable_data()) ? dx : multiplied(dy, false, w, false);
+  if (convolve_back_codes<Real>(s, dy, w, dx.mutable_data())) return dx;
+  return multiplied(rounded_for(type, dy), false, rounded_for(type, w), false);
 }
 
-Tensor dense_weight_gradient(const Tensor& x, const Tensor& dy) {
+Tensor dense_weight_gradient(const Tensor& x, const Tensor& dy, ComputeType type) {
   Tensor dw = Tensor::uninitialized({dy.size(1), x.size(1)});
   const ConvShape s = bit_linear_shape(x.size(0), x.size(1), dy.size(1));
-  return weigh_back_codes<Real>(s, x, dy, dw.mutable_data()) ? dw : multiplied(dy, true, x, false);
+  if (weigh_back_codes<Real>(s, x, dy, dw.mutable_data())) return dw;
+  return multiplied(rounded_for(type, dy), true, rounded_for(type, x), false);
 }
 
 // The gradient of an output as the two products of the backward pass see it.
@@ -164,15 +211,16 @@ Var linear(const Var& x, const Var& weight, const Var& bias, const OutputGradien
   const std::int64_t out = weight.shape()[0];
   check(!bias.defined() || bias.shape() == Shape{out}, "linear: given bias ", bias.shape(), ", expected (", out, ")");
   const Tensor in = x.value(), w = weight.value();
-  const Tensor y = dense(in, w, bias.value());
+  const ComputeType type = compute_type();
+  const Tensor y = dense(in, w, bias.value(), type);
   const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
   return record("linear", y, {x, weight, bias}, [=](const Tensor& g) -> Gradients {
     Gradients grads(3);
     MappedGradient mapped(map, g);
-    if (need_x) grads[0] = dense_input_gradient(mapped.for_input(), w);
+    if (need_x) grads[0] = dense_input_gradient(mapped.for_input(), w, type);
     if (!need_w && !need_b) return grads;
     const Tensor dy = mapped.for_weight();
-    if (need_w) grads[1] = dense_weight_gradient(in, dy);
+    if (need_w) grads[1] = dense_weight_gradient(in, dy, type);
     if (need_b) grads[2] = sum_rows(dy);
     return grads;
   });
@@ -196,15 +244,16 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dOptions
             xs[2] + 2 * o.padding.w >= o.dilation.w * (ws[2] - 1) + 1,
         "conv2d: given x ", xs, ", expected at least the extent of the kernel ", ws);
   const Tensor in = x.value(), w = weight.value();
-  const Tensor y = convolved(s, in, w, bias.value());
+  const ComputeType type = compute_type();
+  const Tensor y = convolved(s, in, w, bias.value(), type);
   const bool need_x = x.requires_grad(), need_w = weight.requires_grad(), need_b = bias.requires_grad();
   auto backward = [=, map = o.map](const Tensor& g) -> Gradients {
     Gradients grads(3);
     MappedGradient mapped(map, g);
-    if (need_x) grads[0] = input_gradient(s, mapped.for_input(), w, in.shape());
+    if (need_x) grads[0] = input_gradient(s, mapped.for_input(), w, in.shape(), type);
     if (!need_w && !need_b) return grads;
     const Tensor dy = mapped.for_weight();
-    if (need_w) grads[1] = weight_gradient(s, in, dy, w.shape());
+    if (need_w) grads[1] = weight_gradient(s, in, dy, w.shape(), type);
     if (need_b) grads[2] = sum_rows(dy);
     return grads;
   };

@@ -8,6 +8,7 @@
 #include "core/base/memory.h"
 #include "core/base/parallel.h"
 #include "core/compute/elementwise.h"
+#include "core/kept.h"
 #include "core/map.h"
 #include "core/ops.h"
 #include "core/tracer.h"
@@ -112,7 +113,10 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 
 void add_to(Tensor& y, const Tensor& x) {
   check(y.shape() == x.shape(), "add_to: given shapes ", y.shape(), " and ", x.shape(), ", expected equal ones");
-  accumulate<Real>(x.numel(), x.data(), y.mutable_data());
+  if (y.source() && (bfloat16_of(y) || bfloat16_of(x)))
+    y = sum_as_bfloat16(y, x);
+  else
+    accumulate<Real>(x.numel(), x.data(), y.mutable_data());
 }
 
 double total(const Tensor& x) { return sum_axis(x.reshaped({x.numel()}), 0).item(); }

@@ -82,6 +82,12 @@ bool Tensor::make_with(const std::function<void(Real*)>& write) const {
   return made;
 }
 
+bool Tensor::replace_source(std::shared_ptr<const Deferred> source) const {
+  const bool open = lazy_ && !lazy_->made;
+  if (open) lazy_->source = std::move(source);
+  return open;
+}
+
 const Coded* Tensor::coded() const { return lazy_ && lazy_->source ? lazy_->source->coded() : nullptr; }
 
 Tensor Tensor::codes() const {

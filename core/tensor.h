@@ -92,6 +92,9 @@ class Tensor {
   /// go of where they would have come from. False, and nothing happens, where they are there already. Nobody
   /// else may be reading them meanwhile.
   bool make_with(const std::function<void(Real* all)>& write) const;
+  /// Lets the elements of a deferred tensor come from `source` from now on, for all its copies. False, and nothing
+  /// happens, where they have been made already. Nobody else may be reading them meanwhile.
+  bool replace_source(std::shared_ptr<const Deferred> source) const;
   /// The integers behind the elements, or null.
   const Coded* coded() const;
   /// The integers behind the elements as a tensor of this shape, of uint8 or, for signed codes, int8, which shares

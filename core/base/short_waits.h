@@ -21,7 +21,8 @@ inline char file_of_program[4096];
 
 /// Executes the program again with its arguments and the environment that asks for short waits; returns where that
 /// fails, or where there is nothing to ask for. Sanitizers have not begun yet when this runs.
-[[gnu::no_sanitize("address", "undefined")]] inline void ask_for_short_waits(int, char** argv, char** environment) {
+__attribute__((no_sanitize("address", "undefined"))) inline void ask_for_short_waits(int, char** argv,
+                                                                                     char** environment) {
   // GNU's turns, which take 0.4 to 0.8 ms. Its default, 15 times as many, was 0 to 3 % faster in trainings alone on two
   // processors; beside two more of them, a LeNet-5 was trained at a fifth of the speed, and images one by one went
   // through a packed network at a tenth. With 2,000 turns a training alone lost 5 %.

@@ -48,6 +48,7 @@ constexpr BitLimits kLimits[] = {
 
 // Tables that are not listed have the limits of the last one.
 const BitLimits& limits_of(std::string_view table) {
+  if (table == "avx512bf16") table = "avx512vpopcntdq";  // has the kernels for codes of this one
   const auto* found = std::ranges::find(kLimits, table, &BitLimits::table);
   return found == std::end(kLimits) ? *std::prev(found) : *found;
 }

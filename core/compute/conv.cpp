@@ -17,44 +17,56 @@ void ConvShape::validate(const char* op) const {
 }
 
 namespace {
-std::int64_t image_size(const ConvShape& s) { return s.height * s.width * s.in_channels; }
+
+std::int64_t inputs(const ConvShape& s) { return s.batch * s.height * s.width * s.in_channels; }
+std::int64_t outputs(const ConvShape& s) { return s.batch * s.out_height() * s.out_width() * s.out_channels; }
+
 }  // namespace
 
 template <class T>
-void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias, T* y) {
+void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
+                    std::type_identity_t<ElementSink<T>> y) {
   s.validate("conv2d_forward");
   if constexpr (std::is_same_v<T, float>) {
     if (winograd::covers(s)) return winograd::forward(s, x, weight, bias, y);
     if (direct::covers(s)) return direct::forward(s, x, weight, bias, y);
   }
-  columns::forward(s, ElementWindow<T>(x, 0, s.batch * image_size(s)).data(), weight, bias, y);
+  const ElementWindow<T> in(x, 0, inputs(s));
+  const SinkWindow<T> out(y, 0, outputs(s));
+  columns::forward(s, in.data(), weight, bias, out.data());
 }
 
 template <class T>
-void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx) {
+void conv2d_backward_data(const ConvShape& s, std::type_identity_t<Elements<T>> dy, const T* weight,
+                          std::type_identity_t<ElementSink<T>> dx) {
   s.validate("conv2d_backward_data");
   if constexpr (std::is_same_v<T, float>) {
     if (winograd::covers(s)) return winograd::backward_data(s, dy, weight, dx);
     if (direct::covers(s)) return direct::backward_data(s, dy, weight, dx);
   }
-  columns::backward_data(s, dy, weight, dx);
+  const ElementWindow<T> gradients(dy, 0, outputs(s));
+  const SinkWindow<T> out(dx, 0, inputs(s));
+  columns::backward_data(s, gradients.data(), weight, out.data());
 }
 
 template <class T>
-void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* dy, T* dweight) {
+void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x,
+                            std::type_identity_t<Elements<T>> dy, T* dweight) {
   s.validate("conv2d_backward_weight");
   if constexpr (std::is_same_v<T, float>) {
     if (winograd::covers(s)) return winograd::backward_weight(s, x, dy, dweight);
     if (direct::covers(s)) return direct::backward_weight(s, x, dy, dweight);
   }
-  columns::backward_weight(s, ElementWindow<T>(x, 0, s.batch * image_size(s)).data(), dy, dweight);
+  const ElementWindow<T> in(x, 0, inputs(s)), gradients(dy, 0, outputs(s));
+  columns::backward_weight(s, in.data(), gradients.data(), dweight);
 }
 
-template void conv2d_forward(const ConvShape&, Elements<float>, const float*, const float*, float*);
-template void conv2d_forward(const ConvShape&, Elements<double>, const double*, const double*, double*);
-template void conv2d_backward_data(const ConvShape&, const float*, const float*, float*);
-template void conv2d_backward_data(const ConvShape&, const double*, const double*, double*);
-template void conv2d_backward_weight(const ConvShape&, Elements<float>, const float*, float*);
-template void conv2d_backward_weight(const ConvShape&, Elements<double>, const double*, double*);
+#define COARSEGRAD_INSTANTIATE(T)                                                                  \
+  template void conv2d_forward(const ConvShape&, Elements<T>, const T*, const T*, ElementSink<T>); \
+  template void conv2d_backward_data(const ConvShape&, Elements<T>, const T*, ElementSink<T>);     \
+  template void conv2d_backward_weight(const ConvShape&, Elements<T>, Elements<T>, T*);
+COARSEGRAD_INSTANTIATE(float)
+COARSEGRAD_INSTANTIATE(double)
+#undef COARSEGRAD_INSTANTIATE
 
 }  // namespace coarsegrad

@@ -53,15 +53,19 @@ struct ConvShape {
   }
 };
 
-/// y = conv(x, weight) + bias; bias (out_channels) may be null. x is read image by image (core/base/elements.h). Throws
-/// Error as ConvShape::validate() does, and so do the two backward passes.
+/// y = conv(x, weight) + bias; bias (out_channels) may be null. Images are read and written some at a time, and maybe
+/// read more than once (core/base/elements.h). Throws Error as ConvShape::validate() does, and so do the two backward
+/// passes.
 template <class T>
-void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias, T* y);
+void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
+                    std::type_identity_t<ElementSink<T>> y);
 /// dx = the gradient with respect to x, from dy, that with respect to y.
 template <class T>
-void conv2d_backward_data(const ConvShape& s, const T* dy, const T* weight, T* dx);
+void conv2d_backward_data(const ConvShape& s, std::type_identity_t<Elements<T>> dy, const T* weight,
+                          std::type_identity_t<ElementSink<T>> dx);
 /// dweight = the gradient with respect to the weight, from dy, that with respect to y.
 template <class T>
-void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* dy, T* dweight);
+void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>> x,
+                            std::type_identity_t<Elements<T>> dy, T* dweight);
 
 }  // namespace coarsegrad

@@ -53,8 +53,9 @@ struct Correlation {
       height,                      ///< pixels of `in` from top to bottom
       width,                       ///< pixels of `in` from left to right
       channels;                    ///< of `in`
-  float* out;                      ///< the first pixel that is computed; null where `sums` are wanted
-  std::int64_t rows,               ///< rows of output pixels
+  ElementSink<float> out;          ///< null where `sums` are wanted
+  std::int64_t out_first,          ///< place in `out` of the first pixel that is computed
+      rows,                        ///< rows of output pixels
       columns,                     ///< output pixels of a row
       out_image,                   ///< elements of `out` from image to image
       out_row,                     ///< elements of `out` from row to row
@@ -83,7 +84,8 @@ struct Correlation {
 /// The forward pass of `s`, without groups and dilation, over images of so many channels; the panels, how
 /// they are read and the epilogue are left to be filled in.
 template <class In, class Packed>
-Correlation<In, Packed> forward_pass(const ConvShape& s, Elements<In> images, std::int64_t channels, float* y) {
+Correlation<In, Packed> forward_pass(const ConvShape& s, Elements<In> images, std::int64_t channels,
+                                     ElementSink<float> y) {
   const std::int64_t out_row = s.out_width() * s.out_channels;
   return {.in = images,
           .batch = s.batch,
@@ -91,6 +93,7 @@ Correlation<In, Packed> forward_pass(const ConvShape& s, Elements<In> images, st
           .width = s.width,
           .channels = channels,
           .out = y,
+          .out_first = 0,
           .rows = s.out_height(),
           .columns = s.out_width(),
           .out_image = s.out_height() * out_row,
@@ -115,6 +118,7 @@ Correlation<In, Packed> backward_pass(const ConvShape& s, const Residue& h, cons
           .width = s.out_width(),
           .channels = channels,
           .out = nullptr,
+          .out_first = 0,
           .rows = h.pixels,
           .columns = w.pixels,
           .out_image = 0,
@@ -172,9 +176,9 @@ template <class In, class Packed>
 bool streams(const Correlation<In, Packed>& c, const Panels& panels) {
   constexpr std::int64_t kLine = 64, kLineElements = kLine / static_cast<std::int64_t>(sizeof(float));
   const std::int64_t bytes = c.batch * c.rows * c.columns * panels.channels * static_cast<std::int64_t>(sizeof(float));
-  return bytes > kStreamedBytes && panels.channels % panels.width == 0 && c.out_pixel % kLineElements == 0 &&
-         c.out_row % kLineElements == 0 && c.out_image % kLineElements == 0 &&
-         reinterpret_cast<std::uintptr_t>(c.out) % kLine == 0;
+  return c.out.there() && bytes > kStreamedBytes && panels.channels % panels.width == 0 &&
+         c.out_pixel % kLineElements == 0 && c.out_row % kLineElements == 0 && c.out_image % kLineElements == 0 &&
+         reinterpret_cast<std::uintptr_t>(c.out.values() + c.out_first) % kLine == 0;
 }
 
 /// Threads are not woken for fewer elements to be packed, or for fewer products, than this.
@@ -224,32 +228,65 @@ void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors, c
       }
 }
 
-/// Computes one panel for the rectangle of the bands y and x in a range of images, which `in` holds.
+/// The correlation of some images of `c`, whose outputs go to where those of `c` are to lie, or to `own`, densely, where
+/// these are to be handed over.
+template <class In, class Packed>
+Correlation<In, Packed> of_images(const Correlation<In, Packed>& c, TaskRange images, std::int64_t channels,
+                                  float* own) {
+  Correlation<In, Packed> some = c;
+  some.batch = images.end - images.begin;
+  some.sums = at(c.sums, images.begin * c.out_image);
+  some.out_first = 0;
+  if (c.out.there()) {
+    some.out = at(c.out.values(), c.out_first + images.begin * c.out_image);
+  } else {
+    some.out = own;
+    some.out_pixel = channels;
+    some.out_row = c.columns * channels;
+    some.out_image = c.rows * some.out_row;
+  }
+  return some;
+}
+
+/// Hands over what of_images() has left in `own`, a row or a pixel at a time.
+template <class In, class Packed>
+void hand_over(const Correlation<In, Packed>& c, TaskRange images, std::int64_t channels, const float* own) {
+  const std::int64_t together = c.out_pixel == channels ? c.columns : 1;
+  for (std::int64_t n = images.begin; n < images.end; ++n)
+    for (std::int64_t y = 0; y < c.rows; ++y)
+      for (std::int64_t x = 0; x < c.columns; x += together, own += together * channels) {
+        const std::int64_t first = c.out_first + n * c.out_image + y * c.out_row + x * c.out_pixel;
+        c.out.write(first, first + together * channels, own);
+      }
+}
+
+/// Computes one panel for the rectangle of the bands y and x in all images of `c`, which `in` holds and whose outputs
+/// are in memory.
 template <class Kernel, class In, class Packed>
 void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels,
-                         std::int64_t panel, const In* in, TaskRange images, const Band& y, const Band& x) {
-  const std::array<Axis, 3> axes{{{images.end - images.begin, c.in_image(), c.out_image},
+                         std::int64_t panel, const In* in, bool stream, const Band& y, const Band& x) {
+  const std::array<Axis, 3> axes{{{c.batch, c.in_image(), c.out_image},
                                   {y.end - y.begin, c.stride_h * c.in_row(), c.out_row},
                                   {x.end - x.begin, c.stride_w * c.channels, c.out_pixel}}};
   const std::int64_t in_y = y.begin * c.stride_h + c.origin_h + y.first_tap;
   const std::int64_t in_x = x.begin * c.stride_w + c.origin_w + x.first_tap;
   const std::int64_t first_tap = y.first_tap * c.taps_w + x.first_tap;
   const std::int64_t first_channel = panel * panels.width;
-  const std::int64_t first = images.begin * c.out_image + y.begin * c.out_row + x.begin * c.out_pixel + first_channel;
+  const std::int64_t first = y.begin * c.out_row + x.begin * c.out_pixel + first_channel;
   typename Kernel::Tile tile{.a = at(in, in_y * c.in_row() + in_x * c.channels),
                              .a_row = 0,
                              .b = c.panels + (panel * c.depth() + first_tap * c.channels) * c.panel_row,
                              .steps = {1, y.taps(), x.taps() * c.channels / c.step_channels},
                              .a_step = {0, c.in_row(), c.step_channels},
                              .b_step = {0, c.taps_w * c.channels * c.panel_row, c.panel_row * c.step_channels},
-                             .c = at(c.out, first),
+                             .c = at(c.out.values(), first),
                              .c_row = 0,
                              .rows = 0,
                              .columns = panels.columns(panel),
                              .bias = at(c.bias, first_channel)};
   if constexpr (requires { tile.scale; }) tile.scale = at(c.scale, first_channel);
   if constexpr (requires { tile.sums; }) tile.sums = at(c.sums, first);
-  if constexpr (requires { tile.stream; }) tile.stream = streams(c, panels);
+  if constexpr (requires { tile.stream; }) tile.stream = stream;
   sweep(kernel, axes, panels.vectors, tile);
 }
 
@@ -262,7 +299,8 @@ void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Pan
   const auto bytes = [](std::int64_t elements, std::size_t size) { return elements * static_cast<std::int64_t>(size); };
   const std::int64_t together = std::max(
       kPanelBytes / std::max(bytes(c.panel_row * c.depth(), sizeof(Packed)), std::int64_t{1}), std::int64_t{1});
-  std::int64_t groups = (panels.count + together - 1) / together;
+  // Whoever hands over images has all their channels.
+  std::int64_t groups = c.out.there() ? (panels.count + together - 1) / together : 1;
   const std::int64_t image_bytes =
       bytes(c.in_image(), sizeof(In)) + bytes(c.rows * c.columns * panels.channels / groups, sizeof(float));
   const std::int64_t products = c.rows * c.columns * c.depth() * panels.channels / groups;
@@ -273,7 +311,7 @@ void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Pan
   const std::int64_t all_products = c.batch * c.rows * c.columns * c.depth() * panels.channels;
   const std::int64_t wanted = std::min(kEnoughTasks, (all_products + kProductsPerTask - 1) / kProductsPerTask);
   std::int64_t parts = 1;  // of the rows
-  if (c.in.there() && groups * chunks < wanted) {
+  if (c.in.there() && c.out.there() && groups * chunks < wanted) {
     const std::int64_t more = (wanted + groups * chunks - 1) / (groups * chunks);
     if (bytes(c.panel_row * c.depth() * panels.count, sizeof(Packed)) > c.batch * bytes(c.in_image(), sizeof(In)))
       groups = std::min(groups * more, panels.count);
@@ -282,17 +320,23 @@ void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Pan
   }
   const std::vector<Band> rows = bands(c.rows, c.stride_h, c.origin_h, c.taps_h, c.height);
   const std::vector<Band> columns = bands(c.columns, c.stride_w, c.origin_w, c.taps_w, c.width);
+  const bool stream = streams(c, panels);
   parallel_for(groups * chunks * parts, [&](std::int64_t task) {
     const TaskRange some = part_of(panels.count, groups, task / parts / chunks),
                     images = part_of(c.batch, chunks, task / parts % chunks),
                     lines = part_of(c.rows, parts, task % parts);
     const ElementWindow<In> in(c.in, images.begin * c.in_image(), images.end * c.in_image());
+    const std::int64_t outputs = (images.end - images.begin) * c.rows * c.columns * panels.channels;
+    const Scratch<float> own(static_cast<std::size_t>(c.out.there() ? 0 : outputs));
+    const auto images_of_task = of_images(c, images, panels.channels, own.data());
     for (std::int64_t panel = some.begin; panel < some.end; ++panel)
       for (const Band& y : rows) {
         const Band some_y{std::max(y.begin, lines.begin), std::min(y.end, lines.end), y.first_tap, y.last_tap};
         if (some_y.begin >= some_y.end) continue;
-        for (const Band& x : columns) correlate_rectangle(kernel, c, panels, panel, in.data(), images, some_y, x);
+        for (const Band& x : columns)
+          correlate_rectangle(kernel, images_of_task, panels, panel, in.data(), stream, some_y, x);
       }
+    if (!c.out.there()) hand_over(c, images, panels.channels, own.data());
     std::atomic_thread_fence(std::memory_order_seq_cst);  // streamed writes are not ordered otherwise
   });
 }

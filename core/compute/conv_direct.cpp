@@ -27,8 +27,8 @@ void pack_turned(const ConvShape& s, const float* weight, std::int64_t residue_h
   });
 }
 
-void backward_data_of(const ConvShape& s, const float* dy, const float* weight, float* dx, std::int64_t residue_h,
-                      std::int64_t residue_w) {
+void backward_data_of(const ConvShape& s, Elements<float> dy, const float* weight, ElementSink<float> dx,
+                      std::int64_t residue_h, std::int64_t residue_w) {
   const Residue h(residue_h, s.height, s.kernel_h, s.stride_h, s.pad_h);
   const Residue w(residue_w, s.width, s.kernel_w, s.stride_w, s.pad_w);
   const Panels panels(kernel(), s.in_channels);
@@ -36,7 +36,8 @@ void backward_data_of(const ConvShape& s, const float* dy, const float* weight, 
   pack_turned(s, weight, residue_h, residue_w, h, w, panels, packed.data());
   const std::int64_t row = s.width * s.in_channels;
   auto c = backward_pass<float, float>(s, h, w, dy, s.out_channels);
-  c.out = dx + h.first_pixel * row + w.first_pixel * s.in_channels;
+  c.out = dx;
+  c.out_first = h.first_pixel * row + w.first_pixel * s.in_channels;
   c.out_image = s.height * row;
   c.out_row = s.stride_h * row;
   c.out_pixel = s.stride_w * s.in_channels;
@@ -51,7 +52,7 @@ bool covers(const ConvShape& s) {
   return kernel().lanes > 0 && s.groups == 1 && s.dilation_h == 1 && s.dilation_w == 1;
 }
 
-void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, float* y) {
+void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, ElementSink<float> y) {
   const Panels panels(kernel(), s.out_channels);
   const std::int64_t depth = s.kernel_h * s.kernel_w * s.in_channels;
   const Scratch<float> packed(static_cast<std::size_t>(panels.count * panels.width * depth));
@@ -67,7 +68,7 @@ void forward(const ConvShape& s, Elements<float> x, const float* weight, const f
   correlate(kernel(), c, panels);
 }
 
-void backward_data(const ConvShape& s, const float* dy, const float* weight, float* dx) {
+void backward_data(const ConvShape& s, Elements<float> dy, const float* weight, ElementSink<float> dx) {
   for (std::int64_t residue_h = 0; residue_h < s.stride_h; ++residue_h)
     for (std::int64_t residue_w = 0; residue_w < s.stride_w; ++residue_w)
       backward_data_of(s, dy, weight, dx, residue_h, residue_w);

@@ -9,10 +9,10 @@ namespace coarsegrad::direct {
 bool covers(const ConvShape& s);
 
 /// y = conv(x, weight) + bias; bias may be null. Layouts as in conv2d_forward.
-void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, float* y);
+void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, ElementSink<float> y);
 /// dx = the gradient with respect to x.
-void backward_data(const ConvShape& s, const float* dy, const float* weight, float* dx);
+void backward_data(const ConvShape& s, Elements<float> dy, const float* weight, ElementSink<float> dx);
 /// dweight = the gradient with respect to the weight.
-void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, float* dweight);
+void backward_weight(const ConvShape& s, Elements<float> x, Elements<float> dy, float* dweight);
 
 }  // namespace coarsegrad::direct

@@ -36,7 +36,7 @@ struct Cut {
 
 class WeightGradient {
  public:
-  WeightGradient(const ConvShape& shape, Elements<float> x, const float* dy)
+  WeightGradient(const ConvShape& shape, Elements<float> x, Elements<float> dy)
       : s_(shape),
         x_(x),
         dy_(dy),
@@ -70,6 +70,7 @@ class WeightGradient {
   // columns the sum is [kernel row][run][output channel], otherwise it is laid out as dweight.
   std::int64_t channel_step() const { return channels_as_columns_ ? 1 : s_.kernel_h * run_; }
   std::int64_t in_image() const { return s_.height * s_.width * s_.in_channels; }
+  std::int64_t out_image() const { return s_.out_height() * s_.out_width() * s_.out_channels; }
   std::int64_t run_step() const { return channels_as_columns_ ? s_.out_channels : 1; }
 
   void add_piece(TaskRange images, TaskRange kernel_rows, TaskRange channels, float* sum) const {
@@ -79,10 +80,12 @@ class WeightGradient {
     const std::int64_t all = images.end - images.begin, parts = (all + images_at_once() - 1) / images_at_once();
     for (std::int64_t part = 0; part < parts; ++part) {
       const TaskRange local = part_of(all, parts, part), some{images.begin + local.begin, images.begin + local.end};
-      const ElementWindow<float> in(x_, some.begin * in_image(), some.end * in_image());
+      const ElementWindow<float> in(x_, some.begin * in_image(), some.end * in_image()),
+          dy(dy_, some.begin * out_image(), some.end * out_image());
       for (std::int64_t ky = kernel_rows.begin; ky < kernel_rows.end; ++ky)
         for (const Band& x : columns_)
-          add_rectangle(in.data(), some, channels, rows_[static_cast<std::size_t>(ky)], x, sum);
+          add_rectangle(in.data(), dy.data(), some.end - some.begin, channels, rows_[static_cast<std::size_t>(ky)], x,
+                        sum);
     }
   }
 
@@ -100,20 +103,18 @@ class WeightGradient {
     std::int64_t step[3];
   };
 
-  // The products of the output pixels of y and x with the taps that they have in common. `images_in` holds
-  // the images of the range.
-  void add_rectangle(const float* images_in, TaskRange images, TaskRange channels, const Band& y, const Band& x,
-                     float* sum) const {
-    const std::int64_t pixels[3] = {images.end - images.begin, y.end - y.begin, x.end - x.begin};
+  // The products of the output pixels of y and x with the taps that they have in common, in so many images.
+  void add_rectangle(const float* images_in, const float* images_dy, std::int64_t images, TaskRange channels,
+                     const Band& y, const Band& x, float* sum) const {
+    const std::int64_t pixels[3] = {images, y.end - y.begin, x.end - x.begin};
     if (pixels[0] * pixels[1] * pixels[2] == 0 || x.taps() == 0) return;
     const std::int64_t out_row = s_.out_width() * s_.out_channels, in_row = s_.width * s_.in_channels;
     const std::int64_t in_y = y.begin * s_.stride_h - s_.pad_h + y.first_tap;
     const std::int64_t in_x = x.begin * s_.stride_w - s_.pad_w + x.first_tap;
-    const Operand dy{
-        dy_ + (images.begin * s_.out_height() + y.begin) * out_row + x.begin * s_.out_channels + channels.begin,
-        {s_.out_height() * out_row, out_row, s_.out_channels}};
+    const Operand dy{images_dy + y.begin * out_row + x.begin * s_.out_channels + channels.begin,
+                     {out_image(), out_row, s_.out_channels}};
     const Operand in{images_in + in_y * in_row + in_x * s_.in_channels,
-                     {s_.height * in_row, s_.stride_h * in_row, s_.stride_w * s_.in_channels}};
+                     {in_image(), s_.stride_h * in_row, s_.stride_w * s_.in_channels}};
     const std::int64_t run = x.taps() * s_.in_channels, outputs = channels.end - channels.begin;
     float* c = sum + channels.begin * channel_step() + (y.first_tap * run_ + x.first_tap * s_.in_channels) * run_step();
     if (channels_as_columns_)
@@ -239,8 +240,7 @@ class WeightGradient {
   static constexpr std::int64_t kTileRows = 16;  // places for the rows of a tile, not fewer than any tile has
 
   const ConvShape& s_;
-  Elements<float> x_;
-  const float* dy_;
+  Elements<float> x_, dy_;
   const Kernel& kernel_;
   std::int64_t run_, elements_;
   bool channels_as_columns_, packs_;
@@ -250,7 +250,7 @@ class WeightGradient {
 
 }  // namespace
 
-void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, float* dweight) {
+void backward_weight(const ConvShape& s, Elements<float> x, Elements<float> dy, float* dweight) {
   WeightGradient(s, x, dy).compute(dweight);
 }
 

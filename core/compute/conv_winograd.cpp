@@ -74,7 +74,8 @@ void for_each_range_not_finite(const bool* finite, std::int64_t images, F&& f) {
 // stages; its working space stays in the caches. Ranges of images whose outputs are not all finite go to `again`.
 template <class Again>
 void correlate(const Tiling& tiling, std::int64_t batch, const Elements<float>& in, std::int64_t channels,
-               const direct::Panels& panels, const float* packed, const float* bias, float* out, Again&& again) {
+               const direct::Panels& panels, const float* packed, const float* bias, const ElementSink<float>& out,
+               Again&& again) {
   constexpr std::int64_t kTilesPerTask = 64;
   const std::int64_t tasks = std::clamp(batch * tiling.tiles() / kTilesPerTask, std::int64_t{1}, batch);
   const std::int64_t in_image = tiling.height * tiling.width * channels,
@@ -85,10 +86,11 @@ void correlate(const Tiling& tiling, std::int64_t batch, const Elements<float>& 
     const std::int64_t count = images.end - images.begin;
     const Matrices from(count * tiling.tiles(), channels), to(count * tiling.tiles(), panels.channels);
     const Scratch<float> tiles(from.size()), sums(to.size());
-    const ElementWindow<float> window(in, images.begin * in_image, images.end * in_image);
-    transform_images(tiling, count, window.data(), channels, from, tiles.data());
+    const ElementWindow<float> pixels(in, images.begin * in_image, images.end * in_image);
+    const SinkWindow<float> outputs(out, images.begin * out_image, images.end * out_image);
+    transform_images(tiling, count, pixels.data(), channels, from, tiles.data());
     multiply(panels, channels, from, tiles.data(), packed, to, sums.data());
-    transform_outputs(tiling, count, to, sums.data(), panels.channels, bias, out + images.begin * out_image,
+    transform_outputs(tiling, count, to, sums.data(), panels.channels, bias, outputs.data(),
                       finite.data() + images.begin);
   });
   for_each_range_not_finite(finite.data(), batch, again);
@@ -174,29 +176,32 @@ bool covers(const ConvShape& s) {
   return s.batch * tiles >= kTiles && 5 * kPositions * tiles <= 2 * direct;
 }
 
-void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, float* y) {
+void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, ElementSink<float> y) {
   const direct::Panels panels(matmul(), s.out_channels);
   const Scratch<float> packed = room_for(panels, s.in_channels);
   pack_forward(s, weight, panels, packed.data());
   correlate({s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()}, s.batch, x, s.in_channels, panels,
             packed.data(), bias, y, [&](TaskRange images) {
-              const std::int64_t in_image = s.height * s.width * s.in_channels;
-              const ElementWindow<float> window(x, images.begin * in_image, images.end * in_image);
-              direct::forward(with_batch(s, images), window.data(), weight, bias,
-                              y + images.begin * s.out_height() * s.out_width() * s.out_channels);
+              const std::int64_t in_image = s.height * s.width * s.in_channels,
+                                 out_image = s.out_height() * s.out_width() * s.out_channels;
+              const ElementWindow<float> pixels(x, images.begin * in_image, images.end * in_image);
+              const SinkWindow<float> outputs(y, images.begin * out_image, images.end * out_image);
+              direct::forward(with_batch(s, images), pixels.data(), weight, bias, outputs.data());
             });
 }
 
-void backward_data(const ConvShape& s, const float* dy, const float* weight, float* dx) {
+void backward_data(const ConvShape& s, Elements<float> dy, const float* weight, ElementSink<float> dx) {
   const direct::Panels panels(matmul(), s.in_channels);
   const Scratch<float> packed = room_for(panels, s.out_channels);
   pack_turned(s, weight, panels, packed.data());
   correlate(
       {s.out_height(), s.out_width(), kWinogradKernel - 1 - s.pad_h, kWinogradKernel - 1 - s.pad_w, s.height, s.width},
       s.batch, dy, s.out_channels, panels, packed.data(), nullptr, dx, [&](TaskRange images) {
-        direct::backward_data(with_batch(s, images),
-                              dy + images.begin * s.out_height() * s.out_width() * s.out_channels, weight,
-                              dx + images.begin * s.height * s.width * s.in_channels);
+        const std::int64_t in_image = s.height * s.width * s.in_channels,
+                           out_image = s.out_height() * s.out_width() * s.out_channels;
+        const ElementWindow<float> gradients(dy, images.begin * out_image, images.end * out_image);
+        const SinkWindow<float> pixels(dx, images.begin * in_image, images.end * in_image);
+        direct::backward_data(with_batch(s, images), gradients.data(), weight, pixels.data());
       });
 }
 

@@ -78,7 +78,7 @@ bool transform_sums(std::int64_t outputs, std::int64_t inputs, const float* sums
 
 }  // namespace
 
-void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, float* dweight) {
+void backward_weight(const ConvShape& s, Elements<float> x, Elements<float> dy, float* dweight) {
   constexpr std::int64_t kTiles = 192, kOutputs = 128;  // at a time; in a task
   const Tiling tiling{s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()};
   const std::int64_t groups = std::clamp(s.batch * tiling.tiles() / kTiles, std::int64_t{1}, s.batch);
@@ -96,9 +96,10 @@ void backward_weight(const ConvShape& s, Elements<float> x, const float* dy, flo
     const Matrices x_tiles(count * tiling.tiles(), s.in_channels), dy_tiles(count * tiling.tiles(), s.out_channels);
     parallel_for(count, [&](std::int64_t n) {
       const std::int64_t image = images.begin + n, tile = n * tiling.tiles();
-      const ElementWindow<float> window(x, image * in_image, (image + 1) * in_image);
-      transform_images(tiling, 1, window.data(), s.in_channels, x_tiles, x_matrices.data() + tile * x_tiles.pitch);
-      transform_gradients(tiling, 1, dy + image * out_image, s.out_channels, dy_tiles,
+      const ElementWindow<float> pixels(x, image * in_image, (image + 1) * in_image),
+          gradients(dy, image * out_image, (image + 1) * out_image);
+      transform_images(tiling, 1, pixels.data(), s.in_channels, x_tiles, x_matrices.data() + tile * x_tiles.pitch);
+      transform_gradients(tiling, 1, gradients.data(), s.out_channels, dy_tiles,
                           dy_matrices.data() + tile * dy_tiles.pitch);
     });
     parallel_for(kPositions * pieces, [&](std::int64_t task) {

@@ -19,6 +19,15 @@ P* at(P* p, std::int64_t i) {
   return p ? p + i : nullptr;
 }
 
+// The kernels for T with x and its gradient kept as Kept.
+template <class T, class Kept>
+const kernels::Norm<T, Kept>& kernels_for() {
+  if constexpr (std::is_same_v<T, Kept>)
+    return real_kernels<T>().norm;
+  else
+    return active_kernels().norm_of_bfloat16;
+}
+
 // Count, mean and sum of squared deviations of each channel, merged as in Chan, Golub, LeVeque (1983), equation 2.1
 // (number unverified).
 struct Moments {
@@ -34,12 +43,12 @@ struct Moments {
   }
 };
 
-template <class T>
-void moments_of_task(const RowTasks& tasks, std::int64_t t, std::int64_t channels, const T* x, Moments out) {
+template <class T, class Kept>
+void moments_of_task(const RowTasks& tasks, std::int64_t t, std::int64_t channels, const Kept* x, Moments out) {
   const Scratch<double> wide(size_of(2 * tasks.wide_cols()));
   double n = 0;
   tasks.sweep(t, [&](std::int64_t first, std::int64_t rows, std::int64_t cols) {
-    real_kernels<T>().norm.moments(rows, cols, x + first, wide.data(), wide.data() + cols);
+    kernels_for<T, Kept>().moments(rows, cols, x + first, wide.data(), wide.data() + cols);
     for (std::int64_t c = 0; c < cols; c += channels) {
       out.merge(channels, n, static_cast<double>(rows), wide.data() + c, wide.data() + cols + c);
       n += static_cast<double>(rows);
@@ -47,14 +56,14 @@ void moments_of_task(const RowTasks& tasks, std::int64_t t, std::int64_t channel
   });
 }
 
-template <class T>
-void moments(std::int64_t rows, std::int64_t channels, const T* x, Moments out) {
+template <class T, class Kept>
+void moments(std::int64_t rows, std::int64_t channels, const Kept* x, Moments out) {
   const RowTasks tasks = RowTasks::for_sums(rows, channels);
   const Scratch<double> parts(size_of(2 * tasks.count() * channels));
   const auto part = [&](std::int64_t t) {
     return Moments{parts.data() + 2 * t * channels, parts.data() + (2 * t + 1) * channels};
   };
-  parallel_for(tasks.count(), [&](std::int64_t t) { moments_of_task(tasks, t, channels, x, part(t)); });
+  parallel_for(tasks.count(), [&](std::int64_t t) { moments_of_task<T>(tasks, t, channels, x, part(t)); });
   double n = 0;
   for (std::int64_t t = 0; t < tasks.count(); ++t) {
     const auto n_part = static_cast<double>(tasks.rows_of(t));
@@ -64,9 +73,9 @@ void moments(std::int64_t rows, std::int64_t channels, const T* x, Moments out) 
 }
 
 // sums[c] = sum of g, sums[channels + c] = sum of g * (x - mean), where g is dy behind the mask.
-template <class T>
-void backward_sums(std::int64_t rows, std::int64_t channels, const T* x, const T* dy, const std::uint8_t* mask,
-                   const T* mean, double* sums, T* gated) {
+template <class T, class Kept>
+void backward_sums(std::int64_t rows, std::int64_t channels, const Kept* x, const Kept* dy, const std::uint8_t* mask,
+                   const T* mean, double* sums, Kept* gated) {
   const RowTasks tasks = RowTasks::for_sums(rows, channels);
   const Scratch<T> wide_mean(size_of(tasks.wide_cols()));
   tasks.repeat(mean, wide_mean.data());
@@ -76,7 +85,7 @@ void backward_sums(std::int64_t rows, std::int64_t channels, const T* x, const T
     double* part = parts.data() + 2 * t * channels;
     std::fill_n(part, 2 * channels, 0.0);
     tasks.sweep(t, [&](std::int64_t first, std::int64_t n, std::int64_t cols) {
-      real_kernels<T>().norm.backward_sums(n, cols, x + first, dy + first, at(mask, first / 8), wide_mean.data(),
+      kernels_for<T, Kept>().backward_sums(n, cols, x + first, dy + first, at(mask, first / 8), wide_mean.data(),
                                            wide.data(), wide.data() + cols, at(gated, first));
       tasks.add_folded(wide.data(), cols, part);
       tasks.add_folded(wide.data() + cols, cols, part + channels);
@@ -125,13 +134,13 @@ void check_mask(const std::uint8_t* mask, std::int64_t channels) {
 
 }  // namespace
 
-template <class T>
-void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x, T eps, T* mean, double* var,
+template <class T, class Kept>
+void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const Kept* x, T eps, T* mean, double* var,
                            T* inv_std) {
   check(rows > 0, "batch norm: given no rows to take statistics of, expected at least 1");
   const Scratch<double> stats(size_of(2 * channels));
   const Moments of_x{stats.data(), stats.data() + channels};
-  moments(rows, channels, x, of_x);
+  moments<T>(rows, channels, x, of_x);
   for (std::int64_t c = 0; c < channels; ++c) {
     var[c] = of_x.m2[c] / static_cast<double>(rows);
     mean[c] = static_cast<T>(of_x.mean[c]);
@@ -140,28 +149,30 @@ void batch_norm_statistics(std::int64_t rows, std::int64_t channels, const T* x,
   }
 }
 
-template <class T>
-void batch_norm_apply(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns, T* y) {
+template <class T, class Kept>
+void batch_norm_apply(std::int64_t rows, std::int64_t channels, const Kept* x, const NormColumns<T>& columns, T* y) {
   sweep_normalized(rows, channels, columns,
                    [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
-                     real_kernels<T>().norm.normalize(n, cols, x + first, w.mean, w.factor, w.shift, y + first);
+                     kernels_for<T, Kept>().normalize(n, cols, x + first, w.mean, w.factor, w.shift, y + first);
                    });
 }
 
-template <class T>
-void batch_norm_relu(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
-                     const std::type_identity_t<Elements<T>>& add, T* y, std::uint8_t* mask) {
+template <class T, class Kept>
+void batch_norm_relu(std::int64_t rows, std::int64_t channels, const Kept* x, const NormColumns<T>& columns,
+                     const std::type_identity_t<Elements<T>>& add, const std::type_identity_t<ElementSink<T>>& y,
+                     std::uint8_t* mask) {
   check_mask(mask, channels);
   sweep_normalized(rows, channels, columns,
                    [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
-                     const ElementWindow<T> some(add, first, first + n * cols);
-                     real_kernels<T>().norm.normalize_relu(n, cols, x + first, w.mean, w.factor, w.shift, some.data(),
-                                                           at(y, first), at(mask, first / 8));
+                     const ElementWindow<T> added(add, first, first + n * cols);
+                     const SinkWindow<T> out(y, first, first + n * cols);
+                     kernels_for<T, Kept>().normalize_relu(n, cols, x + first, w.mean, w.factor, w.shift, added.data(),
+                                                           out.data(), at(mask, first / 8));
                    });
 }
 
-template <class T>
-bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, const NormColumns<T>& columns,
+template <class T, class Kept>
+bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const Kept* x, const NormColumns<T>& columns,
                          const std::type_identity_t<Elements<T>>& add, kernels::Quantizer<T> quantizer,
                          const std::type_identity_t<kernels::PassBand<T>>& pass, std::uint8_t* codes,
                          std::uint8_t* mask) {
@@ -171,16 +182,17 @@ bool batch_norm_quantize(std::int64_t rows, std::int64_t channels, const T* x, c
   sweep_normalized(
       rows, channels, columns, [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
         const ElementWindow<T> some(add, first, first + n * cols);
-        if (real_kernels<T>().norm.normalize_quantize(n, cols, x + first, w.mean, w.factor, w.shift, some.data(),
+        if (kernels_for<T, Kept>().normalize_quantize(n, cols, x + first, w.mean, w.factor, w.shift, some.data(),
                                                       quantizer, pass, codes + first, at(mask, first / 8)))
           any_nan = true;
       });
   return any_nan;
 }
 
-template <class T>
-void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, const T* dy, const std::uint8_t* mask,
-                         const NormColumns<T>& columns, BatchStatistics statistics, const NormGradients<T>& to) {
+template <class T, class Kept>
+void batch_norm_backward(std::int64_t rows, std::int64_t channels, const Kept* x, const Kept* dy,
+                         const std::uint8_t* mask, const NormColumns<T>& columns, BatchStatistics statistics,
+                         const std::type_identity_t<NormGradients<T, Kept>>& to) {
   check_mask(mask, channels);
   const bool of_batch = statistics == BatchStatistics::of_batch;
   const Scratch<double> sums(size_of(2 * channels));
@@ -203,22 +215,24 @@ void batch_norm_backward(std::int64_t rows, std::int64_t channels, const T* x, c
   for (T* column : {mean_g, slope}) tasks.repeat(column, column);
   sweep_normalized(rows, channels, columns,
                    [&](std::int64_t first, std::int64_t n, std::int64_t cols, const WideColumns<T>& w) {
-                     real_kernels<T>().norm.backward(n, cols, x + first, dy + first, at(mask, first / 8), w.mean,
+                     kernels_for<T, Kept>().backward(n, cols, x + first, dy + first, at(mask, first / 8), w.mean,
                                                      mean_g, slope, w.factor, to.dx + first);
                    });
 }
 
-#define COARSEGRAD_INSTANTIATE(T)                                                                                      \
-  template void batch_norm_statistics(std::int64_t, std::int64_t, const T*, T, T*, double*, T*);                       \
-  template void batch_norm_apply(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, T*);                     \
-  template void batch_norm_relu(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, const Elements<T>&, T*,   \
-                                std::uint8_t*);                                                                        \
-  template bool batch_norm_quantize(std::int64_t, std::int64_t, const T*, const NormColumns<T>&, const Elements<T>&,   \
-                                    kernels::Quantizer<T>, const kernels::PassBand<T>&, std::uint8_t*, std::uint8_t*); \
-  template void batch_norm_backward(std::int64_t, std::int64_t, const T*, const T*, const std::uint8_t*,               \
-                                    const NormColumns<T>&, BatchStatistics, const NormGradients<T>&);
-COARSEGRAD_INSTANTIATE(float)
-COARSEGRAD_INSTANTIATE(double)
+#define COARSEGRAD_INSTANTIATE(T, Kept)                                                                             \
+  template void batch_norm_statistics(std::int64_t, std::int64_t, const Kept*, T, T*, double*, T*);                 \
+  template void batch_norm_apply(std::int64_t, std::int64_t, const Kept*, const NormColumns<T>&, T*);               \
+  template void batch_norm_relu(std::int64_t, std::int64_t, const Kept*, const NormColumns<T>&, const Elements<T>&, \
+                                const ElementSink<T>&, std::uint8_t*);                                              \
+  template bool batch_norm_quantize(std::int64_t, std::int64_t, const Kept*, const NormColumns<T>&,                 \
+                                    const Elements<T>&, kernels::Quantizer<T>, const kernels::PassBand<T>&,         \
+                                    std::uint8_t*, std::uint8_t*);                                                  \
+  template void batch_norm_backward(std::int64_t, std::int64_t, const Kept*, const Kept*, const std::uint8_t*,      \
+                                    const NormColumns<T>&, BatchStatistics, const NormGradients<T, Kept>&);
+COARSEGRAD_INSTANTIATE(float, float)
+COARSEGRAD_INSTANTIATE(float, Bfloat16)
+COARSEGRAD_INSTANTIATE(double, double)
 #undef COARSEGRAD_INSTANTIATE
 
 }  // namespace coarsegrad

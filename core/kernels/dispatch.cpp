@@ -87,24 +87,45 @@ const Kernels& avx512vpopcntdq_table() {
   return table;
 }
 
-const Kernels& amx_table() {
+const Kernels& avx512bf16_table() {
   static const Kernels table = [] {
     Kernels t = avx512vpopcntdq_table();
-    t.name = "amx";
-    t.matmul_codes = kernels::amx::matmul_codes;
+    t.name = "avx512bf16";
+    t.matmul_bfloat16 = kernels::avx512bf16::matmul_bfloat16;
     return t;
   }();
   return table;
 }
 
-// Whether the processor has tiles of bytes, and the operating system saves them for this process: Linux does that for
+const Kernels& amx_table() {
+  static const Kernels table = [] {
+    Kernels t = avx512vpopcntdq_table();
+    t.name = "amx";
+    t.matmul_codes = kernels::amx::matmul_codes;
+    t.matmul_bfloat16 = kernels::amx::matmul_bfloat16;
+    return t;
+  }();
+  return table;
+}
+
+// Whether the processor multiplies bfloat16 in vectors. (clang 14 has no name for this.)
+bool has_bfloat16() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5);
+}
+
+// Whether it does so faster than floats. Measured, products a cycle and core: Intel Emerald Rapids 16 against 32; AMD
+// since Zen 4 32 against 16 (its manual: one vdpbf16ps or fused multiply-add of 512 bits a cycle).
+bool bfloat16_is_faster() { return __builtin_cpu_is("amd"); }
+
+// Whether the processor has tiles of bytes and of bfloat16, and the operating system saves them for this process: Linux does that for
 // those who have asked. (clang 14 has no name for these features.)
 bool tiles_are_granted() {
 #if defined(__linux__)
-  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25, kBfloat16 = 1u << 22;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   unsigned a, b, c, d;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kTile) && (d & kInt8) &&
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kTile) && (d & kInt8) && (d & kBfloat16) &&
          syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
   return false;
@@ -121,6 +142,8 @@ void add_runnable(std::vector<const Kernels*>& tables) {
     tables.push_back(&avx512vnni_table());
     if (!__builtin_cpu_supports("avx512vpopcntdq")) return;
     tables.push_back(&avx512vpopcntdq_table());
+    // The best table comes last.
+    if (has_bfloat16()) tables.insert(tables.end() - (bfloat16_is_faster() ? 0 : 1), &avx512bf16_table());
     if (tiles_are_granted()) tables.push_back(&amx_table());
   }
 }
@@ -178,6 +201,7 @@ const Kernels& plain_tiles_kernels() {
   static const Kernels table = [] {
     Kernels t = scalar_table();
     t.name = "plain_tiles";
+    t.matmul_bfloat16 = kernels::plain_tiles::matmul_bfloat16;
     t.matmul_codes = kernels::plain_tiles::matmul_codes;
     return t;
   }();

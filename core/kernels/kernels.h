@@ -12,9 +12,11 @@
 #include "core/kernels/elementwise.h"
 #include "core/kernels/math.h"
 #include "core/kernels/matmul.h"
+#include "core/kernels/matmul_bfloat16.h"
 #include "core/kernels/matmul_codes.h"
 #include "core/kernels/norm.h"
 #include "core/kernels/pool.h"
+#include "core/kernels/precision.h"
 #include "core/kernels/projection.h"
 #include "core/kernels/sampling.h"
 #include "core/kernels/stochastic.h"
@@ -34,7 +36,7 @@ struct RealKernels {
 
 /// One table: the entry points of every family for one instruction set.
 struct Kernels {
-  const char* name;         ///< "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"
+  const char* name;         ///< "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "avx512bf16", "amx"
   RealKernels<float> real;  ///< the families that compute with tensors
 #define REAL_FAMILY(Type, name)
 #define FAMILY(Type, name) kernels::Type name;
@@ -49,8 +51,8 @@ const Kernels& active_kernels();
 void use_kernels(std::string_view name);
 /// The tables that this CPU can run, the scalar reference first, the best last.
 std::span<const Kernels* const> all_kernels();
-/// One more that every CPU runs and none needs: "plain_tiles", the scalar one whose products of codes go through the
-/// loops of "amx" over tiles in plain C++, so that they are tested where there are no tiles.
+/// One more that every CPU runs and none needs: "plain_tiles", the scalar one whose products of codes and of bfloat16 go
+/// through the loops of "amx" over tiles in plain C++, so that they are tested where there are no tiles.
 const Kernels& plain_tiles_kernels();
 
 /// The kernels for tensors of T: those of the active table for float, the scalar reference for double.

@@ -26,10 +26,15 @@ extern const MatmulCodes matmul_codes;
 namespace avx512vpopcntdq {  // likewise; the others are those of avx512vnni
 extern const Bits bits;
 }  // namespace avx512vpopcntdq
-namespace amx {  // likewise; the others are those of avx512vpopcntdq
+namespace avx512bf16 {  // likewise
+extern const MatmulBfloat16 matmul_bfloat16;
+}  // namespace avx512bf16
+namespace amx {  // likewise
+extern const MatmulBfloat16 matmul_bfloat16;
 extern const MatmulCodes matmul_codes;
 }  // namespace amx
 namespace plain_tiles {  // the loops of amx over tiles in plain C++; the others are those of scalar
+extern const MatmulBfloat16 matmul_bfloat16;
 extern const MatmulCodes matmul_codes;
 }  // namespace plain_tiles
 }  // namespace coarsegrad::kernels

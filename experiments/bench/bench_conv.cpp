@@ -135,7 +135,7 @@ int main(int argc, char** argv) {
   args.add("batch", batch, "images", {1, 65536});
   args.add("repeats", repeats, "timed runs of each product, the median counts", {1, 100000});
   args.add("kernels", kernels, "kernel table",
-           {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"});
+           {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "avx512bf16", "amx"});
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto table = log.table(

@@ -84,7 +84,7 @@ int main(int argc, char** argv) {
   args.add("batch", batch, "images per step", {1, 65536});
   args.add("steps", steps, "timed steps of each kind, after 3 that are not", {1, 100000});
   args.add("kernels", kernels, "kernel table",
-           {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"});
+           {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "avx512bf16", "amx"});
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const std::vector<Setting> kinds = settings();

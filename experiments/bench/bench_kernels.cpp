@@ -296,6 +296,7 @@ Jobs all_jobs(Arrays& a) {
   elementwise_jobs(jobs, a);
   math_jobs(jobs, a);
   matmul_jobs(jobs, a);
+  bfloat16_jobs(jobs, a);
   matmul_codes_jobs(jobs, a);
   bits_jobs(jobs, a);
   codes_jobs(jobs, a);
@@ -324,12 +325,13 @@ void run_jobs(const Jobs& jobs, const std::string& filter,
     for (std::size_t i = 0; i < all_kernels().size(); ++i) {
       experiments::check_stop();
       const Kernels& k = *all_kernels()[i];
+      if (jobs[j].in && !jobs[j].in(k)) continue;
       const Timing t = experiments::time_of([&] { jobs[j].call(k); });
       if (i == 0) scalar = t.median;
       const double gbytes = t.rate(jobs[j].bytes);
       table.row(jobs[j].kernel, std::string(k.name), number(t.median * 1e6, 3), number(t.spread_percent(), 2),
                 number(gbytes, 3), number(gbytes / in_cache, 2), number(t.rate(jobs[j].flops), 3),
-                number(scalar / t.median, 3));
+                scalar > 0 ? number(scalar / t.median, 3) : "");
       done(static_cast<double>(j), static_cast<double>(i), jobs[j], t);
     }
   }

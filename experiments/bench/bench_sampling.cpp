@@ -114,7 +114,7 @@ int main(int argc, char** argv) {
   args.add("n", n, "columns of Z", {1, 65536});
   args.add("samples", samples, "samples of one repetition; the median of 15 counts", {1, 1'000'000'000});
   args.add("kernels", kernels, "kernel table",
-           {"auto", "all", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"});
+           {"auto", "all", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "avx512bf16", "amx"});
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     const Problem problem = make_problem(m, n, Rng(args.seed()));
     std::vector<std::string> names{kernels};

@@ -17,7 +17,7 @@
 namespace coarsegrad::experiments {
 namespace {
 
-constexpr const char* kTables[] = {"scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"};
+constexpr const char* kTables[] = {"scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "avx512bf16", "amx"};
 
 template <class In>
 constexpr const char* kName = std::is_signed_v<In> ? "s8xs8" : "u8xs8";

@@ -1,4 +1,4 @@
-// The families of integer codes.
+// The families of narrow numbers.
 #include <algorithm>
 
 #include "experiments/bench/kernel_jobs.h"
@@ -27,6 +27,25 @@ void code_product(const kernels::CodeProduct<In>& family, const In* x, Arrays& a
                    .scale = a.row.data()});
 }
 
+// The same of bfloat16.
+void half_product(const kernels::MatmulBfloat16& family, Arrays& a) {
+  constexpr int kM = 84, kN = 96, kK = 256, kStep = kernels::kBfloat16PerStep;
+  const int rows = family.max_rows[2], columns = 2 * family.lanes;
+  for (int i = 0; i < kM; i += rows)
+    for (int j = 0; j < kN; j += columns)
+      family.tile({.a = a.half.data() + i * kK,
+                   .a_row = kK,
+                   .b = a.half2.data() + j * kK,
+                   .steps = {1, 1, kK / kStep},
+                   .a_step = {0, 0, kStep},
+                   .b_step = {0, 0, columns * kStep},
+                   .c = a.y.data() + i * kN + j,
+                   .c_row = kN,
+                   .rows = std::min(rows, kM - i),
+                   .columns = std::min(columns, kN - j),
+                   .bias = a.row.data()});
+}
+
 // Six pixels of 3x3 taps of 128 channels times a panel of filters.
 void bit_tile(const kernels::BitProduct& bits, Arrays& a) {
   constexpr std::int64_t taps = 3, channels = 128;
@@ -44,6 +63,28 @@ void bit_tile(const kernels::BitProduct& bits, Arrays& a) {
 }
 
 }  // namespace
+
+void bfloat16_jobs(Jobs& jobs, Arrays& a) {
+  constexpr double half = kArray / 2;
+  jobs.push_back({"precision.widen", half + kArray, 0,
+                  [&](const Kernels& k) { k.precision.widen(kElements, a.half.data(), a.y.data()); }});
+  jobs.push_back({"precision.round", kArray + half, 0,
+                  [&](const Kernels& k) { k.precision.round(kElements, a.x.data(), a.half.data()); }});
+  jobs.push_back({"precision.round_values", 2 * kArray, 0,
+                  [&](const Kernels& k) { k.precision.round_values(kElements, a.x.data(), a.y.data()); }});
+  jobs.push_back({"norm_of_bfloat16.normalize_relu", half + kArray + kCount / 8, 4 * kCount, [&](const Kernels& k) {
+                    k.norm_of_bfloat16.normalize_relu(kRows, kCols, a.half.data(), a.row.data(), a.row2.data(),
+                                                      a.row3.data(), nullptr, a.y.data(), a.mask.data());
+                  }});
+  jobs.push_back({"norm_of_bfloat16.backward", 3 * half + kCount / 8, 5 * kCount, [&](const Kernels& k) {
+                    k.norm_of_bfloat16.backward(kRows, kCols, a.half.data(), a.half2.data(), a.mask.data(),
+                                                a.row.data(), a.row2.data(), a.row3.data(), a.row4.data(),
+                                                a.half2.data());
+                  }});
+  jobs.push_back({"matmul_bfloat16.tile", 0, 2.0 * 84 * 96 * 256,
+                  [&](const Kernels& k) { half_product(k.matmul_bfloat16, a); },
+                  [](const Kernels& k) { return k.matmul_bfloat16.lanes > 0; }});
+}
 
 void matmul_codes_jobs(Jobs& jobs, Arrays& a) {
   constexpr double flops = 2.0 * 84 * 96 * 256;

@@ -13,10 +13,11 @@ namespace coarsegrad::experiments::kernel_jobs {
 
 /// One kernel on one problem.
 struct Job {
-  std::string kernel;                        ///< its name, and what of it
-  double bytes,                              ///< what it reads and writes, each array once
-      flops;                                 ///< 0 where nobody counts them
-  std::function<void(const Kernels&)> call;  ///< runs it once, in a table
+  std::string kernel;                           ///< its name, and what of it
+  double bytes,                                 ///< what it reads and writes, each array once
+      flops;                                    ///< 0 where nobody counts them
+  std::function<void(const Kernels&)> call;     ///< runs it once, in a table
+  std::function<bool(const Kernels&)> in = {};  ///< whether a table has it; empty: all have
 };
 /// All of them, in order.
 using Jobs = std::vector<Job>;
@@ -43,6 +44,8 @@ struct Arrays {
       mask;                               ///< every second bit
   std::vector<std::int8_t> signed_codes;  ///< -1 in each
   std::vector<std::uint16_t> number;      ///< 1 in each
+  std::vector<Bfloat16> half,             ///< 1 in each
+      half2;                              ///< another one
   std::vector<std::uint32_t> words;       ///< zeros
   std::vector<double> sums,               ///< zeros
       sums2;                              ///< others
@@ -53,6 +56,8 @@ struct Arrays {
         mask(kElements / 8, 0x5A),
         signed_codes(kElements, -1),
         number(kElements, 1),
+        half(kElements, to_bfloat16(1)),
+        half2(half),
         words(kElements) {
     for (auto* array : {&x, &dy, &y, &w, &buf, &m, &v}) {
       array->resize(kElements);
@@ -64,7 +69,8 @@ struct Arrays {
   }
 };
 
-/// The jobs of the families of integer codes: products of bytes, products of bits, sweeps.
+/// The jobs of the families of narrow numbers: products of bfloat16, of bytes and of bits, sweeps.
+void bfloat16_jobs(Jobs& jobs, Arrays& a);
 void matmul_codes_jobs(Jobs& jobs, Arrays& a);
 void bits_jobs(Jobs& jobs, Arrays& a);
 void codes_jobs(Jobs& jobs, Arrays& a);

@@ -6,6 +6,7 @@
 #include "core/kernels/kernels.h"
 #include "core/ops.h"
 #include "experiments/support/run.h"
+#include "experiments/training/settings.h"
 #include "nn/networks.h"
 #include "quant/activations/activation_quantizer.h"
 #include "quant/evaluation_scope.h"
@@ -61,9 +62,11 @@ void declare(Args& args, TimedTrainingSettings& s) {
   args.add("gradients", s.gradients, "how gradients are quantized on their way back through layers",
            quant::gradient_rules());
   args.add("kernels", s.kernels, "kernel table", kernel_tables());
+  declare_compute(args, s.compute);
 }
 
-TimedTraining::TimedTraining(const TimedTrainingSettings& s, std::uint64_t seed) {
+TimedTraining::TimedTraining(const TimedTrainingSettings& s, std::uint64_t seed)
+    : compute_(compute_type_of(s.compute)) {
   use_kernels(s.kernels);
   const Rng rng(seed);
   const Shape image = nn::network_input(s.net);
@@ -91,7 +94,10 @@ StepTime TimedTraining::step() {
   const auto start = Clock::now();
   optimizer_->zero_grad();
   const auto before = Clock::now();
-  const Var loss = cross_entropy((*net_)(images_), labels_);
+  const Var loss = [this] {
+    const Autocast compute(compute_);
+    return cross_entropy((*net_)(images_), labels_);
+  }();
   const auto between = Clock::now();
   loss.backward();
   const auto after = Clock::now();

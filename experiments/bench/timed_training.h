@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "core/autocast.h"
 #include "experiments/support/args.h"
 #include "nn/module.h"
 #include "optim/sgd.h"
@@ -18,13 +19,14 @@ struct TimedTrainingSettings {
       projection = "bcgd",     ///< of quantized weights: bcgd, of the inner layers, blended, or a projection's name
       activations = "float",   ///< bits, or float
       activation = "uniform",  ///< of quantized activations
-      kernels = "auto";        ///< kernel table
+      kernels = "auto",        ///< kernel table
+      compute = "float32";     ///< as in OptimSettings
   Part gradients = {"none"};   ///< of quant::gradient_rules()
   int batch = 128,             ///< images per step
       steps = 10;              ///< timed steps
 };
-/// Adds the flags --net, --batch, --steps, --weights, --projection, --activations, --activation, --gradients and
-/// --kernels.
+/// Adds the flags --net, --batch, --steps, --weights, --projection, --activations, --activation, --gradients,
+/// --kernels and --compute.
 void declare(Args& args, TimedTrainingSettings& s);
 
 /// Seconds of a training step, and of its parts.
@@ -55,6 +57,7 @@ class TimedTraining {
   std::unique_ptr<optim::Sgd> sgd_;
   std::unique_ptr<quant::QuantizedOptimizer> optimizer_;
   Tensor images_, labels_;
+  ComputeType compute_;
 };
 
 }  // namespace coarsegrad::experiments

@@ -140,6 +140,7 @@ void declare(Args& args, OptimSettings& s) {
            {1, 1000000000});
   args.add("warmup-epochs", s.warmup_epochs, "epochs in which the learning rate rises from 0, before --schedule begins",
            {0, 100000});
+  declare_compute(args, s.compute);
   args.add_hint("epochs", kJudgeOnly);
   args.add_need({"momentum", "nesterov"}, "optimizer", "without --optimizer sgd",
                 [&s] { return s.optimizer == "sgd" || (!s.nesterov && s.momentum == 0); });
@@ -149,6 +150,15 @@ void declare(Args& args, OptimSettings& s) {
                 [&s] { return s.schedule == "steps" || s.schedule == "exponential"; });
   args.add_need({"decay-steps"}, "schedule", "without --schedule exponential",
                 [&s] { return s.schedule == "exponential"; });
+}
+
+void declare_compute(Args& args, std::string& compute) {
+  args.add("compute", compute, "what steps compute with; bf16: products, activations and gradients of 16 bits",
+           {"float32", "bf16"});
+}
+
+ComputeType compute_type_of(const std::string& name) {
+  return name == "bf16" ? ComputeType::bfloat16 : ComputeType::real;
 }
 
 quant::MakeOptimizer optimizer_maker(const OptimSettings& s) {

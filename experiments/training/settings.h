@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/autocast.h"
 #include "experiments/support/args.h"
 #include "experiments/training/training.h"
 #include "nn/activation.h"
@@ -61,7 +62,8 @@ quant::MakeNetwork network_maker(const NetSettings& s, const datasets::Dataset& 
 /// How the parameters of a network are moved: optimizer, loss and learning rate.
 struct OptimSettings {
   std::string optimizer = "sgd",         ///< "sgd" or "adam"
-      schedule = "one_cycle";            ///< "constant", "steps", "exponential", "cosine" or "one_cycle"
+      schedule = "one_cycle",            ///< "constant", "steps", "exponential", "cosine" or "one_cycle"
+      compute = "float32";               ///< what steps compute with, "float32" or "bf16" (core/autocast.h)
   int epochs = 30,                       ///< >= 1
       batch = 128;                       ///< images per step, >= 2
   double lr = 0.2,                       ///< largest learning rate of the schedule
@@ -76,10 +78,14 @@ struct OptimSettings {
   int decay_steps = 1000;                ///< exponential: steps between two falls
   std::vector<int> milestones{80, 140};  ///< steps: epochs at which the rate falls, ascending
 };
-/// Adds the flags of optimizer, loss and learning rate, --epochs to --warmup-epochs.
+/// Adds the flags of optimizer, loss and learning rate, --epochs to --compute.
 void declare(Args& args, OptimSettings& s);
 /// End of the message that refuses a training of no epoch.
 inline constexpr const char* kJudgeOnly = "; `evaluate FILE` judges a network without training it";
+/// Adds the flag --compute.
+void declare_compute(Args& args, std::string& compute);
+/// The type that --compute calls `name`.
+ComputeType compute_type_of(const std::string& name);
 /// Makes the optimizer of the settings for any parameters.
 quant::MakeOptimizer optimizer_maker(const OptimSettings& s);
 /// Sets Parameter::decay of every parameter where `decay_norms` asks for it.

@@ -55,6 +55,7 @@ std::unique_ptr<StagedTraining::Stage> StagedTraining::assembled(std::size_t num
           .batch_size = optim.batch, .drop_last = true, .seed = plan_.seed, .augmentation = plan_.augmentation});
   TrainerOptions options = plan_.options;
   options.epochs = optim.epochs;
+  options.compute = compute_type_of(optim.compute);
   options.rate = make_schedule(optim, a->loader->batches_per_epoch());
   if (number + 1 < stages_.size()) options.about.clear();
   if (stages_.size() > 1) {

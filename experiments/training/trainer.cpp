@@ -265,6 +265,7 @@ void Trainer::check_gradients() {
 
 // The loss to descend on; with a partner the sum of both, each of which reaches the parameters of its network alone.
 Trainer::StepLoss Trainer::loss_of(const datasets::Batch& batch) {
+  const Autocast compute(options_.compute);
   const quant::Outcome own = task_.outcome(net_, batch);
   Var total = own.task;
   if (guidance_) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/autocast.h"
 #include "experiments/support/run_log.h"
 #include "experiments/training/checkpoint.h"
 #include "experiments/training/json_values.h"
@@ -28,6 +29,7 @@ struct TrainerOptions {
   std::string config = "{}";
   std::int64_t epochs = 1;                      ///< >= 1
   optim::Schedule rate = optim::constant(0.1);  ///< learning rate of each step
+  ComputeType compute = ComputeType::real;      ///< of its steps; networks are judged in Real
   double average_decay = 0;  ///< of a moving average of the weights, which is judged in their place; 0: none
   /// Batches that norm statistics are estimated from before judging; 0: those of the training are kept.
   std::int64_t norm_batches = 0;

@@ -96,6 +96,33 @@ TEST_CASE("trainer: broken off at any step, in the middle of an epoch or at its 
   }
 }
 
+TEST_CASE("trainer: a training in bfloat16 goes on to the same bits, and learns what one in float does, nearly") {
+  const TempFolder folder;
+  TrainerOptions options = SmallTraining::options(folder / "run");
+  options.compute = ComputeType::bfloat16;
+  const auto run = [&](std::int64_t stop) {
+    SmallTraining t(options);
+    t.trainer.restore();
+    TrainerEvents events = noting(t);
+    events.step = [stop](std::int64_t step, double, double) {
+      if (step == stop) throw Broken();
+    };
+    try {
+      t.trainer.run(events);
+    } catch (const Broken&) {
+    }
+    return Outcome(t);
+  };
+  const Outcome whole = run(0);
+  std::filesystem::remove(options.checkpoint);
+  options.save_steps = 1;
+  run(7);
+  CHECK(run(0) == whole);
+  CHECK(!(whole == uninterrupted()));
+  const auto loss = [](const Outcome& o) { return o.rows.back()[1]; };
+  CHECK(std::abs(loss(whole) - loss(uninterrupted())) < 0.05 * loss(uninterrupted()));
+}
+
 TEST_CASE("trainer: broken off again and again, and steps after the last checkpoint are taken once more") {
   const TempFolder folder;
   const auto path = folder / "run";

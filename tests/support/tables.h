@@ -65,7 +65,7 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 
 /// Says which tables the tests of this program cannot try here.
 inline void name_missing_tables() {
-  for (const char* name : {"avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "amx"})
+  for (const char* name : {"avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "avx512bf16", "amx"})
     if (std::ranges::none_of(all_kernels(), [&](const Kernels* k) { return std::string(k->name) == name; }))
       MESSAGE("skipped: this processor does not run the table ", std::string(name));
 }

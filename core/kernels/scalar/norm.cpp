@@ -8,29 +8,32 @@
 namespace coarsegrad::kernels::scalar {
 namespace {
 
-template <class T>
-void moments(std::int64_t rows, std::int64_t cols, const T* x, double* mean, double* m2) {
+template <class Kept>
+void moments(std::int64_t rows, std::int64_t cols, const Kept* x, double* mean, double* m2) {
   for (std::int64_t c = 0; c < cols; ++c) {
     double sum = 0;
-    for (std::int64_t r = 0; r < rows; ++r) sum += x[r * cols + c];
+    for (std::int64_t r = 0; r < rows; ++r) sum += to_float(x[r * cols + c]);
     mean[c] = sum / static_cast<double>(rows);
     m2[c] = 0;
     for (std::int64_t r = 0; r < rows; ++r) {
-      const double d = x[r * cols + c] - mean[c];
+      const double d = to_float(x[r * cols + c]) - mean[c];
       m2[c] += d * d;
     }
   }
 }
 
-template <class T>
-void normalize(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor, const T* shift, T* y) {
+template <class T, class Kept>
+void normalize(std::int64_t rows, std::int64_t cols, const Kept* x, const T* mean, const T* factor, const T* shift,
+               T* y) {
   for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t c = 0; c < cols; ++c) y[r * cols + c] = (x[r * cols + c] - mean[c]) * factor[c] + shift[c];
+    for (std::int64_t c = 0; c < cols; ++c)
+      y[r * cols + c] = (to_float(x[r * cols + c]) - mean[c]) * factor[c] + shift[c];
 }
 
-template <class T>
-T normalized(std::int64_t i, std::int64_t c, const T* x, const T* mean, const T* factor, const T* shift, const T* add) {
-  const T t = (x[i] - mean[c]) * factor[c] + shift[c];
+template <class T, class Kept>
+T normalized(std::int64_t i, std::int64_t c, const Kept* x, const T* mean, const T* factor, const T* shift,
+             const T* add) {
+  const T t = (to_float(x[i]) - mean[c]) * factor[c] + shift[c];
   return add ? t + add[i] : t;
 }
 
@@ -39,8 +42,8 @@ void set(std::uint8_t* mask, std::int64_t i, bool on) {
   mask[i / 8] = static_cast<std::uint8_t>(on ? mask[i / 8] | bit : mask[i / 8] & ~bit);
 }
 
-template <class T>
-void normalize_relu(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor, const T* shift,
+template <class T, class Kept>
+void normalize_relu(std::int64_t rows, std::int64_t cols, const Kept* x, const T* mean, const T* factor, const T* shift,
                     const T* add, T* y, std::uint8_t* mask) {
   for (std::int64_t i = 0; i < rows * cols; ++i) {
     const T t = normalized(i, i % cols, x, mean, factor, shift, add);
@@ -49,8 +52,8 @@ void normalize_relu(std::int64_t rows, std::int64_t cols, const T* x, const T* m
   }
 }
 
-template <class T>
-bool normalize_quantize(std::int64_t rows, std::int64_t cols, const T* x, const T* mean, const T* factor,
+template <class T, class Kept>
+bool normalize_quantize(std::int64_t rows, std::int64_t cols, const Kept* x, const T* mean, const T* factor,
                         const T* shift, const T* add, Quantizer<T> quantizer, PassBand<T> pass, std::uint8_t* codes,
                         std::uint8_t* mask) {
   bool any_nan = false;
@@ -63,43 +66,51 @@ bool normalize_quantize(std::int64_t rows, std::int64_t cols, const T* x, const 
   return any_nan;
 }
 
-template <class T>
-T gated_at(const T* dy, const std::uint8_t* mask, std::int64_t i) {
-  return !mask || (mask[i / 8] >> i % 8 & 1) ? dy[i] : T(0);
+template <class Kept>
+Kept gated_at(const Kept* dy, const std::uint8_t* mask, std::int64_t i) {
+  return !mask || (mask[i / 8] >> i % 8 & 1) ? dy[i] : Kept{};
 }
 
-template <class T>
-void backward_sums(std::int64_t rows, std::int64_t cols, const T* x, const T* dy, const std::uint8_t* mask,
-                   const T* mean, double* sum_g, double* sum_gx, T* gated) {
+template <class T, class Kept>
+void backward_sums(std::int64_t rows, std::int64_t cols, const Kept* x, const Kept* dy, const std::uint8_t* mask,
+                   const T* mean, double* sum_g, double* sum_gx, Kept* gated) {
   for (std::int64_t c = 0; c < cols; ++c) {
     sum_g[c] = sum_gx[c] = 0;
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t i = r * cols + c;
-      const T g = gated_at(dy, mask, i);
+      const Kept kept = gated_at(dy, mask, i);
+      const double g = to_float(kept);
       sum_g[c] += g;
-      sum_gx[c] += static_cast<double>(g) * (static_cast<double>(x[i]) - mean[c]);
-      if (gated) gated[i] = g;
+      sum_gx[c] += g * (static_cast<double>(to_float(x[i])) - mean[c]);
+      if (gated) gated[i] = kept;
     }
   }
 }
 
-template <class T>
-void backward(std::int64_t rows, std::int64_t cols, const T* x, const T* dy, const std::uint8_t* mask, const T* mean,
-              const T* mean_g, const T* slope, const T* factor, T* dx) {
+float narrowed(float value, float) { return value; }
+double narrowed(double value, double) { return value; }
+Bfloat16 narrowed(float value, Bfloat16) { return to_bfloat16(value); }
+
+template <class T, class Kept>
+void backward(std::int64_t rows, std::int64_t cols, const Kept* x, const Kept* dy, const std::uint8_t* mask,
+              const T* mean, const T* mean_g, const T* slope, const T* factor, Kept* dx) {
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < cols; ++c) {
       const std::int64_t i = r * cols + c;
-      dx[i] = ((gated_at(dy, mask, i) - mean_g[c]) - (x[i] - mean[c]) * slope[c]) * factor[c];
+      const T g = to_float(gated_at(dy, mask, i));
+      dx[i] = narrowed(((g - mean_g[c]) - (to_float(x[i]) - mean[c]) * slope[c]) * factor[c], Kept{});
     }
 }
 
-template <class T>
-constexpr Norm<T> table{moments<T>,       normalize<T>, normalize_relu<T>, normalize_quantize<T>,
-                        backward_sums<T>, backward<T>};
+template <class T, class Kept = T>
+constexpr Norm<T, Kept> table{moments<Kept>,           normalize<T, Kept>,
+                              normalize_relu<T, Kept>, normalize_quantize<T, Kept>,
+                              backward_sums<T, Kept>,  backward<T, Kept>};
 
 }  // namespace
 
 const Norm<float> norm = table<float>;
 const Norm<double> norm_f64 = table<double>;
+const NormOfBfloat16 norm_of_bfloat16 = table<float, Bfloat16>;
 
 }  // namespace coarsegrad::kernels::scalar

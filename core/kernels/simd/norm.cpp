@@ -9,19 +9,19 @@ namespace {
 
 // Takes moments again, in double, where the squares have left the range of floats: upwards, so that a sum is
 // infinite or NaN, or downwards, so that they count as 0. A column whose values are all the same is among those.
-template <class AnyPanel>
-COARSEGRAD_INLINE void repair_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const float* x,
-                                      double* mean, double* m2) {
+template <class AnyPanel, class Kept>
+COARSEGRAD_INLINE void repair_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const Kept* x, double* mean,
+                                      double* m2) {
   const std::int64_t n = columns_of(panel);
   const double least = 0x1p-100 * static_cast<double>(rows);  // 2^26 times what is lost at most
   bool all_in_range = true;
   for (std::int64_t j = 0; j < n; ++j) all_in_range = all_in_range && finite(m2[j]) && m2[j] >= least;
   if (all_in_range) return;
   double wide_mean[kMostColumns], wide_m2[kMostColumns];
-  sum_wide(rows, cols, n, wide_mean, [x](std::int64_t i, std::int64_t) { return static_cast<double>(x[i]); });
+  sum_wide(rows, cols, n, wide_mean, [x](std::int64_t i, std::int64_t) { return to_double(x[i]); });
   for (std::int64_t j = 0; j < n; ++j) wide_mean[j] /= static_cast<double>(rows);
   sum_wide(rows, cols, n, wide_m2, [x, &wide_mean](std::int64_t i, std::int64_t j) {
-    const double d = static_cast<double>(x[i]) - wide_mean[j];
+    const double d = to_double(x[i]) - wide_mean[j];
     return d * d;
   });
   for (std::int64_t j = 0; j < n; ++j) {
@@ -33,8 +33,8 @@ COARSEGRAD_INLINE void repair_moments(std::int64_t rows, std::int64_t cols, AnyP
 
 // The squares are summed around the mean of the first rows. That costs one sweep, and since those rows are
 // part of the data, the sum can exceed m2 by a factor of rows / kSumRows + 1 at most: no offset makes it cancel.
-template <class AnyPanel>
-void panel_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const float* x, double* mean, double* m2) {
+template <class AnyPanel, class Kept>
+void panel_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const Kept* x, double* mean, double* m2) {
   const std::int64_t head = rows < kSumRows ? rows : kSumRows, n = columns_of(panel);
   double* const head_sum[] = {mean};
   sum_panel(head, cols, panel, head_sum,
@@ -55,11 +55,13 @@ void panel_moments(std::int64_t rows, std::int64_t cols, AnyPanel panel, const f
   repair_moments(rows, cols, panel, x, mean, m2);
 }
 
-void moments(std::int64_t rows, std::int64_t cols, const float* x, double* mean, double* m2) {
+template <class Kept>
+void moments(std::int64_t rows, std::int64_t cols, const Kept* x, double* mean, double* m2) {
   for_panels(cols, [=](std::int64_t c, auto panel) { panel_moments(rows, cols, panel, x + c, mean + c, m2 + c); });
 }
 
-void normalize(std::int64_t rows, std::int64_t cols, const float* x, const float* mean, const float* factor,
+template <class Kept>
+void normalize(std::int64_t rows, std::int64_t cols, const Kept* x, const float* mean, const float* factor,
                const float* shift, float* y) {
   for_panels(cols, [=](std::int64_t c, auto panel) {
     const auto lanes = panel.lanes;
@@ -72,8 +74,8 @@ void normalize(std::int64_t rows, std::int64_t cols, const float* x, const float
 }
 
 // t = normalize + add for each vector of the matrix: body(i, lanes, t).
-template <class Body>
-COARSEGRAD_INLINE void for_normalized(std::int64_t rows, std::int64_t cols, const float* x, const float* mean,
+template <class Kept, class Body>
+COARSEGRAD_INLINE void for_normalized(std::int64_t rows, std::int64_t cols, const Kept* x, const float* mean,
                                       const float* factor, const float* shift, const float* add, Body body) {
   for_panels(cols, [=](std::int64_t c, auto panel) {
     const auto lanes = panel.lanes;
@@ -86,7 +88,8 @@ COARSEGRAD_INLINE void for_normalized(std::int64_t rows, std::int64_t cols, cons
   });
 }
 
-void normalize_relu(std::int64_t rows, std::int64_t cols, const float* x, const float* mean, const float* factor,
+template <class Kept>
+void normalize_relu(std::int64_t rows, std::int64_t cols, const Kept* x, const float* mean, const float* factor,
                     const float* shift, const float* add, float* y, std::uint8_t* mask) {
   for_normalized(rows, cols, x, mean, factor, shift, add, [=](std::int64_t i, auto lanes, F32 t) {
     const Mask positive = t > zero();
@@ -95,7 +98,8 @@ void normalize_relu(std::int64_t rows, std::int64_t cols, const float* x, const 
   });
 }
 
-bool normalize_quantize(std::int64_t rows, std::int64_t cols, const float* x, const float* mean, const float* factor,
+template <class Kept>
+bool normalize_quantize(std::int64_t rows, std::int64_t cols, const Kept* x, const float* mean, const float* factor,
                         const float* shift, const float* add, Quantizer<float> quantizer, PassBand<float> pass,
                         std::uint8_t* codes, std::uint8_t* mask) {
   return with_quantizer(quantizer, pass, [=](const auto& to) {
@@ -111,30 +115,33 @@ bool normalize_quantize(std::int64_t rows, std::int64_t cols, const float* x, co
 }
 
 // Gives dy where the mask is 1, else 0.
+template <class Kept>
 struct Gate {
-  const float* dy;
+  const Kept* dy;
   const std::uint8_t* mask;
   template <class Lanes>
   COARSEGRAD_INLINE F32 load(std::int64_t i, Lanes lanes) const {
     return keep(lanes.load_bits(mask + i / 8), lanes.load(dy + i));
   }
-  double at(std::int64_t i) const { return mask[i / 8] >> i % 8 & 1 ? static_cast<double>(dy[i]) : 0; }
+  double at(std::int64_t i) const { return mask[i / 8] >> i % 8 & 1 ? to_double(dy[i]) : 0; }
 };
+template <class Kept>
 struct NoGate {
-  const float* dy;
+  const Kept* dy;
   template <class Lanes>
   COARSEGRAD_INLINE F32 load(std::int64_t i, Lanes lanes) const {
     return lanes.load(dy + i);
   }
-  double at(std::int64_t i) const { return static_cast<double>(dy[i]); }
+  double at(std::int64_t i) const { return to_double(dy[i]); }
 };
 
-template <class AnyGate>
-COARSEGRAD_INLINE void gated_sums(std::int64_t rows, std::int64_t cols, const float* x, AnyGate gate, const float* mean,
-                                  double* sum_g, double* sum_gx, float* gated) {
+template <class Kept, class AnyGate>
+COARSEGRAD_INLINE void gated_sums(std::int64_t rows, std::int64_t cols, const Kept* x, AnyGate gate, const float* mean,
+                                  double* sum_g, double* sum_gx, Kept* gated) {
   for_panels(cols, [=](std::int64_t c, auto panel) {
     double* const sums[] = {sum_g + c, sum_gx + c};
-    const float *const px = x + c, *const pmean = mean + c;
+    const Kept* const px = x + c;
+    const float* const pmean = mean + c;
     sum_panel(rows, cols, panel, sums, [=](std::int64_t i, std::int64_t j, auto lanes, F32(&s)[2]) {
       const F32 g = gate.load(c + i, lanes);
       if (gated) lanes.store(gated + c + i, g);
@@ -143,23 +150,24 @@ COARSEGRAD_INLINE void gated_sums(std::int64_t rows, std::int64_t cols, const fl
     });
     repair_overflow(rows, cols, panel, sums[0], [=](std::int64_t i, std::int64_t) { return gate.at(c + i); });
     repair_overflow(rows, cols, panel, sums[1], [=](std::int64_t i, std::int64_t j) {
-      return gate.at(c + i) * (static_cast<double>(px[i]) - static_cast<double>(pmean[j]));
+      return gate.at(c + i) * (to_double(px[i]) - to_double(pmean[j]));
     });
   });
 }
 
-void backward_sums(std::int64_t rows, std::int64_t cols, const float* x, const float* dy, const std::uint8_t* mask,
-                   const float* mean, double* sum_g, double* sum_gx, float* gated) {
+template <class Kept>
+void backward_sums(std::int64_t rows, std::int64_t cols, const Kept* x, const Kept* dy, const std::uint8_t* mask,
+                   const float* mean, double* sum_g, double* sum_gx, Kept* gated) {
   if (mask)
-    gated_sums(rows, cols, x, Gate{dy, mask}, mean, sum_g, sum_gx, gated);
+    gated_sums(rows, cols, x, Gate<Kept>{dy, mask}, mean, sum_g, sum_gx, gated);
   else
-    gated_sums(rows, cols, x, NoGate{dy}, mean, sum_g, sum_gx, gated);
+    gated_sums(rows, cols, x, NoGate<Kept>{dy}, mean, sum_g, sum_gx, gated);
 }
 
-template <class AnyGate>
-COARSEGRAD_INLINE void gated_backward(std::int64_t rows, std::int64_t cols, const float* x, AnyGate gate,
+template <class Kept, class AnyGate>
+COARSEGRAD_INLINE void gated_backward(std::int64_t rows, std::int64_t cols, const Kept* x, AnyGate gate,
                                       const float* mean, const float* mean_g, const float* slope, const float* factor,
-                                      float* dx) {
+                                      Kept* dx) {
   for_panels(cols, [=](std::int64_t c, auto panel) {
     const auto lanes = panel.lanes;
     const auto m = load_columns(mean + c, panel), g = load_columns(mean_g + c, panel),
@@ -171,16 +179,22 @@ COARSEGRAD_INLINE void gated_backward(std::int64_t rows, std::int64_t cols, cons
   });
 }
 
-void backward(std::int64_t rows, std::int64_t cols, const float* x, const float* dy, const std::uint8_t* mask,
-              const float* mean, const float* mean_g, const float* slope, const float* factor, float* dx) {
+template <class Kept>
+void backward(std::int64_t rows, std::int64_t cols, const Kept* x, const Kept* dy, const std::uint8_t* mask,
+              const float* mean, const float* mean_g, const float* slope, const float* factor, Kept* dx) {
   if (mask)
-    gated_backward(rows, cols, x, Gate{dy, mask}, mean, mean_g, slope, factor, dx);
+    gated_backward(rows, cols, x, Gate<Kept>{dy, mask}, mean, mean_g, slope, factor, dx);
   else
-    gated_backward(rows, cols, x, NoGate{dy}, mean, mean_g, slope, factor, dx);
+    gated_backward(rows, cols, x, NoGate<Kept>{dy}, mean, mean_g, slope, factor, dx);
 }
+
+template <class Kept>
+constexpr Norm<float, Kept> table{moments<Kept>,       normalize<Kept>, normalize_relu<Kept>, normalize_quantize<Kept>,
+                                  backward_sums<Kept>, backward<Kept>};
 
 }  // namespace
 
-const Norm<float> norm{moments, normalize, normalize_relu, normalize_quantize, backward_sums, backward};
+const Norm<float> norm = table<float>;
+const NormOfBfloat16 norm_of_bfloat16 = table<Bfloat16>;
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET

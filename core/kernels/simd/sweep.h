@@ -1,13 +1,31 @@
 #pragma once
 // Loops over arrays: whole vectors first, then one part of a vector. A loop body is a generic lambda that
 // takes the position and `lanes`, which loads and stores that many elements. Also the narrow companions of a
-// float vector: one bit, byte or 16-bit word per lane. All of it is local to the translation unit, as in vec.h.
+// float vector: one bit, byte, 16-bit word or bfloat16 per lane. All of it is local to the translation unit, as in vec.h.
+#include "core/kernels/bfloat16.h"
 #include "core/kernels/simd/vec.h"
 
 namespace coarsegrad::kernels::COARSEGRAD_TARGET {
 namespace {
 
 constexpr std::int64_t kWidth = kLanes;
+
+/// A bfloat16 per lane, in its lower 16 bits, as a float.
+COARSEGRAD_INLINE F32 upper_half_as_float(I32 a) { return as_float(shift_left<16>(a)); }
+/// The nearest bfloat16 of each lane, in its lower 16 bits: to_bfloat16().
+COARSEGRAD_INLINE I32 upper_half_rounded(F32 a) {
+  const I32 bits = as_int(a), upper = shift_right_logical<16>(bits);
+  const I32 nearest = shift_right_logical<16>(bits + set1(0x7FFF) + (upper & set1(1)));
+  return as_int(select(a == a, as_float(nearest), as_float(upper | set1(0x40))));
+}
+
+COARSEGRAD_INLINE double to_double(float x) { return static_cast<double>(x); }
+COARSEGRAD_INLINE double to_double(Bfloat16 x) {
+  const std::uint32_t bits = std::uint32_t{x.bits} << 16;
+  float wide;
+  __builtin_memcpy(&wide, &bits, sizeof wide);
+  return static_cast<double>(wide);
+}
 
 #ifdef __AVX512F__
 
@@ -39,6 +57,8 @@ struct Whole {
     return {m};
   }
   static void store_bits(std::uint8_t* p, Mask m) { __builtin_memcpy(p, &m.v, 2); }
+  static F32 load(const Bfloat16* p) { return upper_half_as_float(load(&p->bits)); }
+  static void store(Bfloat16* p, F32 a) { store(&p->bits, upper_half_rounded(a)); }
   static F32 fill(F32 a, F32) { return a; }
 };
 
@@ -63,6 +83,8 @@ struct Part {
     m = m & first(n);
     __builtin_memcpy(p, &m.v, n > 8 ? 2 : 1);
   }
+  F32 load(const Bfloat16* p) const { return upper_half_as_float(load(&p->bits)); }
+  void store(Bfloat16* p, F32 a) const { store(&p->bits, upper_half_rounded(a)); }
   /// `other` in the lanes that are none.
   F32 fill(F32 a, F32 other) const { return select(first(n), a, other); }
 };
@@ -96,6 +118,8 @@ struct Whole {
     return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(*p), bit), bit))};
   }
   static void store_bits(std::uint8_t* p, Mask m) { *p = static_cast<std::uint8_t>(bits(m)); }
+  static F32 load(const Bfloat16* p) { return upper_half_as_float(load(&p->bits)); }
+  static void store(Bfloat16* p, F32 a) { store(&p->bits, upper_half_rounded(a)); }
   static F32 fill(F32 a, F32) { return a; }
 
  private:
@@ -125,6 +149,8 @@ struct Part {
   Mask load_bits(const std::uint8_t* p) const { return Whole::load_bits(p); }
   /// Bits of lanes that are none are 0.
   void store_bits(std::uint8_t* p, Mask m) const { Whole::store_bits(p, m & first(n)); }
+  F32 load(const Bfloat16* p) const { return upper_half_as_float(load(&p->bits)); }
+  void store(Bfloat16* p, F32 a) const { store(&p->bits, upper_half_rounded(a)); }
   /// `other` in the lanes that are none.
   F32 fill(F32 a, F32 other) const { return select(first(n), a, other); }
 };

@@ -28,7 +28,9 @@ struct Layer {
   }
   template <class In, int c, int a, int b>
   COARSEGRAD_INLINE static void multiply() {
-    if constexpr (static_cast<In>(-1) < 0)
+    if constexpr (sizeof(In) == 2)
+      asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(c), "i"(a), "i"(b));
+    else if constexpr (static_cast<In>(-1) < 0)
       asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(c), "i"(a), "i"(b));
     else
       asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(c), "i"(a), "i"(b));

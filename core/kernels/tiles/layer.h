@@ -9,8 +9,9 @@
 //   zero<t>()                   tile t = 0
 //   load<t>(from, row)          tile t = what lies at `from`, `row` bytes from one of its rows to the next
 //   store<t>(to, row)           the same the other way
-//   multiply<In, c, a, b>()     c(i, j) += the sum over k of a(i, k) * b(k / 4, 4 j + k % 4): c has sums of 32 bits, a
-//                               bytes of type In and b signed bytes
+//   multiply<In, c, a, b>()     c(i, j) += the sum over k of a(i, k) * b(k / n, n j + k % n), where n elements of a are four
+//                               bytes: c has sums of 32 bits, a bytes of type In and b signed bytes; or c has floats, a
+//                               and b bfloat16, denormals are 0, and even and odd k are summed apart
 //   release()                   ends what configure() began in this thread; nothing where it did not
 // Tiles belong to a thread: every thread configures its own, and gives them back at the end of its tasks.
 #include <cstdint>
