@@ -69,7 +69,11 @@ Placement ImageTransform::placement(std::int64_t epoch, std::int64_t index) cons
     placement.top = below(crop, 2 * augmentation_.pad + 1) - augmentation_.pad;
     placement.left = below(crop, 2 * augmentation_.pad + 1) - augmentation_.pad;
   }
-  if (augmentation_.flip) placement.mirrored = image.split("flip").below(2) == 1;
+  if (augmentation_.flip) {
+    const bool in_turn = augmentation_.flip_in_turn;
+    Rng flip = in_turn ? rng_.split("flip").split(static_cast<std::uint64_t>(index)) : image.split("flip");
+    placement.mirrored = (flip.below(2) == 1) != (in_turn && epoch % 2 == 1);
+  }
   if (augmentation_.cutout > 0) {
     Rng cutout = image.split("cutout");
     placement.row = below(cutout, height_);

@@ -18,6 +18,9 @@ struct Augmentation {
   /// equally likely. Source: He, Zhang, Ren, Sun (arXiv 1512.03385), section 4.2, with pad 4.
   std::int64_t pad = 0;
   bool flip = false;  ///< mirrored left to right with probability 1/2
+  /// With `flip`: drawn for the first epoch, then the other way round in each: two epochs in a row see both sides of every
+  /// image. Source: Jordan (arXiv 2404.00498).
+  bool flip_in_turn = false;
   /// Side of a square that is erased, its centre equally likely at every pixel, what lies outside the image
   /// ignored; 0: none. Source: DeVries, Taylor (arXiv 1708.04552), with 16 on CIFAR-10 and 8 on CIFAR-100.
   std::int64_t cutout = 0;

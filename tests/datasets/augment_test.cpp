@@ -152,6 +152,19 @@ TEST_CASE("augment: seed, epoch and index each change it, an option changes only
   }
 }
 
+TEST_CASE("augment: flips in turn show the other side in every next epoch, half of the images first") {
+  const ImageTransform transform(kImage, normalisation_of(3), {.flip = true, .flip_in_turn = true}, 3);
+  int mirrored = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const bool first = transform.placement(0, i).mirrored;
+    mirrored += first;
+    for (const std::int64_t epoch : {1, 2, 3})
+      CHECK(transform.placement(epoch, i).mirrored == (first != (epoch % 2 == 1)));
+  }
+  CHECK(mirrored > 440);
+  CHECK(mirrored < 560);
+}
+
 TEST_CASE("augment: options that do not fit the images are refused") {
   const auto complaint = [](const Augmentation& a) {
     return complaint_of([&] { ImageTransform(Shape{6, 9, 1}, normalisation_of(1), a, 1); });

@@ -14,7 +14,7 @@ from check_log import check_log, open_log, status
 BIN = pathlib.Path(os.environ["BIN"])
 SANITIZED = os.environ["SANITIZED"] == "1"
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "configs"
-MAINS = ["train", "compare_methods", "mnist_ste", "ste_cifar10", "bcgd_cifar10", "ste_diagnostics"]
+MAINS = ["train", "compare_methods", "mnist_ste", "ste_cifar10", "bcgd_cifar10", "fast_cifar10", "ste_diagnostics"]
 # The number of steps, images and channels; everything else is as in the file.
 TRAIN = {"--images": 20, "--held-out": 4, "--batch": 8, "--epochs": 1}
 SWEEP = {"--seeds": 1, "--float-epochs": 1}
@@ -22,6 +22,7 @@ SMALLER = {
     "train": TRAIN,
     "compare_methods": TRAIN | SWEEP | {"--methods": "bcgd,dorefa"},
     "bcgd_cifar10": TRAIN | SWEEP,
+    "fast_cifar10": TRAIN | {"--held-out": 0, "--seeds": 1, "--width": 4},
     "ste_cifar10": TRAIN | SWEEP | {"--instability": 1, "--instability-batches": 1},
     "ste_diagnostics": TRAIN | {"--float-epochs": 1, "--probe": 8, "--directions": 1, "--every": 1},
     "mnist_ste": SWEEP | {"--digits": "drawn", "--images": 100, "--held-out": 80, "--batch": 10, "--epochs": 1},
