@@ -39,7 +39,7 @@ Tensor sum_rows(const Tensor& g) {
 // change. The kernels for that are float: false where x and w are not both codes, where no kernel multiplies these, or
 // T is double.
 template <class T>
-bool multiply_codes(const ConvShape& s, const Tensor& x, const Tensor& w, const T* bias, T* y) {
+bool multiply_codes(const ConvShape& s, const Tensor& x, const Tensor& w, const T* bias, const ElementSink<T>& y) {
   if constexpr (std::is_same_v<T, float>) {
     const Coded *a = x.coded(), *b = w.coded();
     if (!a || !b || a->scales().size() != 1 || !b->is_signed() || !multiplies_codes(a->code(), s)) return false;
@@ -49,14 +49,6 @@ bool multiply_codes(const ConvShape& s, const Tensor& x, const Tensor& w, const 
     return true;
   }
   return false;
-}
-
-// y = what multiply(Real* y) makes of codes, which returns whether it has, else what write(ElementSink<Real> y) makes of
-// Reals; kept as `type` wants.
-template <class Multiply, class Write>
-Tensor product(const Shape& shape, ComputeType type, Multiply&& multiply, Write&& write) {
-  if (Tensor y = Tensor::uninitialized(shape); multiply(y.mutable_data())) return kept_as(y, type);
-  return written(shape, type, write);
 }
 
 // The elements as a product of bfloat16 reads them.
@@ -97,15 +89,14 @@ void backward_weight(const ConvShape& s, ComputeType type, const Tensor& x, cons
 }
 
 Tensor convolved(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias, ComputeType type) {
-  return product(
-      {s.batch, s.out_height(), s.out_width(), s.out_channels}, type,
-      [&](Real* y) { return multiply_codes<Real>(s, x, w, bias.data(), y); },
-      [&](const ElementSink<Real>& y) { forward<Real>(s, type, x, w, bias.data(), y); });
+  return written({s.batch, s.out_height(), s.out_width(), s.out_channels}, type, [&](const ElementSink<Real>& y) {
+    if (!multiply_codes<Real>(s, x, w, bias.data(), y)) forward<Real>(s, type, x, w, bias.data(), y);
+  });
 }
 
 Tensor dense(const Tensor& x, const Tensor& w, const Tensor& bias, ComputeType type) {
   Tensor y = Tensor::uninitialized({x.size(0), w.size(0)});
-  if (multiply_codes<Real>(bit_linear_shape(x.size(0), x.size(1), w.size(0)), x, w, bias.data(), y.mutable_data()))
+  if (multiply_codes<Real>(bit_linear_shape(x.size(0), x.size(1), w.size(0)), x, w, bias.data(), {y.mutable_data()}))
     return y;
   y = multiplied(rounded_for(type, x), false, rounded_for(type, w), true);
   if (bias.defined()) add_row<Real>(y.size(0), w.size(0), bias.data(), y.data(), y.mutable_data());
@@ -114,7 +105,7 @@ Tensor dense(const Tensor& x, const Tensor& w, const Tensor& bias, ComputeType t
 
 // The products of the backward pass are integer ones, too, where a gradient map leaves codes. As above.
 template <class T>
-bool convolve_back_codes(const ConvShape& s, const Tensor& dy, const Tensor& w, T* dx) {
+bool convolve_back_codes(const ConvShape& s, const Tensor& dy, const Tensor& w, const ElementSink<T>& dx) {
   if constexpr (std::is_same_v<T, float>) {
     const auto g = leveled_codes(dy), weight = leveled_codes(w);
     if (!g || !weight || !backward_data_on_codes(s, *g, *weight)) return false;
@@ -136,9 +127,9 @@ bool weigh_back_codes(const ConvShape& s, const Tensor& x, const Tensor& dy, T* 
 }
 
 Tensor input_gradient(const ConvShape& s, const Tensor& dy, const Tensor& w, const Shape& shape, ComputeType type) {
-  return product(
-      shape, type, [&](Real* dx) { return convolve_back_codes<Real>(s, dy, w, dx); },
-      [&](const ElementSink<Real>& dx) { backward_data<Real>(s, type, dy, w, dx); });
+  return written(shape, type, [&](const ElementSink<Real>& dx) {
+    if (!convolve_back_codes<Real>(s, dy, w, dx)) backward_data<Real>(s, type, dy, w, dx);
+  });
 }
 
 Tensor weight_gradient(const ConvShape& s, const Tensor& x, const Tensor& dy, const Shape& shape, ComputeType type) {

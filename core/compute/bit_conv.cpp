@@ -240,13 +240,15 @@ class BitConvolution {
     for_each_task([&](const Task& t) { compute(t, y + t.first_pixel * s_.out_channels, 0, s_.out_channels); });
   }
 
-  void floats(const float* scale, const float* bias, float* y) const {
+  void floats(const float* scale, const float* bias, const ElementSink<float>& y) const {
     const auto to_floats = active_kernels().bits.scale;
     for_each_sum([&](const Task& task, std::int64_t n, const std::int32_t* sums) {
       const std::int64_t first = task.filters.begin;
-      float* pixel = y + task.first_pixel * s_.out_channels + first;
-      for (std::int64_t p = 0; p < task.pixels; ++p, sums += n, pixel += s_.out_channels)
-        to_floats(n, sums, scale + first, bias ? bias + first : nullptr, pixel);
+      std::int64_t pixel = task.first_pixel * s_.out_channels + first;
+      for (std::int64_t p = 0; p < task.pixels; ++p, sums += n, pixel += s_.out_channels) {
+        const SinkWindow<float> floats(y, pixel, pixel + n);
+        to_floats(n, sums, scale + first, bias ? bias + first : nullptr, floats.data());
+      }
     });
   }
 
@@ -426,7 +428,7 @@ void bit_conv2d(const ConvShape& s, const std::uint64_t* x, const BitWeights& w,
 }
 
 void bit_conv2d_scaled(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, std::span<const float> scale,
-                       const float* bias, float* y) {
+                       const float* bias, ElementSink<float> y) {
   const BitConvolution convolution("bit_conv2d_scaled", s, x, w);
   convolution.floats(scales_of_channels("bit_conv2d_scaled", s.out_channels, scale).data(), bias, y);
 }

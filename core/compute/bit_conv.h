@@ -63,7 +63,7 @@ void bit_conv2d(const ConvShape& s, const std::uint64_t* x, const BitWeights& w,
 /// rounded to float, then one fused multiply-add. One scale, or one for each output channel; bias (out_channels) may be
 /// null. Throws Error also for another number of scales.
 void bit_conv2d_scaled(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, std::span<const float> scale,
-                       const float* bias, float* y);
+                       const float* bias, ElementSink<float> y);
 /// The levels of the sums as a byte each, laid out like y; throws Error also where `t` has not a channel for each
 /// output.
 void bit_conv2d_levels(const ConvShape& s, const std::uint64_t* x, const BitWeights& w, const BitThresholds& t,

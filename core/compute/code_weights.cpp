@@ -38,7 +38,7 @@ bool CodeWeights::serve(const BitCode& activation, const ConvShape& s) const {
 }
 
 void CodeWeights::forward(const ConvShape& s, const std::uint8_t* x, std::span<const float> scale, const float* bias,
-                          float* y) const {
+                          ElementSink<float> y) const {
   const auto* const with_sign = reinterpret_cast<const std::int8_t*>(x);
   if (const auto* bytes = std::get_if<ByteWeights>(&packed_))
     return activation_.low < 0 ? conv2d_forward_codes(s, with_sign, *bytes, scale, bias, y)

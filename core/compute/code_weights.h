@@ -5,6 +5,7 @@
 #include <span>
 #include <variant>
 
+#include "core/base/elements.h"
 #include "core/compute/bit_conv.h"
 #include "core/compute/code_kernel.h"
 #include "core/compute/conv_codes.h"
@@ -29,7 +30,7 @@ class CodeWeights {
   /// conv2d_forward_codes() or bit_conv2d_scaled() does and, where the kernel is that of bits, for a value that the
   /// code has not.
   void forward(const ConvShape& s, const std::uint8_t* x, std::span<const float> scale, const float* bias,
-               float* y) const;
+               ElementSink<float> y) const;
 
  private:
   const Kernels* table_;

@@ -54,7 +54,7 @@ void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>
                             std::type_identity_t<Elements<T>> dy, T* dweight) {
   s.validate("conv2d_backward_weight");
   if constexpr (std::is_same_v<T, float>) {
-    if (winograd::covers(s)) return winograd::backward_weight(s, x, dy, dweight);
+    if (winograd::covers_weight(s)) return winograd::backward_weight(s, x, dy, dweight);
     if (direct::covers(s)) return direct::backward_weight(s, x, dy, dweight);
   }
   const ElementWindow<T> in(x, 0, inputs(s)), gradients(dy, 0, outputs(s));

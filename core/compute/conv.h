@@ -2,8 +2,8 @@
 // Two-dimensional convolution (cross-correlation, as everywhere in this field) on channels-last images.
 // T is float or double. Bitwise the same for any number of threads.
 // Error against exact arithmetic, in epsilons of T times the sum of the magnitudes of the products: 16.
-// Float layers of 3x3 kernels with 64 channels and more on both sides and stride 1 use Winograd's F(4x4, 3x3)
-// where it is faster, by shape alone (conv_winograd.h). It computes 4x4 outputs together from all 6x6 pixels
+// Float layers of 3x3 kernels with 16 channels and more on both sides (backward weight: 32) and stride 1 use Winograd's
+// F(4x4, 3x3) where it is faster, by shape alone (conv_winograd.h). It computes 4x4 outputs together from all 6x6 pixels
 // that they see, and the error of each is relative to these: 128 epsilons times the sum over channels of the
 // largest magnitude in the tile times the magnitudes of the nine taps (backward data: dy's tile; backward
 // weight: the sum over tiles of the largest magnitude of x times the 16 magnitudes of dy). For values of one

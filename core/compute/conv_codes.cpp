@@ -99,13 +99,19 @@ class CodeConvolution {
  public:
   // To sums.
   CodeConvolution(const char* op, const ConvShape& s, const ByteWeights& w, std::int32_t* sums)
-      : s_(s), w_(w), scale_(0), bias_(nullptr), y_(nullptr), sums_(sums) {
+      : s_(s), w_(w), scale_(0), bias_(nullptr), y_(nullptr), sums_(sums), scaled_(false) {
     w.validate(op, s);
   }
   // Scaled.
   CodeConvolution(const char* op, const ConvShape& s, const ByteWeights& w, std::span<const float> scale,
-                  const float* bias, float* y)
-      : s_(s), w_(w), scale_(scales_of_channels(op, s.out_channels, scale)), bias_(bias), y_(y), sums_(nullptr) {
+                  const float* bias, ElementSink<float> y)
+      : s_(s),
+        w_(w),
+        scale_(scales_of_channels(op, s.out_channels, scale)),
+        bias_(bias),
+        y_(y),
+        sums_(nullptr),
+        scaled_(true) {
     w.validate(op, s);
   }
 
@@ -141,12 +147,13 @@ class CodeConvolution {
   // Outputs begin with number `first`.
   template <class In>
   void finish(direct::Correlation<In, std::int8_t>& c, std::int64_t group, std::int64_t first) const {
-    c.out = y_ ? y_ + first : nullptr;
+    c.out = y_;
+    c.out_first = first;
     c.sums = sums_ ? sums_ + first : nullptr;
     c.panels = w_.packed_.data() + group * w_.panels_ * w_.width_ * w_.depth_;
     c.panel_row = w_.width_;
     c.step_channels = kCodesPerStep;
-    c.scale = y_ ? scale_.data() + group * outputs() : nullptr;
+    c.scale = scaled_ ? scale_.data() + group * outputs() : nullptr;
     c.bias = bias_ ? bias_ + group * outputs() : nullptr;
   }
 
@@ -169,7 +176,7 @@ class CodeConvolution {
       gather_columns(s_, x + n * image + group * (s_.in_channels / s_.groups), w_.depth_, columns.data());
       const std::int64_t first = n * pixels * s_.out_channels + group * outputs();
       if (w_.depth_ > kernels::kMaxDepthOf<In>)
-        long_sums(columns.data(), group, y_ + first);
+        long_sums(columns.data(), group, first);
       else
         short_sums(columns.data(), group, first);
     });
@@ -233,38 +240,42 @@ class CodeConvolution {
   }
 
   template <class In>
-  void long_sums(const In* columns, std::int64_t group, float* y) const {
+  void long_sums(const In* columns, std::int64_t group, std::int64_t first) const {
     const kernels::CodeProduct<In>& kernel = w_.product<In>();
     const direct::Panels panels(kernel, outputs());
     const std::int64_t pixels = s_.out_height() * s_.out_width();
     const Scratch<std::int64_t> sums(static_cast<std::size_t>(pixels * outputs()));
     const std::int8_t* const packed = w_.packed_.data() + group * w_.panels_ * w_.width_ * w_.depth_;
     multiply_long(LongProduct<In>{kernel, panels, packed, w_.depth_, columns, sums.data()}, pixels);
-    for (std::int64_t i = 0; i < pixels; ++i)
+    for (std::int64_t i = 0; i < pixels; ++i) {
+      const std::int64_t place = first + i * s_.out_channels;
+      const SinkWindow<float> y(y_, place, place + outputs());
       for (std::int64_t o = 0; o < outputs(); ++o) {
         const std::int64_t channel = group * outputs() + o;
-        y[i * s_.out_channels + o] = std::fma(
-            scale_.data()[channel], static_cast<float>(sums.data()[i * outputs() + o]), bias_ ? bias_[channel] : 0.f);
+        y.data()[o] = std::fma(scale_.data()[channel], static_cast<float>(sums.data()[i * outputs() + o]),
+                               bias_ ? bias_[channel] : 0.f);
       }
+    }
   }
 
   const ConvShape& s_;
   const ByteWeights& w_;
   const Scratch<float> scale_;
   const float* bias_;
-  float* y_;
+  ElementSink<float> y_;
   std::int32_t* sums_;
+  bool scaled_;
 };
 
 template <class In>
 void conv2d_forward_codes(const ConvShape& s, const In* x, const ByteWeights& weight, std::span<const float> scale,
-                          const float* bias, float* y) {
+                          const float* bias, ElementSink<float> y) {
   CodeConvolution("conv2d_forward_codes", s, weight, scale, bias, y).run(x);
 }
 
 template <class In>
 void conv2d_forward_codes(const ConvShape& s, const In* x, const std::int8_t* weight, std::span<const float> scale,
-                          const float* bias, float* y) {
+                          const float* bias, ElementSink<float> y) {
   s.validate("conv2d_forward_codes");
   conv2d_forward_codes(s, x, ByteWeights(s, weight), scale, bias, y);
 }
@@ -319,7 +330,7 @@ void conv2d_planes_of_codes(const ConvShape& s, const In* x, const ByteWeights& 
 
 template <class In>
 void linear_forward_codes(std::int64_t batch, std::int64_t in, std::int64_t out, const In* x, const std::int8_t* weight,
-                          std::span<const float> scale, const float* bias, float* y) {
+                          std::span<const float> scale, const float* bias, ElementSink<float> y) {
   conv2d_forward_codes(bit_linear_shape(batch, in, out), x, weight, scale, bias, y);
 }
 
@@ -332,29 +343,29 @@ void multiply_codes(std::int64_t m, std::int64_t n, std::int64_t k, const In* a,
 }
 
 template void conv2d_forward_codes(const ConvShape&, const std::uint8_t*, const ByteWeights&, std::span<const float>,
-                                   const float*, float*);
+                                   const float*, ElementSink<float>);
 template void conv2d_forward_codes(const ConvShape&, const std::uint8_t*, const std::int8_t*, std::span<const float>,
-                                   const float*, float*);
+                                   const float*, ElementSink<float>);
 template void conv2d_sums_of_codes(const ConvShape&, const std::uint8_t*, const ByteWeights&, std::int32_t*);
 template void conv2d_levels_of_codes(const ConvShape&, const std::uint8_t*, const ByteWeights&, const BitThresholds&,
                                      std::uint8_t*);
 template void conv2d_planes_of_codes(const ConvShape&, const std::uint8_t*, const ByteWeights&, const BitThresholds&,
                                      std::uint64_t*);
 template void linear_forward_codes(std::int64_t, std::int64_t, std::int64_t, const std::uint8_t*, const std::int8_t*,
-                                   std::span<const float>, const float*, float*);
+                                   std::span<const float>, const float*, ElementSink<float>);
 template void multiply_codes(std::int64_t, std::int64_t, std::int64_t, const std::uint8_t*, const std::int8_t*,
                              std::int64_t*);
 template void conv2d_forward_codes(const ConvShape&, const std::int8_t*, const ByteWeights&, std::span<const float>,
-                                   const float*, float*);
+                                   const float*, ElementSink<float>);
 template void conv2d_forward_codes(const ConvShape&, const std::int8_t*, const std::int8_t*, std::span<const float>,
-                                   const float*, float*);
+                                   const float*, ElementSink<float>);
 template void conv2d_sums_of_codes(const ConvShape&, const std::int8_t*, const ByteWeights&, std::int32_t*);
 template void conv2d_levels_of_codes(const ConvShape&, const std::int8_t*, const ByteWeights&, const BitThresholds&,
                                      std::uint8_t*);
 template void conv2d_planes_of_codes(const ConvShape&, const std::int8_t*, const ByteWeights&, const BitThresholds&,
                                      std::uint64_t*);
 template void linear_forward_codes(std::int64_t, std::int64_t, std::int64_t, const std::int8_t*, const std::int8_t*,
-                                   std::span<const float>, const float*, float*);
+                                   std::span<const float>, const float*, ElementSink<float>);
 template void multiply_codes(std::int64_t, std::int64_t, std::int64_t, const std::int8_t*, const std::int8_t*,
                              std::int64_t*);
 

@@ -20,11 +20,11 @@ namespace coarsegrad {
 /// scale has another size.
 template <class In>
 void conv2d_forward_codes(const ConvShape& s, const In* x, const ByteWeights& weight, std::span<const float> scale,
-                          const float* bias, float* y);
+                          const float* bias, ElementSink<float> y);
 /// The same with weights (out_channels, kernel_h, kernel_w, in_channels / groups) that are packed for this call.
 template <class In>
 void conv2d_forward_codes(const ConvShape& s, const In* x, const std::int8_t* weight, std::span<const float> scale,
-                          const float* bias, float* y);
+                          const float* bias, ElementSink<float> y);
 
 /// y = the sums themselves. Throws Error also where an output sums more products than 32 bits hold.
 template <class In>
@@ -44,7 +44,7 @@ void conv2d_planes_of_codes(const ConvShape& s, const In* x, const ByteWeights& 
 /// and errors are those of conv2d_forward_codes.
 template <class In>
 void linear_forward_codes(std::int64_t batch, std::int64_t in, std::int64_t out, const In* x, const std::int8_t* weight,
-                          std::span<const float> scale, const float* bias, float* y);
+                          std::span<const float> scale, const float* bias, ElementSink<float> y);
 
 /// c = a b^T, exactly, for sums of any length: a (m, k), b (n, k), c (m, n), row after row. Throws Error where a size
 /// is negative.

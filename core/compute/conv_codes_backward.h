@@ -23,7 +23,8 @@ bool backward_data_on_codes(const ConvShape& s, const LeveledCodes& dy, const Le
 /// dx = a I + b W with a = step_g step_w and b = rest_g step_w of the image, both rounded to float; I, W, their
 /// products with a and b and the sum are rounded to float, too. Layouts as in conv2d_backward_data. Throws Error unless
 /// backward_data_on_codes().
-void conv2d_backward_data_codes(const ConvShape& s, const LeveledCodes& dy, const LeveledCodes& weight, float* dx);
+void conv2d_backward_data_codes(const ConvShape& s, const LeveledCodes& dy, const LeveledCodes& weight,
+                                ElementSink<float> dx);
 
 /// Whether conv2d_backward_weight_codes() takes these: no groups, no dilation, up to 2^23 images; unsigned codes of dy
 /// with one grid; codes of x, signed or not, with one grid whose code 0 is the level 0, as padding is.

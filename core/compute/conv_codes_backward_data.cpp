@@ -117,7 +117,7 @@ class TurnedKernel {
 class ResiduePass {
  public:
   ResiduePass(const ConvShape& s, const LeveledCodes& dy, const SignedWeight& weight, const TurnedKernel& kernel,
-              float* dx)
+              ElementSink<float> dx)
       : s_(s),
         dy_(dy),
         weight_(weight),
@@ -201,11 +201,13 @@ class ResiduePass {
                        const std::int32_t* sums) const {
     const std::int64_t channels = s_.in_channels, row = s_.width * channels;
     for (std::int64_t i = y.begin; i < y.end; ++i)
-      for (std::int64_t j = x.begin; j < x.end; ++j)
+      for (std::int64_t j = x.begin; j < x.end; ++j) {
+        const std::int64_t pixel = n * s_.height * row + (kernel_.h().first_pixel + i * s_.stride_h) * row +
+                                   (kernel_.w().first_pixel + j * s_.stride_w) * channels;
+        const SinkWindow<float> to(dx_, pixel, pixel + channels);
         write_pixel(terms, terms.of_pixel ? pixel_term(terms.of_pixel, y, x, i, j) : 0,
-                    sums + (i * kernel_.w().pixels + j) * channels,
-                    dx_ + n * s_.height * row + (kernel_.h().first_pixel + i * s_.stride_h) * row +
-                        (kernel_.w().first_pixel + j * s_.stride_w) * channels);
+                    sums + (i * kernel_.w().pixels + j) * channels, to.data());
+      }
   }
 
   void write_pixel(const Terms& terms, std::uint32_t start, const std::int32_t* sums, float* to) const {
@@ -234,7 +236,7 @@ class ResiduePass {
   const SignedWeight& weight_;
   const TurnedKernel& kernel_;
   const std::vector<Band> rows_, columns_;
-  float* dx_;
+  ElementSink<float> dx_;
 };
 
 }  // namespace
@@ -248,7 +250,8 @@ bool backward_data_on_codes(const ConvShape& s, const LeveledCodes& dy, const Le
          (grids == 1 || grids == s.batch) && weight.levels.size() == 1 && weight.levels[0].rest == 0;
 }
 
-void conv2d_backward_data_codes(const ConvShape& s, const LeveledCodes& dy, const LeveledCodes& weight, float* dx) {
+void conv2d_backward_data_codes(const ConvShape& s, const LeveledCodes& dy, const LeveledCodes& weight,
+                                ElementSink<float> dx) {
   s.validate("conv2d_backward_data_codes");
   check(
       backward_data_on_codes(s, dy, weight), "conv2d_backward_data_codes: given ", dy.levels.size(),

@@ -159,7 +159,7 @@ Scratch<float> room_for(const direct::Panels& panels, std::int64_t depth) {
 }  // namespace
 
 bool covers(const ConvShape& s) {
-  constexpr std::int64_t kChannels = 64, kTiles = 64;
+  constexpr std::int64_t kChannels = 16, kTiles = 64;  // where transforms and products take less time than direct ones
   if (matmul().lanes == 0 || s.kernel_h != kWinogradKernel || s.kernel_w != kWinogradKernel || s.stride_h != 1 ||
       s.stride_w != 1 || s.dilation_h != 1 || s.dilation_w != 1 || s.groups != 1 || s.pad_h > 2 || s.pad_w > 2 ||
       s.in_channels < kChannels || s.out_channels < kChannels)
@@ -174,6 +174,11 @@ bool covers(const ConvShape& s) {
   const std::int64_t direct = taps(s.out_height(), s.pad_h, s.height) * taps(s.out_width(), s.pad_w, s.width);
   const std::int64_t tiles = tiles_of(s.out_height()) * tiles_of(s.out_width());
   return s.batch * tiles >= kTiles && 5 * kPositions * tiles <= 2 * direct;
+}
+
+bool covers_weight(const ConvShape& s) {
+  constexpr std::int64_t kChannels = 32;  // with fewer the sums of 36 positions move more bytes than they save products
+  return covers(s) && std::min(s.in_channels, s.out_channels) >= kChannels;
 }
 
 void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, ElementSink<float> y) {

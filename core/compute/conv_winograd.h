@@ -9,8 +9,11 @@
 
 namespace coarsegrad::winograd {
 
-/// Whether the algorithm applies to this convolution and pays, by the shape and the kernel table in use.
+/// Whether the algorithm applies to this convolution and pays, forward and for the gradient with respect to x, by the
+/// shape and the kernel table in use.
 bool covers(const ConvShape& s);
+/// The same for the gradient with respect to the weight.
+bool covers_weight(const ConvShape& s);
 
 /// y = conv(x, weight) + bias; bias may be null. Layouts as in conv2d_forward.
 void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, ElementSink<float> y);

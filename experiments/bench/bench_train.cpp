@@ -77,11 +77,11 @@ int main(int argc, char** argv) {
     const experiments::Timing t = experiments::timing_of(std::move(whole));
     const double peak = peak_mib() - before;
     std::printf(
-        "%s batch %d weights=%s activations=%s gradients=%s kernels=%s threads=%d: median step %.2f ms, min %.2f, max "
-        "%.2f, "
+        "%s batch %d weights=%s activations=%s gradients=%s compute=%s kernels=%s threads=%d: median step %.2f "
+        "ms, min %.2f, max %.2f, "
         "gflop_per_second=%.1f images_per_second=%.1f peak_mib=%.1f forward_ms=%.2f backward_ms=%.2f "
         "of_free_forward=%.3f\n",
-        s.net.c_str(), s.batch, s.weights.c_str(), s.activations.c_str(), s.gradients.name.c_str(),
+        s.net.c_str(), s.batch, s.weights.c_str(), s.activations.c_str(), s.gradients.name.c_str(), s.compute.c_str(),
         active_kernels().name, args.threads(), t.median * 1e3, t.min * 1e3, t.max * 1e3, training.gflop() / t.median,
         s.batch / t.median, peak, 1e3 * median_of(times, [](const StepTime& u) { return u.forward; }),
         1e3 * median_of(times, [](const StepTime& u) { return u.backward; }),

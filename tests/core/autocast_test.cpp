@@ -150,6 +150,31 @@ TEST_CASE("autocast: a convolution is that of rounded operands, rounded, with it
   CHECK(same(cast[2], plain[2]));
 }
 
+TEST_CASE("autocast: products of codes stay exact, and are rounded once") {
+  struct Layer {
+    std::int64_t channels, filters, groups;
+    int bits, weight_bits;
+  };
+  for (const Layer& l : {Layer{8, 12, 1, 4, 2}, Layer{256, 32, 1, 1, 1}, Layer{8, 12, 4, 4, 2}}) {
+    INFO(l.channels, " channels, ", l.groups, " groups");
+    const Shape images{3, 6, 5, l.channels}, filters{l.filters, 3, 3, l.channels / l.groups};
+    const auto x = std::make_shared<Coded>(images.numel(), l.bits, Coded::Sign::none, std::vector<Real>{0.3f});
+    const auto w = std::make_shared<Coded>(filters.numel(), l.weight_bits, Coded::Sign::two_s_complement,
+                                           std::vector<Real>(static_cast<std::size_t>(l.filters), 0.7f));
+    for (std::int64_t i = 0; i < images.numel(); ++i) x->codes()[i] = static_cast<std::uint8_t>(i * 7 % (1 << l.bits));
+    for (std::int64_t i = 0; i < filters.numel(); ++i)
+      w->signed_codes()[i] = static_cast<std::int8_t>(i * 5 % 3 % 2 == 0 ? 1 : -1);
+    const auto run = [&](ComputeType type) {
+      const Autocast compute(type);
+      return conv2d(Tensor::deferred(images, x), Tensor::deferred(filters, w), {}, {.padding = 1, .groups = l.groups})
+          .value();
+    };
+    const Tensor y = run(ComputeType::bfloat16);
+    CHECK(bfloat16_of(y) != nullptr);
+    CHECK(same(y, rounded(run(ComputeType::real))));
+  }
+}
+
 TEST_CASE("autocast: a dense layer is that of rounded operands, with its gradients") {
   const Tensor x = gaussian({5, 33}, 1), w = gaussian({7, 33}, 2), g = gaussian({5, 7}, 3), bias = gaussian({7}, 4);
   const auto run = [&](const Tensor& in, const Tensor& weight, ComputeType type, const Tensor& seed) {

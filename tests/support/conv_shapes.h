@@ -114,17 +114,18 @@ inline const std::vector<ConvShape> kCorners = {
 };
 
 /// Layers of the networks of the papers, the batch large enough for several tasks.
-inline const std::vector<ConvShape> kLayers = {
-    square(9, 28, 1, 32, 5, 1, 0),   square(9, 12, 32, 64, 5, 1, 0),  square(3, 32, 3, 16, 3, 1, 1),
-    square(3, 32, 16, 16, 3, 1, 1),  square(3, 32, 16, 32, 3, 2, 1),  square(5, 16, 32, 32, 3, 1, 1),
-    square(5, 16, 32, 64, 3, 2, 1),  square(5, 8, 64, 64, 3, 1, 1),   square(3, 32, 16, 32, 1, 2, 0),
-    square(3, 8, 128, 256, 3, 1, 1), square(5, 4, 256, 512, 3, 1, 1), square(17, 2, 512, 512, 3, 1, 1)};
+inline const std::vector<ConvShape> kLayers = {square(9, 28, 1, 32, 5, 1, 0),   square(9, 12, 32, 64, 5, 1, 0),
+                                               square(3, 32, 3, 16, 3, 1, 1),   square(3, 32, 16, 32, 3, 2, 1),
+                                               square(5, 16, 32, 64, 3, 2, 1),  square(5, 8, 64, 64, 3, 1, 1),
+                                               square(3, 32, 16, 32, 1, 2, 0),  square(3, 8, 128, 256, 3, 1, 1),
+                                               square(5, 4, 256, 512, 3, 1, 1), square(17, 2, 512, 512, 3, 1, 1)};
 
 /// Layers that are worth Winograd's algorithm; tiles that the images do not fill, channels that the vectors
 /// do not fill, and every padding.
 inline const std::vector<ConvShape> kWinogradLayers = {square(16, 8, 64, 64, 3, 1, 1),  square(5, 16, 64, 128, 3, 1, 1),
                                                        square(67, 4, 70, 65, 3, 1, 1),  square(17, 7, 65, 99, 3, 1, 1),
                                                        square(19, 10, 64, 80, 3, 1, 0), square(5, 14, 96, 64, 3, 1, 2),
-                                                       square(64, 4, 256, 64, 3, 1, 1)};
+                                                       square(64, 4, 256, 64, 3, 1, 1), square(3, 32, 16, 16, 3, 1, 1),
+                                                       square(5, 16, 32, 32, 3, 1, 1),  square(9, 12, 17, 35, 3, 1, 1)};
 
 }  // namespace coarsegrad::testing

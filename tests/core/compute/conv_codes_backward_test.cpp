@@ -58,6 +58,15 @@ struct Case {
     conv2d_backward_data_codes(s, dy, weight, dx.data());
     return dx;
   }
+  // The same by way of somebody who takes pieces.
+  std::vector<float> data_in_pieces() const {
+    std::vector<float> dx = output<float>(x_size(s));
+    const auto take = [](void* all, std::int64_t begin, std::int64_t end, const float* from) {
+      std::copy(from, from + (end - begin), static_cast<float*>(all) + begin);
+    };
+    conv2d_backward_data_codes(s, dy, weight, {dx.data(), take});
+    return dx;
+  }
   std::vector<float> weights() const {
     std::vector<float> dw = output<float>(weight_size(s));
     conv2d_backward_weight_codes(s, x, dy, dw.data());
@@ -107,6 +116,7 @@ void check_both(const ConvShape& s, int turn) {
   with_each_table([&] {
     CHECK(same_bits(whole.data(), data));
     CHECK(same_bits(images.data(), image_data));
+    CHECK(same_bits(images.data_in_pieces(), image_data));
     CHECK(same_bits(whole.weights(), weights));
   });
 }
