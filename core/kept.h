@@ -23,6 +23,7 @@ class Bfloat16Values : public Deferred {
 
   /// All of them.
   const Bfloat16* data() const { return static_cast<const Bfloat16*>(values_.data()); }
+  /// All of them, to be written.
   Bfloat16* data() { return static_cast<Bfloat16*>(values_.data()); }
   /// Where Reals are rounded into them.
   ElementSink<Real> sink();

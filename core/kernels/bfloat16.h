@@ -27,8 +27,5 @@ constexpr Bfloat16 to_bfloat16(float x) {
 
 /// The same number, which every float can hold.
 constexpr float to_float(Bfloat16 x) { return std::bit_cast<float>(std::uint32_t{x.bits} << 16); }
-/// For code that reads either type.
-constexpr float to_float(float x) { return x; }
-constexpr double to_float(double x) { return x; }
 
 }  // namespace coarsegrad

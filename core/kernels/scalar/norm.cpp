@@ -8,15 +8,23 @@
 namespace coarsegrad::kernels::scalar {
 namespace {
 
+// An element as it is computed with, and a result as it is kept.
+float real(float x) { return x; }
+double real(double x) { return x; }
+float real(Bfloat16 x) { return to_float(x); }
+float narrowed(float value, float) { return value; }
+double narrowed(double value, double) { return value; }
+Bfloat16 narrowed(float value, Bfloat16) { return to_bfloat16(value); }
+
 template <class Kept>
 void moments(std::int64_t rows, std::int64_t cols, const Kept* x, double* mean, double* m2) {
   for (std::int64_t c = 0; c < cols; ++c) {
     double sum = 0;
-    for (std::int64_t r = 0; r < rows; ++r) sum += to_float(x[r * cols + c]);
+    for (std::int64_t r = 0; r < rows; ++r) sum += real(x[r * cols + c]);
     mean[c] = sum / static_cast<double>(rows);
     m2[c] = 0;
     for (std::int64_t r = 0; r < rows; ++r) {
-      const double d = to_float(x[r * cols + c]) - mean[c];
+      const double d = real(x[r * cols + c]) - mean[c];
       m2[c] += d * d;
     }
   }
@@ -26,14 +34,13 @@ template <class T, class Kept>
 void normalize(std::int64_t rows, std::int64_t cols, const Kept* x, const T* mean, const T* factor, const T* shift,
                T* y) {
   for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t c = 0; c < cols; ++c)
-      y[r * cols + c] = (to_float(x[r * cols + c]) - mean[c]) * factor[c] + shift[c];
+    for (std::int64_t c = 0; c < cols; ++c) y[r * cols + c] = (real(x[r * cols + c]) - mean[c]) * factor[c] + shift[c];
 }
 
 template <class T, class Kept>
 T normalized(std::int64_t i, std::int64_t c, const Kept* x, const T* mean, const T* factor, const T* shift,
              const T* add) {
-  const T t = (to_float(x[i]) - mean[c]) * factor[c] + shift[c];
+  const T t = (real(x[i]) - mean[c]) * factor[c] + shift[c];
   return add ? t + add[i] : t;
 }
 
@@ -79,17 +86,13 @@ void backward_sums(std::int64_t rows, std::int64_t cols, const Kept* x, const Ke
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t i = r * cols + c;
       const Kept kept = gated_at(dy, mask, i);
-      const double g = to_float(kept);
+      const double g = real(kept);
       sum_g[c] += g;
-      sum_gx[c] += g * (static_cast<double>(to_float(x[i])) - mean[c]);
+      sum_gx[c] += g * (static_cast<double>(real(x[i])) - mean[c]);
       if (gated) gated[i] = kept;
     }
   }
 }
-
-float narrowed(float value, float) { return value; }
-double narrowed(double value, double) { return value; }
-Bfloat16 narrowed(float value, Bfloat16) { return to_bfloat16(value); }
 
 template <class T, class Kept>
 void backward(std::int64_t rows, std::int64_t cols, const Kept* x, const Kept* dy, const std::uint8_t* mask,
@@ -97,8 +100,8 @@ void backward(std::int64_t rows, std::int64_t cols, const Kept* x, const Kept* d
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < cols; ++c) {
       const std::int64_t i = r * cols + c;
-      const T g = to_float(gated_at(dy, mask, i));
-      dx[i] = narrowed(((g - mean_g[c]) - (to_float(x[i]) - mean[c]) * slope[c]) * factor[c], Kept{});
+      const T g = real(gated_at(dy, mask, i));
+      dx[i] = narrowed(((g - mean_g[c]) - (real(x[i]) - mean[c]) * slope[c]) * factor[c], Kept{});
     }
 }
 
