@@ -22,7 +22,7 @@ SMALLER = {
     "train": TRAIN,
     "compare_methods": TRAIN | SWEEP | {"--methods": "bcgd,dorefa"},
     "bcgd_cifar10": TRAIN | SWEEP,
-    "fast_cifar10": TRAIN | {"--held-out": 0, "--seeds": 1, "--width": 4},
+    "fast_cifar10": TRAIN | {"--dataset": "drawn_shapes", "--held-out": 0, "--seeds": 1, "--width": 4},
     "ste_cifar10": TRAIN | SWEEP | {"--instability": 1, "--instability-batches": 1},
     "ste_diagnostics": TRAIN | {"--float-epochs": 1, "--probe": 8, "--directions": 1, "--every": 1},
     "mnist_ste": SWEEP | {"--digits": "drawn", "--images": 100, "--held-out": 80, "--batch": 10, "--epochs": 1},
