@@ -45,7 +45,7 @@ void Bfloat16Values::read(std::int64_t begin, std::int64_t end, Real* out) const
   Precision<Real>::widened(data()).read(begin, end, out);
 }
 
-ElementSink<Real> Bfloat16Values::sink() { return Precision<Real>::rounded_into(data()); }
+ElementSink<Real> rounded_sink(Bfloat16* values) { return Precision<Real>::rounded_into(values); }
 
 const Bfloat16* bfloat16_of(const Tensor& t) {
   const Deferred* const source = t.source();

@@ -25,8 +25,6 @@ class Bfloat16Values : public Deferred {
   const Bfloat16* data() const { return static_cast<const Bfloat16*>(values_.data()); }
   /// All of them, to be written.
   Bfloat16* data() { return static_cast<Bfloat16*>(values_.data()); }
-  /// Where Reals are rounded into them.
-  ElementSink<Real> sink();
 
  private:
   MemoryBlock values_;
@@ -44,19 +42,6 @@ decltype(auto) with_kept(const Tensor& t, F&& f) {
   if constexpr (std::is_same_v<Real, float>)
     if (const Bfloat16* const values = bfloat16_of(t)) return f(values);
   return f(t.data());
-}
-
-/// A tensor that write(ElementSink<Real>) has written all elements of, kept as `type` wants.
-template <class F>
-Tensor written(const Shape& shape, ComputeType type, F&& write) {
-  if (type == ComputeType::real) {
-    Tensor t = Tensor::uninitialized(shape);
-    write(ElementSink<Real>(t.mutable_data()));
-    return t;
-  }
-  const auto values = std::make_shared<Bfloat16Values>(shape.numel());
-  write(values->sink());
-  return Tensor::deferred(shape, values);
 }
 
 /// The same elements, kept as `type` wants: `t` itself for Real, and where it is kept as bfloat16 already.
@@ -104,6 +89,18 @@ const Kept* elements_of(const Tensor& t) {
     return t.data();
   else
     return bfloat16_of(t);
+}
+
+// For all other code.
+
+/// Where Reals are rounded into `values`.
+ElementSink<Real> rounded_sink(Bfloat16* values);
+
+/// A tensor that write(ElementSink<Real>) has written all elements of, kept as `type` wants.
+template <class F>
+Tensor written(const Shape& shape, ComputeType type, F&& write) {
+  if (type == ComputeType::real) return written_as<Real>(shape, [&](Real* y) { write(ElementSink<Real>(y)); });
+  return written_as<Bfloat16>(shape, [&](Bfloat16* y) { write(rounded_sink(y)); });
 }
 
 /// a + b, element by element, kept as bfloat16; recipes are read piece by piece.

@@ -71,8 +71,7 @@ Tensor max_pooled_codes(const PoolShape& s, const Coded& x, std::uint16_t* place
   std::uint8_t* const codes = out->codes();
   const std::int64_t in_image = s.height * s.width * s.channels,
                      out_image = shape.numel() / std::max<std::int64_t>(s.batch, 1);
-  PoolShape one = s;
-  one.batch = 1;
+  const PoolShape one = with_batch(s, 1);
   parallel_for(s.batch, [&](std::int64_t n) {
     const Scratch<Real> numbers(static_cast<std::size_t>(in_image)), largest(static_cast<std::size_t>(out_image));
     read_codes(x, n * in_image, in_image, numbers.data());

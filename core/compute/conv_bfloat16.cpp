@@ -23,7 +23,9 @@ namespace {
 
 Scratch<Bfloat16> rounded(std::int64_t n, const float* x) {
   Scratch<Bfloat16> y(static_cast<std::size_t>(n));
-  active_kernels().precision.round(n, x, y.data());
+  parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+    active_kernels().precision.round(end - begin, x + begin, y.data() + begin);
+  });
   return y;
 }
 
@@ -77,13 +79,8 @@ void backward_data_of(const ConvShape& s, const Elements<Bfloat16>& dy, const Bf
   const std::int64_t channels = whole_steps(s.out_channels);
   const Scratch<Bfloat16> packed(static_cast<std::size_t>(panels.count * panels.width * h.taps * w.taps * channels));
   pack_turned(s, weight, residue_h, residue_w, h, w, panels, packed.data());
-  const std::int64_t row = s.width * s.in_channels;
   auto c = direct::backward_pass<Bfloat16, Bfloat16>(s, h, w, dy, channels);
-  c.out = dx;
-  c.out_first = h.first_pixel * row + w.first_pixel * s.in_channels;
-  c.out_image = s.height * row;
-  c.out_row = s.stride_h * row;
-  c.out_pixel = s.stride_w * s.in_channels;
+  direct::write_residues(s, h, w, dx, c);
   c.panels = packed.data();
   c.panel_row = panels.width;
   c.step_channels = kernels::kBfloat16PerStep;
@@ -106,7 +103,9 @@ namespace {
 Scratch<float> rounded_weight(const ConvShape& s, const float* weight) {
   const std::int64_t n = s.out_channels * s.kernel_h * s.kernel_w * (s.in_channels / s.groups);
   Scratch<float> rounded(static_cast<std::size_t>(n));
-  active_kernels().precision.round_values(n, weight, rounded.data());
+  parallel_ranges(n, kTaskElements, [&](std::int64_t begin, std::int64_t end) {
+    active_kernels().precision.round_values(end - begin, weight + begin, rounded.data() + begin);
+  });
   return rounded;
 }
 

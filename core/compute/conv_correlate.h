@@ -132,6 +132,18 @@ Correlation<In, Packed> backward_pass(const ConvShape& s, const Residue& h, cons
           .origin_w = w.origin};
 }
 
+/// Lets a backward_pass() write where the pixels of its residues lie in dx.
+template <class In, class Packed>
+void write_residues(const ConvShape& s, const Residue& h, const Residue& w, const ElementSink<float>& dx,
+                    Correlation<In, Packed>& c) {
+  const std::int64_t row = s.width * s.in_channels;
+  c.out = dx;
+  c.out_first = h.first_pixel * row + w.first_pixel * s.in_channels;
+  c.out_image = s.height * row;
+  c.out_row = s.stride_h * row;
+  c.out_pixel = s.stride_w * s.in_channels;
+}
+
 /// One of the three directions (images, rows, columns) in which the pixels of a rectangle are neighbours.
 struct Axis {
   std::int64_t count,  ///< pixels along it

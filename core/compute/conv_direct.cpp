@@ -34,13 +34,8 @@ void backward_data_of(const ConvShape& s, Elements<float> dy, const float* weigh
   const Panels panels(kernel(), s.in_channels);
   const Scratch<float> packed(static_cast<std::size_t>(panels.count * panels.width * h.taps * w.taps * s.out_channels));
   pack_turned(s, weight, residue_h, residue_w, h, w, panels, packed.data());
-  const std::int64_t row = s.width * s.in_channels;
   auto c = backward_pass<float, float>(s, h, w, dy, s.out_channels);
-  c.out = dx;
-  c.out_first = h.first_pixel * row + w.first_pixel * s.in_channels;
-  c.out_image = s.height * row;
-  c.out_row = s.stride_h * row;
-  c.out_pixel = s.stride_w * s.in_channels;
+  write_residues(s, h, w, dx, c);
   c.panels = packed.data();
   c.panel_row = panels.width;
   correlate(kernel(), c, panels);

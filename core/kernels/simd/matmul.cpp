@@ -29,24 +29,11 @@ template <int kRows, int kVectors>
 using Accumulators = TileSums<FloatProducts, kRows, kVectors>;
 
 template <int kRows, int kVectors>
-COARSEGRAD_INLINE void start(Accumulators<kRows, kVectors>& acc, const Tile& t, std::size_t tail) {
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      const std::size_t n = v + 1 < kVectors ? kLanes : tail;
-      acc.of[i][v] = t.accumulate ? load_tail(t.c + i * t.c_row + v * static_cast<int>(kLanes), n)
-                     : t.bias     ? load_tail(t.bias + v * static_cast<int>(kLanes), n)
-                                  : zero();
-    }
-}
-
-template <int kRows, int kVectors>
 void tile_of(const Tile& t) {
   const std::size_t tail = static_cast<std::size_t>(t.columns) - (kVectors - 1) * kLanes;
   const RowDistance d(t.a_row * static_cast<std::int64_t>(sizeof(float)));
   Accumulators<kRows, kVectors> acc;
-  start(acc, t, tail);
+  start_floats(acc, t, tail);
   for (std::int64_t s0 = 0; s0 < t.steps[0]; ++s0)
     for (std::int64_t s1 = 0; s1 < t.steps[1]; ++s1)
       add_run(FloatProducts{tail}, acc, t.steps[2], t.a + s0 * t.a_step[0] + s1 * t.a_step[1],
@@ -59,12 +46,7 @@ void tile_of(const Tile& t) {
       for (int v = 0; v < kVectors; ++v) store_stream(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.of[i][v]);
     return;
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v + 1 < kVectors; ++v) store(t.c + i * t.c_row + v * static_cast<int>(kLanes), acc.of[i][v]);
-    store_tail(t.c + i * t.c_row + (kVectors - 1) * static_cast<int>(kLanes), acc.of[i][kVectors - 1], tail);
-  }
+  store_floats(acc, t, tail);
 }
 
 // Rows that fit into the registers beside the vectors of B, a broadcast and (avx2) the mask of the tail. More
@@ -82,10 +64,7 @@ struct Sized {
 
 constexpr TileFunctions<Tile> kFunctions = list_functions<Tile, Sized, kMaxRows>();
 
-void tile(const Tile& t) {
-  const int vectors = (t.columns + static_cast<int>(kLanes) - 1) / static_cast<int>(kLanes);
-  kFunctions.of[vectors][t.rows](t);
-}
+void tile(const Tile& t) { run(kFunctions, t); }
 
 void transpose(std::int64_t rows, std::int64_t columns, const float* from, std::int64_t from_row, float* to,
                std::int64_t to_row) {

@@ -36,25 +36,12 @@ void tile_of(const Bfloat16Tile& t) {
   const std::size_t tail = static_cast<std::size_t>(t.columns) - (kVectors - 1) * kLanes;
   const RowDistance d(bytes(t.a_row));
   TileSums<Bfloat16Products, kRows, kVectors> sums;
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      const std::size_t n = v + 1 < kVectors ? kLanes : tail;
-      sums.of[i][v] = t.accumulate ? load_tail(t.c + i * t.c_row + v * static_cast<int>(kLanes), n)
-                      : t.bias     ? load_tail(t.bias + v * static_cast<int>(kLanes), n)
-                                   : zero();
-    }
+  start_floats(sums, t, tail);
   for (std::int64_t s0 = 0; s0 < t.steps[0]; ++s0)
     for (std::int64_t s1 = 0; s1 < t.steps[1]; ++s1)
       add_run(Bfloat16Products{}, sums, t.steps[2], t.a + s0 * t.a_step[0] + s1 * t.a_step[1], bytes(t.a_step[2]),
               t.b + s0 * t.b_step[0] + s1 * t.b_step[1], t.b_step[2], d);
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v + 1 < kVectors; ++v) store(t.c + i * t.c_row + v * static_cast<int>(kLanes), sums.of[i][v]);
-    store_tail(t.c + i * t.c_row + (kVectors - 1) * static_cast<int>(kLanes), sums.of[i][kVectors - 1], tail);
-  }
+  store_floats(sums, t, tail);
 }
 
 constexpr int kMaxRows[] = {0, 16, 14, 9, 6};
@@ -66,10 +53,7 @@ struct Sized {
 
 constexpr TileFunctions<Bfloat16Tile> kFunctions = list_functions<Bfloat16Tile, Sized, kMaxRows>();
 
-void tile(const Bfloat16Tile& t) {
-  const int vectors = (t.columns + static_cast<int>(kLanes) - 1) / static_cast<int>(kLanes);
-  kFunctions.of[vectors][t.rows](t);
-}
+void tile(const Bfloat16Tile& t) { run(kFunctions, t); }
 
 }  // namespace
 

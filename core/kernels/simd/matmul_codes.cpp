@@ -182,12 +182,6 @@ void tile_of(const CodeTile<In>& t) {
   store_all<decltype(sums), kRows, kVectors>(sums, t);
 }
 
-template <class Tile>
-void run(const TileFunctions<Tile>& functions, const Tile& t) {
-  const int vectors = (t.columns + static_cast<int>(kLanes) - 1) / static_cast<int>(kLanes);
-  functions.of[vectors][t.rows](t);
-}
-
 template <class In>
 struct Tiles {
   template <int kVectors, int kRows>

@@ -71,6 +71,32 @@ COARSEGRAD_INLINE void add_run(const Arithmetic& arithmetic, TileSums<Arithmetic
   }
 }
 
+/// What sums of floats begin with: C as it is, the bias, or 0. The last vector of a row has `tail` elements.
+template <class Arithmetic, int kRows, int kVectors, class Tile>
+COARSEGRAD_INLINE void start_floats(TileSums<Arithmetic, kRows, kVectors>& sums, const Tile& t, std::size_t tail) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const std::size_t n = v + 1 < kVectors ? kLanes : tail;
+      sums.of[i][v] = t.accumulate ? load_tail(t.c + i * t.c_row + v * static_cast<int>(kLanes), n)
+                      : t.bias     ? load_tail(t.bias + v * static_cast<int>(kLanes), n)
+                                   : zero();
+    }
+}
+
+/// C = sums of floats.
+template <class Arithmetic, int kRows, int kVectors, class Tile>
+COARSEGRAD_INLINE void store_floats(const TileSums<Arithmetic, kRows, kVectors>& sums, const Tile& t,
+                                    std::size_t tail) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v + 1 < kVectors; ++v) store(t.c + i * t.c_row + v * static_cast<int>(kLanes), sums.of[i][v]);
+    store_tail(t.c + i * t.c_row + (kVectors - 1) * static_cast<int>(kLanes), sums.of[i][kVectors - 1], tail);
+  }
+}
+
 /// A function for each size of a tile, up to max_rows[vectors] rows: Sized<vectors, rows>::run.
 template <class Tile>
 struct TileFunctions {
@@ -93,6 +119,13 @@ constexpr TileFunctions<Tile> list_functions() {
   list_rows<Sized, kMaxRows, 3, 1>(functions);
   list_rows<Sized, kMaxRows, 4, 1>(functions);
   return functions;
+}
+
+/// Calls the function for the size of `t`.
+template <class Tile>
+void run(const TileFunctions<Tile>& functions, const Tile& t) {
+  const int vectors = (t.columns + static_cast<int>(kLanes) - 1) / static_cast<int>(kLanes);
+  functions.of[vectors][t.rows](t);
 }
 
 }  // namespace

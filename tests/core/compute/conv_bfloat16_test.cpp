@@ -3,6 +3,7 @@
 #include "core/compute/conv_bfloat16.h"
 
 #include "core/kernels/tiles/plain.h"
+#include "tests/support/bfloat16.h"
 #include "tests/support/conv_case.h"
 #include "tests/support/tables.h"
 
@@ -11,20 +12,6 @@ using namespace coarsegrad::testing;
 using kernels::kBfloat16PerStep;
 
 namespace {
-
-using Halves = std::vector<Bfloat16>;
-
-Halves rounded(const std::vector<float>& x) {
-  Halves y;
-  for (const float v : x) y.push_back(to_bfloat16(v));
-  return y;
-}
-
-std::vector<float> rounded_floats(const std::vector<float>& x) {
-  std::vector<float> y;
-  for (const float v : x) y.push_back(to_float(to_bfloat16(v)));
-  return y;
-}
 
 // A convolution whose factors are bfloat16.
 struct HalfCase : Case<float> {

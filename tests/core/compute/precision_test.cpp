@@ -5,6 +5,7 @@
 
 #include "core/compute/conv.h"
 #include "core/compute/norm.h"
+#include "tests/support/bfloat16.h"
 #include "tests/support/conv_case.h"
 #include "tests/support/tables.h"
 
@@ -12,22 +13,6 @@ using namespace coarsegrad;
 using namespace coarsegrad::testing;
 
 namespace {
-
-using Halves = std::vector<Bfloat16>;
-
-Halves rounded(const std::vector<float>& x) {
-  Halves y;
-  for (const float v : x) y.push_back(to_bfloat16(v));
-  return y;
-}
-
-std::vector<float> widened(const Halves& x) {
-  std::vector<float> y;
-  for (const Bfloat16 v : x) y.push_back(to_float(v));
-  return y;
-}
-
-std::vector<float> through_bfloat16(const std::vector<float>& x) { return widened(rounded(x)); }
 
 const ConvShape kShapes[] = {
     {3, 9, 7, 5, 6, 3, 3, 1, 1, 1, 1},           // odd everything
@@ -68,7 +53,7 @@ TEST_CASE("bfloat16 kernels: every table gives the bits of to_bfloat16() and to_
       table.precision.widen(n, y.data(), wide.data());
       table.precision.round_values(n, x.data(), values.data());
       CHECK(y == rounded(x));
-      CHECK(same_bits(wide, widened(y)));
+      CHECK(same_bits(wide, testing::widened(y)));
       CHECK(same_bits(values, wide));
     }
   });
@@ -82,7 +67,7 @@ TEST_CASE("norm kernels of bfloat16 give what those of float give for the same n
         INFO(rows, " x ", cols);
         const std::int64_t n = rows * cols;
         const Halves x = rounded(gaussian(n, 4, 1)), dy = rounded(gaussian(n, 5));
-        const auto wide_x = widened(x), wide_dy = widened(dy), add = gaussian(n, 6);
+        const auto wide_x = testing::widened(x), wide_dy = testing::widened(dy), add = gaussian(n, 6);
         const auto mean = gaussian(cols, 7), a = gaussian(cols, 8), b = gaussian(cols, 9), c = gaussian(cols, 10);
         const auto& f = table.real.norm;
         const auto& h = table.norm_of_bfloat16;
@@ -114,7 +99,7 @@ TEST_CASE("norm kernels of bfloat16 give what those of float give for the same n
           f.backward_sums(rows, cols, wide_x.data(), wide_dy.data(), mask, mean.data(), mean_f, m2_f, gated_f.data());
           h.backward_sums(rows, cols, x.data(), dy.data(), mask, mean.data(), mean_h, m2_h, gated_h.data());
           CHECK(std::equal(mean_f, mean_h, mean_h));
-          CHECK(same_bits(gated_f, widened(gated_h)));
+          CHECK(same_bits(gated_f, testing::widened(gated_h)));
           f.backward(rows, cols, wide_x.data(), wide_dy.data(), mask, mean.data(), a.data(), b.data(), c.data(),
                      dx_f.data());
           h.backward(rows, cols, x.data(), dy.data(), mask, mean.data(), a.data(), b.data(), c.data(), dx_h.data());
@@ -137,8 +122,8 @@ TEST_CASE("convolutions read and write bfloat16 as if the floats were there: for
                             rounded_into(y.data()));
       conv2d_backward_data<float>(s, coarsegrad::widened(dy.data()), floats.weight.data(), rounded_into(dx.data()));
       conv2d_backward_weight<float>(s, rounded_elements(unrounded), coarsegrad::widened(dy.data()), dw.data());
-      floats.x = through_bfloat16(floats.x);
-      floats.dy = widened(dy);
+      floats.x = rounded_floats(floats.x);
+      floats.dy = testing::widened(dy);
       CHECK(y == rounded(floats.forward(true)));
       CHECK(dx == rounded(floats.backward_data()));
       CHECK(same_bits(dw, floats.backward_weight()));
