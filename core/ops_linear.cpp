@@ -59,10 +59,12 @@ Bfloat16Factor factor(const Tensor& t) {
   return all;
 }
 
-// Gradients are read by the image and recipes of them by the byte of a mask: they are made before.
-const Tensor& made(const Tensor& t) {
+// The same of a gradient. Gradients are read by the image and recipes of them by the byte of a mask: they are made
+// before.
+template <class T>
+Bfloat16Factor gradient_factor(const Tensor& t) {
   if (!is_kept(t)) t.data();
-  return t;
+  return factor<T>(t);
 }
 
 // The three products of a convolution, of Reals or of bfloat16.
@@ -77,14 +79,15 @@ void forward(const ConvShape& s, ComputeType type, const Tensor& x, const Tensor
 template <class T>
 void backward_data(const ConvShape& s, ComputeType type, const Tensor& dy, const Tensor& w, const ElementSink<T>& dx) {
   if constexpr (std::is_same_v<T, float>)
-    if (type == ComputeType::bfloat16) return conv2d_backward_data_bfloat16(s, factor<T>(made(dy)), w.data(), dx);
+    if (type == ComputeType::bfloat16) return conv2d_backward_data_bfloat16(s, gradient_factor<T>(dy), w.data(), dx);
   conv2d_backward_data<T>(s, dy.data(), w.data(), dx);
 }
 
 template <class T>
 void backward_weight(const ConvShape& s, ComputeType type, const Tensor& x, const Tensor& dy, T* dw) {
   if constexpr (std::is_same_v<T, float>)
-    if (type == ComputeType::bfloat16) return conv2d_backward_weight_bfloat16(s, factor<T>(x), factor<T>(made(dy)), dw);
+    if (type == ComputeType::bfloat16)
+      return conv2d_backward_weight_bfloat16(s, factor<T>(x), gradient_factor<T>(dy), dw);
   conv2d_backward_weight<T>(s, x.elements(), dy.data(), dw);
 }
 

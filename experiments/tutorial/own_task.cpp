@@ -12,8 +12,8 @@ struct Line : datasets::Dataset {  // samples of x -> 2 x + 1, each made from it
   std::int64_t size() const override { return 400; }
   datasets::Sample sample(std::int64_t i) const override {
     datasets::Sample s;
-    s.add("x", Tensor({1}, {Real(i) / 200 - 1}));
-    s.add("y", Tensor({1}, {Real(i) / 100 - 1}));
+    s.add("x", Tensor({1}, Real(i) / 200 - 1));
+    s.add("y", Tensor({1}, Real(i) / 100 - 1));
     return s;
   }
 };

@@ -136,7 +136,7 @@ TEST_CASE("loader: images of PixelCodes are their bytes as signed codes, placed 
 TEST_CASE("pixel codes: numbers become the nearest codes there are") {
   const Tensor y = pixel_codes(Tensor({6}, {0, Real(0.0079), Real(-0.03), 5, -5, Real(1.5)}));
   CHECK(std::ranges::equal(y.view(), std::vector<Real>{0, Real(1) / 64, Real(-2) / 64, Real(127) / 64, -2, Real(1.5)}));
-  CHECK_THROWS_AS(pixel_codes(Tensor({1}, {static_cast<Real>(std::nan(""))})), Error);
+  CHECK_THROWS_AS(pixel_codes(Tensor({1}, static_cast<Real>(std::nan("")))), Error);
   CHECK_THROWS_AS(PixelCodes(nullptr), Error);
 }
 
@@ -185,7 +185,7 @@ class Points : public Dataset {
     const auto v = static_cast<Real>(i);
     s.add("x", Tensor({2}, {v, -v / 2}));
     s.add("mask", Tensor::of<std::uint8_t>({2}, {1, static_cast<std::uint8_t>(i % 2)}));
-    s.add("y", Tensor({1}, {v / 2}));
+    s.add("y", Tensor({1}, v / 2));
     return i == broken ? Sample() : s;
   }
   std::int64_t broken = -1;

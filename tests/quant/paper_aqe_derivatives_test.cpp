@@ -23,7 +23,7 @@ quant::MixActivationOptions constant(int bits, double a, MixFactor factor = MixF
   return {.bits = bits, .mix = {.first = a, .last = a, .factor = factor}};
 }
 
-double at(MixActivation& act, double x) { return act(Tensor({1}, {x})).value()[0]; }
+double at(MixActivation& act, double x) { return act(Tensor({1}, x)).value()[0]; }
 
 double difference(MixActivation& act, double x) { return (at(act, x + 1e-6) - at(act, x - 1e-6)) / 2e-6; }
 

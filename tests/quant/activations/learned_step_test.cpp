@@ -138,14 +138,14 @@ TEST_SUITE("quant") {
 
   TEST_CASE("lsq: at the clip itself activations have the derivatives (1, 0), weights the paper's (0, Q_P)") {
     LearnedStepActivation act({.bits = 2, .step = 0.5});
-    const Var x = Var::leaf(Tensor({1, 1}, {Real(1.5)}));
-    act(x).backward(Tensor({1, 1}, {1}));
+    const Var x = Var::leaf(Tensor({1, 1}, Real(1.5)));
+    act(x).backward(Tensor({1, 1}, 1));
     CHECK(x.grad()[0] == 1);
     CHECK(act.step.grad().item() == 0);
-    const auto projection = weights(3, Tensor({1, 1}, {Real(1.5)}));
+    const auto projection = weights(3, Tensor({1, 1}, Real(1.5)));
     projection->parameters().at(0)->value = Tensor::scalar(Real(0.5));
     for (const auto& [w, q] : {std::pair{1.5, 3}, std::pair{-2., -4}}) {
-      const auto [dw, ds] = projection->gradient(Tensor({1, 1}, {static_cast<Real>(w)}), Tensor({1, 1}, {1}));
+      const auto [dw, ds] = projection->gradient(Tensor({1, 1}, static_cast<Real>(w)), Tensor({1, 1}, 1));
       CHECK(dw[0] == 0);
       CHECK(static_cast<double>(ds.at(0).item()) == doctest::Approx(q / std::sqrt(3.)));
     }
