@@ -81,7 +81,7 @@ Forward rectified(const Tensor& x, const std::shared_ptr<const Normalization>& n
       batch_norm_relu<Real>(n->rows(), n->channels(), kept, n->columns(), n->shortcut.elements(), to, data_of(mask));
     });
   });
-  return {y, [mask] { return mask; }};
+  return {y, [kept = DerivativeMask(mask)] { return kept; }};
 }
 
 // There is no code for NaN: values that hold one are kept as they are.

@@ -287,7 +287,7 @@ void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c,
   const std::int64_t first = y.begin * c.out_row + x.begin * c.out_pixel + first_channel;
   typename Kernel::Tile tile{.a = at(in, in_y * c.in_row() + in_x * c.channels),
                              .a_row = 0,
-                             .b = c.panels + (panel * c.depth() + first_tap * c.channels) * c.panel_row,
+                             .b = at(c.panels, (panel * c.depth() + first_tap * c.channels) * c.panel_row),
                              .steps = {1, y.taps(), x.taps() * c.channels / c.step_channels},
                              .a_step = {0, c.in_row(), c.step_channels},
                              .b_step = {0, c.taps_w * c.channels * c.panel_row, c.panel_row * c.step_channels},

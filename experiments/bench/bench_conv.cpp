@@ -15,6 +15,7 @@
 #include "core/compute/gemm.h"
 #include "core/compute/random.h"
 #include "core/kernels/kernels.h"
+#include "experiments/bench/kernel_flag.h"
 #include "experiments/support/run.h"
 #include "experiments/support/timing.h"
 
@@ -134,8 +135,7 @@ int main(int argc, char** argv) {
   args.add("net", net, "the network", {"lenet5", "resnet20", "vgg11"});
   args.add("batch", batch, "images", {1, 65536});
   args.add("repeats", repeats, "timed runs of each product, the median counts", {1, 100000});
-  args.add("kernels", kernels, "kernel table",
-           {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "avx512bf16", "amx"});
+  experiments::declare_kernels(args, kernels);
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const auto table = log.table(

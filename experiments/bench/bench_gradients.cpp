@@ -12,6 +12,7 @@
 #include "core/compute/random.h"
 #include "core/kernels/kernels.h"
 #include "core/ops.h"
+#include "experiments/bench/kernel_flag.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "nn/networks.h"
@@ -83,8 +84,7 @@ int main(int argc, char** argv) {
   args.add("net", net, "the network", nn::network_names());
   args.add("batch", batch, "images per step", {1, 65536});
   args.add("steps", steps, "timed steps of each kind, after 3 that are not", {1, 100000});
-  args.add("kernels", kernels, "kernel table",
-           {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "avx512bf16", "amx"});
+  experiments::declare_kernels(args, kernels);
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     const std::vector<Setting> kinds = settings();

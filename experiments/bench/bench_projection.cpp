@@ -9,6 +9,7 @@
 
 #include "core/compute/random.h"
 #include "core/kernels/kernels.h"
+#include "experiments/bench/kernel_flag.h"
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/support/timing.h"
@@ -131,7 +132,7 @@ int main(int argc, char** argv) {
   std::string kernels = "auto";
   experiments::Args args("bench_projection", "What quantized weights cost a training step.");
   args.add("net", nets, "networks", nn::network_names());
-  args.add("kernels", kernels, "kernel table", {"auto", "scalar", "avx2", "avx512"});
+  experiments::declare_kernels(args, kernels);
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     use_kernels(kernels);
     std::vector<std::string> settings;

@@ -9,6 +9,7 @@
 #include "core/base/parallel.h"
 #include "core/compute/random.h"
 #include "core/kernels/kernels.h"
+#include "experiments/bench/kernel_flag.h"
 #include "experiments/support/run.h"
 #include "experiments/support/timing.h"
 #include "quant/theory/monte_carlo.h"
@@ -113,8 +114,7 @@ int main(int argc, char** argv) {
   args.add("m", m, "rows of Z", {1, 4096});
   args.add("n", n, "columns of Z", {1, 65536});
   args.add("samples", samples, "samples of one repetition; the median of 15 counts", {1, 1'000'000'000});
-  args.add("kernels", kernels, "kernel table",
-           {"auto", "all", "scalar", "avx2", "avx512", "avx512vnni", "avx512vpopcntdq", "avx512bf16", "amx"});
+  experiments::declare_kernels(args, kernels, {"all"});
   return experiments::run(args, argc, argv, [&](experiments::RunLog& log) {
     const Problem problem = make_problem(m, n, Rng(args.seed()));
     std::vector<std::string> names{kernels};

@@ -5,6 +5,7 @@
 #include "core/compute/random.h"
 #include "core/kernels/kernels.h"
 #include "core/ops.h"
+#include "experiments/bench/kernel_flag.h"
 #include "experiments/support/run.h"
 #include "experiments/training/settings.h"
 #include "nn/networks.h"
@@ -38,12 +39,6 @@ std::vector<std::string> with_bits(const PartCatalogue& parts) {
   return names;
 }
 
-std::vector<std::string> kernel_tables() {
-  std::vector<std::string> names{"auto"};
-  for (const Kernels* table : all_kernels()) names.emplace_back(table->name);
-  return names;
-}
-
 }  // namespace
 
 void declare(Args& args, TimedTrainingSettings& s) {
@@ -61,7 +56,7 @@ void declare(Args& args, TimedTrainingSettings& s) {
   args.add_need({"activation"}, "activations", "without --activations", [&s] { return s.activations != "float"; });
   args.add("gradients", s.gradients, "how gradients are quantized on their way back through layers",
            quant::gradient_rules());
-  args.add("kernels", s.kernels, "kernel table", kernel_tables());
+  declare_kernels(args, s.kernels);
   declare_compute(args, s.compute);
 }
 

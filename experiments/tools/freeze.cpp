@@ -13,7 +13,6 @@
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/network_file.h"
-#include "nn/networks.h"
 #include "quant/packed/file.h"
 #include "quant/packed/runtime.h"
 
@@ -25,13 +24,6 @@ namespace {
 struct Settings {
   std::string network, model;
 };
-
-datasets::ImageDataset images_for(const NetworkSettings& s) {
-  datasets::ImageDataset images;
-  images.image = nn::network_input(s.net.net);
-  images.classes = s.classes;
-  return images;
-}
 
 packed::Model frozen(const std::string& path) {
   const TensorFile file = read_network_file(path);

@@ -22,7 +22,6 @@
 #include "experiments/support/text_table.h"
 #include "experiments/training/network_file.h"
 #include "experiments/training/settings.h"
-#include "nn/networks.h"
 #include "quant/evaluation_scope.h"
 #include "quant/packed/file.h"
 #include "quant/packed/runtime.h"
@@ -210,9 +209,7 @@ struct Verified {
 Verified verify(const packed::Runtime& net, const Settings& s, const datasets::Dataset* test, std::uint64_t seed) {
   const TensorFile file = read_network_file(s.verify);
   const NetworkSettings settings = expect_settings_in(file, s.verify);
-  datasets::ImageDataset images;
-  images.image = nn::network_input(settings.net.net);
-  images.classes = settings.classes;
+  const auto images = images_for(settings);
   check(images.image == net.input() && Shape{settings.classes} == net.output(), s.verify, ": a network from ",
         images.image, " to ", Shape{settings.classes}, ", given a model from ", net.input(), " to ", net.output());
   const DeployedNetwork network = deployed(file, s.verify, settings, images);

@@ -114,9 +114,7 @@ void take_settings(Settings& s, const TensorFile& file) {
 }
 
 std::unique_ptr<nn::Module> network(const NetworkSettings& made, std::uint64_t seed) {
-  datasets::ImageDataset images;
-  images.image = nn::network_input(made.net.net);
-  images.classes = made.classes;
+  const auto images = experiments::images_for(made);
   return quant::make_network(made.method, experiments::network_maker(made.net, images, seed), images.image);
 }
 

@@ -10,7 +10,6 @@
 #include "experiments/support/run.h"
 #include "experiments/support/text_table.h"
 #include "experiments/training/network_file.h"
-#include "nn/networks.h"
 #include "quant/assembly.h"
 #include "quant/evaluation_scope.h"
 
@@ -34,24 +33,17 @@ void add_knobs(experiments::Args& args, Settings& s) {
                 "with the file of a network", [&s] { return s.network.empty(); });
 }
 
-datasets::ImageDataset images_for(const experiments::NetworkSettings& s) {
-  datasets::ImageDataset images;
-  images.image = nn::network_input(s.net.net);
-  images.classes = s.classes;
-  return images;
-}
-
 Summary summary_of(const std::string& path) {
   const auto file = experiments::read_tensor_file(path);
   const auto settings = experiments::expect_settings_in(file, path);
-  const auto images = images_for(settings);
+  const auto images = experiments::images_for(settings);
   const auto network = experiments::deployed(file, path, settings, images);
   return quant::summarize(*network.net, images.image, network.rule.get());
 }
 
 Summary summary_of(const Settings& s, std::uint64_t seed) {
   if (!s.network.empty()) return summary_of(s.network);
-  const auto images = images_for(s.made);
+  const auto images = experiments::images_for(s.made);
   const auto net =
       quant::make_network(s.made.method, experiments::network_maker(s.made.net, images, seed), images.image);
   const auto rule = quant::make_rule(s.made.method, *net);

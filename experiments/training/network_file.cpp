@@ -10,6 +10,7 @@
 #include "experiments/training/checkpoint.h"
 #include "experiments/training/network_state.h"
 #include "experiments/training/settings_of_0_1.h"
+#include "nn/networks.h"
 #include "quant/activations/activation_quantizer.h"
 #include "quant/assembly.h"
 #include "quant/method.h"
@@ -134,6 +135,13 @@ void go_on_with(const std::filesystem::path& path, Split& split) {
   check_usage(before->same_images(split), path.string(), ": trained with ", words(*before), ", given ", words(split),
               ", which it may have been trained on; expected --images ", before->images, " --held-out ",
               before->held_out, " --data-seed ", before->seed);
+}
+
+datasets::ImageDataset images_for(const NetworkSettings& s) {
+  datasets::ImageDataset images;
+  images.image = nn::network_input(s.net.net);
+  images.classes = s.classes;
+  return images;
 }
 
 DeployedNetwork deployed(const TensorFile& file, const std::filesystem::path& path, const NetworkSettings& s,

@@ -56,6 +56,10 @@ NetworkSettings expect_settings_in(const TensorFile& file, const std::filesystem
 /// stdout says that the held-out accuracy is not independent, and so does `split` from then on.
 void go_on_with(const std::filesystem::path& path, Split& split);
 
+/// A data set without images, whose image and classes are those of a network with these settings: what deployed() and
+/// network_maker() need of one where none is at hand.
+datasets::ImageDataset images_for(const NetworkSettings& s);
+
 /// A network as it is deployed: its weights are the projections of the float copies in the file.
 struct DeployedNetwork {
   std::unique_ptr<nn::Module> net;          ///< in evaluation mode, the weights deployed

@@ -81,7 +81,7 @@ Kind kind_of(const Input& o) { return o.scale == 0 ? Kind{} : Kind{Form::bytes, 
 
 Value taken_in(const Input& o, const Shape& batch, const float* samples) {
   if (o.scale == 0) return {batch, {}, const_cast<float*>(samples)};  // nobody writes there
-  const Value y(batch, kind_of(o));
+  Value y(batch, kind_of(o));
   std::atomic<bool> any_nan = false;
   parallel_ranges(batch.numel(), kTaskElements, [&](std::int64_t begin, std::int64_t end) {
     bool nan = false;
@@ -97,7 +97,7 @@ Value taken_in(const Input& o, const Shape& batch, const float* samples) {
 }
 
 Value taken_in(const Input& o, const Shape& batch, const std::uint8_t* pixels) {
-  const Value y(batch, kind_of(o));
+  Value y(batch, kind_of(o));
   std::transform(pixels, pixels + batch.numel(), y.codes(),
                  [](std::uint8_t byte) { return static_cast<std::uint8_t>(byte - 128); });
   return y;
