@@ -151,19 +151,29 @@ struct Axis {
       c_distance;      ///< elements of the output from pixel to pixel
 };
 
+/// What the register tiles of a panel can be.
+struct TileShape {
+  int vectors;        ///< of a row
+  std::int64_t most;  ///< rows at most
+  int block;          ///< rows are computed in blocks of so many
+  bool far;           ///< the panel does not stay in the first-level cache while tiles pass over it
+};
+
 /// Time that a row of a tile costs, in half cycles of the vector units: that of the products, but at least that of
-/// the loads and of the latency of a chain of additions. `pixels` are cut into tiles of `most` rows at most, which
-/// are computed in blocks of `block` rows.
-inline double cost_per_row(std::int64_t pixels, int vectors, std::int64_t most, int block) {
-  const std::int64_t tiles = (pixels + most - 1) / most;
+/// the loads and of the latency of a chain of additions, and what a vector of a panel takes that comes from further away
+/// (measured). `pixels` are cut into tiles.
+inline double cost_per_row(std::int64_t pixels, const TileShape& tile) {
+  constexpr double kFarVector = 3;
+  const std::int64_t tiles = (pixels + tile.most - 1) / tile.most;
   const double rows = static_cast<double>(pixels) / static_cast<double>(tiles);
-  const double computed = block > 1 ? std::ceil(rows / block) * block : rows;
-  return std::max({computed * vectors, rows + vectors, 8.0}) / rows;
+  const double computed = tile.block > 1 ? std::ceil(rows / tile.block) * tile.block : rows;
+  const double near = std::max({computed * tile.vectors, rows + tile.vectors, 8.0});
+  return (near + (tile.far ? kFarVector * tile.vectors : 0)) / rows;
 }
 
 /// The axis that fills tiles best, along which the rows of a tile lie; near draws go to the closest neighbours.
-inline int best_axis(const std::array<Axis, 3>& axes, int vectors, std::int64_t most, int block) {
-  const auto cost = [&](int i) { return cost_per_row(axes[static_cast<std::size_t>(i)].count, vectors, most, block); };
+inline int best_axis(const std::array<Axis, 3>& axes, const TileShape& tile) {
+  const auto cost = [&](int i) { return cost_per_row(axes[static_cast<std::size_t>(i)].count, tile); };
   int best = 2;
   for (int i = 1; i >= 0; --i)
     if (cost(i) < 0.95 * cost(best)) best = i;
@@ -218,8 +228,11 @@ T* at(T* array, std::int64_t i) {
 /// Computes all pixels of a box; `first` is the tile of its first pixel.
 template <class Kernel>
 void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors, const typename Kernel::Tile& first) {
+  constexpr std::int64_t kNearBytes = std::int64_t{32} << 10;
   const std::int64_t most = kernel.max_rows[vectors];
-  const int along = best_axis(axes, vectors, most, block_of(kernel));
+  const std::int64_t panel = first.steps[1] * first.steps[2] * first.b_step[2];
+  const bool far = panel * static_cast<std::int64_t>(sizeof(*first.b)) > kNearBytes;
+  const int along = best_axis(axes, {vectors, most, block_of(kernel), far});
   const Axis& rows = axes[static_cast<std::size_t>(along)];
   const Axis& outer = axes[along == 0 ? 1 : 0];
   const Axis& inner = axes[along == 2 ? 1 : 2];
@@ -319,7 +332,9 @@ void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Pan
   const std::int64_t chunk =
       std::max(std::clamp(kImageBytes / std::max(image_bytes, std::int64_t{1}), std::int64_t{1}, std::int64_t{64}),
                kProductsPerTask / std::max(products, std::int64_t{1}));
-  const std::int64_t chunks = (c.batch + chunk - 1) / chunk;
+  const std::int64_t most = kernel.max_rows[panels.vectors];  // rows of a tile, which may be images
+  const std::int64_t whole = chunk >= most ? chunk / most * most : chunk;
+  const std::int64_t chunks = (c.batch + whole - 1) / whole;
   const std::int64_t all_products = c.batch * c.rows * c.columns * c.depth() * panels.channels;
   const std::int64_t wanted = std::min(kEnoughTasks, (all_products + kProductsPerTask - 1) / kProductsPerTask);
   std::int64_t parts = 1;  // of the rows

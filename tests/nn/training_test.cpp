@@ -1,11 +1,11 @@
 // A training step as a whole: the same bits with any number of threads, and denormals flushed throughout.
 #include <doctest/doctest.h>
-#include <xmmintrin.h>
 
 #include <bit>
 #include <cmath>
 #include <limits>
 
+#include "core/base/float_control.h"
 #include "core/base/parallel.h"
 #include "core/kernels/kernels.h"
 #include "nn/init.h"
@@ -28,7 +28,7 @@ std::vector<std::uint32_t> bits_after_training(int bits, int threads) {
   return all;
 }
 
-unsigned flush_mode() { return _mm_getcsr() & 0x8040; }
+std::uint32_t flush_mode() { return float_control::read() & float_control::kFlush; }
 
 bool denormal(Real v) { return std::fpclassify(v) == FP_SUBNORMAL; }
 bool any_denormal(const Tensor& t) { return std::any_of(t.view().begin(), t.view().end(), denormal); }
@@ -77,7 +77,7 @@ TEST_CASE("a training step leaves the caller's denormal mode as it was, on or of
   {
     const FlushDenormals flush;
     training.step();
-    CHECK(flush_mode() == 0x8040);
+    CHECK(flush_mode() == float_control::kFlush);
   }
   CHECK(flush_mode() == 0);
   nn::Linear layer(3, 2, Rng(1));
