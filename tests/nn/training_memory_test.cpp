@@ -158,7 +158,7 @@ TEST_CASE("memory that is taken is seen") {
   if (!kSanitized) CHECK(after.mapped_bytes > before.mapped_bytes);
 }
 
-TEST_CASE("memory that is taken is seen in a trace") {
+TEST_CASE("memory that is taken is seen in a trace" * doctest::test_suite("native")) {
   const auto calls = trace("memory that is taken is seen");
   if (calls) CHECK(calls->find("mmap") != std::string::npos);
 }

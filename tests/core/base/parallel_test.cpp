@@ -179,7 +179,7 @@ TEST_CASE("alone: the default number of threads" * doctest::skip()) {
   CHECK(all_tasks_are_done(100));
 }
 
-TEST_CASE("threads: by default as many as there are processors in the affinity mask") {
+TEST_CASE("threads: by default as many as there are processors in the affinity mask" * doctest::test_suite("native")) {
   cpu_set_t all;
   REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
   if (CPU_COUNT(&all) == 1) MESSAGE("skipped: this process may use one processor only");
@@ -196,7 +196,7 @@ TEST_CASE("threads: by default as many as there are processors in the affinity m
   CHECK(run_alone("the default number of threads", {{"EXPECTED_THREADS", "0"}}) != 0);
 }
 
-TEST_CASE("threads: OMP_NUM_THREADS and OMP_THREAD_LIMIT are the default's") {
+TEST_CASE("threads: OMP_NUM_THREADS and OMP_THREAD_LIMIT are the default's" * doctest::test_suite("native")) {
   CHECK(run_alone("the default number of threads", {{"OMP_NUM_THREADS", "3"}, {"EXPECTED_THREADS", "3"}}) == 0);
   CHECK(run_alone("the default number of threads", {{"OMP_NUM_THREADS", "3,2"}, {"EXPECTED_THREADS", "3"}}) == 0);
   CHECK(run_alone("the default number of threads",
@@ -208,14 +208,16 @@ TEST_CASE("alone: four threads" * doctest::skip()) {
   for (int round = 0; round < 50; ++round) CHECK(all_tasks_are_done(100));
 }
 
-TEST_CASE("parallel_for: where OpenMP gives fewer threads than asked for every task is done") {
+TEST_CASE("parallel_for: where OpenMP gives fewer threads than asked for every task is done" *
+          doctest::test_suite("native")) {
   CHECK(run_alone("four threads", {{"OMP_THREAD_LIMIT", "1"}}) == 0);
   CHECK(run_alone("four threads", {{"OMP_THREAD_LIMIT", "2"}}) == 0);
   CHECK(run_alone("four threads", {{"OMP_DYNAMIC", "true"}}) == 0);
   CHECK(run_alone("four threads", {{"OMP_MAX_ACTIVE_LEVELS", "0"}}) == 0);
 }
 
-TEST_CASE("where threads cannot be started the error says how many were asked for and how many there are") {
+TEST_CASE("where threads cannot be started the error says how many were asked for and how many there are" *
+          doctest::test_suite("native")) {
   if (testing::kAddressSanitizer) {
     MESSAGE("skipped: the sanitizers need more memory than the limit leaves");
     return;
@@ -238,7 +240,8 @@ TEST_CASE("alone: no room for threads" * doctest::skip()) {
   CHECK(num_threads() == 1);
 }
 
-TEST_CASE("parallel_for: where the threads of the default number cannot be started one thread does the work") {
+TEST_CASE("parallel_for: where the threads of the default number cannot be started one thread does the work" *
+          doctest::test_suite("native")) {
   if (testing::kAddressSanitizer) {
     MESSAGE("skipped: the sanitizers need more memory than the limit leaves");
     return;
@@ -263,7 +266,8 @@ TEST_CASE("alone: waiting threads use no processor" * doctest::skip()) {
 
 TEST_CASE(
     "threads that wait sleep soon where a main() asks for that, unless the environment asks for something "
-    "else") {
+    "else" *
+    doctest::test_suite("native")) {
   CHECK(run_alone("waiting threads use no processor") == 0);
   CHECK(run_alone("waiting threads use no processor", {{"OMP_WAIT_POLICY", "active"}}) != 0);
 }
@@ -275,7 +279,8 @@ TEST_CASE("parallel_for: a forked process has threads of its own, and the one th
   meet();
 }
 
-TEST_CASE("parallel_for: a process that was forked while another thread's tasks run has threads of its own") {
+TEST_CASE("parallel_for: a process that was forked while another thread's tasks run has threads of its own" *
+          doctest::test_suite("native")) {
   set_num_threads(2);
   std::atomic<bool> stop{false};
   std::thread busy([&] {
