@@ -400,7 +400,8 @@ TEST_CASE("loader: a loader that was never used, or is dropped in mid-epoch, end
   }
 }
 
-TEST_CASE("loader: in a process forked after its first batch it says so, others work there") {
+TEST_CASE("loader: in a process forked after its first batch it says so, others work there" *
+          doctest::test_suite("native")) {
   const ImageDataset data = numbered(10);
   auto used = std::make_unique<DataLoader>(data, LoaderOptions{.batch_size = 4});
   DataLoader unused(data, {.batch_size = 4}), alone(data, {.batch_size = 4, .prefetch = 0});
