@@ -1,6 +1,6 @@
 // How long do two cores take to 94 % on CIFAR-10? Trains a small network from nothing with several seeds and says how
 // accurate it is and how many minutes that took: the time of the training alone, without loading and judging.
-//   fast_cifar10 --config experiments/configs/coarsegrad/fast_cifar10.json --data data --out results/fast_cifar10.h5
+//   fast_cifar10 --config experiments/configs/coarsegrad/fast_cifar10_94.json --data data --out results/fast_cifar10.h5
 //   fast_cifar10 --config ... --weights exact --weights.bits 1     binary weights in the same number of steps
 // Finished seeds and the checkpoint of the one under way are kept in FILE.h5.cells; the same command goes on where it was
 // broken off. After Jordan (arXiv 2404.00498): the network (fast_network.h), flips in turn, label smoothing, Nesterov's
