@@ -45,6 +45,7 @@ install(DIRECTORY experiments/python/coarsegrad DESTINATION ${share}/python
 install(FILES experiments/python/pyproject.toml experiments/python/README.md DESTINATION ${share}/python)
 install(PROGRAMS experiments/python/plot DESTINATION ${share}/python)
 install(PROGRAMS experiments/tools/torch_file DESTINATION ${share}/tools)
+install(PROGRAMS datasets/download DESTINATION ${share}/datasets)
 foreach(script python/plot tools/torch_file)
   get_filename_component(name ${script} NAME)
   file(RELATIVE_PATH place /${CMAKE_INSTALL_BINDIR} /${share}/${script})

@@ -6,6 +6,7 @@
 #include "core/compute/conv_columns.h"
 #include "core/compute/conv_direct.h"
 #include "core/compute/conv_winograd.h"
+#include "core/compute/float_weights.h"
 
 namespace coarsegrad {
 
@@ -16,24 +17,17 @@ void ConvShape::validate(const char* op) const {
         " groups, expected a divisor of ", in_channels, " and ", out_channels, " channels");
 }
 
-namespace {
-
-std::int64_t inputs(const ConvShape& s) { return s.batch * s.height * s.width * s.in_channels; }
-std::int64_t outputs(const ConvShape& s) { return s.batch * s.out_height() * s.out_width() * s.out_channels; }
-
-}  // namespace
-
 template <class T>
 void conv2d_forward(const ConvShape& s, std::type_identity_t<Elements<T>> x, const T* weight, const T* bias,
                     std::type_identity_t<ElementSink<T>> y) {
-  s.validate("conv2d_forward");
   if constexpr (std::is_same_v<T, float>) {
-    if (winograd::covers(s)) return winograd::forward(s, x, weight, bias, y);
-    if (direct::covers(s)) return direct::forward(s, x, weight, bias, y);
+    FloatWeights(s, weight).forward(s.batch, x, bias, y);
+  } else {
+    s.validate("conv2d_forward");
+    const ElementWindow<T> in(x, 0, s.inputs());
+    const SinkWindow<T> out(y, 0, s.outputs());
+    columns::forward(s, in.data(), weight, bias, out.data());
   }
-  const ElementWindow<T> in(x, 0, inputs(s));
-  const SinkWindow<T> out(y, 0, outputs(s));
-  columns::forward(s, in.data(), weight, bias, out.data());
 }
 
 template <class T>
@@ -41,11 +35,11 @@ void conv2d_backward_data(const ConvShape& s, std::type_identity_t<Elements<T>> 
                           std::type_identity_t<ElementSink<T>> dx) {
   s.validate("conv2d_backward_data");
   if constexpr (std::is_same_v<T, float>) {
-    if (winograd::covers(s)) return winograd::backward_data(s, dy, weight, dx);
+    if (winograd::covers_data(s)) return winograd::backward_data(s, dy, weight, dx);
     if (direct::covers(s)) return direct::backward_data(s, dy, weight, dx);
   }
-  const ElementWindow<T> gradients(dy, 0, outputs(s));
-  const SinkWindow<T> out(dx, 0, inputs(s));
+  const ElementWindow<T> gradients(dy, 0, s.outputs());
+  const SinkWindow<T> out(dx, 0, s.inputs());
   columns::backward_data(s, gradients.data(), weight, out.data());
 }
 
@@ -57,7 +51,7 @@ void conv2d_backward_weight(const ConvShape& s, std::type_identity_t<Elements<T>
     if (winograd::covers_weight(s)) return winograd::backward_weight(s, x, dy, dweight);
     if (direct::covers(s)) return direct::backward_weight(s, x, dy, dweight);
   }
-  const ElementWindow<T> in(x, 0, inputs(s)), gradients(dy, 0, outputs(s));
+  const ElementWindow<T> in(x, 0, s.inputs()), gradients(dy, 0, s.outputs());
   columns::backward_weight(s, in.data(), gradients.data(), dweight);
 }
 

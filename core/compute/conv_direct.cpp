@@ -47,17 +47,23 @@ bool covers(const ConvShape& s) {
   return kernel().lanes > 0 && s.groups == 1 && s.dilation_h == 1 && s.dilation_w == 1;
 }
 
-void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, ElementSink<float> y) {
+Scratch<float> packed(const ConvShape& s, const float* weight) {
   const Panels panels(kernel(), s.out_channels);
   const std::int64_t depth = s.kernel_h * s.kernel_w * s.in_channels;
-  const Scratch<float> packed(static_cast<std::size_t>(panels.count * panels.width * depth));
+  Scratch<float> to(static_cast<std::size_t>(panels.count * panels.width * depth));
   pack_panels(panels, panels.width * depth, [&](std::int64_t panel) {
     const std::int64_t first = panel * panels.width;
-    kernel().transpose(panels.columns(panel), depth, weight + first * depth, depth, packed.data() + first * depth,
+    kernel().transpose(panels.columns(panel), depth, weight + first * depth, depth, to.data() + first * depth,
                        panels.width);
   });
+  return to;
+}
+
+void forward(const ConvShape& s, Elements<float> x, const float* packed_weight, const float* bias,
+             ElementSink<float> y) {
+  const Panels panels(kernel(), s.out_channels);
   auto c = forward_pass<float, float>(s, x, s.in_channels, y);
-  c.panels = packed.data();
+  c.panels = packed_weight;
   c.panel_row = panels.width;
   c.bias = bias;
   correlate(kernel(), c, panels);

@@ -77,7 +77,8 @@ void correlate(const Tiling& tiling, std::int64_t batch, const Elements<float>& 
                const direct::Panels& panels, const float* packed, const float* bias, const ElementSink<float>& out,
                Again&& again) {
   constexpr std::int64_t kTilesPerTask = 64;
-  const std::int64_t tasks = std::clamp(batch * tiling.tiles() / kTilesPerTask, std::int64_t{1}, batch);
+  const std::int64_t tasks =
+      std::clamp(batch * tiling.tiles() / kTilesPerTask, std::int64_t{1}, std::max(batch, std::int64_t{1}));
   const std::int64_t in_image = tiling.height * tiling.width * channels,
                      out_image = tiling.rows * tiling.columns * panels.channels;
   const Scratch<bool> finite(static_cast<std::size_t>(batch));
@@ -152,14 +153,18 @@ ConvShape with_batch(const ConvShape& s, TaskRange images) {
   return some;
 }
 
+// Of an image.
+std::int64_t tiles(const ConvShape& s) { return tiles_of(s.out_height()) * tiles_of(s.out_width()); }
+
 Scratch<float> room_for(const direct::Panels& panels, std::int64_t depth) {
   return Scratch<float>(static_cast<std::size_t>(kPositions * panels.count * depth * panels.width));
 }
 
 }  // namespace
 
+// The batch has no say here: an image is to have the same outputs in every one.
 bool covers(const ConvShape& s) {
-  constexpr std::int64_t kChannels = 16, kTiles = 64;  // where transforms and products take less time than direct ones
+  constexpr std::int64_t kChannels = 16;  // from which on transforms and products take less time than direct ones
   if (matmul().lanes == 0 || s.kernel_h != kWinogradKernel || s.kernel_w != kWinogradKernel || s.stride_h != 1 ||
       s.stride_w != 1 || s.dilation_h != 1 || s.dilation_w != 1 || s.groups != 1 || s.pad_h > 2 || s.pad_w > 2 ||
       s.in_channels < kChannels || s.out_channels < kChannels)
@@ -172,36 +177,47 @@ bool covers(const ConvShape& s) {
     return met;
   };
   const std::int64_t direct = taps(s.out_height(), s.pad_h, s.height) * taps(s.out_width(), s.pad_w, s.width);
-  const std::int64_t tiles = tiles_of(s.out_height()) * tiles_of(s.out_width());
-  return s.batch * tiles >= kTiles && 5 * kPositions * tiles <= 2 * direct;
+  return 5 * kPositions * tiles(s) <= 2 * direct;
+}
+
+bool covers_data(const ConvShape& s) {
+  constexpr std::int64_t kTiles = 64;  // fewer do not pay for the transforms of the kernel
+  return s.batch * tiles(s) >= kTiles && covers(s);
 }
 
 bool covers_weight(const ConvShape& s) {
   constexpr std::int64_t kChannels = 32;  // with fewer the sums of 36 positions move more bytes than they save products
-  return covers(s) && std::min(s.in_channels, s.out_channels) >= kChannels;
+  return covers_data(s) && std::min(s.in_channels, s.out_channels) >= kChannels;
 }
 
-void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, ElementSink<float> y) {
+Scratch<float> packed(const ConvShape& s, const float* weight) {
   const direct::Panels panels(matmul(), s.out_channels);
-  const Scratch<float> packed = room_for(panels, s.in_channels);
-  pack_forward(s, weight, panels, packed.data());
+  Scratch<float> to = room_for(panels, s.in_channels);
+  pack_forward(s, weight, panels, to.data());
+  return to;
+}
+
+void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* packed_weight, const float* bias,
+             ElementSink<float> y) {
+  const direct::Panels panels(matmul(), s.out_channels);
   correlate({s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()}, s.batch, x, s.in_channels, panels,
-            packed.data(), bias, y, [&](TaskRange images) {
+            packed_weight, bias, y, [&](TaskRange images) {
               const std::int64_t in_image = s.height * s.width * s.in_channels,
                                  out_image = s.out_height() * s.out_width() * s.out_channels;
               const ElementWindow<float> pixels(x, images.begin * in_image, images.end * in_image);
               const SinkWindow<float> outputs(y, images.begin * out_image, images.end * out_image);
-              direct::forward(with_batch(s, images), pixels.data(), weight, bias, outputs.data());
+              direct::forward(with_batch(s, images), pixels.data(), direct::packed(s, weight).data(), bias,
+                              outputs.data());
             });
 }
 
 void backward_data(const ConvShape& s, Elements<float> dy, const float* weight, ElementSink<float> dx) {
   const direct::Panels panels(matmul(), s.in_channels);
-  const Scratch<float> packed = room_for(panels, s.out_channels);
-  pack_turned(s, weight, panels, packed.data());
+  const Scratch<float> turned = room_for(panels, s.out_channels);
+  pack_turned(s, weight, panels, turned.data());
   correlate(
       {s.out_height(), s.out_width(), kWinogradKernel - 1 - s.pad_h, kWinogradKernel - 1 - s.pad_w, s.height, s.width},
-      s.batch, dy, s.out_channels, panels, packed.data(), nullptr, dx, [&](TaskRange images) {
+      s.batch, dy, s.out_channels, panels, turned.data(), nullptr, dx, [&](TaskRange images) {
         const std::int64_t in_image = s.height * s.width * s.in_channels,
                            out_image = s.out_height() * s.out_width() * s.out_channels;
         const ElementWindow<float> gradients(dy, images.begin * out_image, images.end * out_image);

@@ -4,19 +4,25 @@
 // What is not finite, or overflows in a transform, would spread over a tile. It always shows in the results,
 // which are looked at as they are written; images whose results are not all finite (backward weight: the
 // whole sum) are computed again by the direct convolution. So the algorithm depends on shape and data, never
-// on threads.
+// on threads; forward, on those of the image alone, which has the same outputs in every batch.
+#include "core/base/memory.h"
 #include "core/compute/conv.h"
 
 namespace coarsegrad::winograd {
 
-/// Whether the algorithm applies to this convolution and pays, forward and for the gradient with respect to x, by the
-/// shape and the kernel table in use.
+/// Whether the algorithm applies to this convolution and pays in large batches, by the shape of an image and the kernel
+/// table in use: what forward() is chosen by.
 bool covers(const ConvShape& s);
+/// Whether it pays for the gradient with respect to x, in a batch like this one.
+bool covers_data(const ConvShape& s);
 /// The same for the gradient with respect to the weight.
 bool covers_weight(const ConvShape& s);
 
-/// y = conv(x, weight) + bias; bias may be null. Layouts as in conv2d_forward.
-void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* bias, ElementSink<float> y);
+/// The weight transformed, in the order in which forward() reads it: four times as many floats.
+Scratch<float> packed(const ConvShape& s, const float* weight);
+/// y = conv(x, weight) + bias, from the packed weight; bias may be null. Layouts as in conv2d_forward.
+void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* packed_weight, const float* bias,
+             ElementSink<float> y);
 /// dx = the gradient with respect to x.
 void backward_data(const ConvShape& s, Elements<float> dy, const float* weight, ElementSink<float> dx);
 /// dweight = the gradient with respect to the weight.

@@ -25,6 +25,7 @@ Product::Product(const Operation& operation, const Kind& expected, const Shape& 
   const ConvShape s = shape_of(1);
   if (!expected.is_coded() || !has_codes(weight()) || !coarsegrad::multiplies_codes(expected.code, s)) {
     values_ = weight_values(weight());
+    if (std::holds_alternative<Conv2d>(operation_)) packed_.emplace<0>(FloatWeights(s, values_.data()));
     return;
   }
   codes_ = weight_codes(weight());
@@ -114,13 +115,17 @@ Shape Product::output_shape(std::int64_t batch) const {
   return {batch, s.out_height(), s.out_width(), s.out_channels};
 }
 
+// A layer that expects codes has its weight as floats only where a NaN takes their place.
 Value Product::multiply_floats(const Value& x, const Target& to) const {
   const std::vector<float> made = values_.empty() ? weight_values(weight()) : std::vector<float>();
   const float* const w = values_.empty() ? made.data() : values_.data();
   const std::int64_t rows = x.shape()[0];
   Value y = to.value(output_shape(rows), {});
   if (std::holds_alternative<Conv2d>(operation_)) {
-    conv2d_forward<float>(shape_of(rows), x.data(), w, data_or_null(bias()), y.data());
+    if (kernel() == ProductKernel::floats)
+      std::get<0>(packed_)->forward(rows, x.data(), data_or_null(bias()), y.data());
+    else
+      conv2d_forward<float>(shape_of(rows), x.data(), w, data_or_null(bias()), y.data());
     return y;
   }
   const std::int64_t in = x.shape()[1], out = channels();

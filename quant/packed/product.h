@@ -1,11 +1,13 @@
 #pragma once
 // Convolutions and dense layers of a packed model: their weights as kernels read them, and the choice of the kernel.
 #include <cstdint>
+#include <optional>
 #include <variant>
 #include <vector>
 
 #include "core/compute/bit_conv.h"
 #include "core/compute/conv_codes.h"
+#include "core/compute/float_weights.h"
 #include "quant/packed/model.h"
 #include "quant/packed/value.h"
 
@@ -13,7 +15,7 @@ namespace coarsegrad::packed {
 
 /// What multiplies in a layer.
 enum class ProductKernel {
-  floats,  ///< conv2d_forward and gemm (core/compute/conv.h, gemm.h)
+  floats,  ///< FloatWeights and gemm (core/compute/float_weights.h, gemm.h)
   bytes,   ///< conv2d_forward_codes (core/compute/conv_codes.h)
   bits     ///< bit_conv2d_* (core/compute/bit_conv.h): planes of bits
 };
@@ -61,10 +63,11 @@ class Product {
   const Operation& operation_;
   const Kind expected_;
   const Shape sample_;
-  WeightCodes codes_;                                             // empty where floats are multiplied
-  std::vector<float> values_,                                     // empty where codes are
-      factors_;                                                   // of the sums
-  std::variant<std::monostate, ByteWeights, BitWeights> packed_;  // in the order of ProductKernel and Form
+  WeightCodes codes_;          // empty where floats are multiplied
+  std::vector<float> values_,  // empty where codes are
+      factors_;                // of the sums
+  // In the order of ProductKernel and Form; a dense layer of floats multiplies the values as they are.
+  std::variant<std::optional<FloatWeights>, ByteWeights, BitWeights> packed_;
 };
 
 }  // namespace coarsegrad::packed

@@ -108,9 +108,9 @@ inline const std::vector<ConvShape> kCorners = {
     square(2, 1, 1, 1, 1, 1, 0),  // one element
     square(1, 1, 1, 1, 1, 1, 3),  // nothing but padding around one element
     square(2, 2, 3, 5, 3, 1, 5),  // padding larger than the image and than the kernel reaches
-    square(2, 1, 5, 3, 2, 2, 1), square(3, 0, 3, 4, 1, 1, 1),  // an image without pixels
-    square(0, 5, 3, 4, 3, 1, 1), square(1, 5, 3, 4, 1, 4, 0),  // a stride that skips input
-    square(2, 9, 2, 3, 2, 5, 1),
+    square(2, 1, 5, 3, 2, 2, 1), square(3, 0, 3, 4, 1, 1, 1),    // an image without pixels
+    square(0, 5, 3, 4, 3, 1, 1), square(1, 5, 3, 4, 1, 4, 0),    // a stride that skips input
+    square(2, 9, 2, 3, 2, 5, 1), square(0, 8, 16, 16, 3, 1, 1),  // no image for Winograd's algorithm
 };
 
 /// Layers of the networks of the papers, the batch large enough for several tasks.

@@ -139,6 +139,24 @@ TEST_CASE("freeze: a ResNet's blocks, both orders and all shortcuts, are deploye
       }
 }
 
+TEST_CASE("freeze: convolutions of floats give an image the same bits in every batch, however it is cut into groups") {
+  nn::Sequential net;  // the second and the third one by Winograd's algorithm
+  net.add<nn::Conv2d>("conv1", nn::ConvOptions{.in = 3, .out = 16, .padding = 1}, Rng(1));
+  net.add<nn::Conv2d>("conv2", nn::ConvOptions{.in = 16, .out = 20, .padding = 1}, Rng(2));
+  net.add<nn::BatchNorm>("norm", 20);
+  net.add<nn::Conv2d>("conv3", nn::ConvOptions{.in = 20, .out = 33, .padding = 1}, Rng(3));
+  net.add<nn::Flatten>("flatten");
+  net.add<nn::Linear>("fc", 8 * 8 * 33, kClasses, Rng(4));
+  constexpr std::int64_t kMost = 40;
+  const Shape image{8, 8, 3};
+  CHECK(plan_of(expect_equal(net, nullptr, image, kMost, 3)) == "conv1:floats conv2:floats conv3:floats fc:floats ");
+  const std::vector<float> x = gaussian(kMost * image.numel(), 5);
+  const std::vector<float> together = evaluated(net, nullptr, batch_shape(kMost, image), x);
+  const std::vector<float> last(x.end() - image.numel(), x.end());
+  CHECK(same_bits(evaluated(net, nullptr, batch_shape(1, image), last),
+                  std::vector<float>(together.end() - kClasses, together.end())));
+}
+
 TEST_CASE(
     "freeze: codes behind a normalisation come from integer thresholds, those behind a sum from the float expression") {
   const quant::Assembly a = trained(quant::method("bcgd"), small_network);
