@@ -24,13 +24,16 @@ FloatWeights::Algorithm FloatWeights::fastest(const ConvShape& s) {
 }
 
 void FloatWeights::forward(std::int64_t batch, Elements<float> x, const float* bias, ElementSink<float> y) const {
-  check(kernels_ == &active_kernels(), "conv2d_forward: given a weight that is packed for another kernel table, "
+  check(kernels_ == &active_kernels(),
+        "conv2d_forward: given a weight that is packed for another kernel table, "
         "expected one for that in use");
   ConvShape s = shape_;
   s.batch = batch;
   switch (algorithm_) {
-    case Algorithm::winograd: return winograd::forward(s, x, weight_, packed_.data(), bias, y);
-    case Algorithm::direct: return direct::forward(s, x, packed_.data(), bias, y);
+    case Algorithm::winograd:
+      return winograd::forward(s, x, weight_, packed_.data(), bias, y);
+    case Algorithm::direct:
+      return direct::forward(s, x, packed_.data(), bias, y);
     case Algorithm::columns: {
       const ElementWindow<float> in(x, 0, s.inputs());
       const SinkWindow<float> out(y, 0, s.outputs());
