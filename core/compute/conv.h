@@ -2,14 +2,14 @@
 // Two-dimensional convolution (cross-correlation, as everywhere in this field) on channels-last images.
 // T is float or double. Bitwise the same for any number of threads; y of an image is the same in every batch.
 // Error against exact arithmetic, in epsilons of T times the sum of the magnitudes of the products: 16.
-// Float layers of 3x3 kernels with 16 channels and more on both sides (backward weight: 32) and stride 1 use Winograd's
-// F(4x4, 3x3) where it is faster, forward by the shape of an image alone (conv_winograd.h). It computes 4x4 outputs
-// together from all 6x6 pixels that they see, and the error of each is relative to these: 128 epsilons times the sum over
-// channels of the largest magnitude in the tile times the magnitudes of the nine taps (backward data: dy's tile; backward
-// weight: the sum over tiles of the largest magnitude of x times the 16 magnitudes of dy). For values of one order of
-// magnitude this is 128 epsilons of the products' own magnitudes, too (in the middle of an image about 35); beside a pixel
-// of 1e6 among values of about 1, outputs up to five pixels away are less exact by six digits, also where they do not see
-// it.
+// Float layers of 3x3 or 5x5 kernels with 16 channels and more on both sides (backward weight: 32) and stride 1 use
+// Winograd's F(4x4, 3x3) or F(2x2, 5x5) where it is faster, forward by the shape of an image alone (conv_winograd.h). It
+// computes the outputs of a tile together from all 6x6 pixels that they see, and the error of each is relative to these:
+// 128 epsilons times the sum over channels of the largest magnitude in the tile times the magnitudes of the taps (backward
+// data: dy's tile; backward weight: the sum over tiles of the largest magnitude of x times the magnitudes of dy). For
+// values of one order of magnitude this is 128 epsilons of the products' own magnitudes, too (in the middle of an image
+// about 35); beside a pixel of 1e6 among values of about 1, outputs up to five pixels away are less exact by six digits,
+// also where they do not see it.
 // A value that is not finite, in any operand, reaches the results that it is a factor of and no others; it is
 // none of those where it meets padding. Where Winograd's algorithm gives a result that is not finite, or
 // overflows on the way, the image (backward weight: the whole sum) is computed again without it.

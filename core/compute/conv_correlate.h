@@ -65,7 +65,8 @@ struct Correlation {
       stride_h,                    ///< rows of `in` from an output row to the next
       stride_w,                    ///< pixels of `in` from an output pixel to the next
       origin_h,                    ///< row of `in` that tap 0 of output row 0 reads; negative in the padding
-      origin_w;                    ///< column of `in` that tap 0 of output column 0 reads
+      origin_w,                    ///< column of `in` that tap 0 of output column 0 reads
+      in_apart = 0;                ///< elements of `in` between an image and the next
   const Packed* panels = nullptr;  ///< the packed weights
   std::int64_t panel_row = 0,      ///< elements of a panel for one element of depth
       step_channels = 1;           ///< channels of one step of the innermost loop
@@ -77,8 +78,10 @@ struct Correlation {
   std::int64_t depth() const { return taps_h * taps_w * channels; }
   /// Elements of `in` from row to row.
   std::int64_t in_row() const { return width * channels; }
-  /// Elements of `in` from image to image.
+  /// Elements of an image of `in`.
   std::int64_t in_image() const { return height * in_row(); }
+  /// Elements of `in` from image to image.
+  std::int64_t in_distance() const { return in_image() + in_apart; }
 };
 
 /// The forward pass of `s`, without groups and dilation, over images of so many channels; the panels, how
@@ -189,6 +192,13 @@ int block_of(const Kernel& kernel) {
     return 1;
 }
 
+/// The axis along which sweep() lays the rows of its tiles, over a panel of so many bytes.
+template <class Kernel>
+int axis_of_rows(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors, std::int64_t panel_bytes) {
+  constexpr std::int64_t kNearBytes = std::int64_t{32} << 10;
+  return best_axis(axes, {vectors, kernel.max_rows[vectors], block_of(kernel), panel_bytes > kNearBytes});
+}
+
 /// Outputs larger than this leave the last-level cache before anybody reads them: they are written past it.
 inline constexpr std::int64_t kStreamedBytes = std::int64_t{24} << 20;
 
@@ -228,11 +238,9 @@ T* at(T* array, std::int64_t i) {
 /// Computes all pixels of a box; `first` is the tile of its first pixel.
 template <class Kernel>
 void sweep(const Kernel& kernel, const std::array<Axis, 3>& axes, int vectors, const typename Kernel::Tile& first) {
-  constexpr std::int64_t kNearBytes = std::int64_t{32} << 10;
   const std::int64_t most = kernel.max_rows[vectors];
   const std::int64_t panel = first.steps[1] * first.steps[2] * first.b_step[2];
-  const bool far = panel * static_cast<std::int64_t>(sizeof(*first.b)) > kNearBytes;
-  const int along = best_axis(axes, {vectors, most, block_of(kernel), far});
+  const int along = axis_of_rows(kernel, axes, vectors, panel * static_cast<std::int64_t>(sizeof(*first.b)));
   const Axis& rows = axes[static_cast<std::size_t>(along)];
   const Axis& outer = axes[along == 0 ? 1 : 0];
   const Axis& inner = axes[along == 2 ? 1 : 2];
@@ -285,14 +293,40 @@ void hand_over(const Correlation<In, Packed>& c, TaskRange images, std::int64_t 
       }
 }
 
+/// The three directions in which the pixels of the rectangle of the bands y and x are neighbours.
+template <class In, class Packed>
+std::array<Axis, 3> axes_of(const Correlation<In, Packed>& c, const Band& y, const Band& x) {
+  return {{{c.batch, c.in_distance(), c.out_image},
+           {y.end - y.begin, c.stride_h * c.in_row(), c.out_row},
+           {x.end - x.begin, c.stride_w * c.channels, c.out_pixel}}};
+}
+
+/// Whether many of the tiles of `images` images at a time lie along images that are whole pages apart: they would share a
+/// few lines of the first-level cache, and evict each other.
+template <class Kernel, class In, class Packed>
+bool images_collide(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels,
+                    const std::vector<Band>& rows, const std::vector<Band>& columns, std::int64_t images) {
+  constexpr std::int64_t kPage = 4096, kImages = 8;  // the ways of that cache
+  const std::int64_t distance = c.in_distance() * static_cast<std::int64_t>(sizeof(In));
+  if (images < kImages || distance == 0 || distance % kPage != 0) return false;
+  Correlation<In, Packed> some = c;
+  some.batch = images;
+  std::int64_t pixels = 0;
+  for (const Band& y : rows)
+    for (const Band& x : columns) {
+      const std::int64_t panel =
+          y.taps() * x.taps() * c.channels * c.panel_row * static_cast<std::int64_t>(sizeof(Packed));
+      if (axis_of_rows(kernel, axes_of(some, y, x), panels.vectors, panel) == 0)
+        pixels += (y.end - y.begin) * (x.end - x.begin);
+    }
+  return 4 * pixels >= c.rows * c.columns;
+}
+
 /// Computes one panel for the rectangle of the bands y and x in all images of `c`, which `in` holds and whose outputs
 /// are in memory.
 template <class Kernel, class In, class Packed>
 void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels,
                          std::int64_t panel, const In* in, bool stream, const Band& y, const Band& x) {
-  const std::array<Axis, 3> axes{{{c.batch, c.in_image(), c.out_image},
-                                  {y.end - y.begin, c.stride_h * c.in_row(), c.out_row},
-                                  {x.end - x.begin, c.stride_w * c.channels, c.out_pixel}}};
   const std::int64_t in_y = y.begin * c.stride_h + c.origin_h + y.first_tap;
   const std::int64_t in_x = x.begin * c.stride_w + c.origin_w + x.first_tap;
   const std::int64_t first_tap = y.first_tap * c.taps_w + x.first_tap;
@@ -312,7 +346,25 @@ void correlate_rectangle(const Kernel& kernel, const Correlation<In, Packed>& c,
   if constexpr (requires { tile.scale; }) tile.scale = at(c.scale, first_channel);
   if constexpr (requires { tile.sums; }) tile.sums = at(c.sums, first);
   if constexpr (requires { tile.stream; }) tile.stream = stream;
-  sweep(kernel, axes, panels.vectors, tile);
+  sweep(kernel, axes_of(c, y, x), panels.vectors, tile);
+}
+
+template <class Kernel, class In, class Packed>
+void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels);
+
+/// correlate() on a copy of the images that lies a cache line less densely.
+template <class Kernel, class In, class Packed>
+void correlate_apart(const Kernel& kernel, const Correlation<In, Packed>& c, const Panels& panels) {
+  Correlation<In, Packed> apart = c;
+  apart.in_apart = 64 / static_cast<std::int64_t>(sizeof(In));
+  const Scratch<In> copy(static_cast<std::size_t>(c.batch * apart.in_distance()));
+  parallel_ranges(c.batch, std::max(kElementsPerTask / c.in_image(), std::int64_t{1}),
+                  [&](std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t n = begin; n < end; ++n)
+                      c.in.read(n * c.in_image(), (n + 1) * c.in_image(), copy.data() + n * apart.in_distance());
+                  });
+  apart.in = copy.data();
+  correlate(kernel, apart, panels);
 }
 
 /// Computes the correlation. Tasks are groups of panels times groups of images: the weights of one and the images of
@@ -335,6 +387,10 @@ void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Pan
   const std::int64_t most = kernel.max_rows[panels.vectors];  // rows of a tile, which may be images
   const std::int64_t whole = chunk >= most ? chunk / most * most : chunk;
   const std::int64_t chunks = (c.batch + whole - 1) / whole;
+  const std::vector<Band> rows = bands(c.rows, c.stride_h, c.origin_h, c.taps_h, c.height);
+  const std::vector<Band> columns = bands(c.columns, c.stride_w, c.origin_w, c.taps_w, c.width);
+  if (images_collide(kernel, c, panels, rows, columns, std::min(whole, c.batch)))
+    return correlate_apart(kernel, c, panels);
   const std::int64_t all_products = c.batch * c.rows * c.columns * c.depth() * panels.channels;
   const std::int64_t wanted = std::min(kEnoughTasks, (all_products + kProductsPerTask - 1) / kProductsPerTask);
   std::int64_t parts = 1;  // of the rows
@@ -345,14 +401,12 @@ void correlate(const Kernel& kernel, const Correlation<In, Packed>& c, const Pan
     else
       parts = std::clamp(more, std::int64_t{1}, std::max(c.rows, std::int64_t{1}));
   }
-  const std::vector<Band> rows = bands(c.rows, c.stride_h, c.origin_h, c.taps_h, c.height);
-  const std::vector<Band> columns = bands(c.columns, c.stride_w, c.origin_w, c.taps_w, c.width);
   const bool stream = streams(c, panels);
   parallel_for(groups * chunks * parts, [&](std::int64_t task) {
     const TaskRange some = part_of(panels.count, groups, task / parts / chunks),
                     images = part_of(c.batch, chunks, task / parts % chunks),
                     lines = part_of(c.rows, parts, task % parts);
-    const ElementWindow<In> in(c.in, images.begin * c.in_image(), images.end * c.in_image());
+    const ElementWindow<In> in(c.in, images.begin * c.in_distance(), images.end * c.in_distance());
     const std::int64_t outputs = (images.end - images.begin) * c.rows * c.columns * panels.channels;
     const Scratch<float> own(static_cast<std::size_t>(c.out.there() ? 0 : outputs));
     const auto images_of_task = of_images(c, images, panels.channels, own.data());

@@ -1,6 +1,6 @@
 #pragma once
-// Convolution by Winograd's F(4x4, 3x3): a quarter of the products, paid for with transforms of images and
-// kernels, and with about a digit of accuracy. Float, 3x3, stride 1, no groups, no dilation.
+// Convolution by Winograd's F(4x4, 3x3) and F(2x2, 5x5): 36 products instead of 144 and of 100, paid for with transforms of
+// images and kernels, and with about a digit of accuracy. Float, stride 1, no groups, no dilation.
 // What is not finite, or overflows in a transform, would spread over a tile. It always shows in the results,
 // which are looked at as they are written; images whose results are not all finite (backward weight: the
 // whole sum) are computed again by the direct convolution. So the algorithm depends on shape and data, never
@@ -18,7 +18,7 @@ bool covers_data(const ConvShape& s);
 /// The same for the gradient with respect to the weight.
 bool covers_weight(const ConvShape& s);
 
-/// The weight transformed, in the order in which forward() reads it: four times as many floats.
+/// The weight transformed, in the order in which forward() reads it: 36 floats for the taps of each kernel.
 Scratch<float> packed(const ConvShape& s, const float* weight);
 /// y = conv(x, weight) + bias, from the packed weight; bias may be null. Layouts as in conv2d_forward.
 void forward(const ConvShape& s, Elements<float> x, const float* weight, const float* packed_weight, const float* bias,

@@ -4,38 +4,52 @@
 #include <cstdint>
 
 #include "core/base/parallel.h"
+#include "core/compute/conv.h"
 #include "core/kernels/kernels.h"
 
 namespace coarsegrad::winograd {
 
-using kernels::kWinogradIn, kernels::kWinogradKernel, kernels::kWinogradOut;
+using kernels::kWinogradIn, kernels::winograd_out;
 /// Elements of a transformed tile, each of which is a matrix product of its own.
 inline constexpr std::int64_t kPositions = kWinogradIn * kWinogradIn;
 
 /// Kernels of the table in use.
 inline const kernels::Matmul<float>& matmul() { return real_kernels<float>().matmul; }
 inline const kernels::Winograd& transforms() { return active_kernels().winograd; }
+/// Those for kernels of k x k taps, k = 3 or 5.
+inline const kernels::WinogradFilter& transforms(std::int64_t k) {
+  return k == 3 ? transforms().kernel3 : transforms().kernel5;
+}
 
-/// Tiles that so many outputs along one axis take.
-inline std::int64_t tiles_of(std::int64_t outputs) { return (outputs + kWinogradOut - 1) / kWinogradOut; }
-
-/// Images cut into tiles of 4x4 outputs: tile (y, x) reads the 6x6 pixels from (4 y - pad_h,
-/// 4 x - pad_w) on.
+/// Images cut into tiles of m x m outputs: tile (y, x) reads the 6x6 pixels from (m y - pad_h, m x - pad_w) on.
 struct Tiling {
   std::int64_t height,  ///< pixels of the input from top to bottom
       width,            ///< pixels of the input from left to right
       pad_h,            ///< rows of padding above
       pad_w,            ///< columns of padding on the left
       rows,             ///< pixels of the output from top to bottom
-      columns;          ///< pixels of the output from left to right
+      columns,          ///< pixels of the output from left to right
+      taps;             ///< of the kernel along either axis
 
+  /// Outputs of a tile along either axis.
+  std::int64_t out() const { return winograd_out(taps); }
   /// Tiles from top to bottom.
-  std::int64_t down() const { return tiles_of(rows); }
+  std::int64_t down() const { return (rows + out() - 1) / out(); }
   /// Tiles from left to right.
-  std::int64_t across() const { return tiles_of(columns); }
+  std::int64_t across() const { return (columns + out() - 1) / out(); }
   /// Tiles of an image.
   std::int64_t tiles() const { return down() * across(); }
 };
+
+/// The tiles of y, in the forward pass and for the gradient with respect to the weight.
+inline Tiling tiles_of_outputs(const ConvShape& s) {
+  return {s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width(), s.kernel_h};
+}
+/// The tiles of dx, which is dy correlated with the kernel turned round.
+inline Tiling tiles_of_inputs(const ConvShape& s) {
+  return {s.out_height(), s.out_width(), s.kernel_h - 1 - s.pad_h, s.kernel_w - 1 - s.pad_w, s.height,
+          s.width,        s.kernel_h};
+}
 
 /// The layout of the transformed tiles of some images: kPositions matrices of tiles x channels, tile by tile. Distances
 /// that are powers of two would make rows, and positions, evict each other.
@@ -92,7 +106,7 @@ inline void transform_images(const Tiling& tiling, std::int64_t images, const fl
                              const Matrices& to, float* out) {
   const std::int64_t row = tiling.width * channels;
   for_each_tile(tiling, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
-    const std::int64_t first_y = y * kWinogradOut - tiling.pad_h, first_x = x * kWinogradOut - tiling.pad_w;
+    const std::int64_t first_y = y * tiling.out() - tiling.pad_h, first_x = x * tiling.out() - tiling.pad_w;
     transforms().input(into(to, tile, out, in + (n * tiling.height + first_y) * row + first_x * channels, row, channels,
                             inside(first_y, kWinogradIn, tiling.height), inside(first_x, kWinogradIn, tiling.width)));
   });

@@ -13,15 +13,16 @@
 namespace coarsegrad::winograd {
 namespace {
 
-// dy's 4x4 outputs of each tile, transformed.
+// dy's outputs of each tile, transformed.
 void transform_gradients(const Tiling& tiling, std::int64_t images, const float* dy, std::int64_t channels,
                          const Matrices& to, float* out) {
   const std::int64_t row = tiling.columns * channels;
   for_each_tile(tiling, images, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t tile) {
-    const std::int64_t first_y = y * kWinogradOut, first_x = x * kWinogradOut;
-    transforms().output_gradient(into(to, tile, out, dy + (n * tiling.rows + first_y) * row + first_x * channels, row,
-                                      channels, inside(first_y, kWinogradOut, tiling.rows),
-                                      inside(first_x, kWinogradOut, tiling.columns)));
+    const std::int64_t first_y = y * tiling.out(), first_x = x * tiling.out();
+    transforms(tiling.taps)
+        .output_gradient(into(to, tile, out, dy + (n * tiling.rows + first_y) * row + first_x * channels, row, channels,
+                              inside(first_y, tiling.out(), tiling.rows),
+                              inside(first_x, tiling.out(), tiling.columns)));
   });
 }
 
@@ -52,24 +53,24 @@ void multiply(const Matrices& dy_tiles, const float* dy, const Matrices& x_tiles
 }
 
 // dweight of the filters, from the sums of all positions; and whether all of it is finite.
-bool transform_sums(std::int64_t outputs, std::int64_t inputs, const float* sums, std::int64_t position,
-                    float* dweight) {
+bool transform_sums(std::int64_t taps, std::int64_t outputs, std::int64_t inputs, const float* sums,
+                    std::int64_t position, float* dweight) {
   std::atomic<bool> finite = true;
   parallel_ranges(outputs, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t o = begin; o < end; ++o) {
-      const bool these = transforms().weight_gradient({.in = sums + o * inputs,
-                                                       .in_row = kWinogradIn * position,
-                                                       .in_column = position,
-                                                       .row_begin = 0,
-                                                       .row_end = kWinogradIn,
-                                                       .column_begin = 0,
-                                                       .column_end = kWinogradIn,
-                                                       .out = dweight + o * kWinogradKernel * kWinogradKernel * inputs,
-                                                       .out_row = kWinogradKernel * inputs,
-                                                       .out_column = inputs,
-                                                       .rows = kWinogradKernel,
-                                                       .columns = kWinogradKernel,
-                                                       .channels = inputs});
+      const bool these = transforms(taps).weight_gradient({.in = sums + o * inputs,
+                                                           .in_row = kWinogradIn * position,
+                                                           .in_column = position,
+                                                           .row_begin = 0,
+                                                           .row_end = kWinogradIn,
+                                                           .column_begin = 0,
+                                                           .column_end = kWinogradIn,
+                                                           .out = dweight + o * taps * taps * inputs,
+                                                           .out_row = taps * inputs,
+                                                           .out_column = inputs,
+                                                           .rows = static_cast<int>(taps),
+                                                           .columns = static_cast<int>(taps),
+                                                           .channels = inputs});
       if (!these) finite = false;
     }
   });
@@ -80,7 +81,7 @@ bool transform_sums(std::int64_t outputs, std::int64_t inputs, const float* sums
 
 void backward_weight(const ConvShape& s, Elements<float> x, Elements<float> dy, float* dweight) {
   constexpr std::int64_t kTiles = 192, kOutputs = 128;  // at a time; in a task
-  const Tiling tiling{s.height, s.width, s.pad_h, s.pad_w, s.out_height(), s.out_width()};
+  const Tiling tiling = tiles_of_outputs(s);
   const std::int64_t groups = std::clamp(s.batch * tiling.tiles() / kTiles, std::int64_t{1}, s.batch);
   const std::int64_t most = (s.batch + groups - 1) / groups;
   const Matrices largest_x(most * tiling.tiles(), s.in_channels), largest_dy(most * tiling.tiles(), s.out_channels);
@@ -108,7 +109,7 @@ void backward_weight(const ConvShape& s, Elements<float> x, Elements<float> dy, 
                part_of(s.out_channels, pieces, task % pieces), s.in_channels, group > 0, sums.data() + p * position);
     });
   }
-  if (!transform_sums(s.out_channels, s.in_channels, sums.data(), position, dweight))
+  if (!transform_sums(tiling.taps, s.out_channels, s.in_channels, sums.data(), position, dweight))
     direct::backward_weight(s, x, dy, dweight);
 }
 

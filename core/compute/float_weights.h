@@ -6,7 +6,7 @@
 namespace coarsegrad {
 
 /// A weight in the order in which the kernels of the table that is active now read it, for the algorithm that is the
-/// fastest one for the shape of an image: as it is, or transformed by Winograd's F(4x4, 3x3), four times as large.
+/// fastest one for the shape of an image: as it is, or transformed by Winograd's algorithm, up to four times as large.
 class FloatWeights {
  public:
   /// Refers to `weight`, as conv2d_forward() takes it; the batch of `s` does not matter. Throws Error as

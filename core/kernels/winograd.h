@@ -1,16 +1,24 @@
 #pragma once
-// Transforms of Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray, arXiv 1509.09308, section 4.3): a
-// 3x3 correlation of a 6x6 tile d with g gives 4x4 outputs from 36 products instead of 144,
+// Transforms of Winograd's minimal filtering (Lavin and Gray, arXiv 1509.09308, section 4): the correlation of a 6x6 tile
+// d with a k x k kernel g gives m x m outputs, m = 7 - k, from 36 products,
 //   y = A^T ((G g G^T) .* (B^T d B)) A.
-// Each transform is X -> L X L^T; its transpose carries gradients back.
+// F(4x4, 3x3) has 36 instead of 144 products, F(2x2, 5x5) instead of 100. Each transform is X -> L X L^T; its transpose
+// carries gradients back.
 #include <cstdint>
 
 namespace coarsegrad::kernels {
 
-/// Extents of a tile's input, output and kernel, in pixels, the same on both axes.
-inline constexpr int kWinogradIn = 6, kWinogradOut = 4, kWinogradKernel = 3;
+/// Extent of a tile's input in pixels, the same on both axes, whatever the kernel.
+inline constexpr int kWinogradIn = 6;
+/// Extent of a tile's output in pixels, for kernels of k x k taps.
+constexpr std::int64_t winograd_out(std::int64_t k) { return kWinogradIn + 1 - k; }
 
-/// L = B^T, of the input; the points of all three transforms are 0, 1, -1, 2, -2 and infinity.
+/// The points at which the transforms evaluate polynomials; a sixth one is infinity.
+inline constexpr float kWinogradPoints[] = {0, 1, -1, 2, -2};
+/// x to the power of n >= 0.
+constexpr float winograd_power(float x, int n) { return n == 0 ? 1 : x * winograd_power(x, n - 1); }
+
+/// L = B^T, of the input, for every kernel.
 struct WinogradInput {
   static constexpr int kRows = 6,  ///< of L
       kColumns = 6;                ///< of L
@@ -20,29 +28,28 @@ struct WinogradInput {
   /// L(i, k).
   static constexpr float at(int i, int k) { return kMatrix[i][k]; }
 };
-/// L = A^T, of the output.
+/// L = A^T, of the output: powers of the points.
+template <int kKernel>
 struct WinogradOutput {
-  static constexpr int kRows = 4,  ///< of L
-      kColumns = 6;                ///< of L
-  /// L, row by row.
-  static constexpr float kMatrix[4][6] = {
-      {1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
+  static constexpr int kRows = winograd_out(kKernel),  ///< of L
+      kColumns = 6;                                    ///< of L
   /// L(i, k).
-  static constexpr float at(int i, int k) { return kMatrix[i][k]; }
+  static constexpr float at(int i, int k) {
+    return k < kColumns - 1 ? winograd_power(kWinogradPoints[k], i) : static_cast<float>(i == kRows - 1);
+  }
 };
-/// L = G, of the kernel.
+/// L = G, of the kernel: powers of the points, over the product of the distances from a point to the others.
+template <int kKernel>
 struct WinogradWeight {
   static constexpr int kRows = 6,  ///< of L
-      kColumns = 3;                ///< of L
-  /// L, row by row.
-  static constexpr float kMatrix[6][3] = {{1 / 4.f, 0, 0},
-                                          {-1 / 6.f, -1 / 6.f, -1 / 6.f},
-                                          {-1 / 6.f, 1 / 6.f, -1 / 6.f},
-                                          {1 / 24.f, 1 / 12.f, 1 / 6.f},
-                                          {1 / 24.f, -1 / 12.f, 1 / 6.f},
-                                          {0, 0, 1}};
+      kColumns = kKernel;          ///< of L
+  /// What powers of the points are divided by.
+  static constexpr float kDistances[] = {4, -6, -6, 24, 24};
   /// L(i, k).
-  static constexpr float at(int i, int k) { return kMatrix[i][k]; }
+  static constexpr float at(int i, int k) {
+    return i < kRows - 1 ? winograd_power(kWinogradPoints[i], k) / kDistances[i]
+                         : static_cast<float>(k == kColumns - 1);
+  }
 };
 /// The transpose of another transform, which carries its gradients back.
 template <class Transform>
@@ -72,20 +79,26 @@ struct WinogradTile {
   const float* bias = nullptr;  ///< one value per channel, or null
 };
 
-/// The transforms, tile by tile. The two that end a convolution return whether all that they wrote is finite, the bias
-/// aside. A pixel, tap or gradient that is not finite makes every result not finite that depends on it: where both are
-/// true, nothing has spread and nothing has overflowed.
+/// The transforms of kernels of k x k taps, tile by tile. The two that end a convolution return whether all that they wrote
+/// is finite, the bias aside. A pixel, tap or gradient that is not finite makes every result not finite that depends on
+/// it: where both are true, nothing has spread and nothing has overflowed.
+struct WinogradFilter {
+  /// k x k to 6x6, G g G^T: the kernel.
+  void (*weight)(const WinogradTile& tile);
+  /// m x m to 6x6, A dy A^T: the gradient of the output.
+  void (*output_gradient)(const WinogradTile& tile);
+  /// 6x6 to m x m, A^T m A: ends a convolution.
+  bool (*output)(const WinogradTile& tile);
+  /// 6x6 to k x k, G^T du G: ends the gradient of the kernel.
+  bool (*weight_gradient)(const WinogradTile& tile);
+};
+
+/// All of them.
 struct Winograd {
   /// 6x6 to 6x6, B^T d B: the image.
   void (*input)(const WinogradTile& tile);
-  /// 3x3 to 6x6, G g G^T: the kernel.
-  void (*weight)(const WinogradTile& tile);
-  /// 4x4 to 6x6, A dy A^T: the gradient of the output.
-  void (*output_gradient)(const WinogradTile& tile);
-  /// 6x6 to 4x4, A^T m A: ends a convolution.
-  bool (*output)(const WinogradTile& tile);
-  /// 6x6 to 3x3, G^T du G: ends the gradient of the kernel.
-  bool (*weight_gradient)(const WinogradTile& tile);
+  WinogradFilter kernel3,  ///< F(4x4, 3x3)
+      kernel5;             ///< F(2x2, 5x5)
 };
 
 }  // namespace coarsegrad::kernels

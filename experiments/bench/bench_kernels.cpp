@@ -265,7 +265,7 @@ void two_layer_jobs(Jobs& jobs, Arrays& a) {
 // One tile of 64 channels, in and out dense.
 void winograd_jobs(Jobs& jobs, Arrays& a) {
   constexpr std::int64_t channels = 64;
-  const auto job = [&](const char* name, auto transform, int in, int out) {
+  const auto job = [&](const std::string& name, auto transform, int in, int out) {
     const kernels::WinogradTile tile{.in = a.x.data(),
                                      .in_row = in * channels,
                                      .in_column = channels,
@@ -280,14 +280,25 @@ void winograd_jobs(Jobs& jobs, Arrays& a) {
                                      .columns = out,
                                      .channels = channels};
     jobs.push_back({name, 4.0 * channels * (in * in + out * out), 0,
-                    [transform, tile](const Kernels& k) { (k.winograd.*transform)(tile); }});
+                    [transform, tile](const Kernels& k) { transform(k.winograd)(tile); }});
   };
-  using W = kernels::Winograd;
-  job("winograd.input", &W::input, 6, 6);
-  job("winograd.output", &W::output, 6, 4);
-  job("winograd.weight", &W::weight, 3, 6);
-  job("winograd.output_gradient", &W::output_gradient, 4, 6);
-  job("winograd.weight_gradient", &W::weight_gradient, 6, 3);
+  job(
+      "winograd.input", [](const kernels::Winograd& w) { return w.input; }, 6, 6);
+  const auto filter_jobs = [&](const std::string& of, kernels::WinogradFilter kernels::Winograd::*filter, int taps) {
+    const int out = 7 - taps;
+    job(
+        "winograd.output" + of, [filter](const kernels::Winograd& w) { return (w.*filter).output; }, 6, out);
+    job(
+        "winograd.weight" + of, [filter](const kernels::Winograd& w) { return (w.*filter).weight; }, taps, 6);
+    job(
+        "winograd.output_gradient" + of, [filter](const kernels::Winograd& w) { return (w.*filter).output_gradient; },
+        out, 6);
+    job(
+        "winograd.weight_gradient" + of, [filter](const kernels::Winograd& w) { return (w.*filter).weight_gradient; },
+        6, taps);
+  };
+  filter_jobs(" 3x3", &kernels::Winograd::kernel3, 3);
+  filter_jobs(" 5x5", &kernels::Winograd::kernel5, 5);
 }
 
 Jobs all_jobs(Arrays& a) {

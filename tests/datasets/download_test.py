@@ -258,7 +258,7 @@ class DownloadTest(Loopback):
         self.assertEqual(self.served(), ["busy", "busy"])
 
     def test_a_silent_server_is_given_up(self):
-        code, said = self.get("silent", "good", timeout="0.2")
+        code, said = self.get("silent", "good", timeout="1")
         self.assertEqual(code, 0)
         self.assertEqual(self.served(), ["silent"] * download.ATTEMPTS + ["good"])
 

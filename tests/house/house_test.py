@@ -65,9 +65,10 @@ TESTED_THROUGH = {
     "matmul_codes.tile": "kernel.tile",
     "math.softmax": "softmax_forward",
     "math.log_softmax": "log_softmax_forward",
+    "winograd.input": "Winograd::input",
     **{
-        f"winograd.{name}": f"Winograd::{name}"
-        for name in ("input", "output", "weight", "output_gradient", "weight_gradient")
+        f"winograd.{name}": f"WinogradFilter::{name}"
+        for name in ("output", "weight", "output_gradient", "weight_gradient")
     },
     "pool.max_forward": "max_pool_forward",
     "pool.max_backward": "max_pool_backward",

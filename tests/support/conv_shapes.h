@@ -108,7 +108,7 @@ inline const std::vector<ConvShape> kCorners = {
     square(2, 1, 1, 1, 1, 1, 0),  // one element
     square(1, 1, 1, 1, 1, 1, 3),  // nothing but padding around one element
     square(2, 2, 3, 5, 3, 1, 5),  // padding larger than the image and than the kernel reaches
-    square(2, 1, 5, 3, 2, 2, 1), square(3, 0, 3, 4, 1, 1, 1),    // an image without pixels
+    square(2, 1, 5, 3, 2, 2, 1), square(9, 0, 3, 4, 1, 1, 1),    // images without pixels
     square(0, 5, 3, 4, 3, 1, 1), square(1, 5, 3, 4, 1, 4, 0),    // a stride that skips input
     square(2, 9, 2, 3, 2, 5, 1), square(0, 8, 16, 16, 3, 1, 1),  // no image for Winograd's algorithm
 };
@@ -122,10 +122,11 @@ inline const std::vector<ConvShape> kLayers = {square(9, 28, 1, 32, 5, 1, 0),   
 
 /// Layers that are worth Winograd's algorithm; tiles that the images do not fill, channels that the vectors
 /// do not fill, and every padding.
-inline const std::vector<ConvShape> kWinogradLayers = {square(16, 8, 64, 64, 3, 1, 1),  square(5, 16, 64, 128, 3, 1, 1),
-                                                       square(67, 4, 70, 65, 3, 1, 1),  square(17, 7, 65, 99, 3, 1, 1),
-                                                       square(19, 10, 64, 80, 3, 1, 0), square(5, 14, 96, 64, 3, 1, 2),
-                                                       square(64, 4, 256, 64, 3, 1, 1), square(3, 32, 16, 16, 3, 1, 1),
-                                                       square(5, 16, 32, 32, 3, 1, 1),  square(9, 12, 17, 35, 3, 1, 1)};
+inline const std::vector<ConvShape> kWinogradLayers = {
+    square(16, 8, 64, 64, 3, 1, 1),  square(5, 16, 64, 128, 3, 1, 1), square(67, 4, 70, 65, 3, 1, 1),
+    square(17, 7, 65, 99, 3, 1, 1),  square(7, 18, 64, 80, 3, 1, 0),  square(5, 14, 96, 64, 3, 1, 2),
+    square(64, 4, 256, 64, 3, 1, 1), square(3, 32, 16, 16, 3, 1, 1),  square(5, 16, 32, 32, 3, 1, 1),
+    square(9, 12, 17, 35, 3, 1, 1),  square(3, 28, 16, 16, 5, 1, 2),  square(1, 45, 33, 40, 5, 1, 2),
+    square(1, 64, 17, 16, 5, 1, 2)};
 
 }  // namespace coarsegrad::testing

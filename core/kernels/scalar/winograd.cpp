@@ -36,9 +36,13 @@ void transform(const WinogradTile& t) {
   transform_checked<L>(t);
 }
 
+template <int kKernel>
+constexpr WinogradFilter filter{transform<WinogradWeight<kKernel>>, transform<Transposed<WinogradOutput<kKernel>>>,
+                                transform_checked<WinogradOutput<kKernel>>,
+                                transform_checked<Transposed<WinogradWeight<kKernel>>>};
+
 }  // namespace
 
-const Winograd winograd{transform<WinogradInput>, transform<WinogradWeight>, transform<Transposed<WinogradOutput>>,
-                        transform_checked<WinogradOutput>, transform_checked<Transposed<WinogradWeight>>};
+const Winograd winograd{transform<WinogradInput>, filter<3>, filter<5>};
 
 }  // namespace coarsegrad::kernels::scalar

@@ -91,9 +91,13 @@ bool transform_checked(const WinogradTile& t) {
   return bits(nothing != nothing) == 0;
 }
 
+template <int kKernel>
+constexpr WinogradFilter filter{transform<WinogradWeight<kKernel>>, transform<Transposed<WinogradOutput<kKernel>>>,
+                                transform_checked<WinogradOutput<kKernel>>,
+                                transform_checked<Transposed<WinogradWeight<kKernel>>>};
+
 }  // namespace
 
-const Winograd winograd{transform<WinogradInput>, transform<WinogradWeight>, transform<Transposed<WinogradOutput>>,
-                        transform_checked<WinogradOutput>, transform_checked<Transposed<WinogradWeight>>};
+const Winograd winograd{transform<WinogradInput>, filter<3>, filter<5>};
 
 }  // namespace coarsegrad::kernels::COARSEGRAD_TARGET
