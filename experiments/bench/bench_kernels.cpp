@@ -285,7 +285,7 @@ void winograd_jobs(Jobs& jobs, Arrays& a) {
   job(
       "winograd.input", [](const kernels::Winograd& w) { return w.input; }, 6, 6);
   const auto filter_jobs = [&](const std::string& of, kernels::WinogradFilter kernels::Winograd::*filter, int taps) {
-    const int out = 7 - taps;
+    const int out = static_cast<int>(kernels::winograd_out(taps));
     job(
         "winograd.output" + of, [filter](const kernels::Winograd& w) { return (w.*filter).output; }, 6, out);
     job(
