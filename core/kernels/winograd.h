@@ -44,7 +44,7 @@ struct WinogradWeight {
   static constexpr int kRows = 6,  ///< of L
       kColumns = kKernel;          ///< of L
   /// What powers of the points are divided by.
-  static constexpr float kDistances[] = {4, -6, -6, 24, 24};
+  static constexpr float kDistances[5] = {4, -6, -6, 24, 24};
   /// L(i, k).
   static constexpr float at(int i, int k) {
     return i < kRows - 1 ? winograd_power(kWinogradPoints[i], k) / kDistances[i]

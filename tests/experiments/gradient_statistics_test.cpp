@@ -53,7 +53,8 @@ quant::GradientRuleOptions dorefa_everywhere(int bits) {
 TEST_SUITE("paper-statquant") {
   TEST_CASE(
       "paper-statquant 8.8 and 8.9: the mean is the gradient without quantizers, its variance the sum over "
-      "layers") {
+      "layers" *
+      doctest::test_suite("paper-statquant long")) {
     constexpr std::int64_t kDraws = 20000;
     for (const auto& options :
          {quant::gradient_rules().make({"psq", quant::BifurcatedGradientOptions{.bits = 3}}),

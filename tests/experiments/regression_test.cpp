@@ -25,7 +25,8 @@ const Part kRelax{"relax", quant::BinaryRelaxOptions{.lambda = 1, .growth = 1.02
 }  // namespace
 
 TEST_SUITE("paper-binary-relax") {
-  TEST_CASE("paper-binary-relax 9.9: toy regression, BinaryRelax beats BinaryConnect in most of 120 seeds") {
+  TEST_CASE("paper-binary-relax 9.9: toy regression, BinaryRelax beats BinaryConnect in most of 120 seeds" *
+            doctest::test_suite("paper-binary-relax long")) {
     int best = 0, last = 0;
     double relaxed = 0, connected = 0;
     for (std::uint64_t seed = 1; seed <= 120; ++seed) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <unordered_set>
 
 #include "core/base/check.h"
 #include "core/ops.h"
@@ -51,7 +52,7 @@ void passes(const quant::Method& method) {
   rule->deploy();
   for (const auto& entry : rule->weights()) {
     CHECK(entry.projection->name() == method.weights.name);
-    std::set<Real> levels;
+    std::unordered_set<Real> levels;
     for (const Real v : entry.weight->effective.view()) levels.insert(v);
     const std::size_t most = std::size_t{1} << entry.projection->bits();  // an exception may have more
     // A scale for each channel gives each its own levels.

@@ -33,11 +33,12 @@ void for_each_product(const ConvShape& s, F&& f) {
             const std::int64_t iy = oy * s.stride_h - s.pad_h + ky * s.dilation_h;
             const std::int64_t ix = ox * s.stride_w - s.pad_w + kx * s.dilation_w;
             if (iy < 0 || iy >= s.height || ix < 0 || ix >= s.width) continue;
-            for (std::int64_t o = 0; o < s.out_channels; ++o)
-              for (std::int64_t c = 0; c < ci; ++c)
-                f(((n * s.height + iy) * s.width + ix) * s.in_channels + o / co * ci + c,
-                  ((o * s.kernel_h + ky) * s.kernel_w + kx) * ci + c,
-                  ((n * s.out_height() + oy) * s.out_width() + ox) * s.out_channels + o);
+            for (std::int64_t o = 0; o < s.out_channels; ++o) {
+              const std::int64_t in_x = ((n * s.height + iy) * s.width + ix) * s.in_channels + o / co * ci;
+              const std::int64_t in_weight = ((o * s.kernel_h + ky) * s.kernel_w + kx) * ci;
+              const std::int64_t in_y = ((n * s.out_height() + oy) * s.out_width() + ox) * s.out_channels + o;
+              for (std::int64_t c = 0; c < ci; ++c) f(in_x + c, in_weight + c, in_y);
+            }
           }
 }
 

@@ -181,7 +181,8 @@ TEST_SUITE("bits") {
         }
   }
 
-  TEST_CASE("convolutions of bits on the networks' layers: every table equals the scalar one, 1 as 2 threads") {
+  TEST_CASE("convolutions of bits on the networks' layers: every table equals the scalar one, 1 as 2 threads" *
+            doctest::test_suite("bits long")) {
     for (const ConvShape& s : kBitLayers)
       for (const std::size_t codes : {0, 4, 6, 10}) {
         const Case c(s, kCodes[codes]);

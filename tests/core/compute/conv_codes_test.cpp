@@ -156,7 +156,8 @@ TEST_SUITE("conv") {
     });
   }
 
-  TEST_CASE("convolutions of codes on the networks' layers: every table equals the scalar one, 1 as 2 threads") {
+  TEST_CASE("convolutions of codes on the networks' layers: every table equals the scalar one, 1 as 2 threads" *
+            doctest::test_suite("conv_codes long")) {
     for (const ConvShape& s : kLayers)
       for_both_kinds([&]<class In>(In) {
         INFO(name(s));

@@ -143,7 +143,8 @@ TEST_SUITE("gemm") {
     });
   }
 
-  TEST_CASE("long sums are cut into pieces, which are added to what was there, the same with 2 threads") {
+  TEST_CASE("long sums are cut into pieces, which are added to what was there, the same with 2 threads" *
+            doctest::test_suite("gemm long")) {
     for (const ProductShape& p : kLongSums) {
       with_each_table([&] { check_product<float>(gemm<float>, p); });
       check_product<double>(gemm<double>, p);
@@ -151,7 +152,8 @@ TEST_SUITE("gemm") {
     }
   }
 
-  TEST_CASE("a row times a column takes no memory to speak of, and counts beyond 2^24") {
+  TEST_CASE("a row times a column takes no memory to speak of, and counts beyond 2^24" *
+            doctest::test_suite("gemm long")) {
     constexpr std::int64_t kLong = (std::int64_t{1} << 24) + 4096;
     const Scratch<float> ones(static_cast<std::size_t>(kLong));
     std::fill_n(ones.data(), kLong, 1.f);
