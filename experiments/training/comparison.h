@@ -2,6 +2,7 @@
 // A comparison: variants of a training (estimators, methods, bits), each run with several seeds from one float network.
 #include <functional>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

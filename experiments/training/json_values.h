@@ -1,6 +1,6 @@
 #pragma once
 // For the files beside a log: numbers in JSON that survive exactly, and the comparison of two sets of settings.
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
